@@ -1,0 +1,169 @@
+#include "bind/dlpack.h"
+
+#include <memory>
+
+#include "bind/array_type.h"
+
+namespace fastdl {
+namespace {
+
+// ---- the DLPack ABI (dmlc/dlpack, version 0.8; a capsule named "dltensor") -------------------------------------------
+
+struct DLDevice { int32_t type, id; };
+struct DLDataType { uint8_t code, bits; uint16_t lanes; };
+struct DLTensor {
+  void* data;
+  DLDevice device;
+  int32_t ndim;
+  DLDataType dtype;
+  int64_t* shape;
+  int64_t* strides;  // in elements; null when contiguous
+  uint64_t byte_offset;
+};
+struct DLManagedTensor {
+  DLTensor tensor;
+  void* context;
+  void (*deleter)(DLManagedTensor*);
+};
+enum : uint8_t { kInt = 0, kUInt = 1, kFloat = 2, kBoolCode = 6 };
+constexpr DLDataType kDLTypes[kDTypes] = {{kFloat, 32, 1}, {kFloat, 64, 1}, {kInt, 32, 1},
+                                          {kInt, 64, 1},   {kUInt, 8, 1},   {kBoolCode, 8, 1}};
+#if defined(FASTDL_DEVICE_CUDA)
+constexpr DLDevice kDevice{2, 0};
+#else
+constexpr DLDevice kDevice{1, 0};
+#endif
+
+// ---- memory that Python owns ------------------------------------------------------------------------------------------
+
+void release_python(Buffer* b) {
+  py::gil_scoped_acquire gil;
+  Py_DECREF(static_cast<PyObject*>(b->owner));
+  delete b;
+}
+Array borrow(void* data, const Dims& shape, DType dtype, py::object owner) {
+  Buffer* b = new Buffer;
+  b->data = data;
+  b->release = release_python;
+  b->owner = owner.release().ptr();
+  return Array(b, shape, dtype);
+}
+
+// ---- NumPy -------------------------------------------------------------------------------------------------------------
+
+DType dtype_of(const Py_buffer& view) {
+  const char* f = view.format ? view.format : "B";
+  if (*f == '@' || *f == '=' || *f == '<') ++f;
+  if (*f != '\0' && f[1] == '\0') {
+    switch (*f) {
+      case 'f': return DType::kFloat32;
+      case 'd': return DType::kFloat64;
+      case '?': return DType::kBool;
+      case 'B': return DType::kUInt8;
+      case 'i': return DType::kInt32;
+      case 'l': case 'q': return view.itemsize == 8 ? DType::kInt64 : DType::kInt32;
+      default: break;
+    }
+  }
+  throw TypeError("[from_numpy] expected dtype float32, float64, int32, int64, uint8 or bool, got buffer format " +
+                  std::string(view.format ? view.format : "B"));
+}
+
+// A C-contiguous buffer as an array. It is shared when the caller allows it and memory does (writable, aligned).
+Array from_numpy(const py::object& source, bool share) {
+  Py_buffer view;
+  if (PyObject_GetBuffer(source.ptr(), &view, PyBUF_FORMAT | PyBUF_C_CONTIGUOUS) != 0) throw py::error_already_set();
+  std::unique_ptr<Py_buffer, void (*)(Py_buffer*)> guard(&view, PyBuffer_Release);
+  const DType dtype = dtype_of(view);
+  EXPECT(view.ndim <= kMaxDims, ValueError, "from_numpy", text("at most ", kMaxDims, " dimensions"), text(view.ndim));
+  Dims shape;
+  shape.n = view.ndim;
+  for (int i = 0; i < view.ndim; ++i) shape[i] = view.shape[i];
+#if defined(FASTDL_DEVICE_CPU)
+  const bool aligned = reinterpret_cast<uintptr_t>(view.buf) % itemsize(dtype) == 0;
+  if (share && !view.readonly && aligned) return borrow(view.buf, shape, dtype, source);
+#else
+  (void)share;
+#endif
+  Array out = empty(shape, dtype);
+  copy_from_host(out.data, view.buf, out.bytes());
+  return out;
+}
+
+py::object to_numpy(const py::object& array) {
+  if (!is_array(array.ptr())) throw TypeError("[to_numpy] expected an Array, got " + std::string(py::str(py::type::of(array))));
+  const py::module_ numpy = py::module_::import("numpy");
+#if defined(FASTDL_DEVICE_CPU)
+  return numpy.attr("asarray")(array);
+#else
+  const Array& a = unwrap(array.ptr());
+  py::object out = numpy.attr("empty")(a.shape, name(a.dtype));
+  Py_buffer view;
+  if (PyObject_GetBuffer(out.ptr(), &view, PyBUF_WRITABLE) != 0) throw py::error_already_set();
+  std::unique_ptr<Py_buffer, void (*)(Py_buffer*)> guard(&view, PyBuffer_Release);
+  copy_to_host(view.buf, a.data, a.bytes());
+  return out;
+#endif
+}
+
+// ---- DLPack -------------------------------------------------------------------------------------------------------------
+
+py::capsule to_dlpack(const Array& a) {
+#if defined(FASTDL_DEVICE_EMU)
+  throw NotImplementedError("[to_dlpack] expected an array on cpu or cuda, got one on emu");
+#endif
+  struct Exported {
+    DLManagedTensor managed;
+    Array array;
+  };
+  auto* e = new Exported{{}, a};
+  e->managed.tensor = {a.data, kDevice, a.ndim(), kDLTypes[static_cast<int>(a.dtype)], e->array.shape.d, nullptr, 0};
+  e->managed.context = e;
+  e->managed.deleter = [](DLManagedTensor* m) { delete static_cast<Exported*>(m->context); };
+  return py::capsule(&e->managed, "dltensor", [](PyObject* capsule) {
+    if (!PyCapsule_IsValid(capsule, "dltensor")) return;  // a consumer took it and renamed it
+    auto* m = static_cast<DLManagedTensor*>(PyCapsule_GetPointer(capsule, "dltensor"));
+    m->deleter(m);
+  });
+}
+
+Array from_dlpack(const py::capsule& capsule) {
+  EXPECT(PyCapsule_IsValid(capsule.ptr(), "dltensor"), ValueError, "from_dlpack", text("an unused DLPack capsule"),
+         text(capsule.name() ? capsule.name() : "one without a name"));
+  auto* m = static_cast<DLManagedTensor*>(PyCapsule_GetPointer(capsule.ptr(), "dltensor"));
+  const DLTensor& t = m->tensor;
+  EXPECT(t.device.type == kDevice.type, ValueError, "from_dlpack", text("device type ", kDevice.type), text(t.device.type));
+  EXPECT(t.ndim <= kMaxDims, ValueError, "from_dlpack", text("at most ", kMaxDims, " dimensions"), text(t.ndim));
+  int type = 0;
+  while (type < kDTypes && !(t.dtype.code == kDLTypes[type].code && t.dtype.bits == kDLTypes[type].bits)) ++type;
+  EXPECT(type < kDTypes && t.dtype.lanes == 1, TypeError, "from_dlpack",
+         text("dtype float32, float64, int32, int64, uint8 or bool"),
+         text("DLPack type code ", int{t.dtype.code}, " of ", int{t.dtype.bits}, " bits"));
+  Dims shape;
+  shape.n = t.ndim;
+  for (int i = 0; i < t.ndim; ++i) shape[i] = t.shape[i];
+  int64_t step = 1;
+  for (int i = t.ndim - 1; t.strides && i >= 0; --i) {
+    EXPECT(t.shape[i] <= 1 || t.strides[i] == step, ValueError, "from_dlpack", text("contiguous memory"),
+           text("stride ", t.strides[i], " on axis ", i));
+    step *= t.shape[i];
+  }
+  capsule.set_name("used_dltensor");
+  py::capsule owner(m, [](void* p) {
+    auto* managed = static_cast<DLManagedTensor*>(p);
+    if (managed->deleter) managed->deleter(managed);
+  });
+  return borrow(static_cast<char*>(t.data) + t.byte_offset, shape, static_cast<DType>(type), std::move(owner));
+}
+
+}  // namespace
+
+void bind_exchange(py::module_& m) {
+  m.def("from_numpy", &from_numpy);
+  m.def("to_numpy", &to_numpy);
+  m.def("to_dlpack", &to_dlpack);
+  m.def("from_dlpack", &from_dlpack);
+  m.def("dlpack_device", [] { return py::make_tuple(kDevice.type, kDevice.id); });
+}
+
+}  // namespace fastdl

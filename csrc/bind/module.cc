@@ -1,0 +1,75 @@
+// The Python module of one device: arrays in and out, the device's settings, and the bindings of every operation.
+#include <pybind11/pybind11.h>
+
+#include <cstring>
+
+#include "bind/array_type.h"
+#include "bind/dlpack.h"
+#include "bind/errors.h"
+#if defined(FASTDL_DEVICE_CPU)
+#include "cpu/isa.h"
+#include "cpu/parallel.h"
+#else
+#include "cuda/runtime.h"
+#endif
+
+namespace fastdl {
+#define FASTDL_OP(name) void bind_##name(py::module_& m);
+#include "ops/ops.inc"
+#undef FASTDL_OP
+
+namespace {
+
+Array reshape(const Array& a, const Dims& shape) {
+  int64_t size = 1;
+  for (int i = 0; i < shape.n; ++i) {
+    EXPECT(shape[i] >= 0, ValueError, "reshape", text("sizes of at least 0"), text(shape));
+    EXPECT(!__builtin_mul_overflow(size, shape[i], &size), ValueError, "reshape", text("a size below 2^63"), text(shape));
+  }
+  EXPECT(size == a.size, ValueError, "reshape", text("a shape of ", a.size, " elements"), text(shape));
+  return reshaped(a, shape);
+}
+
+py::dict memory() {
+  const MemoryStats s = memory_stats();
+  py::dict d;
+  d["allocated"] = s.allocated, d["cached"] = s.cached, d["peak"] = s.peak;
+  return d;
+}
+
+py::dict build_info() {
+  py::dict d;
+  d["isa_built"] = FASTDL_ISA_LIST;
+  d["cuda_built"] = static_cast<bool>(FASTDL_CUDA_BUILT);
+  d["cuda_note"] = FASTDL_CUDA_NOTE;
+  d["emu_built"] = static_cast<bool>(FASTDL_EMU_BUILT);
+  d["compiler"] = __VERSION__;
+  return d;
+}
+
+}  // namespace
+
+PYBIND11_MODULE(FASTDL_MODULE, m, py::mod_gil_not_used()) {
+  register_errors(m);
+  init_array_type(m);
+  bind_exchange(m);
+  m.def("empty", &empty);
+  m.def("reshape", &reshape);
+  m.def("memory_stats", &memory);
+  m.def("empty_cache", &empty_cache);
+  m.def("build_info", &build_info);
+#if defined(FASTDL_DEVICE_CPU)
+  m.def("get_num_threads", &get_num_threads);
+  m.def("set_num_threads", &set_num_threads);
+  m.def("isa", [] { return isa_name(isa()); });
+  m.def("best_isa", [] { return isa_name(best_isa()); });
+  m.def("set_isa", [](const char* name) { set_isa(isa_from_name(name)); });
+#else
+  bind_runtime(m);
+#endif
+#define FASTDL_OP(name) bind_##name(m);
+#include "ops/ops.inc"
+#undef FASTDL_OP
+}
+
+}  // namespace fastdl

@@ -1,0 +1,187 @@
+// A small thread pool. Workers spin for a moment after each job, since a network's layers follow each other within
+// microseconds, then sleep. fork() leaves the child without workers: it starts its own at its first job.
+#include "cpu/parallel.h"
+
+#include <pthread.h>
+#include <sched.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <exception>
+#include <mutex>
+#include <new>
+#include <thread>
+#include <utility>
+#include <vector>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+#include "core/error.h"
+
+namespace fastdl {
+namespace {
+
+constexpr int kSpins = 4000;  // some 40 microseconds of pause instructions
+
+inline void pause_cpu() {
+#if defined(__x86_64__)
+  _mm_pause();
+#endif
+}
+
+#if defined(__x86_64__)
+unsigned flush_denormals() {
+  const unsigned saved = _mm_getcsr();
+  _mm_setcsr(saved | 0x8040);  // flush-to-zero | denormals-are-zero
+  return saved;
+}
+#endif
+
+struct Job {
+  void (*run)(void*, int64_t) = nullptr;
+  void* context = nullptr;
+  int64_t chunks = 0;
+  std::atomic<int64_t> next{0};
+  std::atomic<int> inside{0};  // workers that may still touch this job
+  std::atomic<bool> failed{false};
+  std::exception_ptr error;    // of the first chunk that threw (memory ran out); rethrown to the caller
+
+  void work() {
+    try {
+      for (int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < chunks;) run(context, i);
+    } catch (...) {
+      next.store(chunks);
+      if (!failed.exchange(true)) error = std::current_exception();
+    }
+  }
+};
+
+class Pool {
+ public:
+  // True if this thread got the workers; false if another thread has them.
+  bool try_run(int64_t chunks, void (*run)(void*, int64_t), void* context, int threads) {
+    std::unique_lock<std::mutex> busy(busy_, std::try_to_lock);
+    if (!busy.owns_lock()) return false;
+    grow(threads - 1);
+    job_.run = run, job_.context = context, job_.chunks = chunks;
+    job_.next.store(0, std::memory_order_relaxed);
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      helpers_ = threads - 1;
+      ticket_.fetch_add(1, std::memory_order_release);
+    }
+    if (sleeping_.load(std::memory_order_acquire) > 0) wake_.notify_all();
+    job_.work();
+    {
+      std::lock_guard<std::mutex> lock(mutex_);  // from here no worker can join
+      helpers_ = 0;
+    }
+    while (job_.inside.load(std::memory_order_acquire) > 0) pause_cpu();
+    if (job_.failed.exchange(false)) std::rethrow_exception(std::exchange(job_.error, nullptr));
+    return true;
+  }
+
+ private:
+  void grow(int workers) {
+    while (static_cast<int>(workers_.size()) < workers) {
+      workers_.emplace_back([this] { serve(); });
+      workers_.back().detach();
+    }
+  }
+
+  void serve() {
+#if defined(__x86_64__)
+    flush_denormals();
+#endif
+    inside_parallel = true;
+    for (uint64_t seen = 0;;) {
+      wait_for_ticket(seen);
+      bool join = false;
+      {
+        std::lock_guard<std::mutex> lock(mutex_);
+        seen = ticket_.load(std::memory_order_relaxed);
+        if (helpers_ > 0) {
+          --helpers_;
+          job_.inside.fetch_add(1, std::memory_order_relaxed);
+          join = true;
+        }
+      }
+      if (!join) continue;
+      job_.work();
+      job_.inside.fetch_sub(1, std::memory_order_release);
+    }
+  }
+
+  void wait_for_ticket(uint64_t seen) {
+    for (int i = 0; i < kSpins; ++i) {
+      if (ticket_.load(std::memory_order_acquire) != seen) return;
+      pause_cpu();
+    }
+    std::unique_lock<std::mutex> lock(mutex_);
+    sleeping_.fetch_add(1);
+    wake_.wait(lock, [&] { return ticket_.load(std::memory_order_relaxed) != seen; });
+    sleeping_.fetch_sub(1);
+  }
+
+  std::mutex busy_, mutex_;
+  std::condition_variable wake_;
+  std::atomic<uint64_t> ticket_{0};
+  std::atomic<int> sleeping_{0};
+  int helpers_ = 0;  // workers that the current job still wants
+  Job job_;
+  std::vector<std::thread> workers_;
+
+ public:
+  static thread_local bool inside_parallel;
+};
+
+thread_local bool Pool::inside_parallel = false;
+
+// Never destroyed: detached workers may outlive static destructors. Rebuilt in place in a forked child.
+alignas(Pool) unsigned char pool_memory[sizeof(Pool)];
+Pool* pool() {
+  static Pool* const p = [] {
+    pthread_atfork(nullptr, nullptr, [] { new (pool_memory) Pool; });
+    return new (pool_memory) Pool;
+  }();
+  return p;
+}
+
+int cores() {
+  cpu_set_t set;
+  return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+}
+std::atomic<int> num_threads{cores()};
+
+}  // namespace
+
+int get_num_threads() { return num_threads.load(std::memory_order_relaxed); }
+
+void set_num_threads(int n) {
+  EXPECT(n >= 1, ValueError, "set_num_threads", text("at least 1"), text(n));
+  num_threads.store(n < 1024 ? n : 1024);
+}
+
+void run_chunks(int64_t chunks, void (*run)(void*, int64_t), void* context) {
+  int64_t threads = get_num_threads();
+  if (threads > chunks) threads = chunks;
+  if (threads > 1 && !Pool::inside_parallel) {
+    Pool::inside_parallel = true;
+    struct Leave {
+      ~Leave() { Pool::inside_parallel = false; }
+    } leave;
+    if (pool()->try_run(chunks, run, context, static_cast<int>(threads))) return;
+  }
+  for (int64_t i = 0; i < chunks; ++i) run(context, i);
+}
+
+#if defined(__x86_64__)
+FlushDenormals::FlushDenormals() : saved_(flush_denormals()) {}
+FlushDenormals::~FlushDenormals() { _mm_setcsr(saved_); }
+#else
+FlushDenormals::FlushDenormals() : saved_(0) {}
+FlushDenormals::~FlushDenormals() {}
+#endif
+
+}  // namespace fastdl

@@ -1,0 +1,82 @@
+// Elementwise operations with NumPy broadcasting. One list for each family; kernels and bindings expand from the lists.
+//   unary    out = f(x)                float32, float64 (neg, abs, sign: also int32, int64)
+//   binary   out = f(a, b)             float32, float64, int32, int64; equal dtypes; div, pow and *_bwd only floats
+//   compare  out = f(a, b), bool       every dtype
+//   where    out = condition ? a : b
+//   cast     out = (dtype) x           every pair of dtypes
+#pragma once
+#include "core/array.h"
+#include "core/kernel.h"
+
+// name. PyTorch's semantics for NaN and infinities.
+#define FASTDL_UNARY_OPS(X) X(neg) X(abs) X(sign) X(exp) X(log) X(sqrt) X(relu) X(sigmoid) X(tanh)
+
+// name. relu_bwd, sigmoid_bwd, tanh_bwd take (gradient of the output, output).
+#define FASTDL_BINARY_OPS(X) \
+  X(add) X(sub) X(mul) X(div) X(pow) X(maximum) X(minimum) X(relu_bwd) X(sigmoid_bwd) X(tanh_bwd)
+
+#define FASTDL_COMPARE_OPS(X) X(eq) X(ne) X(lt) X(le) X(gt) X(ge)
+
+namespace fastdl {
+
+#define FASTDL_ENUM(name) k_##name,
+enum class Unary { FASTDL_UNARY_OPS(FASTDL_ENUM) };
+enum class Binary { FASTDL_BINARY_OPS(FASTDL_ENUM) };
+enum class Compare { FASTDL_COMPARE_OPS(FASTDL_ENUM) };
+#undef FASTDL_ENUM
+
+struct UnaryArgs {
+  Unary op;
+  DType dtype;
+  int64_t n;
+  const void* x;
+  void* out;  // may be x
+};
+
+// Axes are merged by the binding where both operands allow it, so that equal shapes arrive as one axis. Strides are in
+// elements, 0 along a broadcast axis. A scalar operand (a.data null) is one number for all elements.
+struct BinaryArgs {
+  int op;          // a Binary or a Compare
+  DType dtype;     // of the operands
+  Dims shape;      // of the output, merged
+  Dims stride_a, stride_b;
+  const void* a;   // null: scalar_a
+  const void* b;   // null: scalar_b
+  double scalar_a, scalar_b;
+  int64_t integer_a, integer_b;  // the scalars again, for integer dtypes
+  void* out;       // contiguous; may be a when a is not broadcast (in-place)
+};
+
+struct WhereArgs {
+  DType dtype;
+  Dims shape;
+  Dims stride_condition, stride_a, stride_b;
+  const void* condition;  // bool
+  const void* a;
+  const void* b;
+  void* out;
+};
+
+struct CastArgs {
+  DType from, to;
+  int64_t n;
+  const void* x;
+  void* out;
+};
+
+struct FillArgs {
+  DType dtype;
+  int64_t n;
+  double value;
+  int64_t integer;
+  void* out;
+};
+
+}  // namespace fastdl
+
+FASTDL_KERNEL(unary, UnaryArgs)
+FASTDL_KERNEL(binary, BinaryArgs)
+FASTDL_KERNEL(compare, BinaryArgs)  // out is bool
+FASTDL_KERNEL(where, WhereArgs)
+FASTDL_KERNEL(cast, CastArgs)
+FASTDL_KERNEL(fill, FillArgs)

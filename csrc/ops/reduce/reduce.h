@@ -1,0 +1,38 @@
+// Reductions over axes. The binding merges neighbouring axes of one kind, so a kernel sees at most
+// alternating kept and reduced axes; sums are pairwise or over fixed chunks, so their bits do not depend on threads.
+#pragma once
+#include "core/array.h"
+#include "core/kernel.h"
+
+#define FASTDL_REDUCE_OPS(X) X(sum) X(mean) X(amax) X(amin)
+
+namespace fastdl {
+
+#define FASTDL_ENUM(name) k_##name,
+enum class Reduce { FASTDL_REDUCE_OPS(FASTDL_ENUM) };
+#undef FASTDL_ENUM
+
+struct ReduceArgs {
+  Reduce op;
+  DType dtype;            // mean only of floats
+  Dims shape;             // of x, merged
+  bool reduced[kMaxDims]; // which of its axes go
+  int64_t out_size;       // product of the kept axes
+  const void* x;
+  void* out;
+};
+
+// Index of the largest (smallest) element along the middle axis of x (outer, n, inner); the first one wins, NaN wins over
+// numbers, as in PyTorch.
+struct ArgReduceArgs {
+  bool largest;
+  DType dtype;
+  int64_t outer, n, inner;
+  const void* x;
+  int64_t* out;  // (outer, inner)
+};
+
+}  // namespace fastdl
+
+FASTDL_KERNEL(reduce, ReduceArgs)
+FASTDL_KERNEL(arg_reduce, ArgReduceArgs)
