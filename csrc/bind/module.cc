@@ -15,7 +15,7 @@
 
 namespace fastdl {
 #define FASTDL_OP(name) void bind_##name(py::module_& m);
-#include "ops/ops.inc"
+#include "ops_built.inc"
 #undef FASTDL_OP
 
 namespace {
@@ -68,7 +68,7 @@ PYBIND11_MODULE(FASTDL_MODULE, m, py::mod_gil_not_used()) {
   bind_runtime(m);
 #endif
 #define FASTDL_OP(name) bind_##name(m);
-#include "ops/ops.inc"
+#include "ops_built.inc"
 #undef FASTDL_OP
 }
 
