@@ -1,0 +1,246 @@
+// exp, log, tanh, sigmoid, pow and sqrt over vectors of float or double, for kernel files.
+//
+// Largest errors, in units of the last place: exp 1.01, log 0.85, tanh 1.4, sigmoid 2.5, pow 0.51 (float). NaN, infinities
+// infinities and the sign of zero come out as C's functions have them. The polynomials are minimax fits (Remez) of the
+// function that is written next to them, to the relative error of the result; each is at least 8 times smaller than the
+// rounding.
+#pragma once
+#include <math.h>
+
+#include "cpu/vec-inl.h"
+
+namespace fastdl::FASTDL_ISA {
+
+// The layout of an IEEE number and the constants of argument reduction. ln2 is split in two so that n * kLn2High is
+// exact for every exponent n; kRound is 1.5 * 2^kFraction, and adding it leaves an integer in the low bits.
+template <class T>
+struct Ieee;
+template <>
+struct Ieee<float> {
+  using Bits = uint32_t;
+  static constexpr int kFraction = 23, kBias = 127;
+  static constexpr Bits kSign = 0x80000000u, kSqrtHalf = 0x3f3504f3u;
+  static constexpr float kRound = 0x1.8p23f, kInfinity = __builtin_inff(), kSmallestNormal = 0x1p-126f;
+  static constexpr float kLog2E = 0x1.715476p+0f, kLn2High = 0x1.62e400p-1f, kLn2Low = 0x1.7f7d1cp-20f;
+  static constexpr float kExpOverflow = 89.f, kExpUnderflow = -104.f, kScaleStep = -100.f;
+};
+template <>
+struct Ieee<double> {
+  using Bits = uint64_t;
+  static constexpr int kFraction = 52, kBias = 1023;
+  static constexpr Bits kSign = 0x8000000000000000u, kSqrtHalf = 0x3fe6a09e667f3bcdu;
+  static constexpr double kRound = 0x1.8p52, kInfinity = __builtin_inf(), kSmallestNormal = 0x1p-1022;
+  static constexpr double kLog2E = 0x1.71547652b82fep+0, kLn2High = 0x1.62e42fee00000p-1,
+                          kLn2Low = 0x1.a39ef35793c76p-33;
+  static constexpr double kExpOverflow = 710., kExpUnderflow = -746., kScaleStep = -1000.;
+};
+template <class T>
+using VecBits = Vec<typename Ieee<T>::Bits>;
+
+template <class T>
+FASTDL_INLINE VecBits<T> bits(Vec<T> x) {
+  return (VecBits<T>)x;
+}
+
+// c0 + c1 x + c2 x^2 + ...
+template <class T>
+FASTDL_INLINE Vec<T> polynomial(Vec<T>, T c) {
+  return broadcast<T>(c);
+}
+template <class T, class... C>
+FASTDL_INLINE Vec<T> polynomial(Vec<T> x, T c, C... higher) {
+  return polynomial<T>(x, higher...) * x + c;
+}
+
+template <class T>
+FASTDL_INLINE Vec<T> vabs(Vec<T> x) {
+  return (Vec<T>)(bits<T>(x) & ~Ieee<T>::kSign);
+}
+template <class T>
+FASTDL_INLINE Vec<T> vcopysign(Vec<T> magnitude, Vec<T> sign) {
+  return (Vec<T>)((bits<T>(magnitude) & ~Ieee<T>::kSign) | (bits<T>(sign) & Ieee<T>::kSign));
+}
+
+// The nearest integer of |x| < 2^(kFraction - 2); ties to even.
+template <class T>
+FASTDL_INLINE Vec<T> vround(Vec<T> x) {
+  return (x + Ieee<T>::kRound) - Ieee<T>::kRound;
+}
+
+// (The masked forms with a full mask compile to the plain instructions, whose headers make GCC warn.)
+template <class T>
+FASTDL_INLINE Vec<T> vsqrt(Vec<T> x) {
+#if defined(FASTDL_ISA_avx512)
+  if constexpr (sizeof(T) == 4)
+    return (Vec<T>)_mm512_maskz_sqrt_ps(0xffff, (__m512)x);
+  else
+    return (Vec<T>)_mm512_maskz_sqrt_pd(0xff, (__m512d)x);
+#elif defined(FASTDL_ISA_avx2)
+  if constexpr (sizeof(T) == 4)
+    return (Vec<T>)_mm256_sqrt_ps((__m256)x);
+  else
+    return (Vec<T>)_mm256_sqrt_pd((__m256d)x);
+#elif defined(__x86_64__)
+  if constexpr (sizeof(T) == 4)
+    return (Vec<T>)_mm_sqrt_ps((__m128)x);
+  else
+    return (Vec<T>)_mm_sqrt_pd((__m128d)x);
+#else
+  for (int i = 0; i < kLanes<T>; ++i) x[i] = sizeof(T) == 4 ? __builtin_sqrtf(x[i]) : __builtin_sqrt(x[i]);
+  return x;
+#endif
+}
+
+// x * 2^n for integers n down to twice the least exponent: past the range comes infinity, a denormal number or zero.
+template <class T>
+FASTDL_INLINE Vec<T> scale_by_power_of_2(Vec<T> x, Vec<T> n) {
+#if defined(FASTDL_ISA_avx512)
+  if constexpr (sizeof(T) == 4)
+    return (Vec<T>)_mm512_maskz_scalef_ps(0xffff, (__m512)x, (__m512)n);
+  else
+    return (Vec<T>)_mm512_maskz_scalef_pd(0xff, (__m512d)x, (__m512d)n);
+#else
+  // Two factors, since 2^n itself may be out of range; the first never makes a denormal number, so one rounding is
+  // left.
+  const Vec<T> low = broadcast<T>(Ieee<T>::kScaleStep), high = broadcast<T>(Ieee<T>::kBias);
+  Vec<T> n1 = select<T>(n < low, low, n);
+  n1 = select<T>(n1 > high, high, n1);
+  constexpr T kRoundToExponent = Ieee<T>::kRound + Ieee<T>::kBias;
+  const Vec<T> f1 = (Vec<T>)(bits<T>(n1 + kRoundToExponent) << Ieee<T>::kFraction);
+  const Vec<T> f2 = (Vec<T>)(bits<T>((n - n1) + kRoundToExponent) << Ieee<T>::kFraction);
+  return x * f1 * f2;
+#endif
+}
+
+// (e^r - 1 - r) / r^2 for |r| <= ln2 / 2.
+template <class T>
+FASTDL_INLINE Vec<T> exp_polynomial(Vec<T> r) {
+  if constexpr (sizeof(T) == 4)
+    return polynomial<T>(r, 0.49999994f, 0.16666521f, 0.04166839f, 0.008368717f, 0.0013814612f);
+  else
+    return polynomial<T>(r, 0.5, 0x1.555555555555bp-3, 0x1.5555555555503p-5, 0x1.111111110ec5ep-7,
+                         0x1.6c16c16c3042fp-10, 0x1.a01a01b37defdp-13, 0x1.a01a0136a6ab1p-16, 0x1.71ddf02156e63p-19,
+                         0x1.27e5b41c7232dp-22, 0x1.af6be72f78a54p-26, 0x1.1e3d657c99c2fp-29);
+}
+
+// x = n ln2 + r, e^x = 2^n e^r.
+template <class T>
+FASTDL_INLINE Vec<T> vexp(Vec<T> x) {
+  using F = Ieee<T>;
+  const Vec<T> high = broadcast<T>(F::kExpOverflow), low = broadcast<T>(F::kExpUnderflow);
+  x = select<T>(x > high, high, x);  // false for NaN, which stays
+  x = select<T>(x < low, low, x);
+  const Vec<T> n = (x * F::kLog2E + F::kRound) - F::kRound;
+  const Vec<T> r = (x - n * F::kLn2High) - n * F::kLn2Low;
+  const Vec<T> e = (r * r) * exp_polynomial<T>(r) + r + T{1};
+  return scale_by_power_of_2<T>(e, n);
+}
+
+// (log((1 + s) / (1 - s)) - 2 s) / s^3 as a function of s^2, for numbers in [sqrt(1/2), sqrt(2)].
+template <class T>
+FASTDL_INLINE Vec<T> log_polynomial(Vec<T> s2) {
+  if constexpr (sizeof(T) == 4)
+    return polynomial<T>(s2, 0.6666666269f, 0.4000033736f, 0.2853723764f, 0.2358357012f);
+  else
+    return polynomial<T>(s2, 0x1.5555555555593p-1, 0x1.999999997fb2dp-2, 0x1.2492494217d16p-2, 0x1.c71c51e7d6fcbp-3,
+                         0x1.7466463275675p-3, 0x1.39a0f473b887bp-3, 0x1.2f0d9409b31d3p-3);
+}
+
+// x = 2^n (1 + f) with 1 + f in [sqrt(1/2), sqrt(2)]; s = f / (2 + f) turns log(1 + f) into an odd series:
+// log(1 + f) = f - (f^2/2 - s (f^2/2 + s^2 p(s^2))), where f is exact and the rest is small.
+template <class T>
+FASTDL_INLINE Vec<T> vlog(Vec<T> x) {
+  using F = Ieee<T>;
+  using Bits = typename F::Bits;
+  constexpr Bits kBias = F::kBias;
+  constexpr T kUp = static_cast<T>(Bits{1} << F::kFraction);  // lifts denormal numbers
+  const Mask<T> tiny = x < F::kSmallestNormal;
+  const Vec<T> lifted = select<T>(tiny, x * kUp, x);
+  const VecBits<T> exponent = (bits<T>(lifted) + ((kBias << F::kFraction) - F::kSqrtHalf)) >> F::kFraction;
+  const Vec<T> f = (Vec<T>)(bits<T>(lifted) - ((exponent - kBias) << F::kFraction)) - T{1};
+  // The exponent is small: put into the fraction of 2^kFraction it becomes a floating-point number without a
+  // conversion.
+  const Vec<T> n = (Vec<T>)(exponent | bits<T>(broadcast<T>(kUp))) -
+                   select<T>(tiny, broadcast<T>(kUp + F::kBias + F::kFraction), broadcast<T>(kUp + F::kBias));
+  const Vec<T> s = f / (f + T{2}), s2 = s * s, half = f * f * T(0.5);
+  const Vec<T> tail = s * (half + s2 * log_polynomial<T>(s2)) + n * F::kLn2Low;
+  Vec<T> y = n * F::kLn2High - ((half - tail) - f);
+  y = select<T>(x == F::kInfinity, x, y);
+  y = select<T>(x == T{0}, broadcast<T>(-F::kInfinity), y);
+  return select<T>(x >= T{0}, y, select<T>(x < T{0}, broadcast<T>(F::kInfinity - F::kInfinity), x));
+}
+
+// (tanh(x) - x) / x^3 as a function of x^2, for |x| <= 0.625.
+template <class T>
+FASTDL_INLINE Vec<T> tanh_polynomial(Vec<T> x2) {
+  if constexpr (sizeof(T) == 4)
+    return polynomial<T>(x2, -0.3333328068f, 0.1333144158f, -0.0537397191f, 0.0206390936f, -0.0057049925f);
+  else
+    return polynomial<T>(x2, -0x1.5555555555552p-2, 0x1.1111111110c03p-3, -0x1.ba1ba1b9ce651p-5, 0x1.664f487037396p-6,
+                         -0x1.226e32c12d961p-7, 0x1.d6d3584e0cc04p-9, -0x1.7d9c1d5a1dd28p-10, 0x1.350ae1a084c06p-11,
+                         -0x1.f10cb512a5246p-13, 0x1.80061d2da7f77p-14, -0x1.fa7536322d8e8p-16, 0x1.9580fc20f9a5cp-18);
+}
+
+// Near zero the quotient would cancel, so the series takes over there.
+template <class T>
+FASTDL_INLINE Vec<T> vtanh(Vec<T> x) {
+  const Vec<T> a = vabs<T>(x), a2 = a * a;
+  const Vec<T> series = a * a2 * tanh_polynomial<T>(a2) + a;
+  const Vec<T> quotient = T{1} - T{2} / (vexp<T>(a + a) + T{1});
+  return vcopysign<T>(select<T>(a < T(0.625), series, quotient), x);
+}
+
+template <class T>
+FASTDL_INLINE Vec<T> vsigmoid(Vec<T> x) {
+  return T{1} / (vexp<T>(-x) + T{1});
+}
+
+// |x|^y as e^(y log|x|) in double: the error of the logarithm grows with the exponent, and float leaves 29 bits for
+// that.
+FASTDL_INLINE Vec<double> pow_in_double(Vec<double> x, Vec<double> y) {
+  const Vec<double> a = vabs<double>(x), one = broadcast<double>(1);
+  Vec<double> p = vexp<double>(y * vlog<double>(a));
+  p = select<double>((y == 0.0) | (a == 1.0), one, p);
+  // Floats of 2^25 and more are even integers; below that the integers and the odd ones show by rounding.
+  const Mask<double> below = vabs<double>(y) < 0x1p25;
+  const Vec<double> t = select<double>(below, y, y - y);
+  const Mask<double> whole = vround<double>(t) == t, odd = whole & (vround<double>(t * 0.5) != t * 0.5);
+  p = select<double>(odd, vcopysign<double>(p, x), p);
+  const Vec<double> nan = broadcast<double>(__builtin_nan(""));
+  const Mask<double> undefined = (x < 0.0) & (a != Ieee<double>::kInfinity) & below & ~whole;
+  p = select<double>(undefined | ((y != y) & (x != 1.0)) | ((x != x) & (y != 0.0)), nan, p);
+  return select<double>(x == 1.0, one, p);
+}
+
+FASTDL_INLINE Vec<double> low_half(Vec<float> x) {
+  typedef float Half __attribute__((vector_size(kVecBytes / 2)));
+  Half h;
+  __builtin_memcpy(&h, &x, sizeof h);
+  return __builtin_convertvector(h, Vec<double>);
+}
+FASTDL_INLINE Vec<double> high_half(Vec<float> x) {
+  typedef float Half __attribute__((vector_size(kVecBytes / 2)));
+  Half h;
+  __builtin_memcpy(&h, reinterpret_cast<const char*>(&x) + sizeof h, sizeof h);
+  return __builtin_convertvector(h, Vec<double>);
+}
+FASTDL_INLINE Vec<float> join_halves(Vec<double> low, Vec<double> high) {
+  typedef float Half __attribute__((vector_size(kVecBytes / 2)));
+  const Half h[2] = {__builtin_convertvector(low, Half), __builtin_convertvector(high, Half)};
+  Vec<float> x;
+  __builtin_memcpy(&x, h, sizeof x);
+  return x;
+}
+
+// Doubles go to the C library, one by one: a vector version would need its logarithm in twice the precision.
+template <class T>
+FASTDL_INLINE Vec<T> vpow(Vec<T> x, Vec<T> y) {
+  if constexpr (sizeof(T) == 4) {
+    return join_halves(pow_in_double(low_half(x), low_half(y)), pow_in_double(high_half(x), high_half(y)));
+  } else {
+    for (int i = 0; i < kLanes<T>; ++i) x[i] = ::pow(x[i], y[i]);
+    return x;
+  }
+}
+
+}  // namespace fastdl::FASTDL_ISA
