@@ -1,0 +1,67 @@
+"""Arrays of the reference backend: C-contiguous `numpy.ndarray`s of the library's six dtypes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .checks import DTYPES, Shape, checked_dtype, checked_shape, expect, expect_array
+
+
+def empty(shape: Shape, dtype: str) -> np.ndarray:
+    return np.empty(checked_shape("empty", shape), checked_dtype(dtype))
+
+
+def from_numpy(source: np.ndarray, share: bool) -> np.ndarray:
+    """`source` itself where it may be shared, else a copy; it is C-contiguous."""
+    expected = "dtype float32, float64, int32, int64, uint8 or bool"
+    expect(source.dtype.name in DTYPES, TypeError, "from_numpy", expected, source.dtype)
+    if share and source.flags.writeable and source.flags.aligned and source.flags.c_contiguous:
+        return source
+    return np.array(source, order="C")
+
+
+def to_numpy(a: np.ndarray) -> np.ndarray:
+    expect_array("to_numpy", "a", a)
+    return a
+
+
+def to_dlpack(a: np.ndarray) -> Any:
+    return a.__dlpack__()
+
+
+class _Capsule:
+    """What `numpy.from_dlpack` wants: an object with the DLPack methods around a bare capsule."""
+
+    def __init__(self, capsule: Any) -> None:
+        self._capsule = capsule
+
+    def __dlpack__(self, **_: Any) -> Any:
+        return self._capsule
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return dlpack_device()
+
+
+def from_dlpack(capsule: Any) -> np.ndarray:
+    shared = np.from_dlpack(_Capsule(capsule))
+    return shared if shared.flags.c_contiguous and shared.flags.writeable else np.array(shared, order="C")
+
+
+def dlpack_device() -> tuple[int, int]:
+    return (1, 0)  # kDLCPU
+
+
+def reshape(a: np.ndarray, shape: Shape) -> np.ndarray:
+    shape = checked_shape("reshape", shape)
+    expect(np.prod(shape, dtype=object) == a.size, ValueError, "reshape", f"a shape of {a.size} elements", shape)
+    return a.reshape(shape)
+
+
+def memory_stats() -> dict[str, int]:
+    return {"allocated": 0, "cached": 0, "peak": 0}  # NumPy keeps no account
+
+
+def empty_cache() -> None:
+    pass

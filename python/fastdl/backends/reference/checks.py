@@ -1,0 +1,57 @@
+"""Checks shared by the reference functions; the texts are those of csrc/core/error.h and of the bindings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+Shape = tuple[int, ...]
+
+DTYPES = ("float32", "float64", "int32", "int64", "uint8", "bool")
+FLOATS = ("float32", "float64")
+NUMBERS = ("float32", "float64", "int32", "int64")
+MAX_DIMS = 8
+
+
+def expect(condition: Any, error: type[Exception], op: str, expected: str, got: Any) -> None:
+    if not condition:
+        raise error(f"[{op}] expected {expected}, got {got}")
+
+
+def expect_array(op: str, what: str, a: Any) -> None:
+    expect(isinstance(a, np.ndarray), TypeError, op, f"an array for {what}", type(a).__name__)
+
+
+def expect_float(op: str, what: str, a: np.ndarray) -> None:
+    expect_array(op, what, a)
+    expect(a.dtype.name in FLOATS, TypeError, op, f"{what} of dtype float32 or float64", a.dtype)
+
+
+def expect_same_dtype(op: str, what: str, a: np.ndarray, dtype: np.dtype) -> None:
+    expect_array(op, what, a)
+    expect(a.dtype == dtype, TypeError, op, f"{what} of dtype {dtype}", a.dtype)
+
+
+def expect_ndim(op: str, what: str, a: np.ndarray, n: int) -> None:
+    expect(a.ndim == n, ValueError, op, f"{what} with {n} dimensions", f"shape {a.shape}")
+
+
+def expect_shape(op: str, what: str, a: np.ndarray, shape: Shape) -> None:
+    expect(a.shape == tuple(shape), ValueError, op, f"{what} of shape {tuple(shape)}", f"shape {a.shape}")
+
+
+def checked_dtype(dtype: str) -> np.dtype:
+    expect(str(dtype) in DTYPES, TypeError, "dtype", "float32, float64, int32, int64, uint8 or bool", dtype)
+    return np.dtype(str(dtype))
+
+
+def checked_shape(op: str, shape: Sequence[int]) -> Shape:
+    """Sizes of at least 0, at most eight of them, whose product fits 64 bits."""
+    shape = tuple(int(n) for n in shape)
+    expect(len(shape) <= MAX_DIMS, ValueError, "shape", f"at most {MAX_DIMS} dimensions", len(shape))
+    expect(all(n >= 0 for n in shape), ValueError, op, "sizes of at least 0", shape)
+    expect(math.prod(shape) < 2**63, ValueError, op, "a size below 2^63", shape)
+    return shape

@@ -1,0 +1,300 @@
+"""Elementwise operations with broadcasting; PyTorch's results for NaN and infinities.
+
+A scalar takes the array's dtype, so an operation with a scalar is the operation with an array of no axes.
+"""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Callable
+
+import numpy as np
+
+from .checks import DTYPES, FLOATS, NUMBERS, checked_dtype, expect, expect_array, expect_same_dtype, expect_shape
+
+Number = int | float
+Array = np.ndarray
+
+quiet = np.errstate(all="ignore")  # overflow, division by zero and invalid give infinities and NaN, no warnings
+
+
+def _listed(dtypes: tuple[str, ...]) -> str:
+    return ", ".join(dtypes[:-1]) + " or " + dtypes[-1]
+
+
+def _check(op: str, what: str, x: Array, dtypes: tuple[str, ...]) -> None:
+    expect_array(op, what, x)
+    expect(x.dtype.name in dtypes, TypeError, op, f"{what} of dtype {_listed(dtypes)}", x.dtype)
+
+
+def _check_broadcast(op: str, *shapes: tuple[int, ...]) -> tuple[int, ...]:
+    try:
+        return np.broadcast_shapes(*shapes)
+    except ValueError:
+        expect(False, ValueError, op, "shapes that broadcast", " and ".join(map(str, shapes)))
+        raise
+
+
+def _scalar(op: str, x: Array, s: Number) -> Array:
+    """s as an array of x's dtype without axes."""
+    if x.dtype.kind != "f":
+        expect(isinstance(s, builtins.int | np.integer), TypeError, op, f"an int for dtype {x.dtype}", s)
+    return np.asarray(s).astype(x.dtype)
+
+
+def _unary(op: str, x: Array, f: Callable[[Array], Array], dtypes: tuple[str, ...] = FLOATS) -> Array:
+    _check(op, "input", x, dtypes)
+    with quiet:
+        return np.asarray(f(x), dtype=x.dtype)
+
+
+def _binary(op: str, a: Array, b: Array, f: Callable, dtypes: tuple[str, ...] = NUMBERS) -> Array:
+    _check(op, "input", a, dtypes)
+    expect_same_dtype(op, "other", b, a.dtype)
+    _check_broadcast(op, a.shape, b.shape)
+    with quiet:
+        return np.asarray(f(a, b), dtype=a.dtype)
+
+
+# ---- one operand -----------------------------------------------------------------------------------------------------
+
+
+def neg(x: Array) -> Array:
+    return _unary("neg", x, np.negative, NUMBERS)
+
+
+def abs(x: Array) -> Array:
+    return _unary("abs", x, np.abs, NUMBERS)
+
+
+def sign(x: Array) -> Array:
+    return _unary("sign", x, lambda v: (v > 0).astype(x.dtype) - (v < 0).astype(x.dtype), NUMBERS)  # 0 for NaN
+
+
+def exp(x: Array) -> Array:
+    return _unary("exp", x, np.exp)
+
+
+def log(x: Array) -> Array:
+    return _unary("log", x, np.log)
+
+
+def sqrt(x: Array) -> Array:
+    return _unary("sqrt", x, np.sqrt)
+
+
+def relu(x: Array) -> Array:
+    return _unary("relu", x, lambda v: np.maximum(v, 0))
+
+
+def relu_(x: Array) -> None:
+    _check("relu_", "input", x, FLOATS)
+    np.maximum(x, 0, out=x)
+
+
+def sigmoid(x: Array) -> Array:
+    return _unary("sigmoid", x, lambda v: 1 / (1 + np.exp(-v)))
+
+
+def tanh(x: Array) -> Array:
+    return _unary("tanh", x, np.tanh)
+
+
+# ---- two operands ----------------------------------------------------------------------------------------------------
+
+
+def add(a: Array, b: Array) -> Array:
+    return _binary("add", a, b, np.add)
+
+
+def sub(a: Array, b: Array) -> Array:
+    return _binary("sub", a, b, np.subtract)
+
+
+def mul(a: Array, b: Array) -> Array:
+    return _binary("mul", a, b, np.multiply)
+
+
+def div(a: Array, b: Array) -> Array:
+    return _binary("div", a, b, np.divide, FLOATS)
+
+
+def pow(a: Array, b: Array) -> Array:
+    return _binary("pow", a, b, np.power, FLOATS)
+
+
+def maximum(a: Array, b: Array) -> Array:
+    return _binary("maximum", a, b, np.maximum)  # NaN if either is NaN
+
+
+def minimum(a: Array, b: Array) -> Array:
+    return _binary("minimum", a, b, np.minimum)
+
+
+def relu_bwd(grad: Array, out: Array) -> Array:
+    return _binary("relu_bwd", grad, out, lambda g, y: np.where(y <= 0, g.dtype.type(0), g), FLOATS)
+
+
+def sigmoid_bwd(grad: Array, out: Array) -> Array:
+    return _binary("sigmoid_bwd", grad, out, lambda g, y: g * y * (1 - y), FLOATS)
+
+
+def tanh_bwd(grad: Array, out: Array) -> Array:
+    return _binary("tanh_bwd", grad, out, lambda g, y: g * (1 - y * y), FLOATS)
+
+
+# ---- an array and a scalar: f_scalar(x, s) is f(x, s), rf_scalar(x, s) is f(s, x) ------------------------------------
+
+
+def _with_scalar(op: str, x: Array, s: Number, f: Callable, dtypes: tuple[str, ...] = NUMBERS) -> Array:
+    _check(op, "input", x, dtypes)
+    with quiet:
+        return np.asarray(f(x, _scalar(op, x, s)), dtype=x.dtype)
+
+
+def add_scalar(x: Array, s: Number) -> Array:
+    return _with_scalar("add", x, s, np.add)
+
+
+def sub_scalar(x: Array, s: Number) -> Array:
+    return _with_scalar("sub", x, s, np.subtract)
+
+
+def rsub_scalar(x: Array, s: Number) -> Array:
+    return _with_scalar("sub", x, s, lambda v, c: c - v)
+
+
+def mul_scalar(x: Array, s: Number) -> Array:
+    return _with_scalar("mul", x, s, np.multiply)
+
+
+def div_scalar(x: Array, s: Number) -> Array:
+    return _with_scalar("div", x, s, np.divide, FLOATS)
+
+
+def rdiv_scalar(x: Array, s: Number) -> Array:
+    return _with_scalar("div", x, s, lambda v, c: c / v, FLOATS)
+
+
+def pow_scalar(x: Array, s: Number) -> Array:
+    return _with_scalar("pow", x, s, np.power, FLOATS)
+
+
+def rpow_scalar(x: Array, s: Number) -> Array:
+    return _with_scalar("pow", x, s, lambda v, c: c**v, FLOATS)
+
+
+def maximum_scalar(x: Array, s: Number) -> Array:
+    return _with_scalar("maximum", x, s, np.maximum)
+
+
+def minimum_scalar(x: Array, s: Number) -> Array:
+    return _with_scalar("minimum", x, s, np.minimum)
+
+
+# ---- in place --------------------------------------------------------------------------------------------------------
+
+
+def add_(x: Array, other: Array) -> None:
+    _check("add_", "input", x, NUMBERS)
+    expect_same_dtype("add_", "other", other, x.dtype)
+    out = _check_broadcast("add_", x.shape, other.shape)
+    expect(out == x.shape, ValueError, "add_", f"other that broadcasts to shape {x.shape}", f"shape {other.shape}")
+    with quiet:
+        x += other
+
+
+def mul_scalar_(x: Array, s: Number) -> None:
+    _check("mul_", "input", x, NUMBERS)
+    with quiet:
+        x *= _scalar("mul_", x, s)
+
+
+def fill_(x: Array, s: Number) -> None:
+    _check("fill_", "input", x, DTYPES)
+    x[...] = _scalar("fill_", x, s)
+
+
+def copy_(x: Array, source: Array) -> None:
+    expect_same_dtype("copy_", "source", source, x.dtype)
+    expect_shape("copy_", "source", source, x.shape)
+    x[...] = source
+
+
+# ---- comparisons -----------------------------------------------------------------------------------------------------
+
+
+def _compare(op: str, a: Array, b: Array, f: Callable) -> Array:
+    _check(op, "input", a, DTYPES)
+    expect_same_dtype(op, "other", b, a.dtype)
+    _check_broadcast(op, a.shape, b.shape)
+    return np.asarray(f(a, b))
+
+
+def _compare_scalar(op: str, x: Array, s: Number, f: Callable) -> Array:
+    _check(op, "input", x, DTYPES)
+    return np.asarray(f(x, _scalar(op, x, s)))
+
+
+def eq(a: Array, b: Array) -> Array:
+    return _compare("eq", a, b, np.equal)
+
+
+def ne(a: Array, b: Array) -> Array:
+    return _compare("ne", a, b, np.not_equal)
+
+
+def lt(a: Array, b: Array) -> Array:
+    return _compare("lt", a, b, np.less)
+
+
+def le(a: Array, b: Array) -> Array:
+    return _compare("le", a, b, np.less_equal)
+
+
+def gt(a: Array, b: Array) -> Array:
+    return _compare("gt", a, b, np.greater)
+
+
+def ge(a: Array, b: Array) -> Array:
+    return _compare("ge", a, b, np.greater_equal)
+
+
+def eq_scalar(x: Array, s: Number) -> Array:
+    return _compare_scalar("eq", x, s, np.equal)
+
+
+def ne_scalar(x: Array, s: Number) -> Array:
+    return _compare_scalar("ne", x, s, np.not_equal)
+
+
+def lt_scalar(x: Array, s: Number) -> Array:
+    return _compare_scalar("lt", x, s, np.less)
+
+
+def le_scalar(x: Array, s: Number) -> Array:
+    return _compare_scalar("le", x, s, np.less_equal)
+
+
+def gt_scalar(x: Array, s: Number) -> Array:
+    return _compare_scalar("gt", x, s, np.greater)
+
+
+def ge_scalar(x: Array, s: Number) -> Array:
+    return _compare_scalar("ge", x, s, np.greater_equal)
+
+
+# ---- choice and conversion -------------------------------------------------------------------------------------------
+
+
+def where(condition: Array, a: Array, b: Array) -> Array:
+    expect_array("where", "condition", condition)
+    expect(condition.dtype == bool, TypeError, "where", "condition of dtype bool", condition.dtype)
+    expect_same_dtype("where", "other", b, a.dtype)
+    _check_broadcast("where", condition.shape, a.shape, b.shape)
+    return np.where(condition, a, b)
+
+
+def cast(x: Array, dtype: str) -> Array:
+    with quiet:
+        return x.astype(checked_dtype(dtype))

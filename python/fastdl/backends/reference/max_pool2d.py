@@ -1,0 +1,90 @@
+"""Maximum over windows of each plane, with the position of the maximum. Padding counts as minus infinity."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from .checks import expect, expect_float, expect_ndim, expect_shape
+
+Array = np.ndarray
+Pair = tuple[int, int]
+
+
+def _out_size(size: int, kernel: int, stride: int, pad: int, dilation: int, ceil_mode: bool) -> int:
+    """PyTorch's rule: in ceil mode the last window must still start inside the input or its left padding."""
+    room = size + 2 * pad - dilation * (kernel - 1) - 1
+    out = -(-room // stride) + 1 if ceil_mode else room // stride + 1
+    if ceil_mode and (out - 1) * stride >= size + pad:
+        out -= 1
+    return max(out, 0)
+
+
+def _check_attributes(op: str, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> None:
+    for what, pair in (("kernel_size", kernel), ("stride", stride), ("dilation", dilation)):
+        expect(min(pair) >= 1, ValueError, op, f"{what} of at least 1", tuple(pair))
+    expect(min(padding) >= 0, ValueError, op, "padding of at least 0", tuple(padding))
+    halves = all(2 * p <= d * (k - 1) + 1 for p, k, d in zip(padding, kernel, dilation, strict=True))
+    expected = "padding of at most half the dilated kernel"
+    expect(halves, ValueError, op, expected, f"padding {tuple(padding)} with kernel {tuple(kernel)}")
+
+
+def _windows(x: Array, fill: float, out_hw: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> Array:
+    """(..., y, x, kernel_h * kernel_w): the elements under each window, with `fill` outside the input."""
+    pads = [(0, 0)] * (x.ndim - 2)
+    for size, out, k, s, p, d in zip(x.shape[-2:], out_hw, kernel, stride, padding, dilation, strict=True):
+        reach = (out - 1) * s + d * (k - 1) + 1  # of the last window, which ceil mode may push past the padding
+        pads.append((p, max(reach - size - p, 0)))
+    padded = np.pad(x, pads, constant_values=fill)
+    extent = tuple(d * (k - 1) + 1 for d, k in zip(dilation, kernel, strict=True))
+    windows = sliding_window_view(padded, extent, axis=(-2, -1))
+    windows = windows[..., :: stride[0], :: stride[1], :: dilation[0], :: dilation[1]]
+    windows = windows[..., : out_hw[0], : out_hw[1], :, :]
+    return windows.reshape(*windows.shape[:-2], -1)
+
+
+def max_pool2d(
+    x: Array, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, ceil_mode: bool, indices: bool
+) -> tuple[Array, Array | None]:
+    op = "max_pool2d"
+    expect_float(op, "input", x)
+    expect_ndim(op, "input", x, 4)
+    _check_attributes(op, kernel, stride, padding, dilation)
+    in_h, in_w = x.shape[2:]
+    out_h = _out_size(in_h, kernel[0], stride[0], padding[0], dilation[0], ceil_mode)
+    out_w = _out_size(in_w, kernel[1], stride[1], padding[1], dilation[1], ceil_mode)
+    got = f"kernel {tuple(kernel)} with dilation {tuple(dilation)} on input {x.shape[2:]} with padding {tuple(padding)}"
+    expect(out_h > 0 and out_w > 0, ValueError, op, "a kernel no larger than the padded input", got)
+
+    geometry = ((out_h, out_w), kernel, stride, padding, dilation)
+    windows = _windows(x, -np.inf, *geometry)
+    inside = _windows(np.ones((in_h, in_w), bool), False, *geometry)
+    first_inside = np.broadcast_to(inside.argmax(-1), windows.shape[:-1])
+    winner = windows.argmax(-1)  # the first maximum; NaN beats numbers
+    out = np.take_along_axis(windows, winner[..., None], -1)[..., 0].copy()
+    winner = np.where(out == -np.inf, first_inside, winner)  # an input of minus infinity is not padding
+    if not indices:
+        return out, None
+    y = np.arange(out_h)[:, None] * stride[0] - padding[0] + winner // kernel[1] * dilation[0]
+    x_position = np.arange(out_w) * stride[1] - padding[1] + winner % kernel[1] * dilation[1]
+    return out, (y * in_w + x_position).astype(np.int32)
+
+
+def max_pool2d_bwd(
+    grad: Array, indices: Array, input_hw: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair
+) -> Array:
+    """Each window's gradient goes to the element that was its maximum."""
+    op = "max_pool2d_bwd"
+    expect_float(op, "grad", grad)
+    expect_ndim(op, "grad", grad, 4)
+    expect(indices.dtype == np.int32, TypeError, op, "indices of dtype int32", indices.dtype)
+    expect_shape(op, "indices", indices, grad.shape)
+    _check_attributes(op, kernel, stride, padding, dilation)
+    planes, plane_size = grad.shape[0] * grad.shape[1], input_hw[0] * input_hw[1]
+    if indices.size:
+        inside = indices.min() >= 0 and indices.max() < plane_size
+        expect(inside, IndexError, op, f"indices in [0, {plane_size})", f"[{indices.min()}, {indices.max()}]")
+    out = np.zeros((planes, plane_size), grad.dtype)
+    rows = np.repeat(np.arange(planes), grad.shape[2] * grad.shape[3])
+    np.add.at(out, (rows, indices.reshape(-1)), grad.reshape(-1))
+    return out.reshape(*grad.shape[:2], *input_hw)
