@@ -1,0 +1,32 @@
+"""fastdl: deep learning on its own kernels, under PyTorch's names.
+
+>>> import fastdl
+>>> x = fastdl.tensor([1.0, 2.0, 3.0], requires_grad=True)
+>>> (x * x).sum().backward()
+>>> x.grad.tolist()
+[2.0, 4.0, 6.0]
+"""
+
+from . import autograd, backends, dtypes
+from .autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from .creation import (
+    arange, as_tensor, empty, empty_like, eye, from_dlpack, from_numpy, full, full_like, linspace, ones, ones_like, rand,
+    rand_like, randint, randn, randn_like, randperm, tensor, zeros, zeros_like,
+)  # fmt: skip
+from .dtypes import bool, double, dtype, float, float32, float64, int, int32, int64, long, uint8
+from .functional import methods as _methods
+from .functional.arithmetic import (
+    abs, add, div, exp, log, maximum, minimum, mul, neg, pow, sign, sqrt, sub,
+)  # fmt: skip
+from .functional.comparison import allclose, clamp, eq, equal, ge, gt, le, lt, ne, where
+from .functional.layout import cat, clone, flatten, permute, reshape, squeeze, stack, t, transpose, unsqueeze
+from .functional.product import bmm, dot, matmul, mm
+from .functional.reduction import amax, amin, argmax, argmin, max, mean, min, std, sum, var
+from .random import Generator, get_rng_state, initial_seed, manual_seed, set_rng_state
+from .tensor import Tensor, device
+from . import functional, nn, optim  # noqa: I001 (layers stand on everything above)
+from .backends import get_num_threads, set_num_threads
+from .nn.summary import summary
+from .saving import load, save
+
+__version__ = "0.1.0"

@@ -1,0 +1,373 @@
+"""Reverse-mode gradients (the chain rule) on a tape that operations write as they run.
+
+Every operation on a tensor that requires a gradient leaves a `Node`: the rule that turns the gradient of its output
+into the gradients of its inputs, what the rule needs to know, and where those gradients go (the edges). `backward` walks
+the nodes from the newest to the oldest. Gradients are first order: rules work on arrays, not on tensors.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .tensor import Tensor
+
+Array = Any
+Rule = Callable[["Node", Array], Sequence[Array | None]]
+
+
+class _Mode(threading.local):
+    enabled = True
+
+
+mode = _Mode()
+_next_number = itertools.count(1).__next__
+
+
+class Node:
+    """One recorded operation.
+
+    `edges[i]` is where the gradient of input i goes: the node that made the input, the input itself when it is a leaf,
+    or None when it needs no gradient, in which case the rule may return None there and should compute nothing.
+    """
+
+    __slots__ = ("backend", "edges", "hooks", "number", "rule", "saved")
+
+    def __init__(self, rule: Rule, edges: tuple[Any, ...], saved: Any, backend: Any) -> None:
+        self.rule = rule
+        self.edges = edges
+        self.saved = saved
+        self.backend = backend
+        self.number = _next_number()
+        self.hooks: list[Callable[[Tensor], Tensor | None]] | None = None
+
+    def needs(self, i: int) -> bool:
+        """Whether input i needs a gradient."""
+        return self.edges[i] is not None
+
+
+class Leaf:
+    """Stands for a leaf tensor that has hooks; it collects the gradient and then runs them."""
+
+    __slots__ = ("backend", "hooks", "number", "tensor")
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = tensor
+        self.backend = tensor._backend
+        self.number = 0  # older than every operation: all contributions have arrived when its turn comes
+        self.hooks: list[Callable[[Tensor], Tensor | None]] | None = []
+
+
+_FREED = object()
+
+
+def record(out: Tensor, rule: Rule, inputs: tuple[Tensor, ...], saved: Any) -> Tensor:
+    """Writes an operation on the tape; the caller has checked `recording(...)`. Returns `out`."""
+    out.requires_grad = True
+    out._node = Node(
+        rule, tuple([t._node or (t if t.requires_grad else None) for t in inputs]), saved, out._backend
+    )  # fmt: skip
+    return out
+
+
+def recording(*inputs: Tensor | None) -> bool:
+    """Whether an operation on these inputs must be recorded.
+
+    >>> import fastdl
+    >>> recording(fastdl.ones(1)), recording(fastdl.ones(1, requires_grad=True))
+    (False, True)
+    """
+    return mode.enabled and any(t is not None and t.requires_grad for t in inputs)
+
+
+def fresh(rule: Rule) -> Rule:
+    """Marks a rule whose results are new arrays, shared with nothing. A leaf then keeps them without a copy."""
+    rule.fresh = True  # type: ignore[attr-defined]
+    return rule
+
+
+# ---- grad mode -------------------------------------------------------------------------------------------------------
+
+
+class set_grad_enabled:
+    """Context manager and decorator that switches recording on or off for the current thread."""
+
+    def __init__(self, enabled: bool) -> None:
+        self._target = bool(enabled)
+        self._previous = mode.enabled
+        mode.enabled = self._target  # as in PyTorch, calling it takes effect at once
+
+    def __enter__(self) -> None:
+        mode.enabled = self._target
+
+    def __exit__(self, *_: object) -> None:
+        mode.enabled = self._previous
+
+
+class _GradContext:
+    enabled: bool
+
+    def __enter__(self) -> None:
+        self._stack = [*getattr(self, "_stack", []), mode.enabled]
+        mode.enabled = self.enabled
+
+    def __exit__(self, *_: object) -> None:
+        mode.enabled = self._stack.pop()
+
+    def __call__(self, function: Callable) -> Callable:
+        @wraps(function)
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            with type(self)():
+                return function(*args, **kwargs)
+
+        return wrapped
+
+
+class no_grad(_GradContext):
+    """Context manager and decorator: operations inside are not recorded (`torch.no_grad`).
+
+    >>> import fastdl
+    >>> w = fastdl.ones(1, requires_grad=True)
+    >>> with fastdl.no_grad():
+    ...     (w * 2).requires_grad
+    False
+    """
+
+    enabled = False
+
+
+class enable_grad(_GradContext):
+    """Context manager and decorator: operations inside are recorded, also within `no_grad`."""
+
+    enabled = True
+
+
+def is_grad_enabled() -> bool:
+    """Whether operations of this thread are recorded."""
+    return mode.enabled
+
+
+# ---- the backward walk -----------------------------------------------------------------------------------------------
+
+
+class _Walk:
+    """Gradients on their way: one per node or leaf that waits for its turn."""
+
+    def __init__(self, targets: dict[int, Array | None] | None) -> None:
+        self.targets = targets  # for `grad`: gradients wanted, by id of node or leaf; None writes to .grad
+        self.waiting: dict[int, Array] = {}  # by id of the edge
+        self.owned: set[int] = set()  # ids of edges whose waiting array belongs to this walk alone
+        self.heap: list[tuple[int, int, Any]] = []
+        self.leaves: dict[int, Tensor] = {}
+
+    def send(self, edge: Any, grad: Array, is_fresh: bool) -> None:
+        key = id(edge)
+        if key not in self.waiting:
+            self.waiting[key] = grad
+            if is_fresh:
+                self.owned.add(key)
+            if type(edge) is Node or type(edge) is Leaf:
+                heapq.heappush(self.heap, (-edge.number, key, edge))
+            else:
+                self.leaves[key] = edge
+            return
+        backend = edge.backend if type(edge) is Node or type(edge) is Leaf else edge._backend
+        if key in self.owned:
+            backend.add_(self.waiting[key], grad)
+        else:
+            self.waiting[key] = backend.add(self.waiting[key], grad)
+            self.owned.add(key)
+
+    def run(self, retain_graph: bool) -> None:
+        while self.heap:
+            _, key, node = heapq.heappop(self.heap)
+            grad = self.waiting.pop(key)
+            own = key in self.owned
+            self.owned.discard(key)
+            if node.hooks:
+                hooked = run_hooks(node.hooks, grad, node.backend)
+                own = own and hooked is grad
+                grad = hooked
+            if self.targets is not None and key in self.targets:
+                self.targets[key] = grad
+            if type(node) is Leaf:
+                if self.targets is None:
+                    deposit(node.tensor, grad, own)
+                continue
+            self.step(node, grad)
+            if not retain_graph:
+                node.saved = _FREED
+        for key, leaf in self.leaves.items():
+            if self.targets is None:
+                deposit(leaf, self.waiting[key], key in self.owned)
+            elif key in self.targets:
+                self.targets[key] = self.waiting[key]
+
+    def step(self, node: Node, grad: Array) -> None:
+        if node.saved is _FREED:
+            raise RuntimeError(
+                "[backward] expected a graph that still holds its saved values, got one that an earlier backward() "
+                "freed: call that one with retain_graph=True"
+            )
+        is_fresh = getattr(node.rule, "fresh", False)
+        for edge, g in zip(node.edges, node.rule(node, grad), strict=True):
+            if edge is not None and g is not None:
+                self.send(edge, g, is_fresh)
+
+
+def run_hooks(hooks: Iterable[Callable], grad: Array, backend: Any) -> Array:
+    from .tensor import Tensor
+
+    for hook in hooks:
+        replaced = hook(Tensor(grad, backend))
+        if replaced is not None:
+            grad = replaced._array
+    return grad
+
+
+def deposit(leaf: Tensor, grad: Array, own: bool) -> None:
+    """Adds a gradient to leaf.grad. An array that something else may hold is copied first."""
+    from .tensor import Tensor
+
+    backend = leaf._backend
+    if leaf.grad is None:
+        leaf.grad = Tensor(grad if own else backend.cast(grad, str(grad.dtype)), backend)
+    else:
+        leaf.grad = Tensor(backend.add(leaf.grad._array, grad), backend)
+
+
+def _root_gradient(root: Tensor, gradient: Tensor | None, op: str) -> Array:
+    if not root.requires_grad:
+        raise RuntimeError(f"[{op}] expected a tensor that requires a gradient, got one that does not")
+    backend = root._backend
+    if gradient is None:
+        if root._array.size != 1:
+            raise RuntimeError(f"[{op}] expected a gradient for an output of shape {root.shape}, got None")
+        one = backend.empty(root._array.shape, str(root._array.dtype))
+        backend.fill_(one, 1)
+        return one
+    if gradient.shape != root.shape:
+        raise ValueError(f"[{op}] expected a gradient of shape {root.shape}, got {gradient.shape}")
+    if gradient._backend is not backend or gradient.dtype is not root.dtype:
+        raise TypeError(
+            f"[{op}] expected a {root.dtype.name} gradient on {root.device}, got {gradient.dtype.name} on {gradient.device}"
+        )
+    return gradient._array
+
+
+def backward(root: Tensor, gradient: Tensor | None = None, retain_graph: bool = False) -> None:
+    """Adds the gradient of `root` with respect to every leaf that it was computed from to the leaf's `.grad`."""
+    walk = _Walk(None)
+    walk.send(root._node or root, _root_gradient(root, gradient, "backward"), False)
+    walk.run(retain_graph)
+
+
+def grad(
+    outputs: Tensor | Sequence[Tensor],
+    inputs: Tensor | Sequence[Tensor],
+    grad_outputs: Tensor | Sequence[Tensor | None] | None = None,
+    retain_graph: bool = False,
+    allow_unused: bool = False,
+) -> tuple[Tensor | None, ...]:
+    """Gradients of the outputs' sum with respect to `inputs`, without touching any `.grad` (`torch.autograd.grad`).
+
+    >>> import fastdl
+    >>> x = fastdl.tensor([3.0], requires_grad=True)
+    >>> fastdl.autograd.grad(x * x, x)[0].item()
+    6.0
+    """
+    from .tensor import Tensor
+
+    outs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
+    ins = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    given: list[Tensor | None]
+    if grad_outputs is None:
+        given = [None] * len(outs)
+    else:
+        given = [grad_outputs] if isinstance(grad_outputs, Tensor) else list(grad_outputs)
+    keys = [id(t._node or t) for t in ins]
+    walk = _Walk(dict.fromkeys(keys))
+    for out, g in zip(outs, given, strict=True):
+        walk.send(out._node or out, _root_gradient(out, g, "grad"), False)
+    walk.run(retain_graph)
+    results: list[Tensor | None] = []
+    for key, t in zip(keys, ins, strict=True):
+        found = walk.targets[key]  # type: ignore[index]
+        if found is None and not allow_unused:
+            raise RuntimeError(
+                "[grad] expected inputs that the outputs depend on, got one they do not (allow_unused=True gives None)"
+            )
+        results.append(None if found is None else Tensor(found, t._backend))
+    return tuple(results)
+
+
+# ---- operations written by users -------------------------------------------------------------------------------------
+
+
+class Context:
+    """What `Function.forward` leaves for `Function.backward`."""
+
+    saved_tensors: tuple[Tensor, ...] = ()
+    needs_input_grad: tuple[bool, ...] = ()
+
+    def save_for_backward(self, *tensors: Tensor) -> None:
+        self.saved_tensors = tensors
+
+
+class Function:
+    """A differentiable operation of your own (`torch.autograd.Function`): one output, first-order gradients.
+
+    >>> import fastdl
+    >>> class Cube(fastdl.autograd.Function):
+    ...     @staticmethod
+    ...     def forward(ctx, x):
+    ...         ctx.save_for_backward(x)
+    ...         return x * x * x
+    ...     @staticmethod
+    ...     def backward(ctx, grad):
+    ...         (x,) = ctx.saved_tensors
+    ...         return grad * 3 * x * x
+    >>> x = fastdl.tensor([2.0], requires_grad=True)
+    >>> Cube.apply(x).backward(); x.grad.item()
+    12.0
+    """
+
+    @staticmethod
+    def forward(ctx: Context, *args: Any) -> Tensor:
+        raise NotImplementedError("[Function] expected a subclass that defines forward, got none")
+
+    @staticmethod
+    def backward(ctx: Context, grad: Tensor) -> Any:
+        raise NotImplementedError("[Function] expected a subclass that defines backward, got none")
+
+    @classmethod
+    def apply(cls, *args: Any) -> Tensor:
+        from .tensor import Tensor
+
+        tensors = tuple(a for a in args if isinstance(a, Tensor))
+        ctx = Context()
+        ctx.needs_input_grad = tuple(isinstance(a, Tensor) and a.requires_grad for a in args)
+        with no_grad():
+            out = cls.forward(ctx, *args)
+        if not isinstance(out, Tensor):
+            raise TypeError(f"[{cls.__name__}] expected forward to return a Tensor, got {type(out).__name__}")
+        if not recording(*tensors):
+            return out
+        if any(out is t for t in tensors):
+            out = Tensor(out._array, out._backend)
+        places = [i for i, a in enumerate(args) if isinstance(a, Tensor)]
+
+        def rule(node: Node, g: Array) -> list[Array | None]:
+            with no_grad():
+                grads = cls.backward(ctx, Tensor(g, node.backend))
+            grads = grads if isinstance(grads, tuple) else (grads,)
+            if len(grads) != len(args):
+                raise RuntimeError(f"[{cls.__name__}] expected backward to return {len(args)} gradients, got {len(grads)}")
+            return [None if grads[i] is None else grads[i]._array for i in places]
+
+        return record(out, rule, tensors, None)

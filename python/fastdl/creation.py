@@ -1,0 +1,210 @@
+"""Making tensors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from . import backends, dtypes, random
+from .tensor import Tensor
+
+# What a user may pass as a size: fastdl.zeros(2, 3) or fastdl.zeros((2, 3)).
+Sizes = Any
+
+
+def _shape(size: tuple[Any, ...], op: str) -> tuple[int, ...]:
+    if len(size) == 1 and not isinstance(size[0], int | np.integer):
+        size = tuple(size[0])
+    for n in size:
+        if not isinstance(n, int | np.integer) or isinstance(n, bool):
+            raise TypeError(f"[{op}] expected sizes of type int, got {type(n).__name__}")
+        if n < 0:
+            raise ValueError(f"[{op}] expected sizes of at least 0, got {size}")
+    return tuple(int(n) for n in size)
+
+
+def _wrap(array: np.ndarray, device: Any, requires_grad: bool, share: bool = False) -> Tensor:
+    backend = backends.get(device or "cpu")
+    out = Tensor(backend.from_numpy(np.ascontiguousarray(array).reshape(array.shape), share), backend)
+    return out.requires_grad_() if requires_grad else out
+
+
+def tensor(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """A new tensor from numbers, nested lists, a NumPy array or a tensor, always copied (`torch.tensor`).
+
+    Python floats become float32, ints int64; NumPy dtypes are kept.
+
+    Raises:
+        TypeError: `[tensor] expected numbers ...` for data that is not numeric.
+        ValueError: for ragged nested lists.
+
+    >>> import fastdl
+    >>> fastdl.tensor([[1.0, 2.0]]).shape
+    (1, 2)
+    """
+    if isinstance(data, Tensor):
+        out = data.detach().clone().to(dtype=dtype, device=device)
+        return out.requires_grad_() if requires_grad else out
+    from_python = not isinstance(data, np.ndarray | np.generic)
+    try:
+        if isinstance(data, list | tuple) and any(isinstance(x, Tensor) for x in data):
+            data = [x.tolist() if isinstance(x, Tensor) else x for x in data]
+        array = np.asarray(data)
+    except ValueError as error:
+        raise ValueError(f"[tensor] expected nested lists of equal lengths, got {type(data).__name__}: {error}") from None
+    if dtype is not None:
+        target = dtypes.as_dtype(dtype, "tensor").numpy
+    elif array.size == 0 and from_python:
+        target = np.dtype("float32")
+    elif from_python and array.dtype == np.float64:
+        target = np.dtype("float32")
+    else:
+        target = array.dtype
+    if array.dtype.kind not in "fiub" or target.name not in dtypes.dtype._by_name:
+        raise TypeError(f"[tensor] expected numbers of dtype {', '.join(dtypes.dtype._by_name)}, got {array.dtype}")
+    return _wrap(array.astype(target), device, requires_grad)
+
+
+def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
+    """Like `tensor`, but shares memory with NumPy arrays and returns tensors as they are where it can."""
+    if isinstance(data, Tensor):
+        return data.to(dtype=dtype, device=device)
+    if isinstance(data, np.ndarray) and (device is None or device == "cpu"):
+        return from_numpy(data).to(dtype=dtype)
+    return tensor(data, dtype, device)
+
+
+def from_numpy(array: np.ndarray) -> Tensor:
+    """A CPU tensor over the memory of a NumPy array; read-only or non-contiguous arrays are copied."""
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"[from_numpy] expected a numpy.ndarray, got {type(array).__name__}")
+    if array.dtype.name not in dtypes.dtype._by_name:
+        raise TypeError(f"[from_numpy] expected dtype {', '.join(dtypes.dtype._by_name)}, got {array.dtype}")
+    return _wrap(array, "cpu", False, share=True)
+
+
+def from_dlpack(source: Any) -> Tensor:
+    """A tensor over the memory of another library's array, by DLPack (`torch.from_dlpack`); contiguous arrays only."""
+    if not hasattr(source, "__dlpack__"):
+        raise TypeError(f"[from_dlpack] expected an object with __dlpack__, got {type(source).__name__}")
+    kind = source.__dlpack_device__()[0]
+    backend = backends.get("cuda" if kind == 2 else "cpu")
+    return Tensor(backend.from_dlpack(source.__dlpack__()), backend)
+
+
+def full(size: Sizes, fill_value: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """A tensor filled with one number (`torch.full`)."""
+    if dtype is None:
+        dtype = "bool" if isinstance(fill_value, bool) else "int64" if isinstance(fill_value, int) else "float32"
+    return _filled(_shape((size,), "full"), fill_value, dtype, device, requires_grad)
+
+
+def _filled(shape: tuple[int, ...], value: Any, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
+    backend = backends.get(device or "cpu")
+    array = backend.empty(shape, dtypes.as_dtype(dtype or "float32").name)
+    backend.fill_(array, value)
+    out = Tensor(array, backend)
+    return out.requires_grad_() if requires_grad else out
+
+
+def zeros(*size: Sizes, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Zeros, float32 by default (`torch.zeros`)."""
+    return _filled(_shape(size, "zeros"), 0, dtype, device, requires_grad)
+
+
+def ones(*size: Sizes, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Ones, float32 by default (`torch.ones`)."""
+    return _filled(_shape(size, "ones"), 1, dtype, device, requires_grad)
+
+
+def empty(*size: Sizes, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Memory as it comes (`torch.empty`)."""
+    backend = backends.get(device or "cpu")
+    out = Tensor(backend.empty(_shape(size, "empty"), dtypes.as_dtype(dtype or "float32").name), backend)
+    return out.requires_grad_() if requires_grad else out
+
+
+def zeros_like(input: Tensor, dtype: Any = None) -> Tensor:
+    """Zeros in the shape, dtype and place of a tensor."""
+    return _filled(input.shape, 0, dtype or input.dtype, input.device, False)
+
+
+def ones_like(input: Tensor, dtype: Any = None) -> Tensor:
+    """Ones in the shape, dtype and place of a tensor."""
+    return _filled(input.shape, 1, dtype or input.dtype, input.device, False)
+
+
+def full_like(input: Tensor, fill_value: Any, dtype: Any = None) -> Tensor:
+    """One number in the shape, dtype and place of a tensor."""
+    return _filled(input.shape, fill_value, dtype or input.dtype, input.device, False)
+
+
+def empty_like(input: Tensor, dtype: Any = None) -> Tensor:
+    """Memory as it comes in the shape, dtype and place of a tensor."""
+    return empty(input.shape, dtype=dtype or input.dtype, device=input.device)
+
+
+def arange(start: Any, end: Any = None, step: Any = 1, dtype: Any = None, device: Any = None) -> Tensor:
+    """start, start + step, ... below end (`torch.arange`)."""
+    if end is None:
+        start, end = 0, start
+    if step == 0:
+        raise ValueError("[arange] expected a step other than 0, got 0")
+    values = np.arange(start, end, step)
+    return tensor(values if dtype or values.dtype != np.float64 else values.astype(np.float32), dtype, device)
+
+
+def linspace(start: float, end: float, steps: int, dtype: Any = None, device: Any = None) -> Tensor:
+    """`steps` numbers from start to end inclusive (`torch.linspace`)."""
+    return tensor(np.linspace(start, end, steps), dtype or "float32", device)
+
+
+def eye(n: int, m: int | None = None, dtype: Any = None, device: Any = None) -> Tensor:
+    """The identity matrix (`torch.eye`)."""
+    return tensor(np.eye(n, m), dtype or "float32", device)
+
+
+# ---- random numbers: drawn on the host, so equal on every device -------------------------------------------------------------
+
+
+def _drawn(values: np.ndarray, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
+    return _wrap(values.astype(dtypes.as_dtype(dtype or "float32").numpy), device, requires_grad)
+
+
+def rand(*size: Sizes, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Uniform in [0, 1) (`torch.rand`)."""
+    # float32 draws: rounding a float64 draw could give 1.0
+    draw = random.default_generator.numpy.random(_shape(size, "rand"), dtype=np.float32)
+    return _drawn(np.asarray(draw), dtype, device, requires_grad)
+
+
+def randn(*size: Sizes, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Standard normal (`torch.randn`)."""
+    draw = random.default_generator.numpy.standard_normal(_shape(size, "randn"))
+    return _drawn(np.asarray(draw), dtype, device, requires_grad)
+
+
+def randint(low: int, high: Any, size: Sizes = None, dtype: Any = None, device: Any = None) -> Tensor:
+    """Integers in [low, high); randint(high, size) starts at 0 (`torch.randint`)."""
+    if size is None:
+        low, high, size = 0, low, high
+    if not low < high:
+        raise ValueError(f"[randint] expected low < high, got {low} and {high}")
+    draw = random.default_generator.numpy.integers(low, high, _shape((size,), "randint"))
+    return _drawn(np.asarray(draw), dtype or "int64", device, False)
+
+
+def randperm(n: int, dtype: Any = None, device: Any = None) -> Tensor:
+    """The numbers 0 to n - 1 in random order (`torch.randperm`)."""
+    return _drawn(random.default_generator.numpy.permutation(n), dtype or "int64", device, False)
+
+
+def rand_like(input: Tensor) -> Tensor:
+    """Uniform numbers in the shape, dtype and place of a tensor."""
+    return rand(input.shape, dtype=input.dtype, device=input.device)
+
+
+def randn_like(input: Tensor) -> Tensor:
+    """Normal numbers in the shape, dtype and place of a tensor."""
+    return randn(input.shape, dtype=input.dtype, device=input.device)

@@ -1,0 +1,136 @@
+"""Comparisons (to bool), choice and clamping."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import autograd, dtypes
+from ..autograd import Node, fresh, record
+from ..tensor import Tensor
+from .arithmetic import Array, Number, as_tensor_like, is_number, matched, unbroadcast
+
+
+def _compare(name: str, input: Any, other: Any) -> Tensor:
+    if not isinstance(input, Tensor):
+        raise TypeError(f"[{name}] expected a Tensor for input, got {type(input).__name__}")
+    k = input._backend
+    if is_number(other):
+        x = input
+        if isinstance(other, float) and not other.is_integer() and not x.dtype.is_floating_point:
+            x = x._cast(dtypes.float32)
+        return Tensor(getattr(k, name + "_scalar")(x._array, other), k)
+    a, b = matched(input, other, name)
+    return Tensor(getattr(a._backend, name)(a._array, b._array), a._backend)
+
+
+def eq(input: Tensor, other: Tensor | Number) -> Tensor:
+    """input == other, element by element (`torch.eq`)."""
+    return _compare("eq", input, other)
+
+
+def ne(input: Tensor, other: Tensor | Number) -> Tensor:
+    """input != other, element by element (`torch.ne`)."""
+    return _compare("ne", input, other)
+
+
+def lt(input: Tensor, other: Tensor | Number) -> Tensor:
+    """input < other, element by element (`torch.lt`)."""
+    return _compare("lt", input, other)
+
+
+def le(input: Tensor, other: Tensor | Number) -> Tensor:
+    """input <= other, element by element (`torch.le`)."""
+    return _compare("le", input, other)
+
+
+def gt(input: Tensor, other: Tensor | Number) -> Tensor:
+    """input > other, element by element (`torch.gt`)."""
+    return _compare("gt", input, other)
+
+
+def ge(input: Tensor, other: Tensor | Number) -> Tensor:
+    """input >= other, element by element (`torch.ge`)."""
+    return _compare("ge", input, other)
+
+
+def equal(input: Tensor, other: Tensor) -> bool:
+    """Whether two tensors have the same shape and elements (`torch.equal`)."""
+    return input.shape == other.shape and bool(eq(input, other)._host().all())
+
+
+def allclose(input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> bool:
+    """Whether |input - other| <= atol + rtol * |other| everywhere (`torch.allclose`)."""
+    import numpy as np
+
+    return bool(np.allclose(input._host(), other._host(), rtol=rtol, atol=atol, equal_nan=equal_nan))
+
+
+@fresh
+def _where_bwd(node: Node, g: Array) -> tuple[Array | None, Array | None]:
+    k, (condition, shape_a, shape_b) = node.backend, node.saved
+    zero = k.mul_scalar(g, 0.0) if any(e is not None for e in node.edges) else None
+    ga = unbroadcast(k, k.where(condition, g, zero), shape_a) if node.edges[0] is not None else None
+    gb = unbroadcast(k, k.where(condition, zero, g), shape_b) if node.edges[1] is not None else None
+    return ga, gb
+
+
+def where(condition: Tensor, input: Any, other: Any) -> Tensor:
+    """input where condition is true, other elsewhere; the three broadcast (`torch.where`).
+
+    >>> import fastdl
+    >>> fastdl.where(fastdl.tensor([True, False]), fastdl.tensor([1.0, 2.0]), 0.0).tolist()
+    [1.0, 0.0]
+    """
+    if not isinstance(condition, Tensor) or condition.dtype is not dtypes.bool:
+        got = condition.dtype.name if isinstance(condition, Tensor) else type(condition).__name__
+        raise TypeError(f"[where] expected a bool Tensor for condition, got {got}")
+    a, b = _scalar_operand(input, other, condition), _scalar_operand(other, input, condition)
+    a, b = matched(a, b, "where")
+    if condition._backend is not a._backend:
+        raise ValueError(f"[where] expected tensors on one device, got {condition.device} and {a.device}")
+    k = a._backend
+    out = Tensor(k.where(condition._array, a._array, b._array), k)
+    if autograd.recording(a, b):
+        record(out, _where_bwd, (a, b), (condition._array, a.shape, b.shape))
+    return out
+
+
+def _scalar_operand(value: Any, other: Any, like: Tensor) -> Tensor:
+    if not is_number(value):
+        return as_tensor_like(value, like, "where")
+    k = like._backend
+    if isinstance(other, Tensor):
+        name = other.dtype.name if other.dtype.is_floating_point or isinstance(value, int) else "float32"
+    else:
+        name = "bool" if isinstance(value, bool) else "int64" if isinstance(value, int) else "float32"
+    array = k.empty((), name)
+    k.fill_(array, value)
+    return Tensor(array, k)
+
+
+@fresh
+def _clamp_bwd(node: Node, g: Array) -> tuple[Array]:
+    k, (x, low, high) = node.backend, node.saved
+    if low is not None:
+        g = k.mul(g, k.cast(k.ge_scalar(x, low), str(g.dtype)))
+    if high is not None:
+        g = k.mul(g, k.cast(k.le_scalar(x, high), str(g.dtype)))
+    return (g,)
+
+
+def clamp(input: Tensor, min: Number | None = None, max: Number | None = None) -> Tensor:
+    """Elements limited to [min, max]; the gradient is 0 outside (`torch.clamp`)."""
+    if not isinstance(input, Tensor):
+        raise TypeError(f"[clamp] expected a Tensor for input, got {type(input).__name__}")
+    if min is None and max is None:
+        raise ValueError("[clamp] expected min or max, got neither")
+    x, k = input, input._backend
+    if not x.dtype.is_floating_point and (isinstance(min, float) or isinstance(max, float)):
+        x = x._cast(dtypes.float32)
+    array = x._array
+    if min is not None:
+        array = k.maximum_scalar(array, min)
+    if max is not None:
+        array = k.minimum_scalar(array, max)
+    out = Tensor(array, k)
+    return record(out, _clamp_bwd, (x,), (x._array, min, max)) if autograd.recording(x) else out

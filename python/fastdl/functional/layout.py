@@ -1,0 +1,268 @@
+"""Shapes and places: reshape, permute, concatenate, index, pad, expand."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Sequence
+from typing import Any
+
+from .. import autograd, dtypes
+from ..autograd import Node, fresh, record
+from ..tensor import Tensor
+from .arithmetic import Array, unbroadcast
+from .reduction import normalized_axis
+
+
+def _expect(input: Any, op: str) -> Tensor:
+    if not isinstance(input, Tensor):
+        raise TypeError(f"[{op}] expected a Tensor for input, got {type(input).__name__}")
+    return input
+
+
+def _sizes(shape: tuple[Any, ...], op: str) -> tuple[int, ...]:
+    """f(2, 3) and f((2, 3)) mean the same."""
+    if len(shape) == 1 and not isinstance(shape[0], int):
+        shape = tuple(shape[0])
+    for n in shape:
+        if not isinstance(n, int):
+            raise TypeError(f"[{op}] expected sizes of type int, got {type(n).__name__}")
+    return shape
+
+
+# ---- reshape -----------------------------------------------------------------------------------------------------------------
+
+
+def _reshape_bwd(node: Node, g: Array) -> tuple[Array]:
+    return (node.backend.reshape(g, node.saved),)
+
+
+def reshape(input: Tensor, *shape: Any) -> Tensor:
+    """The same elements under another shape; one size may be -1 (`torch.reshape`). Shares memory.
+
+    >>> import fastdl
+    >>> fastdl.arange(6).reshape(2, -1).shape
+    (2, 3)
+    """
+    x = _expect(input, "reshape")
+    target = _sizes(shape, "reshape")
+    if -1 in target:
+        known = 1
+        for n in target:
+            known *= n if n != -1 else 1
+        if target.count(-1) > 1 or known == 0 or x.numel() % known:
+            raise ValueError(f"[reshape] expected a shape of {x.numel()} elements, got {target}")
+        target = tuple(x.numel() // known if n == -1 else n for n in target)
+    out = Tensor(x._backend.reshape(x._array, target), x._backend)
+    return record(out, _reshape_bwd, (x,), x.shape) if autograd.recording(x) else out
+
+
+def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+    """Axes start_dim to end_dim as one (`torch.flatten`)."""
+    x = _expect(input, "flatten")
+    first = normalized_axis(start_dim, x.ndim, "flatten")
+    last = normalized_axis(end_dim, x.ndim, "flatten")
+    if first > last:
+        raise ValueError(f"[flatten] expected start_dim <= end_dim, got {start_dim} and {end_dim}")
+    size = 1
+    for n in x.shape[first : last + 1]:
+        size *= n
+    return reshape(x, (*x.shape[:first], size, *x.shape[last + 1 :]))
+
+
+def unsqueeze(input: Tensor, dim: int) -> Tensor:
+    """A new axis of size 1 at `dim` (`torch.unsqueeze`)."""
+    x = _expect(input, "unsqueeze")
+    at = normalized_axis(dim, x.ndim + 1, "unsqueeze")
+    return reshape(x, (*x.shape[:at], 1, *x.shape[at:]))
+
+
+def squeeze(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
+    """Without the axes of size 1 (those of `dim`, or all) (`torch.squeeze`)."""
+    x = _expect(input, "squeeze")
+    if dim is None:
+        axes = set(range(x.ndim))
+    else:
+        axes = {normalized_axis(d, x.ndim, "squeeze") for d in ([dim] if isinstance(dim, int) else dim)}
+    return reshape(x, tuple(n for i, n in enumerate(x.shape) if n != 1 or i not in axes))
+
+
+# ---- permute -----------------------------------------------------------------------------------------------------------------
+
+
+@fresh
+def _permute_bwd(node: Node, g: Array) -> tuple[Array]:
+    return (node.backend.permute(g, node.saved),)
+
+
+def permute(input: Tensor, *dims: Any) -> Tensor:
+    """Axes in another order, copied to a contiguous tensor (`torch.permute`)."""
+    x = _expect(input, "permute")
+    order = tuple(normalized_axis(d, x.ndim, "permute") for d in _sizes(dims, "permute"))
+    if sorted(order) != list(range(x.ndim)):
+        raise ValueError(f"[permute] expected each of {x.ndim} axes once, got {dims}")
+    out = Tensor(x._backend.permute(x._array, order), x._backend)
+    if autograd.recording(x):
+        inverse = tuple(sorted(range(x.ndim), key=order.__getitem__))
+        record(out, _permute_bwd, (x,), inverse)
+    return out
+
+
+def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
+    """Two axes exchanged (`torch.transpose`)."""
+    x = _expect(input, "transpose")
+    a, b = normalized_axis(dim0, x.ndim, "transpose"), normalized_axis(dim1, x.ndim, "transpose")
+    order = list(range(x.ndim))
+    if order:
+        order[a], order[b] = order[b], order[a]
+    return permute(x, tuple(order))
+
+
+def t(input: Tensor) -> Tensor:
+    """The transposed matrix (`torch.t`)."""
+    x = _expect(input, "t")
+    if x.ndim > 2:
+        raise ValueError(f"[t] expected a tensor with at most 2 dimensions, got shape {x.shape}")
+    return x if x.ndim < 2 else permute(x, (1, 0))
+
+
+# ---- concatenate, expand --------------------------------------------------------------------------------------------------------
+
+
+@fresh
+def _cat_bwd(node: Node, g: Array) -> list[Array | None]:
+    k, (axis, sizes) = node.backend, node.saved
+    shape, parts, start = list(g.shape), [], 0
+    for edge, n in zip(node.edges, sizes, strict=True):
+        starts = tuple(start if i == axis else 0 for i in range(len(shape)))
+        lengths = tuple(n if i == axis else s for i, s in enumerate(shape))
+        parts.append(k.slice(g, starts, lengths, (1,) * len(shape)) if edge is not None else None)
+        start += n
+    return parts
+
+
+def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+    """Tensors one after another along an existing axis (`torch.cat`); dtypes are promoted to a common one."""
+    if isinstance(tensors, Tensor) or len(tensors) == 0:
+        raise ValueError("[cat] expected a non-empty sequence of tensors, got " + ("a Tensor" if len(tensors) else "none"))
+    parts = [_expect(x, "cat") for x in tensors]
+    name = parts[0].dtype.name
+    for x in parts[1:]:
+        name = dtypes.promote(name, x.dtype.name)
+    parts = [x._cast(dtypes.dtype._by_name[name]) for x in parts]
+    k = parts[0]._backend
+    if any(x._backend is not k for x in parts):
+        raise ValueError(f"[cat] expected tensors on one device, got {', '.join(sorted({x.device for x in parts}))}")
+    axis = normalized_axis(dim, parts[0].ndim, "cat")
+    out = Tensor(k.concat([x._array for x in parts], axis), k)
+    if autograd.recording(*parts):
+        record(out, _cat_bwd, tuple(parts), (axis, [x.shape[axis] for x in parts]))
+    return out
+
+
+def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+    """Tensors of one shape along a new axis (`torch.stack`)."""
+    if len(tensors) == 0:
+        raise ValueError("[stack] expected a non-empty sequence of tensors, got none")
+    if any(_expect(x, "stack").shape != tensors[0].shape for x in tensors):
+        raise ValueError(f"[stack] expected tensors of shape {tensors[0].shape}, got {[x.shape for x in tensors]}")
+    return cat([unsqueeze(x, dim) for x in tensors], normalized_axis(dim, tensors[0].ndim + 1, "stack"))
+
+
+@fresh
+def _expand_bwd(node: Node, g: Array) -> tuple[Array]:
+    out = unbroadcast(node.backend, g, node.saved)
+    return (node.backend.cast(g, str(g.dtype)) if out is g else out,)
+
+
+def expand(input: Tensor, *sizes: Any) -> Tensor:
+    """Broadcast to a shape, copied; -1 keeps a size (`torch.Tensor.expand`)."""
+    x = _expect(input, "expand")
+    target = _sizes(sizes, "expand")
+    lead = len(target) - x.ndim
+    shape = tuple(x.shape[i - lead] if n == -1 and i >= lead else n for i, n in enumerate(target))
+    out = Tensor(x._backend.broadcast_to(x._array, shape), x._backend)
+    return record(out, _expand_bwd, (x,), x.shape) if autograd.recording(x) else out
+
+
+def clone(input: Tensor) -> Tensor:
+    """A copy; gradients flow through (`torch.clone`)."""
+    return expand(input, input.shape)
+
+
+# ---- index -----------------------------------------------------------------------------------------------------------------------
+
+
+def _selection(index: Any, shape: tuple[int, ...]) -> tuple[list[int], list[int], list[int], list[int]]:
+    """starts, lengths, steps for each axis, and the shape after integers dropped their axes and None added some."""
+    items = list(index) if isinstance(index, tuple) else [index]
+    used = builtins.sum(1 for i in items if i is not None and i is not Ellipsis)
+    if used > len(shape):
+        raise IndexError(f"[index] expected at most {len(shape)} indices, got {used}")
+    dots = [i for i, item in enumerate(items) if item is Ellipsis]
+    if len(dots) > 1:
+        raise IndexError(f"[index] expected one ellipsis, got {len(dots)}")
+    at = dots[0] if dots else len(items)
+    items[at : at + 1] = [slice(None)] * (len(shape) - used)
+    starts, lengths, steps, result, axis = [], [], [], [], 0
+    for item in items:
+        if item is None:
+            result.append(1)
+            continue
+        size = shape[axis]
+        if isinstance(item, slice):
+            start, stop, step = item.indices(size)
+            if step < 1:
+                raise ValueError(f"[index] expected a step of at least 1, got {step}")
+            length = len(range(start, stop, step))
+            result.append(length)
+        elif isinstance(item, int) and not isinstance(item, bool):
+            if not -size <= item < size:
+                raise IndexError(f"[index] expected an index in [{-size}, {size - 1}] on axis {axis}, got {item}")
+            start, length, step = item % size, 1, 1
+        else:
+            raise NotImplementedError(
+                f"[index] expected integers, slices, None or an ellipsis, got {type(item).__name__} on axis {axis}"
+            )
+        starts.append(start if length else 0)
+        lengths.append(length)
+        steps.append(step)
+        axis += 1
+    return starts, lengths, steps, result
+
+
+@fresh
+def _index_bwd(node: Node, g: Array) -> tuple[Array]:
+    k, (shape, starts, lengths, steps) = node.backend, node.saved
+    return (k.slice_bwd(k.reshape(g, lengths), shape, starts, steps),)
+
+
+def index(input: Tensor, item: Any) -> Tensor:
+    """input[item] for integers, slices with positive steps, None and an ellipsis: a copy.
+
+    >>> import fastdl
+    >>> fastdl.arange(6).reshape(2, 3)[1, ::2].tolist()
+    [3, 5]
+    """
+    x = _expect(input, "index")
+    starts, lengths, steps, result = (tuple(part) for part in _selection(item, x.shape))
+    k = x._backend
+    out = Tensor(k.reshape(k.slice(x._array, starts, lengths, steps), result), k)
+    if autograd.recording(x):
+        record(out, _index_bwd, (x,), (x.shape, starts, lengths, steps))
+    return out
+
+
+def assign_index(input: Tensor, item: Any, value: Any) -> None:
+    """input[item] = value, in place; for tensors outside the tape."""
+    x = _expect(input, "index")
+    if autograd.recording(x, value if isinstance(value, Tensor) else None):
+        raise RuntimeError("[index] expected assignment outside the tape, got a tensor that requires a gradient")
+    starts, lengths, steps, result = (tuple(part) for part in _selection(item, x.shape))
+    k = x._backend
+    if not isinstance(value, Tensor):
+        import numpy as np
+
+        value = Tensor(k.from_numpy(np.array(value, dtype=x.dtype.numpy), False), k)
+    source = value.to(x.dtype)._move(k)
+    source = expand(source, result)
+    k.slice_assign_(x._array, k.reshape(source._array, lengths), starts, steps)

@@ -1,0 +1,143 @@
+"""Makes the functions methods and operators of Tensor. Imported once, by fastdl/__init__.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import autograd
+from ..tensor import Tensor
+from . import arithmetic, comparison, layout, product, reduction
+from .arithmetic import matched
+
+
+def _reflected(function: Any) -> Any:
+    def operator(self: Tensor, other: Any) -> Tensor:
+        return function(other, self)
+
+    return operator
+
+
+def _in_place(function: Any) -> Any:
+    """x += y and the like. Outside the tape the memory of x is written; on the tape x becomes the result."""
+
+    def operator(self: Tensor, *args: Any) -> Tensor:
+        if autograd.mode.enabled and self.requires_grad and self.is_leaf:
+            raise RuntimeError("[in-place] expected a tensor inside the graph or no_grad(), got a leaf that requires a gradient")
+        out = function(self, *args)
+        if out.shape != self.shape:
+            raise ValueError(f"[in-place] expected a result of shape {self.shape}, got {out.shape}")
+        if out.requires_grad:
+            self._array, self._node, self.requires_grad = out._cast(self.dtype)._array, out._node, True
+        else:
+            self._backend.copy_(self._array, out._cast(self.dtype)._array)
+        return self
+
+    return operator
+
+
+def zero_(self: Tensor) -> Tensor:
+    """All elements to 0, in place."""
+    return fill_(self, 0)
+
+
+def fill_(self: Tensor, value: Any) -> Tensor:
+    """All elements to `value`, in place."""
+    if autograd.recording(self):
+        raise RuntimeError("[fill_] expected a tensor outside the tape, got one that requires a gradient")
+    self._backend.fill_(self._array, value)
+    return self
+
+
+def copy_(self: Tensor, source: Tensor) -> Tensor:
+    """The elements of `source`, broadcast and cast, into this tensor."""
+    if autograd.recording(self):
+        raise RuntimeError("[copy_] expected a tensor outside the tape, got one that requires a gradient")
+    if not isinstance(source, Tensor):
+        raise TypeError(f"[copy_] expected a Tensor for source, got {type(source).__name__}")
+    moved = layout.expand(source.detach()._cast(self.dtype)._move(self._backend), self.shape)
+    self._backend.copy_(self._array, moved._array)
+    return self
+
+
+def _iterate(self: Tensor) -> Any:
+    if self.ndim == 0:
+        raise TypeError("[iter] expected a tensor with at least one dimension, got a scalar")
+    return (layout.index(self, i) for i in range(self.shape[0]))
+
+
+def _invert(self: Tensor) -> Tensor:
+    return comparison.eq(self, False)
+
+
+def _both(self: Tensor, other: Any) -> Tensor:
+    a, b = matched(self, other, "and")
+    return (a != 0).mul((b != 0).int()) != 0
+
+
+def _either(self: Tensor, other: Any) -> Tensor:
+    a, b = matched(self, other, "or")
+    return ((a != 0).int() + (b != 0).int()) != 0
+
+
+_FUNCTIONS = {
+    arithmetic: "add sub mul div pow maximum minimum exp log sqrt abs neg sign",
+    comparison: "eq ne lt le gt ge equal allclose clamp",
+    reduction: "sum mean var std amax amin argmax argmin max min",
+    layout: "reshape flatten unsqueeze squeeze permute transpose t expand clone",
+    product: "matmul mm bmm dot",
+}
+_OPERATORS = {
+    "__add__": arithmetic.add,
+    "__radd__": _reflected(arithmetic.add),
+    "__sub__": arithmetic.sub,
+    "__rsub__": _reflected(arithmetic.sub),
+    "__mul__": arithmetic.mul,
+    "__rmul__": _reflected(arithmetic.mul),
+    "__truediv__": arithmetic.div,
+    "__rtruediv__": _reflected(arithmetic.div),
+    "__pow__": arithmetic.pow,
+    "__rpow__": _reflected(arithmetic.pow),
+    "__matmul__": product.matmul,
+    "__rmatmul__": _reflected(product.matmul),
+    "__neg__": arithmetic.neg,
+    "__abs__": arithmetic.abs,
+    "__eq__": comparison.eq,
+    "__ne__": comparison.ne,
+    "__lt__": comparison.lt,
+    "__le__": comparison.le,
+    "__gt__": comparison.gt,
+    "__ge__": comparison.ge,
+    "__invert__": _invert,
+    "__and__": _both,
+    "__or__": _either,
+    "__getitem__": layout.index,
+    "__setitem__": layout.assign_index,
+    "__iter__": _iterate,
+    "__iadd__": _in_place(arithmetic.add),
+    "__isub__": _in_place(arithmetic.sub),
+    "__imul__": _in_place(arithmetic.mul),
+    "__itruediv__": _in_place(arithmetic.div),
+    "add_": _in_place(arithmetic.add),
+    "sub_": _in_place(arithmetic.sub),
+    "mul_": _in_place(arithmetic.mul),
+    "div_": _in_place(arithmetic.div),
+    "clamp_": _in_place(comparison.clamp),
+    "fill_": fill_,
+    "zero_": zero_,
+    "copy_": copy_,
+    "view": layout.reshape,
+    "T": property(layout.t),
+    "mT": property(lambda self: layout.transpose(self, -2, -1)),
+}
+
+
+def install() -> None:
+    """Puts everything on Tensor."""
+    for module, names in _FUNCTIONS.items():
+        for name in names.split():
+            setattr(Tensor, name, getattr(module, name))
+    for name, function in _OPERATORS.items():
+        setattr(Tensor, name, function)
+
+
+install()

@@ -1,0 +1,213 @@
+"""Sums, means, extremes over axes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from .. import autograd, dtypes
+from ..autograd import Node, fresh, record
+from ..tensor import Tensor
+from .arithmetic import Array
+
+Axes = int | Sequence[int] | None
+
+
+def normalized_axis(axis: Any, ndim: int, op: str) -> int:
+    """One axis as a number from 0 on."""
+    if not isinstance(axis, int):
+        raise TypeError(f"[{op}] expected an int for dim, got {type(axis).__name__}")
+    room = ndim or 1  # as in PyTorch, a scalar has axis 0 and -1
+    if not -room <= axis < room:
+        raise IndexError(f"[{op}] expected dim in [{-room}, {room - 1}], got {axis}")
+    return axis % room
+
+
+def normalized_axes(dim: Axes, ndim: int, op: str) -> tuple[int, ...]:
+    """Axes from 0 on, sorted; None or () means all."""
+    if dim is None or (not isinstance(dim, int) and len(dim) == 0):
+        return tuple(range(ndim))
+    axes = sorted(normalized_axis(d, ndim, op) for d in ([dim] if isinstance(dim, int) else dim))
+    if len(set(axes)) != len(axes):
+        raise ValueError(f"[{op}] expected each dim once, got {dim}")
+    return tuple(a for a in axes if a < ndim)
+
+
+def _expect(input: Any, op: str) -> Tensor:
+    if not isinstance(input, Tensor):
+        raise TypeError(f"[{op}] expected a Tensor for input, got {type(input).__name__}")
+    return input
+
+
+def _expanded(k: Any, g: Array, shape: tuple[int, ...], axes: tuple[int, ...]) -> Array:
+    kept = tuple(1 if i in axes else n for i, n in enumerate(shape))
+    return k.broadcast_to(k.reshape(g, kept), shape)
+
+
+@fresh
+def _sum_bwd(node: Node, g: Array) -> tuple[Array]:
+    shape, axes = node.saved
+    return (_expanded(node.backend, g, shape, axes),)
+
+
+def sum(input: Tensor, dim: Axes = None, keepdim: bool = False, dtype: Any = None) -> Tensor:
+    """Sum over `dim`, or over everything (`torch.sum`). Booleans and bytes add up as int64.
+
+    >>> import fastdl
+    >>> fastdl.ones(2, 3).sum(dim=1).tolist()
+    [3.0, 3.0]
+    """
+    x = _expect(input, "sum")
+    if dtype is not None:
+        x = x._cast(dtypes.as_dtype(dtype, "sum"))
+    elif not x.dtype.is_floating_point:
+        x = x._cast(dtypes.int64)
+    axes = normalized_axes(dim, x.ndim, "sum")
+    out = Tensor(x._backend.sum(x._array, axes, keepdim), x._backend)
+    return record(out, _sum_bwd, (x,), (x.shape, axes)) if autograd.recording(x) else out
+
+
+@fresh
+def _mean_bwd(node: Node, g: Array) -> tuple[Array]:
+    shape, axes, count = node.saved
+    k = node.backend
+    return (_expanded(k, k.mul_scalar(g, 1.0 / count if count else float("nan")), shape, axes),)
+
+
+def mean(input: Tensor, dim: Axes = None, keepdim: bool = False) -> Tensor:
+    """Mean over `dim`, or over everything (`torch.mean`)."""
+    x = _expect(input, "mean")
+    if not x.dtype.is_floating_point:
+        raise TypeError(f"[mean] expected input of dtype float32 or float64, got {x.dtype.name}")
+    axes = normalized_axes(dim, x.ndim, "mean")
+    out = Tensor(x._backend.mean(x._array, axes, keepdim), x._backend)
+    if autograd.recording(x):
+        count = 1
+        for a in axes:
+            count *= x.shape[a]
+        record(out, _mean_bwd, (x,), (x.shape, axes, count))
+    return out
+
+
+def var(input: Tensor, dim: Axes = None, correction: int = 1, keepdim: bool = False) -> Tensor:
+    """Variance over `dim`, divided by n - correction (`torch.var`), in two exact passes."""
+    x = _expect(input, "var")
+    axes = normalized_axes(dim, x.ndim, "var")
+    count = 1
+    for a in axes:
+        count *= x.shape[a]
+    deviation = x - mean(x, axes or None, True)
+    return sum(deviation * deviation, axes or None, keepdim) / max_int(count - correction, 0)
+
+
+def max_int(a: int, b: int) -> float:
+    """The larger number, as a float divisor."""
+    return float(a if a > b else b)
+
+
+def std(input: Tensor, dim: Axes = None, correction: int = 1, keepdim: bool = False) -> Tensor:
+    """Standard deviation (`torch.std`)."""
+    return var(input, dim, correction, keepdim).sqrt()
+
+
+@fresh
+def _extreme_bwd(node: Node, g: Array) -> tuple[Array]:
+    """Ties share the gradient evenly, as in PyTorch's amax."""
+    k, (x, out, axes) = node.backend, node.saved
+    hit = k.cast(k.eq(x, _expanded(k, out, x.shape, axes)), str(g.dtype))
+    count = k.sum(hit, axes, True)
+    return (k.mul(hit, k.div(k.reshape(g, count.shape), count)),)
+
+
+def _extreme(name: str, input: Tensor, dim: Axes, keepdim: bool) -> Tensor:
+    x = _expect(input, name)
+    axes = normalized_axes(dim, x.ndim, name)
+    out = Tensor(getattr(x._backend, name)(x._array, axes, keepdim), x._backend)
+    return record(out, _extreme_bwd, (x,), (x._array, out._array, axes)) if autograd.recording(x) else out
+
+
+def amax(input: Tensor, dim: Axes = None, keepdim: bool = False) -> Tensor:
+    """Largest element over `dim`; ties share the gradient (`torch.amax`)."""
+    return _extreme("amax", input, dim, keepdim)
+
+
+def amin(input: Tensor, dim: Axes = None, keepdim: bool = False) -> Tensor:
+    """Smallest element over `dim`; ties share the gradient (`torch.amin`)."""
+    return _extreme("amin", input, dim, keepdim)
+
+
+def _arg(name: str, input: Tensor, dim: int | None, keepdim: bool) -> Tensor:
+    x = _expect(input, name)
+    k = x._backend
+    if dim is None:
+        return Tensor(getattr(k, name)(k.reshape(x._array, (x._array.size,)), 0, False), k)
+    if x.ndim == 0:
+        normalized_axis(dim, 0, name)
+        return Tensor(getattr(k, name)(k.reshape(x._array, (1,)), 0, False), k)
+    return Tensor(getattr(k, name)(x._array, normalized_axis(dim, x.ndim, name), keepdim), k)
+
+
+def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
+    """Index of the largest element, the first of equals (`torch.argmax`)."""
+    return _arg("argmax", input, dim, keepdim)
+
+
+def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
+    """Index of the smallest element, the first of equals (`torch.argmin`)."""
+    return _arg("argmin", input, dim, keepdim)
+
+
+class ValuesIndices(NamedTuple):
+    """What max and min over one axis give."""
+
+    values: Tensor
+    indices: Tensor
+
+
+@fresh
+def _chosen_bwd(node: Node, g: Array) -> tuple[Array]:
+    k, (shape, dtype, indices, axis) = node.backend, node.saved
+    kept = tuple(1 if i == axis else n for i, n in enumerate(shape))
+    positions = _positions(k, shape, axis)
+    hit = k.cast(k.eq(positions, k.reshape(indices, kept)), dtype)
+    return (k.mul(hit, k.reshape(g, kept)),)
+
+
+def _positions(k: Any, shape: tuple[int, ...], axis: int) -> Array:
+    """0, 1, 2, ... along `axis`, shaped to broadcast with an array of `shape`."""
+    import numpy as np
+
+    line = np.arange(shape[axis], dtype=np.int64).reshape([-1 if i == axis else 1 for i in range(len(shape))])
+    return k.from_numpy(line, False)
+
+
+def _extreme_with_index(name: str, input: Tensor, dim: int | None, keepdim: bool) -> Any:
+    if dim is None:
+        return _extreme("a" + name, input, None, False)
+    x = _expect(input, name)
+    if x.ndim == 0:
+        raise ValueError(f"[{name}] expected input with at least one dimension, got a scalar")
+    axis = normalized_axis(dim, x.ndim, name)
+    values = Tensor(getattr(x._backend, "a" + name)(x._array, (axis,), keepdim), x._backend)
+    indices = _arg("arg" + name, x, axis, keepdim)
+    if autograd.recording(x):
+        record(values, _chosen_bwd, (x,), (x.shape, x.dtype.name, indices._array, axis))
+    return ValuesIndices(values, indices)
+
+
+def max(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
+    """Largest element; with `dim`, the named tuple (values, indices); with a tensor, `maximum` (`torch.max`)."""
+    if isinstance(dim, Tensor):
+        from .arithmetic import maximum
+
+        return maximum(input, dim)
+    return _extreme_with_index("max", input, dim, keepdim)
+
+
+def min(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
+    """Smallest element; with `dim`, the named tuple (values, indices); with a tensor, `minimum` (`torch.min`)."""
+    if isinstance(dim, Tensor):
+        from .arithmetic import minimum
+
+        return minimum(input, dim)
+    return _extreme_with_index("min", input, dim, keepdim)

@@ -1,0 +1,73 @@
+"""Random numbers: one seed for everything (`fastdl.manual_seed`).
+
+Weights, shuffles and `fastdl.rand...` draw from a NumPy Philox generator on the host, so that they are the same on every
+device; dropout draws from its own counter-based stream inside the kernels (csrc/ops/dropout/dropout.h).
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+
+
+class Generator:
+    """A seeded source of random numbers."""
+
+    def __init__(self, seed: int | None = None) -> None:
+        self.manual_seed(int.from_bytes(os.urandom(7), "little") if seed is None else seed)
+
+    def manual_seed(self, seed: int) -> Generator:
+        if not isinstance(seed, int | np.integer):
+            raise TypeError(f"[manual_seed] expected an int, got {type(seed).__name__}")
+        self.seed = int(seed) % 2**64
+        self.offset = 0  # next counter of the dropout stream
+        self.numpy = np.random.Generator(np.random.Philox(self.seed))
+        return self
+
+    def initial_seed(self) -> int:
+        return self.seed
+
+    def take_counters(self, n: int) -> int:
+        """The first of n fresh counters of the dropout stream."""
+        first = self.offset
+        self.offset += n
+        return first
+
+    def get_state(self) -> dict[str, Any]:
+        return {"seed": self.seed, "offset": self.offset, "numpy": self.numpy.bit_generator.state}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        self.seed, self.offset = state["seed"], state["offset"]
+        self.numpy.bit_generator.state = state["numpy"]
+
+
+default_generator = Generator()
+
+
+def manual_seed(seed: int) -> Generator:
+    """Fixes every random number that follows: weights, shuffles, dropout, `rand` and the like.
+
+    >>> import fastdl
+    >>> a = fastdl.manual_seed(1) and fastdl.rand(3)
+    >>> b = fastdl.manual_seed(1) and fastdl.rand(3)
+    >>> fastdl.equal(a, b)
+    True
+    """
+    return default_generator.manual_seed(seed)
+
+
+def initial_seed() -> int:
+    """The seed in use."""
+    return default_generator.seed
+
+
+def get_rng_state() -> dict[str, Any]:
+    """State of the generator, for `set_rng_state`."""
+    return default_generator.get_state()
+
+
+def set_rng_state(state: dict[str, Any]) -> None:
+    """Continues from a state that `get_rng_state` gave."""
+    default_generator.set_state(state)

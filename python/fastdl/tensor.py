@@ -1,0 +1,311 @@
+"""Tensor: an array on a device, with gradients.
+
+Arithmetic, reductions and the like live in `fastdl.functional`; `functional/methods.py` makes them methods and operators
+of this class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import autograd, backends, dtypes
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+
+class device(str):
+    """Where a tensor lives: "cpu", "cuda", "emu" (CUDA kernels run on the host) or "reference" (NumPy).
+
+    >>> device("cpu").type
+    'cpu'
+    """
+
+    __slots__ = ()
+
+    @property
+    def type(self) -> str:
+        return self.partition(":")[0]
+
+    @property
+    def index(self) -> int | None:
+        return int(self.partition(":")[2]) if ":" in self else None
+
+    def __repr__(self) -> str:
+        return f"device(type={str(self)!r})"
+
+
+class Tensor:
+    """A multi-dimensional array with a dtype, a device and, when asked for, a gradient. Make one with `fastdl.tensor`."""
+
+    __slots__ = ("__weakref__", "_array", "_backend", "_node", "grad", "requires_grad")
+
+    # Operators and methods that functional/methods.py adds; named here for the type checker.
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...
+
+    __array_priority__ = 1000  # numpy_array + tensor comes to Tensor.__radd__
+
+    def __init__(self, array: Any, backend: ModuleType) -> None:
+        self._array = array
+        self._backend = backend
+        self._node: Any = None
+        self.grad: Tensor | None = None
+        self.requires_grad = False
+
+    # ---- what it is ---------------------------------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._array.shape
+
+    @property
+    def dtype(self) -> dtypes.dtype:
+        return dtypes.dtype._by_name[str(self._array.dtype)]
+
+    @property
+    def device(self) -> device:
+        return device(self._backend.NAME)
+
+    @property
+    def ndim(self) -> int:
+        return self._array.ndim
+
+    @property
+    def is_leaf(self) -> bool:
+        return type(self._node) is not autograd.Node
+
+    @property
+    def data(self) -> Tensor:
+        """The same numbers without the tape (`detach`); assigning replaces the numbers."""
+        return self.detach()
+
+    @data.setter
+    def data(self, value: Tensor) -> None:
+        self._array, self._backend = value._array, value._backend
+
+    def size(self, dim: int | None = None) -> Any:
+        return self.shape if dim is None else self.shape[dim]
+
+    def dim(self) -> int:
+        return self._array.ndim
+
+    def numel(self) -> int:
+        return self._array.size
+
+    def element_size(self) -> int:
+        return self.dtype.itemsize
+
+    def is_floating_point(self) -> bool:
+        return self.dtype.is_floating_point
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("[len] expected a tensor with at least one dimension, got a scalar")
+        return self.shape[0]
+
+    __hash__ = object.__hash__
+
+    def __bool__(self) -> bool:
+        return bool(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __index__(self) -> int:
+        value = self.item()
+        if not isinstance(value, int):
+            raise TypeError(f"[index] expected an integer tensor, got {self.dtype.name}")
+        return value
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item() if self.ndim == 0 else str(self), spec)
+
+    def __repr__(self) -> str:
+        body = np.array2string(self._host(), separator=", ", prefix="tensor(", precision=4)
+        extra = "" if self.dtype in (dtypes.float32, dtypes.int64, dtypes.bool) else f", dtype={self.dtype!r}"
+        if self._backend.NAME != "cpu":
+            extra += f", device='{self._backend.NAME}'"
+        if self._node is not None and self.requires_grad and not self.is_leaf:
+            extra += f", grad_fn=<{self._node.rule.__name__.strip('_')}>"
+        elif self.requires_grad:
+            extra += ", requires_grad=True"
+        return f"tensor({body}{extra})"
+
+    # ---- to and from other libraries ------------------------------------------------------------------------------------
+
+    def _host(self) -> np.ndarray:
+        return self._backend.to_numpy(self._array)
+
+    def item(self) -> Any:
+        """The only element, as a Python number."""
+        if self._array.size != 1:
+            raise ValueError(f"[item] expected a tensor with one element, got shape {self.shape}")
+        return self._host().item()
+
+    def tolist(self) -> Any:
+        return self._host().tolist()
+
+    def numpy(self) -> np.ndarray:
+        """A NumPy array; on the CPU it shares the tensor's memory."""
+        if self.requires_grad:
+            raise RuntimeError("[numpy] expected a tensor without gradient, got one that requires it: use detach() first")
+        if self._backend.NAME not in ("cpu", "reference"):
+            raise TypeError(f"[numpy] expected a tensor on cpu, got one on {self._backend.NAME}: use cpu() first")
+        return self._host()
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        array = self.numpy()
+        if dtype is not None and array.dtype != np.dtype(dtype):
+            return array.astype(dtype)
+        return array.copy() if copy else array
+
+    def __dlpack__(self, *, stream: Any = None, **_: Any) -> Any:
+        if self.requires_grad:
+            raise BufferError("[__dlpack__] expected a tensor without gradient, got one that requires it")
+        return self._backend.to_dlpack(self._array)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return self._backend.dlpack_device()
+
+    def to(self, *args: Any, dtype: Any = None, device: Any = None, copy: bool = False) -> Tensor:
+        """This tensor with another dtype or on another device; itself when nothing changes and `copy` is false.
+
+        >>> import fastdl
+        >>> fastdl.ones(2).to(fastdl.float64).dtype
+        fastdl.float64
+        """
+        for a in args:
+            if isinstance(a, Tensor):
+                dtype, device = a.dtype, a.device
+            elif isinstance(a, str) and a.partition(":")[0] in backends.NAMES:
+                device = a
+            else:
+                dtype = a
+        out = self
+        if dtype is not None:
+            out = out._cast(dtypes.as_dtype(dtype, "to"))
+        if device is not None:
+            out = out._move(backends.get(device))
+        return out.clone() if copy and out is self else out
+
+    def _cast(self, target: dtypes.dtype) -> Tensor:
+        if target is self.dtype:
+            return self
+        out = Tensor(self._backend.cast(self._array, target.name), self._backend)
+        if target.is_floating_point and self.dtype.is_floating_point and autograd.recording(self):
+            autograd.record(out, _cast_bwd, (self,), self.dtype.name)
+        return out
+
+    def _move(self, target: ModuleType) -> Tensor:
+        if target is self._backend:
+            return self
+        out = Tensor(target.from_numpy(self._host(), False), target)
+        if autograd.recording(self):
+            autograd.record(out, _move_bwd, (self,), self._backend)
+        return out
+
+    def cpu(self) -> Tensor:
+        return self.to("cpu")
+
+    def cuda(self) -> Tensor:
+        return self.to("cuda")
+
+    def float(self) -> Tensor:
+        return self._cast(dtypes.float32)
+
+    def double(self) -> Tensor:
+        return self._cast(dtypes.float64)
+
+    def long(self) -> Tensor:
+        return self._cast(dtypes.int64)
+
+    def int(self) -> Tensor:
+        return self._cast(dtypes.int32)
+
+    def bool(self) -> Tensor:
+        return self._cast(dtypes.bool)
+
+    def type_as(self, other: Tensor) -> Tensor:
+        return self._cast(other.dtype)
+
+    def contiguous(self) -> Tensor:
+        return self  # every tensor is
+
+    # ---- gradients --------------------------------------------------------------------------------------------------------
+
+    def backward(self, gradient: Tensor | None = None, retain_graph: Any = False) -> None:
+        """Adds the gradient of this tensor with respect to every leaf it came from to the leaf's `.grad`.
+
+        >>> import fastdl
+        >>> x = fastdl.tensor([1.0, 2.0], requires_grad=True)
+        >>> (x * x).sum().backward(); x.grad.tolist()
+        [2.0, 4.0]
+        """
+        autograd.backward(self, gradient, bool(retain_graph))
+
+    def detach(self) -> Tensor:
+        """The same memory, outside the tape."""
+        return Tensor(self._array, self._backend)
+
+    def requires_grad_(self, requires_grad: Any = True) -> Tensor:
+        if not self.is_leaf:
+            raise RuntimeError("[requires_grad_] expected a leaf tensor, got the output of an operation: use detach()")
+        if requires_grad and not self.dtype.is_floating_point:
+            raise TypeError(f"[requires_grad_] expected dtype float32 or float64, got {self.dtype.name}")
+        self.requires_grad = bool(requires_grad)
+        return self
+
+    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
+        """`hook(grad)` runs when the gradient of this tensor is known; what it returns, if anything, replaces it."""
+        if not self.requires_grad:
+            raise RuntimeError("[register_hook] expected a tensor that requires a gradient, got one that does not")
+        if self._node is None:
+            self._node = autograd.Leaf(self)
+        hooks = self._node.hooks = self._node.hooks or []
+        hooks.append(hook)
+        return RemovableHandle(hooks, hook)
+
+    def retain_grad(self) -> None:
+        """Keeps the gradient of this inner tensor in `.grad` too."""
+        if self.is_leaf:
+            return
+
+        def keep(grad: Tensor) -> None:
+            self.grad = grad if self.grad is None else Tensor(grad._backend.add(self.grad._array, grad._array), grad._backend)
+
+        self.register_hook(keep)
+
+
+class RemovableHandle:
+    """What a `register_..._hook` returns; `remove()` takes the hook away. Also a context manager."""
+
+    def __init__(self, hooks: list, hook: Any) -> None:
+        self._hooks, self._hook = hooks, hook
+
+    def remove(self) -> None:
+        if self._hook in self._hooks:
+            self._hooks.remove(self._hook)
+
+    def __enter__(self) -> RemovableHandle:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.remove()
+
+
+@autograd.fresh
+def _cast_bwd(node: autograd.Node, g: Any) -> tuple[Any]:
+    return (node.backend.cast(g, node.saved),)
+
+
+@autograd.fresh
+def _move_bwd(node: autograd.Node, g: Any) -> tuple[Any]:
+    return (node.saved.from_numpy(node.backend.to_numpy(g), False),)
