@@ -1,9 +1,8 @@
 // exp, log, tanh, sigmoid, pow and sqrt over vectors of float or double, for kernel files.
 //
-// Largest errors, in units of the last place: exp 1.01, log 0.85, tanh 1.4, sigmoid 2.5, pow 0.51 (float). NaN, infinities
-// infinities and the sign of zero come out as C's functions have them. The polynomials are minimax fits (Remez) of the
-// function that is written next to them, to the relative error of the result; each is at least 8 times smaller than the
-// rounding.
+// Largest errors in units of the last place (float): exp 1.01, log 0.85, tanh 1.4, sigmoid 2.5, pow 0.51. NaN,
+// infinities and the sign of zero come out as C's functions have them. Each polynomial is a minimax fit (Remez) of the
+// function written next to it, weighted so that its error in the result is a tenth of a rounding.
 #pragma once
 #include <math.h>
 
