@@ -23,9 +23,11 @@ from .functional.layout import cat, clone, flatten, permute, reshape, squeeze, s
 from .functional.product import bmm, dot, matmul, mm
 from .functional.reduction import amax, amin, argmax, argmin, max, mean, min, std, sum, var
 from .random import Generator, get_rng_state, initial_seed, manual_seed, set_rng_state
+from .settings import (
+    empty_cache, get_conv_algorithm, get_num_threads, memory_stats, set_conv_algorithm, set_num_threads,
+)  # fmt: skip
 from .tensor import Tensor, device
 from . import functional, nn, optim  # noqa: I001 (layers stand on everything above)
-from .backends import get_num_threads, set_num_threads
 from .nn.summary import summary
 from .saving import load, save
 

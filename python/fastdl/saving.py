@@ -1,0 +1,76 @@
+"""Weights on disk, as safetensors files."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .creation import tensor
+from .tensor import Tensor
+
+
+def save(state: Mapping[str, Any], path: str | os.PathLike) -> None:
+    """Writes a state dict (names to tensors) as a safetensors file.
+
+    The file appears whole or not at all: it is written beside its place, flushed to the disk and then renamed.
+
+    Raises TypeError for anything but a flat mapping of names to tensors.
+
+    >>> import fastdl, tempfile, os
+    >>> file = os.path.join(tempfile.mkdtemp(), "w.safetensors")
+    >>> fastdl.save({"w": fastdl.ones(2)}, file); fastdl.load(file)["w"].tolist()
+    [1.0, 1.0]
+    """
+    from safetensors.numpy import save as encode
+
+    if not isinstance(state, Mapping):
+        raise TypeError(f"[save] expected a mapping of names to tensors, got {type(state).__name__}")
+    arrays = {}
+    for name, value in state.items():
+        if not isinstance(name, str) or not isinstance(value, Tensor | np.ndarray):
+            raise TypeError(f"[save] expected names with tensors, got {name!r} with {type(value).__name__}")
+        arrays[name] = np.ascontiguousarray(value if isinstance(value, np.ndarray) else value._host())
+    write_atomic(path, encode(arrays))
+
+
+def load(path: str | os.PathLike, device: Any = None) -> dict[str, Tensor]:
+    """The state dict of a safetensors file.
+
+    Raises FileNotFoundError, or ValueError `[load] expected a safetensors file ...` for a damaged one.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load as decode
+
+    content = Path(path).read_bytes()
+    try:
+        arrays = decode(content)
+    except SafetensorError as error:
+        raise ValueError(f"[load] expected a safetensors file, got {os.fspath(path)}: {error}") from None
+    return {name: tensor(array, device=device) for name, array in arrays.items()}
+
+
+def write_atomic(path: str | os.PathLike, content: bytes) -> None:
+    """Replaces a file in one step; whatever happens, the old file or the new one is there, never a part of it."""
+    path = Path(path)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current
