@@ -8,6 +8,8 @@ y x output position, r s kernel position.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
@@ -18,29 +20,38 @@ Array = np.ndarray
 Pair = tuple[int, int]
 
 
-def _out_size(size: int, pad_before: int, pad_after: int, kernel: int, stride: int, dilation: int) -> int:
-    room = size + pad_before + pad_after - dilation * (kernel - 1) - 1
-    return 0 if room < 0 else room // stride + 1
+_SIZE_LIMIT = 2**31  # keeps every sum and product of two sizes far from 2^63
 
 
-def _check_attributes(op: str, stride: Pair, padding: Shape, dilation: Pair, groups: int) -> None:
-    expect(len(stride) == 2 and min(stride) >= 1, ValueError, op, "stride of two numbers of at least 1", tuple(stride))
-    expected = "padding of four numbers of at least 0"
-    expect(len(padding) == 4 and min(padding) >= 0, ValueError, op, expected, tuple(padding))
-    expected = "dilation of two numbers of at least 1"
-    expect(len(dilation) == 2 and min(dilation) >= 1, ValueError, op, expected, tuple(dilation))
+def expect_values(op: str, what: str, values: Shape, n: int, least: int) -> None:
+    values = tuple(values)
+    expect(len(values) == n, ValueError, op, f"{what} of {n} integers", values)
+    for value in values:
+        expect(value >= least, ValueError, op, f"{what} of at least {least}", values)
+        expect(value < _SIZE_LIMIT, ValueError, op, f"{what} below 2^31", values)
+
+
+def _out_hw(op: str, x: Shape, weight: Shape, stride: Pair, padding: Shape, dilation: Pair, groups: int) -> Pair:
+    """Checks the attributes against the shapes of input and weight; the size of the output."""
+    expect_values(op, "stride", stride, 2, 1)
+    expect_values(op, "padding", padding, 4, 0)
+    expect_values(op, "dilation", dilation, 2, 1)
     expect(groups >= 1, ValueError, op, "groups of at least 1", groups)
-
-
-def _out_hw(op: str, in_hw: Pair, kernel_hw: Pair, stride: Pair, padding: Shape, dilation: Pair) -> Pair:
-    top, bottom, left, right = padding
-    out_h = _out_size(in_hw[0], top, bottom, kernel_hw[0], stride[0], dilation[0])
-    out_w = _out_size(in_hw[1], left, right, kernel_hw[1], stride[1], dilation[1])
-    expected = "a kernel no larger than the padded input"
-    got = f"kernel {tuple(kernel_hw)} with dilation {tuple(dilation)} on input {tuple(in_hw)}"
-    got += f" with padding {tuple(padding)}"
-    expect(out_h > 0 and out_w > 0, ValueError, op, expected, got)
-    return out_h, out_w
+    expect(math.prod(weight) > 0, ValueError, op, "a weight with elements", f"shape {weight}")
+    expect(weight[0] % groups == 0, ValueError, op, f"output channels that {groups} groups divide", weight[0])
+    expect(x[1] % groups == 0, ValueError, op, f"input channels that {groups} groups divide", x[1])
+    expected = f"an input of {weight[1]} channels in each of {groups} groups"
+    expect(x[1] // groups == weight[1], ValueError, op, expected, f"{x[1]} channels")
+    out = []
+    for i in (0, 1):
+        size, kernel = x[2 + i], weight[2 + i]
+        expect(size < _SIZE_LIMIT, ValueError, op, "an input size below 2^31", size)
+        expect(kernel < _SIZE_LIMIT, ValueError, op, "a kernel size below 2^31", kernel)
+        padded = size + padding[2 * i] + padding[2 * i + 1]
+        span = dilation[i] * (kernel - 1) + 1
+        expect(span <= padded, ValueError, op, f"a dilated kernel of at most the padded input, {padded}", span)
+        out.append((padded - span) // stride[i] + 1)
+    return out[0], out[1]
 
 
 def _windows(x: Array, kernel_hw: Pair, stride: Pair, padding: Shape, dilation: Pair) -> Array:
@@ -66,17 +77,12 @@ def conv2d(
     expect_same_dtype(op, "weight", weight, x.dtype)
     expect_ndim(op, "input", x, 4)
     expect_ndim(op, "weight", weight, 4)
-    _check_attributes(op, stride, padding, dilation, groups)
-    channels, out_channels = x.shape[1], weight.shape[0]
-    expected = weight.shape[1] * groups
-    expect(channels == expected, ValueError, op, f"input with {expected} channels", channels)
-    expect(out_channels % groups == 0, ValueError, op, f"output channels divisible by {groups} groups", out_channels)
+    out_h, out_w = _out_hw(op, x.shape, weight.shape, stride, padding, dilation, groups)
+    out_channels, kernel_hw = weight.shape[0], weight.shape[2:]
     if bias is not None:
         expect_same_dtype(op, "bias", bias, x.dtype)
         expect_shape(op, "bias", bias, (out_channels,))
     check_activation(op, activation)
-    kernel_hw = weight.shape[2:]
-    out_h, out_w = _out_hw(op, x.shape[2:], kernel_hw, stride, padding, dilation)
 
     windows = _grouped(_windows(x, kernel_hw, stride, padding, dilation), 1, groups)
     with np.errstate(all="ignore"):
@@ -96,14 +102,15 @@ def conv2d_bwd_input(
     expect_same_dtype(op, "weight", weight, grad.dtype)
     expect_ndim(op, "grad", grad, 4)
     expect_ndim(op, "weight", weight, 4)
-    _check_attributes(op, stride, padding, dilation, groups)
+    expect_values(op, "input_hw", input_hw, 2, 0)
+    expect(1 <= groups < _SIZE_LIMIT, ValueError, op, "groups of 1 to 2^31 - 1", groups)
     batch, out_channels, kernel_hw = grad.shape[0], weight.shape[0], weight.shape[2:]
-    expect(out_channels % groups == 0, ValueError, op, f"output channels divisible by {groups} groups", out_channels)
-    out_h, out_w = _out_hw(op, input_hw, kernel_hw, stride, padding, dilation)
+    channels = weight.shape[1] * groups
+    x_shape = (batch, channels, *input_hw)
+    out_h, out_w = _out_hw(op, x_shape, weight.shape, stride, padding, dilation, groups)
     expect_shape(op, "grad", grad, (batch, out_channels, out_h, out_w))
 
     top, bottom, left, right = padding
-    channels = weight.shape[1] * groups
     padded = np.zeros((batch, channels, input_hw[0] + top + bottom, input_hw[1] + left + right), grad.dtype)
     g, w = _grouped(grad, 1, groups), _grouped(weight, 0, groups)
     with np.errstate(all="ignore"):
@@ -125,14 +132,14 @@ def conv2d_bwd_weight(
     expect_same_dtype(op, "input", x, grad.dtype)
     expect_ndim(op, "grad", grad, 4)
     expect_ndim(op, "input", x, 4)
-    _check_attributes(op, stride, padding, dilation, groups)
+    expect_values(op, "kernel_hw", kernel_hw, 2, 1)
+    expect(groups >= 1, ValueError, op, "groups of at least 1", groups)
     out_channels, channels = grad.shape[1], x.shape[1]
-    expect(channels % groups == 0, ValueError, op, f"input channels divisible by {groups} groups", channels)
-    expect(out_channels % groups == 0, ValueError, op, f"output channels divisible by {groups} groups", out_channels)
-    out_h, out_w = _out_hw(op, x.shape[2:], kernel_hw, stride, padding, dilation)
+    weight_shape = (out_channels, channels // groups, *kernel_hw)
+    out_h, out_w = _out_hw(op, x.shape, weight_shape, stride, padding, dilation, groups)
     expect_shape(op, "grad", grad, (x.shape[0], out_channels, out_h, out_w))
 
     windows = _grouped(_windows(x, kernel_hw, stride, padding, dilation), 1, groups)
     with np.errstate(all="ignore"):
         out = np.einsum("ngoyx,ngcyxrs->gocrs", _grouped(grad, 1, groups), windows, optimize=True)
-    return np.asarray(out.reshape(out_channels, channels // groups, *kernel_hw), order="C")
+    return np.asarray(out.reshape(weight_shape), order="C")

@@ -1,0 +1,32 @@
+"""Functions of tensors under the names of `torch.nn.functional`.
+
+The arithmetic of `torch` itself (`add`, `matmul`, `sum`, ...) is in this package too, and exported as `fastdl.add`, ...
+"""
+
+from .activation import log_softmax, relu, relu_, sigmoid, softmax, tanh
+from .conv import conv2d
+from .dropout import dropout
+from .layout import flatten
+from .linear import linear
+from .loss import cross_entropy, mse_loss, nll_loss, one_hot
+from .padding import pad
+from .pooling import max_pool2d
+
+__all__ = [
+    "conv2d",
+    "cross_entropy",
+    "dropout",
+    "flatten",
+    "linear",
+    "log_softmax",
+    "max_pool2d",
+    "mse_loss",
+    "nll_loss",
+    "one_hot",
+    "pad",
+    "relu",
+    "relu_",
+    "sigmoid",
+    "softmax",
+    "tanh",
+]

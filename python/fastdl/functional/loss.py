@@ -1,0 +1,231 @@
+"""Losses: cross_entropy, nll_loss, mse_loss; one_hot targets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .. import dtypes
+from ..autograd import Node, fresh, record, recording
+from ..tensor import Tensor
+from .activation import log_softmax
+from .arguments import expect_beside, expect_reduction, expect_tensor
+from .arithmetic import mul, sub
+from .layout import reshape
+from .reduction import mean, sum
+
+Array = Any
+
+
+def _rows(x: Tensor, target: Tensor, op: str) -> tuple[tuple[int, int, int], tuple[int, ...]]:
+    """Input (C,), (N, C) or (N, C, d1, ...) as (N, C, S), with the shape of the target."""
+    if x.ndim == 0:
+        raise ValueError(f"[{op}] expected input with at least 1 dimension, got shape ()")
+    batch, classes = (1, x.shape[0]) if x.ndim == 1 else (x.shape[0], x.shape[1])
+    per_row = () if x.ndim == 1 else (x.shape[0], *x.shape[2:])
+    if target.shape != per_row:
+        raise ValueError(f"[{op}] expected target of shape {per_row} for input of shape {x.shape}, got {target.shape}")
+    inner = 1
+    for n in x.shape[2:]:
+        inner *= n
+    return (batch, classes, inner), per_row
+
+
+# ---- cross-entropy ---------------------------------------------------------------------------------------------------
+
+
+@fresh
+def _cross_entropy_bwd(node: Node, g: Array) -> tuple[Array]:
+    k, (x, target, weight, lse, total, options, shape) = node.backend, node.saved
+    g = k.reshape(g, lse.shape if options[2] == "none" else ())
+    return (k.reshape(k.cross_entropy_bwd(g, x, target, weight, lse, total, *options), shape),)
+
+
+def cross_entropy(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    *,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """Cross-entropy of logits against classes (`torch.nn.functional.cross_entropy`).
+
+    Shapes: input (C,), (N, C) or (N, C, d1, ...); target either class indices, int64, of shape (), (N,) or
+    (N, d1, ...), or class probabilities, of the shape and dtype of the input; weight (C,) or None. The loss is one
+    number, or with `reduction='none'` one for each row. Rows with target `ignore_index` count nothing, and 'mean'
+    divides by the weights of the others (by the number of rows for probabilities).
+
+    Raises:
+        TypeError: for arguments that are not Tensors, or wrong dtypes.
+        ValueError: for shapes that do not fit, an unknown reduction, or label_smoothing outside [0, 1].
+        IndexError: for a class index outside [0, C) that is not `ignore_index`.
+
+    >>> import fastdl
+    >>> round(cross_entropy(fastdl.zeros(2, 4), fastdl.tensor([1, 3])).item(), 4)
+    1.3863
+    """
+    op = "cross_entropy"
+    x = expect_tensor(input, op)
+    t = expect_beside(target, x, op, "target")
+    w = None if weight is None else expect_beside(weight, x, op, "weight")
+    expect_reduction(reduction, op)
+    if t.shape == x.shape and t.dtype.is_floating_point:
+        return _cross_entropy_of_probabilities(x, t, w, reduction, label_smoothing)
+    flat, per_row = _rows(x, t, op)
+    k = x._backend
+    logits = k.reshape(x._array, flat)
+    targets = k.reshape(t._array, (flat[0], flat[2]))
+    weights = None if w is None else w._array
+    options = (ignore_index, float(label_smoothing), reduction)
+    loss, lse, total = k.cross_entropy(logits, targets, weights, *options)
+    out = Tensor(k.reshape(loss, per_row) if reduction == "none" else loss, k)
+    if recording(x):
+        record(out, _cross_entropy_bwd, (x,), (logits, targets, weights, lse, total, options, x.shape))
+    return out
+
+
+def _cross_entropy_of_probabilities(
+    x: Tensor, target: Tensor, weight: Tensor | None, reduction: str, label_smoothing: float
+) -> Tensor:
+    """-sum over classes of weight * target * log_softmax(x); differentiable in the target too."""
+    op = "cross_entropy"
+    if target.dtype is not x.dtype:
+        raise TypeError(f"[{op}] expected target of dtype {x.dtype.name}, got {target.dtype.name}")
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError(f"[{op}] expected label_smoothing between 0 and 1, got {label_smoothing}")
+    axis = 0 if x.ndim == 1 else 1
+    classes = x.shape[axis]
+    if label_smoothing:
+        target = target * (1 - label_smoothing) + label_smoothing / classes
+    if weight is not None:
+        if weight.shape != (classes,):
+            raise ValueError(f"[{op}] expected weight of shape {(classes,)}, got shape {weight.shape}")
+        target = target * reshape(weight, (classes, *[1] * (x.ndim - axis - 1)))
+    loss = -sum(mul(target, log_softmax(x, axis)), axis)
+    if reduction == "none":
+        return loss
+    return sum(loss) if reduction == "sum" else sum(loss) / max(loss.numel(), 1)
+
+
+# ---- negative log-likelihood -----------------------------------------------------------------------------------------
+
+
+@fresh
+def _nll_loss_bwd(node: Node, g: Array) -> tuple[Array]:
+    k, (coefficients, rows, shape) = node.backend, node.saved
+    return (k.reshape(k.mul(coefficients, k.reshape(g, rows)), shape),)
+
+
+def nll_loss(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    *,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+) -> Tensor:
+    """-weight[target] * input[target] of log-probabilities (`torch.nn.functional.nll_loss`).
+
+    Shapes and errors as in `cross_entropy` with class indices; 'mean' divides by the sum of the weights that count.
+
+    >>> import fastdl
+    >>> round(nll_loss(log_softmax(fastdl.zeros(2, 4), 1), fastdl.tensor([1, 3])).item(), 4)
+    1.3863
+    """
+    op = "nll_loss"
+    x = expect_tensor(input, op)
+    t = expect_beside(target, x, op, "target")
+    w = None if weight is None else expect_beside(weight, x, op, "weight")
+    expect_reduction(reduction, op)
+    if not x.is_floating_point():
+        raise TypeError(f"[{op}] expected input of dtype float32 or float64, got {x.dtype.name}")
+    flat, per_row = _rows(x, t, op)
+    if w is not None and w.dtype is not x.dtype:
+        raise TypeError(f"[{op}] expected weight of dtype {x.dtype.name}, got {w.dtype.name}")
+    if w is not None and w.shape != flat[1:2]:
+        raise ValueError(f"[{op}] expected weight of shape {flat[1:2]}, got shape {w.shape}")
+    counts = _checked_targets(t, flat[1], ignore_index, op).reshape(flat[0], 1, flat[2])
+
+    # d loss / d input is zero but at the targets, and does not depend on the input: it is made once and kept.
+    k = x._backend
+    classes = np.arange(flat[1]).reshape(1, -1, 1)
+    hit = (t._host().reshape(flat[0], 1, flat[2]) == classes) & counts
+    per_class = np.ones(flat[1]) if w is None else w.detach()._host()
+    coefficients = np.where(hit, -per_class.reshape(1, -1, 1), 0.0)
+    if reduction == "mean":
+        with np.errstate(invalid="ignore"):  # no row counts: NaN, as in PyTorch
+            coefficients = coefficients / np.asarray(-coefficients.sum())
+    c = k.from_numpy(np.ascontiguousarray(coefficients, dtype=x.dtype.numpy), False)
+    # Chosen before the product, since minus infinity times a zero coefficient would be NaN.
+    chosen = k.where(k.from_numpy(np.ascontiguousarray(hit), False), k.reshape(x._array, flat), k.mul_scalar(c, 0.0))
+    losses = k.sum(k.mul(chosen, c), (1,), False)
+    out = Tensor(k.reshape(losses, per_row) if reduction == "none" else k.sum(losses, (0, 1), False), k)
+    if recording(x):
+        rows = (flat[0], 1, flat[2]) if reduction == "none" else (1, 1, 1)
+        record(out, _nll_loss_bwd, (x,), (c, rows, x.shape))
+    return out
+
+
+def _checked_targets(target: Tensor, classes: int, ignore_index: int, op: str) -> np.ndarray:
+    """Which targets count; IndexError for one that is no class."""
+    if target.dtype is not dtypes.int64:
+        raise TypeError(f"[{op}] expected target of dtype int64, got {target.dtype.name}")
+    host = target._host()
+    counts = np.asarray(host != ignore_index)
+    bad = host[counts & ((host < 0) | (host >= classes))]
+    if bad.size:
+        raise IndexError(f"[{op}] expected targets in [0, {classes}), got {bad.flat[0]}")
+    return counts
+
+
+def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
+    """1 at each class index and 0 elsewhere, int64 (`torch.nn.functional.one_hot`).
+
+    Shapes: (*) -> (*, num_classes); -1 takes the largest index plus one.
+
+    Raises:
+        TypeError: for a tensor that is not int64.
+        IndexError: for an index outside [0, num_classes).
+
+    >>> import fastdl
+    >>> one_hot(fastdl.tensor([0, 2]), 3).tolist()
+    [[1, 0, 0], [0, 0, 1]]
+    """
+    t = expect_tensor(tensor, "one_hot", "tensor")
+    if num_classes == -1:
+        if t.numel() == 0:
+            raise ValueError("[one_hot] expected num_classes for a tensor without elements, got -1")
+        num_classes = int(t._host().max()) + 1
+    if num_classes < 1:
+        raise ValueError(f"[one_hot] expected num_classes of at least 1, got {num_classes}")
+    _checked_targets(t, num_classes, -(2**63), "one_hot")
+    k = t._backend
+    classes = k.from_numpy(np.arange(num_classes), False)
+    return Tensor(k.cast(k.eq(k.reshape(t._array, (*t.shape, 1)), classes), "int64"), k)
+
+
+# ---- squared error ---------------------------------------------------------------------------------------------------
+
+
+def mse_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tensor:
+    """Squared difference, averaged, summed or as it is (`torch.nn.functional.mse_loss`).
+
+    Shapes: input and target alike, or broadcasting; the loss is one number unless `reduction='none'`.
+
+    Raises:
+        TypeError: for arguments that are not Tensors.
+        ValueError: for shapes that do not broadcast or an unknown reduction.
+
+    >>> import fastdl
+    >>> mse_loss(fastdl.tensor([1.0, 2.0]), fastdl.tensor([0.0, 4.0])).item()
+    2.5
+    """
+    x = expect_tensor(input, "mse_loss")
+    t = expect_beside(target, x, "mse_loss", "target")
+    expect_reduction(reduction, "mse_loss")
+    difference = sub(x, t)
+    squares = mul(difference, difference)
+    return squares if reduction == "none" else mean(squares) if reduction == "mean" else sum(squares)
