@@ -148,7 +148,7 @@ Array from_dlpack(const py::capsule& capsule) {
            text("stride ", t.strides[i], " on axis ", i));
     step *= t.shape[i];
   }
-  capsule.set_name("used_dltensor");
+  if (PyCapsule_SetName(capsule.ptr(), "used_dltensor") != 0) throw py::error_already_set();
   py::capsule owner(m, [](void* p) {
     auto* managed = static_cast<DLManagedTensor*>(p);
     if (managed->deleter) managed->deleter(managed);
