@@ -20,7 +20,7 @@ FASTDL_HD int64_t pool_out_size(int64_t in, int64_t kernel, int64_t stride, int6
   return out;
 }
 
-// Padding counts as minus infinity; the first maximum of a window wins; NaN wins over numbers.
+// Padding counts as minus infinity; the first maximum of a window wins; NaN wins over numbers, the last one over others.
 struct MaxPool2dFwdArgs {
   DType dtype;
   MaxPool2dGeometry g;
@@ -35,7 +35,8 @@ struct MaxPool2dBwdArgs {
   MaxPool2dGeometry g;
   const void* grad;
   const int32_t* indices;
-  void* grad_x;  // every element is written
+  void* grad_x;        // every element is written
+  int64_t* bad_index;  // one number on the host: 1 + the position of the first index outside its plane, or 0
 };
 
 }  // namespace fastdl

@@ -1,0 +1,61 @@
+// Moves between the lanes of vectors: neighbours apart and together, and reductions over the lanes as a tree.
+#pragma once
+#include <utility>
+
+#include "cpu/vec-inl.h"
+
+namespace fastdl::FASTDL_ISA {
+
+// Lane I of the result is lane kFirst + I * kStep of a, b laid end to end.
+template <class T, int kFirst, int kStep, size_t... I>
+FASTDL_INLINE Vec<T> pick(Vec<T> a, Vec<T> b, std::index_sequence<I...>) {
+  return __builtin_shufflevector(a, b, (kFirst + static_cast<int>(I) * kStep)...);
+}
+// Lanes kFirst, kFirst + 1, ... of a and b in turn.
+template <class T, int kFirst, size_t... I>
+FASTDL_INLINE Vec<T> zip(Vec<T> a, Vec<T> b, std::index_sequence<I...>) {
+  return __builtin_shufflevector(a, b, (kFirst + static_cast<int>(I / 2 + I % 2 * kLanes<T>))...);
+}
+template <class T>
+using LaneIndices = std::make_index_sequence<kLanes<T>>;
+
+// a0 a2 a4 ... b0 b2 ... and a1 a3 ... b1 b3 ...
+template <class T>
+FASTDL_INLINE Vec<T> even_lanes(Vec<T> a, Vec<T> b) {
+  return pick<T, 0, 2>(a, b, LaneIndices<T>{});
+}
+template <class T>
+FASTDL_INLINE Vec<T> odd_lanes(Vec<T> a, Vec<T> b) {
+  return pick<T, 1, 2>(a, b, LaneIndices<T>{});
+}
+
+// The way back: a0 b0 a1 b1 ..., from the lower and from the upper halves.
+template <class T>
+FASTDL_INLINE Vec<T> zip_low(Vec<T> a, Vec<T> b) {
+  return zip<T, 0>(a, b, LaneIndices<T>{});
+}
+template <class T>
+FASTDL_INLINE Vec<T> zip_high(Vec<T> a, Vec<T> b) {
+  return zip<T, kLanes<T> / 2>(a, b, LaneIndices<T>{});
+}
+
+// One number from all lanes by halving: log2(lanes) steps instead of a chain of lanes - 1.
+template <class T, int kDistance, class F>
+FASTDL_INLINE T fold_lanes(Vec<T> v, F f) {
+  if constexpr (kDistance == 0) {
+    return v[0];
+  } else {
+    return fold_lanes<T, kDistance / 2>(f(v, pick<T, kDistance, 1>(v, v, LaneIndices<T>{})), f);
+  }
+}
+template <class T>
+FASTDL_INLINE T tree_sum(Vec<T> v) {
+  return fold_lanes<T, kLanes<T> / 2>(v, [](Vec<T> a, Vec<T> b) __attribute__((always_inline)) { return a + b; });
+}
+template <class T>
+FASTDL_INLINE T tree_max(Vec<T> v) {
+  return fold_lanes<T, kLanes<T> / 2>(
+      v, [](Vec<T> a, Vec<T> b) __attribute__((always_inline)) { return select<T>(a > b, a, b); });
+}
+
+}  // namespace fastdl::FASTDL_ISA

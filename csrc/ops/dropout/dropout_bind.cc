@@ -1,0 +1,40 @@
+#include <cmath>
+
+#include "bind/call.h"
+#include "ops/dropout/dropout.h"
+
+namespace fastdl {
+namespace {
+
+// Python's int, of any size, as the 64 bits that the generator takes.
+uint64_t bits64(const char* what, const py::int_& v) {
+  const unsigned long long u = PyLong_AsUnsignedLongLong(v.ptr());
+  if (u == ~0ull && PyErr_Occurred()) {
+    PyErr_Clear();
+    throw ValueError("[dropout] expected " + std::string(what) + " in [0, 2^64), got " + std::string(py::str(v)));
+  }
+  return u;
+}
+
+Array dropout_forward(const Array& x, double p, const py::int_& seed, const py::int_& offset) {
+  expect_float("dropout", "x", x);
+  EXPECT(p >= 0 && p <= 1, ValueError, "dropout", text("p in [0, 1]"), text(p));
+  Array out = empty(x.shape, x.dtype);
+  const bool drop_all = p == 1;
+  // p just below 1 would round to 2^32.
+  const double threshold = std::fmin(std::floor(p * 4294967296.0), 4294967295.0);
+  const DropoutArgs args{x.dtype,  x.size,
+                         static_cast<uint32_t>(threshold),
+                         drop_all ? 0 : 1 / (1 - p),
+                         drop_all, bits64("seed", seed),
+                         bits64("offset", offset),
+                         x.data,   out.data};
+  call(dropout, args, static_cast<int64_t>(2 * x.bytes()));
+  return out;
+}
+
+}  // namespace
+
+void bind_dropout(py::module_& m) { m.def("dropout", &dropout_forward); }
+
+}  // namespace fastdl
