@@ -3,6 +3,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 namespace fastdl {
 
@@ -17,7 +18,7 @@ void run_chunks(int64_t chunks, void (*run)(void* context, int64_t chunk), void*
 template <class Body> static inline void parallel_for(int64_t n, int64_t grain, Body&& body) {
   if (n <= 0) return;
   if (n <= grain) return body(int64_t{0}, n);
-  struct Context { Body* body; int64_t n, grain; } context{&body, n, grain};
+  struct Context { std::remove_reference_t<Body>* body; int64_t n, grain; } context{&body, n, grain};
   run_chunks((n + grain - 1) / grain, [](void* p, int64_t i) {
     Context& c = *static_cast<Context*>(p);
     const int64_t begin = i * c.grain, end = begin + c.grain;

@@ -1,0 +1,216 @@
+#include "bind/call.h"
+#include "core/strided.h"
+#include "ops/elementwise/elementwise.h"
+
+namespace fastdl {
+namespace {
+
+enum class Accepts { kFloats, kNumbers, kAny };
+
+void expect_dtype(const char* op, const char* what, const Array& a, Accepts accepts) {
+  if (accepts == Accepts::kFloats) return expect_float(op, what, a);
+  EXPECT(accepts == Accepts::kAny || itemsize(a.dtype) > 1, TypeError, op,
+         text(what, " of dtype float32, float64, int32 or int64"), text(a.dtype));
+}
+
+constexpr Accepts accepts(Unary op) {
+  return op == Unary::k_neg || op == Unary::k_abs || op == Unary::k_sign ? Accepts::kNumbers : Accepts::kFloats;
+}
+constexpr Accepts accepts(Binary op) {
+  return op == Binary::k_div || op == Binary::k_pow ? Accepts::kFloats : Accepts::kNumbers;
+}
+
+struct Scalar {
+  double value = 0;
+  int64_t integer = 0;
+};
+
+// A number for an array of dtype t: integer arrays take integers that they can hold.
+Scalar scalar_of(const char* op, py::handle s, DType t) {
+  Scalar out;
+  if (is_float(t)) {
+    out.value = PyFloat_CheckExact(s.ptr()) ? PyFloat_AS_DOUBLE(s.ptr()) : PyFloat_AsDouble(s.ptr());
+    if (out.value == -1 && PyErr_Occurred()) {
+      PyErr_Clear();
+      throw TypeError(text("[", op, "] expected a number, got ", std::string(py::repr(s))));
+    }
+    return out;
+  }
+  constexpr int64_t kLow[kDTypes] = {0, 0, INT32_MIN, INT64_MIN, 0, 0};
+  constexpr int64_t kHigh[kDTypes] = {0, 0, INT32_MAX, INT64_MAX, UINT8_MAX, 1};
+  const auto index = py::reinterpret_steal<py::object>(PyNumber_Index(s.ptr()));
+  if (!index) {
+    PyErr_Clear();
+    throw TypeError(text("[", op, "] expected an int for an array of dtype ", t, ", got ", std::string(py::repr(s))));
+  }
+  int overflow = 0;
+  out.integer = PyLong_AsLongLongAndOverflow(index.ptr(), &overflow);
+  EXPECT(!overflow && out.integer >= kLow[static_cast<int>(t)] && out.integer <= kHigh[static_cast<int>(t)], ValueError,
+         op, text("a number that ", t, " holds"), std::string(py::repr(s)));
+  out.value = static_cast<double>(out.integer);
+  return out;
+}
+
+// Equal shapes skip broadcasting and merging: this is the path of small operations, where they would be half the time.
+void set_shapes(BinaryArgs& args, const Array& a, const Array& b, const Dims& out) {
+  if (a.shape == b.shape) {
+    args.shape.n = args.stride_a.n = args.stride_b.n = 1;
+    args.shape[0] = a.size, args.stride_a[0] = args.stride_b[0] = 1;
+    return;
+  }
+  args.shape = out;
+  args.stride_a = broadcast_strides(a.shape, out);
+  args.stride_b = broadcast_strides(b.shape, out);
+  merge_axes(args.shape, {&args.stride_a, &args.stride_b});
+}
+
+int64_t traffic(const Array& a, const Array& b, const Array& out) {
+  return static_cast<int64_t>(a.bytes() + b.bytes() + out.bytes());
+}
+
+Array unary_array(const char* name, Unary op, const Array& x) {
+  expect_dtype(name, "x", x, accepts(op));
+  Array out = empty(x.shape, x.dtype);
+  call(unary, UnaryArgs{op, x.dtype, x.size, x.data, out.data}, 2 * static_cast<int64_t>(x.bytes()));
+  return out;
+}
+
+// `kernel` is binary, or compare with an output of bool.
+template <class Kernel, class Op>
+Array binary_arrays(const char* name, Kernel kernel, Op op, Accepts accepts, const Array& a, const Array& b) {
+  expect_dtype(name, "a", a, accepts);
+  expect_same_dtype(name, "b", b, a.dtype);
+  const Dims shape = a.shape == b.shape ? a.shape : broadcast_shapes(name, a.shape, b.shape);
+  Array out = empty(shape, std::is_same_v<Op, Compare> ? DType::kBool : a.dtype);
+  BinaryArgs args{};
+  args.op = static_cast<int>(op), args.dtype = a.dtype, args.a = a.data, args.b = b.data, args.out = out.data;
+  set_shapes(args, a, b, shape);
+  call(kernel, args, traffic(a, b, out));
+  return out;
+}
+
+template <class Kernel, class Op>
+void scalar_into(const char* name, Kernel kernel, Op op, const Array& x, py::handle s, bool scalar_first, Array& out) {
+  const Scalar scalar = scalar_of(name, s, x.dtype);
+  BinaryArgs args{};
+  args.op = static_cast<int>(op), args.dtype = x.dtype, args.out = out.data;
+  args.shape.n = args.stride_a.n = args.stride_b.n = 1;
+  args.shape[0] = x.size, args.stride_a[0] = !scalar_first, args.stride_b[0] = scalar_first;
+  (scalar_first ? args.b : args.a) = x.data;
+  (scalar_first ? args.scalar_a : args.scalar_b) = scalar.value;
+  (scalar_first ? args.integer_a : args.integer_b) = scalar.integer;
+  call(kernel, args, traffic(x, x, x));
+}
+
+template <class Kernel, class Op>
+Array with_scalar(const char* name, Kernel kernel, Op op, Accepts accepts, const Array& x, py::handle s, bool first) {
+  expect_dtype(name, "x", x, accepts);
+  Array out = empty(x.shape, std::is_same_v<Op, Compare> ? DType::kBool : x.dtype);
+  scalar_into(name, kernel, op, x, s, first, out);
+  return out;
+}
+
+Array activation_bwd(const char* name, Binary op, const Array& grad, const Array& out) {
+  expect_float(name, "grad", grad);
+  expect_same_dtype(name, "out", out, grad.dtype);
+  expect_shape(name, "grad", grad, out.shape);
+  return binary_arrays(name, binary, op, Accepts::kFloats, grad, out);
+}
+
+void relu_inplace(Array& x) {
+  expect_float("relu_", "x", x);
+  call(unary, UnaryArgs{Unary::k_relu, x.dtype, x.size, x.data, x.data}, 2 * static_cast<int64_t>(x.bytes()));
+}
+
+void add_inplace(Array& x, const Array& other) {
+  expect_dtype("add_", "x", x, Accepts::kNumbers);
+  expect_same_dtype("add_", "other", other, x.dtype);
+  EXPECT(x.shape == other.shape || broadcast_shapes("add_", x.shape, other.shape) == x.shape, ValueError, "add_",
+         text("other of a shape that broadcasts to ", x.shape), text("shape ", other.shape));
+  BinaryArgs args{};
+  args.op = static_cast<int>(Binary::k_add), args.dtype = x.dtype, args.a = args.out = x.data, args.b = other.data;
+  args.out = x.data;
+  set_shapes(args, x, other, x.shape);
+  call(binary, args, traffic(x, other, x));
+}
+
+void mul_scalar_inplace(Array& x, py::handle s) {
+  expect_dtype("mul_scalar_", "x", x, Accepts::kNumbers);
+  scalar_into("mul_scalar_", binary, Binary::k_mul, x, s, false, x);
+}
+
+void fill_inplace(Array& x, py::handle s) {
+  const Scalar scalar = scalar_of("fill_", s, x.dtype);
+  call(fill, FillArgs{x.dtype, x.size, scalar.value, scalar.integer, x.data}, static_cast<int64_t>(x.bytes()));
+}
+
+void copy_inplace(Array& x, const Array& source) {
+  expect_same_dtype("copy_", "source", source, x.dtype);
+  expect_shape("copy_", "source", source, x.shape);
+  if (x.data != source.data && x.size) copy_on_device(x.data, source.data, x.bytes());
+}
+
+Array where_arrays(const Array& condition, const Array& a, const Array& b) {
+  expect_same_dtype("where", "condition", condition, DType::kBool);
+  expect_same_dtype("where", "b", b, a.dtype);
+  const Dims shape = broadcast_shapes("where", broadcast_shapes("where", condition.shape, a.shape), b.shape);
+  Array out = empty(shape, a.dtype);
+  WhereArgs args{a.dtype, shape, {}, {}, {}, condition.data, a.data, b.data, out.data};
+  args.stride_condition = broadcast_strides(condition.shape, shape);
+  args.stride_a = broadcast_strides(a.shape, shape);
+  args.stride_b = broadcast_strides(b.shape, shape);
+  merge_axes(args.shape, {&args.stride_condition, &args.stride_a, &args.stride_b});
+  call(where, args, traffic(a, b, out));
+  return out;
+}
+
+Array cast_array(const Array& x, DType dtype) {
+  Array out = empty(x.shape, dtype);
+  call(cast, CastArgs{x.dtype, dtype, x.size, x.data, out.data}, traffic(x, x, out));
+  return out;
+}
+
+}  // namespace
+
+void bind_elementwise(py::module_& m) {
+#define FASTDL_DEF(name) m.def(#name, [](const Array& x) { return unary_array(#name, Unary::k_##name, x); });
+  FASTDL_UNARY_OPS(FASTDL_DEF)
+#undef FASTDL_DEF
+#define FASTDL_DEF(name)                                                                   \
+  m.def(#name, [](const Array& a, const Array& b) {                                        \
+    return binary_arrays(#name, binary, Binary::k_##name, accepts(Binary::k_##name), a, b); \
+  });
+  FASTDL_DEF(add) FASTDL_DEF(sub) FASTDL_DEF(mul) FASTDL_DEF(div) FASTDL_DEF(pow) FASTDL_DEF(maximum) FASTDL_DEF(minimum)
+#undef FASTDL_DEF
+#define FASTDL_DEF(function, name, first)                                                                        \
+  m.def(#function, [](const Array& x, py::handle s) {                                                            \
+    return with_scalar(#function, binary, Binary::k_##name, accepts(Binary::k_##name), x, s, first);              \
+  });
+  FASTDL_DEF(add_scalar, add, false) FASTDL_DEF(sub_scalar, sub, false) FASTDL_DEF(rsub_scalar, sub, true)
+  FASTDL_DEF(mul_scalar, mul, false) FASTDL_DEF(div_scalar, div, false) FASTDL_DEF(rdiv_scalar, div, true)
+  FASTDL_DEF(pow_scalar, pow, false) FASTDL_DEF(rpow_scalar, pow, true)
+  FASTDL_DEF(maximum_scalar, maximum, false) FASTDL_DEF(minimum_scalar, minimum, false)
+#undef FASTDL_DEF
+#define FASTDL_DEF(name)                                                                             \
+  m.def(#name, [](const Array& a, const Array& b) {                                                  \
+    return binary_arrays(#name, compare, Compare::k_##name, Accepts::kAny, a, b);                    \
+  });                                                                                                \
+  m.def(#name "_scalar", [](const Array& x, py::handle s) {                                          \
+    return with_scalar(#name "_scalar", compare, Compare::k_##name, Accepts::kAny, x, s, false);     \
+  });
+  FASTDL_COMPARE_OPS(FASTDL_DEF)
+#undef FASTDL_DEF
+#define FASTDL_DEF(name) \
+  m.def(#name, [](const Array& grad, const Array& out) { return activation_bwd(#name, Binary::k_##name, grad, out); });
+  FASTDL_DEF(relu_bwd) FASTDL_DEF(sigmoid_bwd) FASTDL_DEF(tanh_bwd)
+#undef FASTDL_DEF
+  m.def("relu_", &relu_inplace);
+  m.def("add_", &add_inplace);
+  m.def("mul_scalar_", &mul_scalar_inplace);
+  m.def("fill_", &fill_inplace);
+  m.def("copy_", &copy_inplace);
+  m.def("where", &where_arrays);
+  m.def("cast", &cast_array);
+}
+
+}  // namespace fastdl
