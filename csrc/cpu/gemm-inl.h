@@ -1,0 +1,360 @@
+// The matrix product C = op(A) op(B), and its pieces for other kernels (convolution packs its own B).
+//
+//             B block (kc x nc) in slivers of `width` columns         Loops, from the outside:
+//             +-----+-----+-----+--                                     blocks of k (kc): C is added to once a block
+//             |  k  |     |     |       sliver: [kc][width]             pack B (shared by all), pack A
+//             +-----+-----+-----+--                                     tasks (threads): rows of A x group of slivers
+//   +---+     +-----+-----+-----+--                                       slivers of B: stays in L1/L2
+//   |   |     |tile |     |     |       panel of A: [kc][rows]              panels of A: stream from L2
+//   +---+     +-----+-----+-----+--                                           microkernel: tile in registers
+//   |   |     |     |     |     |
+//
+// Packing makes both operands of the micro-kernel contiguous and takes transposition with it: an operand is read either
+// along k (transposed in registers while it is packed) or across k (copied). B is used where it lies when that is
+// cheaper.
+//
+// Every element of C is the same sum in the same order whatever the blocks of rows and columns are: blocks of k depend
+// on k alone. So the result has the same bits with any number of threads.
+#pragma once
+#include "cpu/microkernel-inl.h"
+#include "cpu/parallel.h"
+
+namespace fastdl::FASTDL_ISA {
+
+// Block sizes in elements of float32 (float64: half of kc). A packed block of A, mc x kc, takes about half of L2, and
+// tasks share packed blocks of at most `shared` rows or columns, which L3 holds. Long blocks of k are worth more than a
+// sliver that fits L1: C is read and written once a block, and slivers stream from L2 fast enough.
+struct GemmBlocks {
+  int64_t kc, mc, shared;
+};
+#if defined(FASTDL_ISA_avx512)
+constexpr GemmBlocks kGemmBlocks{1024, 126, 2048};  // L2 of 1 or 2 MB
+#else
+constexpr GemmBlocks kGemmBlocks{384, 144, 2048};  // L2 of 256 KB or more
+#endif
+constexpr int64_t kWideFrom = 1024;          // columns from which the wide tile is the faster one
+constexpr int64_t kPackGrain = 64 << 10;     // elements that a thread packs at least
+constexpr int64_t kTaskFlops = 4'000'000;    // least work of a task: some 40 microseconds
+constexpr int64_t kDirectBytes = 512 << 10;  // B of at most this size, in lines of at most kDirectLine bytes,
+constexpr int64_t kDirectLine = 2048;        // is used where it lies (longer lines fall into the same sets of L1)
+
+FASTDL_INLINE int64_t ceil_div(int64_t a, int64_t b) {
+  return (a + b - 1) / b;
+}
+FASTDL_INLINE int64_t min64(int64_t a, int64_t b) {
+  return a < b ? a : b;
+}
+
+// `total` cut into equal parts of at most `most`: no short last part that would run at a fraction of the speed. Parts
+// differ by one at most, the longer ones come first.
+struct Split {
+  int64_t total, count, base, longer;
+};
+FASTDL_INLINE Split split_evenly(int64_t total, int64_t most) {
+  const int64_t count = total > 0 ? ceil_div(total, most) : 0;
+  return {total, count, count ? total / count : 0, count ? total % count : 0};
+}
+FASTDL_INLINE int64_t part_begin(const Split& s, int64_t i) {
+  return i * s.base + min64(i, s.longer);
+}
+FASTDL_INLINE int64_t part_size(const Split& s, int64_t i) {
+  return s.base + (i < s.longer);
+}
+
+// ---- packing
+// ---------------------------------------------------------------------------------------------------------
+
+template <class T, int D, int... I>
+FASTDL_INLINE void exchange(Vec<T>& x, Vec<T>& y, std::integer_sequence<int, I...>) {
+  constexpr int L = kLanes<T>;
+  const Vec<T> low = __builtin_shufflevector(x, y, (I & D ? I - D + L : I)...);
+  y = __builtin_shufflevector(x, y, (I & D ? I + L : I + D)...);
+  x = low;
+}
+// Swaps, for D = 1, 2, 4, ..., the off-diagonal D x D blocks of each 2D x 2D block.
+template <class T, int D = 1>
+FASTDL_INLINE void transpose(Vec<T> (&v)[kLanes<T>]) {
+  constexpr int L = kLanes<T>;
+#pragma GCC unroll 16
+  for (int i = 0; i < L; ++i)
+    if (!(i & D)) exchange<T, D>(v[i], v[i + D], std::make_integer_sequence<int, L>{});
+  if constexpr (2 * D < L) transpose<T, 2 * D>(v);
+}
+
+// dst[p * width + i] = src[i * ld + p], i < rows <= width: an operand whose lines run along k. Lanes of dst beyond
+// `rows` get copies of the last row; what is computed from them is never stored.
+template <class T>
+static void pack_along(T* dst, int width, const T* src, int64_t ld, int rows, int64_t kc) {
+  constexpr int L = kLanes<T>;
+  const T* const end = dst + kc * width;
+  const int steps = static_cast<int>(min64(kc, L));
+  for (int64_t done = 0; done < kc; done += L) {
+    const int64_t p = min64(done, kc - steps);  // the last block overlaps the one before
+    for (int group = 0; group < width; group += L) {
+      const int i0 = width < L ? 0 : static_cast<int>(min64(group, width - L));
+      Vec<T> v[L];
+#pragma GCC unroll 16
+      for (int i = 0; i < L; ++i) {
+        const T* line = src + min64(i0 + i, rows - 1) * ld + p;
+        v[i] = steps == L ? load<T>(line) : load_n<T>(line, steps);
+      }
+      transpose<T>(v);
+      T* d = dst + p * width + i0;
+      // Narrow panels: each store runs over into the next step, which comes after it. Only the very last must be exact.
+#pragma GCC unroll 16
+      for (int i = 0; i < L; ++i, d += width) {
+        if (i >= steps) break;
+        if (width >= L || d + L <= end) {
+          store<T>(d, v[i]);
+        } else {
+          store_n<T>(d, v[i], width);
+        }
+      }
+    }
+  }
+}
+
+template <class T, int W>
+static void copy_narrow(T* dst, const T* src, int64_t ld, int64_t kc) {
+  for (int64_t p = 0; p < kc; ++p) __builtin_memcpy(dst + p * W, src + p * ld, W * sizeof(T));
+}
+template <class T, int... I>
+FASTDL_INLINE void copy_narrow_of(int w, T* dst, const T* src, int64_t ld, int64_t kc,
+                                  std::integer_sequence<int, I...>) {
+  static constexpr void (*kInstances[])(T*, const T*, int64_t, int64_t) = {&copy_narrow<T, I + 1>...};
+  kInstances[w - 1](dst, src, ld, kc);
+}
+
+// dst[p * width + i] = src[p * ld + i], i < rows <= width: an operand whose lines run across k. Either rows = width
+// (A), or width is a multiple of the vector (B) and the rest is filled with zeros.
+template <class T>
+static void pack_across(T* dst, int width, const T* src, int64_t ld, int rows, int64_t kc) {
+  constexpr int L = kLanes<T>;
+  if (rows == width && width < L)
+    return copy_narrow_of<T>(width, dst, src, ld, kc, std::make_integer_sequence<int, L - 1>{});
+  for (int64_t p = 0; p < kc; ++p, src += ld, dst += width) {
+    int i = 0;
+    for (; i + L <= rows; i += L) store<T>(dst + i, load<T>(src + i));
+    if (i == width) continue;
+    if (rows == width) {
+      store<T>(dst + width - L, load<T>(src + width - L));
+    } else {
+      for (; i < width; i += L) store<T>(dst + i, i < rows ? load_n<T>(src + i, rows - i) : Vec<T>{});
+    }
+  }
+}
+
+template <class T>
+static void pack(T* dst, int width, const T* src, int64_t ld, bool along_k, int rows, int64_t kc) {
+  if (along_k) return pack_along<T>(dst, width, src, ld, rows, kc);
+  pack_across<T>(dst, width, src, ld, rows, kc);
+}
+
+// Packs panels [first, last) of A, one after the other: panel i begins (its first row - that of `first`) * kc after
+// dst. a points at row 0 of op(A) and the first k of the block; along_k: A is stored m x k, else k x m.
+template <class T>
+static void pack_panels(T* dst, const Split& panels, int64_t first, int64_t last, const T* a, int64_t lda, bool along_k,
+                        int64_t kc) {
+  for (int64_t i = first; i < last; ++i) {
+    const int64_t row = part_begin(panels, i);
+    const int rows = static_cast<int>(part_size(panels, i));
+    pack<T>(dst, rows, a + row * (along_k ? lda : 1), lda, along_k, rows, kc);
+    dst += rows * kc;
+  }
+}
+
+// ---- multiplication
+// --------------------------------------------------------------------------------------------------
+
+// Panels [first, last) of packed A (the first at a) times one sliver of B, into `columns` columns of C (row 0 at c).
+// b: rows of ceil(columns / lanes) whole vectors. finish(c, row, rows) is called on each tile of C while it is in L1.
+template <class T, class Finish>
+static void multiply_sliver(const Split& panels, int64_t first, int64_t last, int64_t kc, const T* a, const T* b,
+                            int64_t ldb, int columns, T* c, int64_t ldc, bool accumulate, const Finish& finish) {
+  constexpr int L = kLanes<T>;
+  const int vecs = (columns + L - 1) / L;
+  const Microkernel<T> kernel[2] = {microkernel_for<T>(static_cast<int>(panels.base), vecs),
+                                    microkernel_for<T>(static_cast<int>(panels.base + (panels.longer > 0)), vecs)};
+  alignas(64) T edge[kMaxTileRows * 4 * L];
+  for (int64_t i = first; i < last; ++i) {
+    const int64_t row = part_begin(panels, i);
+    const int rows = static_cast<int>(part_size(panels, i));
+    const Microkernel<T> run = kernel[i < panels.longer];
+    T* const tile = c + row * ldc;
+    if (columns == vecs * L) {
+      run(kc, a, b, ldb, tile, ldc, accumulate);
+    } else {
+      const int width = vecs * L;
+      run(kc, a, b, ldb, edge, width, false);
+      for (int r = 0; r < rows; ++r) {
+        for (int j = 0; j < columns; j += L) {
+          const int n = columns - j < L ? columns - j : L;
+          Vec<T> v = load<T>(edge + r * width + j);
+          if (accumulate) v += load_n<T>(tile + r * ldc + j, n);
+          store_n<T>(tile + r * ldc + j, v, n);
+        }
+      }
+    }
+    finish(tile, row, rows);
+    a += rows * kc;
+  }
+}
+
+// ---- the whole product
+// -----------------------------------------------------------------------------------------------
+
+// One operand: element (line, step of k) at data[line * ld + step] if along_k, else at data[step * ld + line].
+template <class T>
+struct Operand {
+  const T* data;
+  int64_t ld;
+  bool along_k;
+};
+template <class T>
+FASTDL_INLINE const T* operand_at(const Operand<T>& o, int64_t line, int64_t step) {
+  return o.along_k ? o.data + line * o.ld + step : o.data + step * o.ld + line;
+}
+
+// How a shape is computed; made once for a batch of equal shapes.
+struct GemmPlan {
+  int64_t m, n, k;
+  int tile_rows, width;     // of the register tile
+  int64_t kc;               // the longest block of k
+  int64_t task_panels;      // tasks: so many panels of A
+  int64_t task_columns;     // times so many columns (whole slivers)
+  bool shared_a, shared_b;  // packed once for all tasks, or by each task for itself
+  bool direct_b;            // B is not packed (but for columns that do not fill a vector)
+};
+
+template <class T>
+static GemmPlan plan_gemm(int64_t m, int64_t n, int64_t k, bool b_along_k, int64_t ldb) {
+  constexpr int64_t kBytes = sizeof(T);
+  const TileShape tile = n >= kWideFrom && m > kTallTile.rows ? kWideTile : kTallTile;
+  GemmPlan p{m, n, k, tile.rows, tile.vecs * kLanes<T>, 0, 0, 0, false, false, false};
+  const Split blocks = split_evenly(k, kGemmBlocks.kc * 4 / kBytes);
+  p.kc = k > 0 ? part_size(blocks, 0) : 1;
+
+  // A task has a block of A that fits L2, and enough columns to be worth a thread; else more rows.
+  const int64_t panels = ceil_div(m, p.tile_rows), slivers = ceil_div(n, p.width);
+  p.task_panels = min64(panels, kGemmBlocks.mc / p.tile_rows);
+  const int64_t sliver_flops = 2 * p.task_panels * p.tile_rows * p.width * p.kc;
+  const int64_t task_slivers = min64(slivers, ceil_div(kTaskFlops, sliver_flops));
+  p.task_columns = task_slivers * p.width;
+  if (task_slivers == slivers) {
+    const int64_t panel_flops = 2 * p.tile_rows * n * p.kc;
+    const int64_t least = ceil_div(kTaskFlops, panel_flops);
+    p.task_panels = min64(panels, least > p.task_panels ? least : p.task_panels);
+  }
+  p.direct_b = !b_along_k && (panels <= 2 || (p.kc * n * kBytes <= kDirectBytes && ldb * kBytes <= kDirectLine));
+  p.shared_a = task_slivers < slivers;
+  p.shared_b = p.task_panels < panels && !p.direct_b;
+  return p;
+}
+
+// Memory of a kernel: on the stack when small, since the allocator takes a lock.
+template <class T>
+class Workspace {
+ public:
+  __attribute__((always_inline)) explicit Workspace(int64_t n)
+      : data_(n <= kOnStack ? here_ : static_cast<T*>(scratch_allocate(static_cast<size_t>(n) * sizeof(T)))) {}
+  __attribute__((always_inline)) ~Workspace() {
+    if (data_ != here_) scratch_release(data_);
+  }
+  Workspace(const Workspace&) = delete;
+  __attribute__((always_inline)) T* get() { return data_; }
+
+ private:
+  static constexpr int64_t kOnStack = 8192 / sizeof(T);
+  alignas(64) T here_[kOnStack];
+  T* data_;
+};
+
+// A block of C: rows of `panels` from m0, `n` columns from n0, one block of k. Blocks of A and B in tasks over threads.
+template <class T>
+struct GemmBlock {
+  int64_t m0, n0, n, k0, kc;
+  Split panels;
+  T *packed_a, *packed_b;  // null where tasks pack for themselves
+};
+
+template <class T, class Finish>
+static void gemm_task(const GemmPlan& plan, const GemmBlock<T>& block, const Operand<T>& a, const Operand<T>& b,
+                      int64_t first, int64_t last, int64_t begin, int64_t end, T* c, int64_t ldc,
+                      const Finish& finish) {
+  const int64_t kc = block.kc, rows0 = part_begin(block.panels, first), rows = part_begin(block.panels, last) - rows0;
+  Workspace<T> own_a(block.packed_a ? 0 : rows * kc), own_b(block.packed_b ? 0 : plan.width * kc);
+  const T* packed_a = block.packed_a ? block.packed_a + rows0 * kc : own_a.get();
+  if (!block.packed_a)
+    pack_panels<T>(own_a.get(), block.panels, first, last, operand_at(a, block.m0, block.k0), a.ld, a.along_k, kc);
+  for (int64_t j = begin; j < end; j += plan.width) {
+    const int columns = static_cast<int>(min64(plan.width, end - j));
+    const int whole = static_cast<int>(ceil_div(columns, kLanes<T>)) * kLanes<T>;
+    const T* sliver = operand_at(b, block.n0 + j, block.k0);
+    int64_t ldb = b.ld;
+    if (block.packed_b) {
+      sliver = block.packed_b + j * kc, ldb = whole;
+    } else if (!plan.direct_b || whole != columns) {
+      pack<T>(own_b.get(), whole, sliver, b.ld, b.along_k, columns, kc);
+      sliver = own_b.get(), ldb = whole;
+    }
+    multiply_sliver<T>(block.panels, first, last, kc, packed_a, sliver, ldb, columns, c + block.m0 * ldc + block.n0 + j,
+                       ldc, block.k0 > 0, [&](T* tile, int64_t row, int tile_rows) {
+                         if (block.k0 + kc == plan.k)
+                           finish(tile, ldc, block.m0 + row, tile_rows, block.n0 + j, columns);
+                       });
+  }
+}
+
+// C = op(A) op(B), m, n, k >= 1; finish(tile, ldc, row, rows, column, columns) on every tile when it is complete.
+template <class T, class Finish>
+static void gemm(const GemmPlan& plan, const Operand<T>& a, const Operand<T>& b, T* c, int64_t ldc,
+                 const Finish& finish) {
+  const int64_t m_block = plan.shared_a ? min64(plan.m, kGemmBlocks.shared) : plan.m;
+  const int64_t n_block = plan.shared_b ? min64(plan.n, kGemmBlocks.shared) : plan.n;
+  const Split k_blocks = split_evenly(plan.k, plan.kc), m_blocks = split_evenly(plan.m, m_block);
+  Workspace<T> space_a(plan.shared_a ? m_block * plan.kc : 0);
+  Workspace<T> space_b(plan.shared_b ? (n_block + plan.width) * plan.kc : 0);
+
+  GemmBlock<T> block{};
+  if (plan.shared_a) block.packed_a = space_a.get();
+  if (plan.shared_b) block.packed_b = space_b.get();
+  for (block.n0 = 0; block.n0 < plan.n; block.n0 += n_block) {
+    block.n = min64(n_block, plan.n - block.n0);
+    for (int64_t kb = 0; kb < k_blocks.count; ++kb) {
+      block.k0 = part_begin(k_blocks, kb), block.kc = part_size(k_blocks, kb);
+      if (plan.shared_b) {
+        parallel_for(ceil_div(block.n, plan.width), ceil_div(kPackGrain, plan.width * block.kc),
+                     [&](int64_t first, int64_t last) {
+                       for (int64_t j = first * plan.width; j < min64(last * plan.width, block.n); j += plan.width) {
+                         const int columns = static_cast<int>(min64(plan.width, block.n - j));
+                         const int whole = static_cast<int>(ceil_div(columns, kLanes<T>)) * kLanes<T>;
+                         pack<T>(block.packed_b + j * block.kc, whole, operand_at(b, block.n0 + j, block.k0), b.ld,
+                                 b.along_k, columns, block.kc);
+                       }
+                     });
+      }
+      for (int64_t mb = 0; mb < m_blocks.count; ++mb) {
+        block.m0 = part_begin(m_blocks, mb);
+        block.panels = split_evenly(part_size(m_blocks, mb), plan.tile_rows);
+        if (plan.shared_a) {
+          parallel_for(block.panels.count, ceil_div(kPackGrain, plan.tile_rows * block.kc),
+                       [&](int64_t first, int64_t last) {
+                         pack_panels<T>(block.packed_a + part_begin(block.panels, first) * block.kc, block.panels,
+                                        first, last, operand_at(a, block.m0, block.k0), a.ld, a.along_k, block.kc);
+                       });
+        }
+        const Split rows = split_evenly(block.panels.count, plan.task_panels);
+        const int64_t columns = ceil_div(block.n, plan.task_columns);
+        parallel_for(rows.count * columns, 1, [&](int64_t first, int64_t last) {
+          for (int64_t task = first; task < last; ++task) {
+            const int64_t r = task / columns, begin = task % columns * plan.task_columns;
+            gemm_task<T>(plan, block, a, b, part_begin(rows, r), part_begin(rows, r) + part_size(rows, r), begin,
+                         min64(begin + plan.task_columns, block.n), c, ldc, finish);
+          }
+        });
+      }
+    }
+  }
+}
+
+}  // namespace fastdl::FASTDL_ISA

@@ -1,0 +1,151 @@
+// Products of a matrix with few vectors (matrix-vector products, linear layers on a few rows): every number of the
+// matrix is used only a few times, so the limit is memory bandwidth and packing would only add traffic.
+//
+//   thin_dots   W is lines x k, lines along k:   out[i][j] = dot(x[i], W[j])          several lines at a time share x
+//   thin_sums   W is k x lines, lines across k:  out[i] += x[i][p] * W[p]             several p at a time share out[i]
+//
+// Lines of W are divided among threads; each output is summed by one thread in an order that only k decides.
+#pragma once
+#include "cpu/parallel.h"
+#include "cpu/shuffle-inl.h"
+
+namespace fastdl::FASTDL_ISA {
+
+constexpr int kThinVectors = 4;                    // x rows in registers together
+constexpr int64_t kThinGrain = int64_t{64} << 10;  // numbers of W in a chunk, at least
+// Lines of W in registers at a time, by the number of x rows: lines * rows accumulators.
+#if defined(FASTDL_ISA_avx512)
+constexpr int kThinLines[kThinVectors + 1] = {0, 8, 8, 4, 4};
+#else
+constexpr int kThinLines[kThinVectors + 1] = {0, 8, 4, 2, 2};
+#endif
+
+// x[i] at data + i * row, element p of it at p * step.
+template <class T>
+struct ThinVectors {
+  const T* data;
+  int64_t row, step;
+};
+// out(i, j) at data + i * row + j * line, i of the vectors and j of the lines of W.
+template <class T>
+struct ThinOut {
+  T* data;
+  int64_t row, line;
+};
+
+// R lines of W times M vectors (contiguous): R * M sums over the lanes of k.
+template <class T, int R, int M>
+static void dot_tile(int64_t k, const T* __restrict w, int64_t ldw, const T* __restrict x, int64_t ldx, T* out,
+                     int64_t row, int64_t line) {
+  constexpr int L = kLanes<T>;
+  Vec<T> sums[R][M];
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 4
+    for (int i = 0; i < M; ++i) sums[r][i] = Vec<T>{};
+  }
+  int64_t p = 0;
+  for (; p + L <= k; p += L) {
+    Vec<T> v[M];
+#pragma GCC unroll 4
+    for (int i = 0; i < M; ++i) v[i] = load<T>(x + i * ldx + p);
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) {
+      const Vec<T> u = load<T>(w + r * ldw + p);
+#pragma GCC unroll 4
+      for (int i = 0; i < M; ++i) sums[r][i] += u * v[i];
+    }
+  }
+  const int rest = static_cast<int>(k - p);
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 4
+    for (int i = 0; i < M; ++i) {
+      T sum = tree_sum<T>(sums[r][i]);
+      for (int q = 0; q < rest; ++q) sum += w[r * ldw + p + q] * x[i * ldx + p + q];
+      out[i * row + r * line] = sum;
+    }
+  }
+}
+
+template <class T, int M>
+static void dot_lines(int64_t lines, int64_t k, const T* w, int64_t ldw, const T* x, int64_t ldx, ThinOut<T> out) {
+  constexpr int R = kThinLines[M];
+  int64_t j = 0;
+  for (; j + R <= lines; j += R)
+    dot_tile<T, R, M>(k, w + j * ldw, ldw, x, ldx, out.data + j * out.line, out.row, out.line);
+  for (; j < lines; ++j) dot_tile<T, 1, M>(k, w + j * ldw, ldw, x, ldx, out.data + j * out.line, out.row, out.line);
+}
+
+// finish(first line, last line) runs when these lines are complete, for all vectors.
+template <class T, class Finish>
+static void thin_dots(int64_t m, int64_t lines, int64_t k, const T* w, int64_t ldw, const T* x, int64_t ldx,
+                      const ThinOut<T>& out, const Finish& finish) {
+  const int64_t grain = (kThinGrain / k / 8 + 1) * 8;
+  parallel_for(lines, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t i = 0; i < m; i += kThinVectors) {
+      const T* const xi = x + i * ldx;
+      const T* const wj = w + begin * ldw;
+      const ThinOut<T> at{out.data + i * out.row + begin * out.line, out.row, out.line};
+      switch (m - i) {
+        case 1:
+          dot_lines<T, 1>(end - begin, k, wj, ldw, xi, ldx, at);
+          break;
+        case 2:
+          dot_lines<T, 2>(end - begin, k, wj, ldw, xi, ldx, at);
+          break;
+        case 3:
+          dot_lines<T, 3>(end - begin, k, wj, ldw, xi, ldx, at);
+          break;
+        default:
+          dot_lines<T, 4>(end - begin, k, wj, ldw, xi, ldx, at);
+      }
+    }
+    finish(begin, end);
+  });
+}
+
+constexpr int kThinSteps = 8;           // steps of k that share a pass over out
+constexpr int64_t kThinColumns = 2048;  // of out in a chunk: stays in L1, and lines of W are read in long runs
+
+// out[j] (+)= sum over S steps of x[p] * w[p][j].
+template <class T, int S>
+static void add_steps(int64_t n, const T* __restrict w, int64_t ldw, const T* __restrict x, int64_t step,
+                      T* __restrict out, bool accumulate) {
+  constexpr int L = kLanes<T>;
+  T scale[S];
+#pragma GCC unroll 8
+  for (int p = 0; p < S; ++p) scale[p] = x[p * step];
+  int64_t j = 0;
+  for (; j + L <= n; j += L) {
+    Vec<T> sum = accumulate ? load<T>(out + j) : Vec<T>{};
+#pragma GCC unroll 8
+    for (int p = 0; p < S; ++p) sum += scale[p] * load<T>(w + p * ldw + j);
+    store<T>(out + j, sum);
+  }
+  for (; j < n; ++j) {
+    T sum = accumulate ? out[j] : T{};
+#pragma GCC unroll 8
+    for (int p = 0; p < S; ++p) sum += scale[p] * w[p * ldw + j];
+    out[j] = sum;
+  }
+}
+
+// out (one vector, contiguous) = x^T W; finish as above.
+template <class T, class Finish>
+static void thin_sums(int64_t lines, int64_t k, const T* w, int64_t ldw, const T* x, int64_t step, T* out,
+                      const Finish& finish) {
+  const int64_t few = (kThinGrain / k / 64 + 1) * 64;
+  parallel_for(lines, few > kThinColumns ? few : kThinColumns, [&](int64_t begin, int64_t end) {
+    for (int64_t j = begin; j < end; j += kThinColumns) {
+      const int64_t n = end - j < kThinColumns ? end - j : kThinColumns;
+      int64_t p = 0;
+      for (; p + kThinSteps <= k; p += kThinSteps)
+        add_steps<T, kThinSteps>(n, w + p * ldw + j, ldw, x + p * step, step, out + j, p > 0);
+      for (; p < k; ++p) add_steps<T, 1>(n, w + p * ldw + j, ldw, x + p * step, step, out + j, p > 0);
+    }
+    finish(begin, end);
+  });
+}
+
+}  // namespace fastdl::FASTDL_ISA
