@@ -1,0 +1,249 @@
+// Products of matrices: out[b] = activation(op(A[b]) op(B[b]) + bias).
+//
+// Layout: row-major operands, each as it is or transposed; the loaders of cuda/gemm.cuh bring either into the same
+// panels, so that there is one main loop and no copy of an operand. Who owns what: a block owns a tile of one matrix of
+// the batch, or its share of k where there are too few tiles to fill the device; the shares then go to scratch memory
+// and a second kernel adds them in order. With one row or one column there is nothing to reuse, and the limit is
+// reading the matrix once: a warp (or block) a row when rows are contiguous along k, a thread a column otherwise.
+#include "cuda/gemm.cuh"
+#include "cuda/reduce.cuh"
+#include "ops/matmul/epilogue.cuh"
+#include "ops/matmul/matmul.h"
+
+namespace fastdl {
+namespace {
+
+// ---- helpers --------------------------------------------------------------------------------------------------------
+
+struct BatchOffsets {
+  int64_t a, b;
+};
+
+// Where the operands of matrix `index` of the batch start.
+struct Batch {
+  Dims shape, stride_a, stride_b;
+
+  __device__ BatchOffsets operator[](int64_t index) const {
+    BatchOffsets at = {0, 0};
+    for (int axis = shape.n - 1; axis >= 0; --axis) {
+      const int64_t position = index % shape.d[axis];
+      at.a += position * stride_a.d[axis];
+      at.b += position * stride_b.d[axis];
+      index /= shape.d[axis];
+    }
+    return at;
+  }
+};
+
+template <class T>
+struct Product {
+  const T *a, *b;
+  T* out;  // (splits, batch, m, n): the result when there is one split, partial sums otherwise
+  int64_t m, n, k, lda, ldb;
+  Batch batch;
+  int64_t matrices;
+  GemmPlan plan;
+  Epilogue<T> epilogue;
+};
+
+// ---- tiles ----------------------------------------------------------------------------------------------------------
+
+// What a block works on. It stands in shared memory because registers are short while the main loop runs.
+template <class T>
+struct Work {
+  const T *a, *b;
+  T* out;
+  int64_t col;
+  int rows, cols, steps;
+};
+
+template <class Tile, bool kTransA, bool kTransB, class T>
+__device__ Work<T> work_of_block(const Product<T>& p) {
+  const TileIndex at = tile_of_block(p.plan);
+  const BatchOffsets matrix = p.batch[at.batch];
+  const int64_t row = int64_t{at.m} * Tile::BM, col = int64_t{at.n} * Tile::BN, first = at.split * p.plan.chunk;
+  Work<T> work;
+  work.a = p.a + matrix.a + (kTransA ? first * p.lda + row : row * p.lda + first);
+  work.b = p.b + matrix.b + (kTransB ? col * p.ldb + first : first * p.ldb + col);
+  work.out = p.out + ((at.split * p.matrices + at.batch) * p.m + row) * p.n + col;
+  work.col = col;
+  work.rows = static_cast<int>(min(p.m - row, int64_t{Tile::BM}));
+  work.cols = static_cast<int>(min(p.n - col, int64_t{Tile::BN}));
+  work.steps = static_cast<int>(min(p.k - first, p.plan.chunk));
+  return work;
+}
+
+template <class Tile, bool kTransA, bool kTransB>
+__global__ void __launch_bounds__(Tile::kThreads, 2) matmul_tiles(Product<typename Tile::T> p) {
+  using T = typename Tile::T;
+  FASTDL_SHARED(T, panels_a, [2][Tile::BK][Tile::BM + kPanelPad]);
+  FASTDL_SHARED(T, panels_b, [2][Tile::BK][Tile::BN + kPanelPad]);
+  FASTDL_SHARED(Work<T>, work, [1]);
+  if (threadIdx.x == 0) work[0] = work_of_block<Tile, kTransA, kTransB>(p);
+  __syncthreads();
+
+  Accumulators<Tile> results;
+  {
+    const Work<T>& w = work[0];
+    MatrixLoader<Tile, Tile::BM, !kTransA> load_a(w.a, p.lda, w.rows, w.steps);
+    MatrixLoader<Tile, Tile::BN, kTransB> load_b(w.b, p.ldb, w.cols, w.steps);
+    gemm_main_loop<Tile>(load_a, load_b, w.steps, panels_a, panels_b, results);
+  }
+  __syncthreads();  // reads what the block works on again, instead of having kept it
+  const Work<T> w = work[0];
+  const bool vector = vectors_at(w.out, p.n);
+  results.each_vector([&](int r, int c, Pack<T, Tile::V>& v) {
+    if (r >= w.rows || c >= w.cols) return;
+#pragma unroll
+    for (int j = 0; j < Tile::V; ++j)
+      if (c + j < w.cols) v[j] = p.epilogue(v[j], w.col + c + j);
+    store_results(w.out + r * p.n + c, v, w.cols - c, vector);
+  });
+}
+
+template <class Tile, class T>
+void launch_tiles(const Product<T>& p, bool trans_a, bool trans_b, Stream stream) {
+  const auto kernel = trans_a ? (trans_b ? matmul_tiles<Tile, true, true> : matmul_tiles<Tile, true, false>)
+                              : (trans_b ? matmul_tiles<Tile, false, true> : matmul_tiles<Tile, false, false>);
+  launch(kernel, grid_of(p.plan), Tile::kThreads, 0, stream, p);
+}
+
+template <class T>
+void multiply(Product<T> p, bool trans_a, bool trans_b, Stream stream) {
+  p.plan = plan_gemm<T>(p.m, p.n, p.k, p.matrices);
+  with_partial_sums(p, p.plan.splits, p.matrices * p.m * p.n, stream, [&](const Product<T>& part) {
+    if (p.plan.large)
+      launch_tiles<typename GemmTiles<T>::Large>(part, trans_a, trans_b, stream);
+    else
+      launch_tiles<typename GemmTiles<T>::Small>(part, trans_a, trans_b, stream);
+  });
+}
+
+// ---- matrix times vector --------------------------------------------------------------------------------------------
+
+// out (matrices, rows) = matrix (rows x k) vector. `matrix` is op(A) and `vector` B when n is 1, and the other way
+// round, transposed, when m is 1; swapped says which, for the batch strides.
+template <class T>
+struct VectorProduct {
+  const T *matrix, *vector;
+  T* out;  // (splits, matrices, rows)
+  int64_t rows, k, ld, matrices, chunk;
+  bool swapped;
+  Batch batch;
+  Epilogue<T> epilogue;
+};
+
+// Rows contiguous along k: kLanes threads walk a row in packs of N.
+template <class T, int kLanes, int N>
+__global__ void __launch_bounds__(kBlock) matvec_along_k(VectorProduct<T> p) {
+  const int64_t i = global_thread() / kLanes;
+  if (i >= p.matrices * p.rows) return;  // all lanes of a row alike
+  const int64_t index = i / p.rows, row = i % p.rows;
+  const BatchOffsets at = p.batch[index];
+  const T* matrix = p.matrix + (p.swapped ? at.b : at.a) + row * p.ld;
+  const T* vector = p.vector + (p.swapped ? at.a : at.b);
+  T sum = 0;
+  for (int64_t k = threadIdx.x % kLanes * N; k < p.k; k += kLanes * N) {
+    const auto a = load_pack<N>(matrix + k), b = load_pack<N>(vector + k);
+#pragma unroll
+    for (int j = 0; j < N; ++j) sum += a[j] * b[j];
+  }
+  sum = kLanes == kWarp ? warp_sum(sum) : block_sum(sum);
+  if (threadIdx.x % kLanes == 0) p.out[i] = p.epilogue.at(sum, i);
+}
+
+// k steps contiguous along the rows: a warp reads 32 neighbours of one step, the warps of a block share the steps.
+constexpr int kVectorWarps = 8;
+
+template <class T>
+__global__ void __launch_bounds__(kWarp* kVectorWarps) matvec_across_k(VectorProduct<T> p) {
+  FASTDL_SHARED(T, partial, [kVectorWarps][kWarp]);
+  const int64_t tiles = ceil_div(p.rows, kWarp), block = blockIdx.x;
+  const int64_t index = block / tiles % p.matrices, split = block / tiles / p.matrices;
+  const int64_t row = block % tiles * kWarp + threadIdx.x;
+  const BatchOffsets at = p.batch[index];
+  const T* matrix = p.matrix + (p.swapped ? at.b : at.a) + row;
+  const T* vector = p.vector + (p.swapped ? at.a : at.b);
+  const int64_t end = min(p.k, (split + 1) * p.chunk);
+  T sum = 0;
+  if (row < p.rows) {
+#pragma unroll 4
+    for (int64_t k = split * p.chunk + threadIdx.y; k < end; k += kVectorWarps) sum += matrix[k * p.ld] * vector[k];
+  }
+  partial[threadIdx.y][threadIdx.x] = sum;
+  __syncthreads();
+  if (threadIdx.y != 0 || row >= p.rows) return;
+#pragma unroll
+  for (int y = 1; y < kVectorWarps; ++y) sum += partial[y][threadIdx.x];
+  const int64_t i = index * p.rows + row;
+  p.out[split * p.matrices * p.rows + i] = p.epilogue.at(sum, i);
+}
+
+// Above this many steps of k, and below this many rows, a row has a block instead of a warp.
+constexpr int64_t kLongRow = 4096, kFewRows = 1024;
+
+template <class T>
+bool packs_along_k(const VectorProduct<T>& p) {
+  bool packs = vectors_at(p.matrix, p.ld) && vectors_at(p.vector, 0) && p.k % kPack<T> == 0;
+  for (int axis = 0; axis < p.batch.shape.n; ++axis)
+    packs = packs && p.batch.stride_a.d[axis] % kPack<T> == 0 && p.batch.stride_b.d[axis] % kPack<T> == 0;
+  return packs;
+}
+
+template <class T>
+void multiply_vector(VectorProduct<T> p, bool along_k, Stream stream) {
+  const int64_t results = p.matrices * p.rows;
+  if (along_k) {
+    const bool packs = packs_along_k(p), block_a_row = p.k >= kLongRow && results < kFewRows;
+    const auto kernel = block_a_row ? (packs ? matvec_along_k<T, kBlock, kPack<T>> : matvec_along_k<T, kBlock, 1>)
+                                    : (packs ? matvec_along_k<T, kWarp, kPack<T>> : matvec_along_k<T, kWarp, 1>);
+    return launch(kernel, checked_grid(ceil_div(results, block_a_row ? 1 : kBlock / kWarp)), kBlock, 0, stream, p);
+  }
+  const int64_t blocks = p.matrices * ceil_div(p.rows, kWarp);
+  const int64_t splits = splits_of_k(blocks, p.k);
+  p.chunk = ceil_div(p.k, splits);
+  with_partial_sums(p, splits, results, stream, [&](const VectorProduct<T>& part) {
+    launch(matvec_across_k<T>, checked_grid(blocks * splits), dim3(kWarp, kVectorWarps), 0, stream, part);
+  });
+}
+
+// ---- launcher -------------------------------------------------------------------------------------------------------
+
+// A batch of A, one B: the rows of all matrices are rows of one product.
+MatmulArgs fold_batch_into_rows(MatmulArgs p) {
+  if (p.trans_a) return p;
+  int64_t below = p.m * p.k;
+  for (int axis = p.batch.n - 1; axis >= 0; --axis) {
+    if (p.batch.d[axis] != 1 && (p.stride_b.d[axis] != 0 || p.stride_a.d[axis] != below)) return p;
+    below *= p.batch.d[axis];
+  }
+  p.m *= p.batch.product();
+  p.batch = p.stride_a = p.stride_b = Dims();
+  return p;
+}
+
+template <class T>
+void run(const MatmulArgs& args, Stream stream) {
+  const MatmulArgs p = fold_batch_into_rows(args);
+  const T *a = static_cast<const T*>(p.a), *b = static_cast<const T*>(p.b);
+  const Batch batch = {p.batch, p.stride_a, p.stride_b};
+  const int64_t matrices = p.batch.product(), lda = p.trans_a ? p.m : p.k, ldb = p.trans_b ? p.k : p.n;
+  if (matrices * p.m * p.n == 0) return;
+  T* out = static_cast<T*>(p.out);
+  const Epilogue<T> epilogue = {static_cast<const T*>(p.bias), p.activation, divide_by(1), divide_by(p.n)};
+  if (p.n == 1) {
+    multiply_vector<T>({a, b, out, p.m, p.k, lda, matrices, 0, false, batch, epilogue}, !p.trans_a, stream);
+  } else if (p.m == 1) {
+    multiply_vector<T>({b, a, out, p.n, p.k, ldb, matrices, 0, true, batch, epilogue}, p.trans_b, stream);
+  } else {
+    multiply<T>({a, b, out, p.m, p.n, p.k, lda, ldb, batch, matrices, {}, epilogue}, p.trans_a, p.trans_b, stream);
+  }
+}
+
+}  // namespace
+
+void matmul(const MatmulArgs& p, Stream stream) {
+  visit_float(p.dtype, [&](auto zero) { run<decltype(zero)>(p, stream); });
+}
+
+}  // namespace fastdl
