@@ -82,7 +82,7 @@ def conv2d(
     if type(groups) is not int:
         raise TypeError(f"[conv2d] expected an int for groups, got {type(groups).__name__}")
     steps, spread = pair(stride, "conv2d", "stride"), pair(dilation, "conv2d", "dilation")
-    kernel_hw = w.shape[2:]
+    kernel_hw = (w.shape[2], w.shape[3])
     attributes = (steps, _four_sides(padding, kernel_hw, steps, spread), spread, groups)
     k = x._backend
     out = Tensor(k.conv2d(x._array, w._array, None if b is None else b._array, *attributes, "none"), k)

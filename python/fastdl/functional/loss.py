@@ -11,7 +11,7 @@ from ..autograd import Node, fresh, record, recording
 from ..tensor import Tensor
 from .activation import log_softmax
 from .arguments import expect_beside, expect_reduction, expect_tensor
-from .arithmetic import mul, sub
+from .arithmetic import add, mul, neg, sub
 from .layout import reshape
 from .reduction import mean, sum
 
@@ -99,15 +99,15 @@ def _cross_entropy_of_probabilities(
     axis = 0 if x.ndim == 1 else 1
     classes = x.shape[axis]
     if label_smoothing:
-        target = target * (1 - label_smoothing) + label_smoothing / classes
+        target = add(mul(target, 1 - label_smoothing), label_smoothing / classes)
     if weight is not None:
         if weight.shape != (classes,):
             raise ValueError(f"[{op}] expected weight of shape {(classes,)}, got shape {weight.shape}")
-        target = target * reshape(weight, (classes, *[1] * (x.ndim - axis - 1)))
-    loss = -sum(mul(target, log_softmax(x, axis)), axis)
+        target = mul(target, reshape(weight, (classes, *[1] * (x.ndim - axis - 1))))
+    loss = neg(sum(mul(target, log_softmax(x, axis)), axis))
     if reduction == "none":
         return loss
-    return sum(loss) if reduction == "sum" else sum(loss) / max(loss.numel(), 1)
+    return sum(loss) if reduction == "sum" else mean(loss)
 
 
 # ---- negative log-likelihood -----------------------------------------------------------------------------------------

@@ -1,0 +1,165 @@
+"""Initial values (`torch.nn.init`), drawn from the library's generator; every function fills its tensor and returns it.
+
+fan_in = inputs of one output, fan_out = outputs of one input; of a convolution, times the size of its window.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ..random import default_generator
+from ..tensor import Tensor
+
+
+def _check(tensor: Any, op: str) -> Tensor:
+    if not isinstance(tensor, Tensor):
+        raise TypeError(f"[{op}] expected a Tensor for tensor, got {type(tensor).__name__}")
+    if not tensor.is_floating_point():
+        raise TypeError(f"[{op}] expected tensor of dtype float32 or float64, got {tensor.dtype.name}")
+    return tensor
+
+
+def _write(tensor: Tensor, values: np.ndarray) -> Tensor:
+    k = tensor._backend
+    k.copy_(tensor._array, k.from_numpy(np.ascontiguousarray(values, tensor.dtype.numpy).reshape(tensor.shape), True))
+    return tensor
+
+
+def _numpy(generator: Any) -> np.random.Generator:
+    return (generator or default_generator).numpy
+
+
+def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Any = None) -> Tensor:
+    """Uniform between a and b."""
+    _check(tensor, "uniform_")
+    values = _numpy(generator).random(tensor.shape, tensor.dtype.numpy)
+    return _write(tensor, values * (b - a) + a)
+
+
+def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Any = None) -> Tensor:
+    """Normal with the given mean and standard deviation."""
+    _check(tensor, "normal_")
+    values = _numpy(generator).standard_normal(tensor.shape, tensor.dtype.numpy)
+    return _write(tensor, values * std + mean)
+
+
+def trunc_normal_(
+    tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0, generator: Any = None
+) -> Tensor:
+    """Normal, with values outside [a, b] drawn again."""
+    _check(tensor, "trunc_normal_")
+    if a >= b:
+        raise ValueError(f"[trunc_normal_] expected a < b, got {a} and {b}")
+    rng = _numpy(generator)
+    values = rng.standard_normal(tensor.shape) * std + mean
+    for _ in range(1000):
+        outside = (values < a) | (values > b)
+        if not outside.any():
+            return _write(tensor, values)
+        values[outside] = rng.standard_normal(int(outside.sum())) * std + mean
+    raise ValueError(f"[trunc_normal_] expected an interval that the distribution reaches, got [{a}, {b}]")
+
+
+def constant_(tensor: Tensor, val: float) -> Tensor:
+    """Every element `val`."""
+    _check(tensor, "constant_")
+    tensor._backend.fill_(tensor._array, float(val))
+    return tensor
+
+
+def zeros_(tensor: Tensor) -> Tensor:
+    return constant_(tensor, 0.0)
+
+
+def ones_(tensor: Tensor) -> Tensor:
+    return constant_(tensor, 1.0)
+
+
+def fans(tensor: Tensor, op: str = "fans") -> tuple[int, int]:
+    """(fan_in, fan_out) of a weight (out, in, ...).
+
+    >>> import fastdl
+    >>> fans(fastdl.empty(16, 8, 3, 3))
+    (72, 144)
+    """
+    if tensor.ndim < 2:
+        raise ValueError(f"[{op}] expected a tensor with at least 2 dimensions, got shape {tensor.shape}")
+    window = math.prod(tensor.shape[2:])
+    return tensor.shape[1] * window, tensor.shape[0] * window
+
+
+def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
+    """Factor that keeps the variance behind a nonlinearity.
+
+    >>> calculate_gain("relu") == 2 ** 0.5
+    True
+    """
+    if nonlinearity == "leaky_relu":
+        slope = 0.01 if param is None else param
+        return math.sqrt(2.0 / (1 + slope**2))
+    gains = {"linear": 1.0, "conv1d": 1.0, "conv2d": 1.0, "sigmoid": 1.0, "tanh": 5.0 / 3, "relu": math.sqrt(2.0)}
+    if nonlinearity not in gains:
+        expected = ", ".join([*gains, "leaky_relu"])
+        raise ValueError(f"[calculate_gain] expected one of {expected}, got {nonlinearity!r}")
+    return gains[nonlinearity]
+
+
+def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: Any = None) -> Tensor:
+    """Glorot: uniform within gain * sqrt(6 / (fan_in + fan_out))."""
+    bound = gain * math.sqrt(6.0 / max(sum(fans(_check(tensor, "xavier_uniform_"), "xavier_uniform_")), 1))
+    return uniform_(tensor, -bound, bound, generator)
+
+
+def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Any = None) -> Tensor:
+    """Glorot: normal with deviation gain * sqrt(2 / (fan_in + fan_out))."""
+    std = gain * math.sqrt(2.0 / max(sum(fans(_check(tensor, "xavier_normal_"), "xavier_normal_")), 1))
+    return normal_(tensor, 0.0, std, generator)
+
+
+def _kaiming_std(op: str, tensor: Tensor, a: float, mode: str, nonlinearity: str) -> float:
+    _check(tensor, op)
+    if mode not in ("fan_in", "fan_out"):
+        raise ValueError(f"[{op}] expected mode fan_in or fan_out, got {mode!r}")
+    fan = fans(tensor, op)[mode == "fan_out"]
+    return calculate_gain(nonlinearity, a) / math.sqrt(max(fan, 1))
+
+
+def kaiming_uniform_(
+    tensor: Tensor, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", generator: Any = None
+) -> Tensor:
+    """He: uniform with deviation gain / sqrt(fan); `a` is the slope of the leaky relu that follows."""
+    bound = math.sqrt(3.0) * _kaiming_std("kaiming_uniform_", tensor, a, mode, nonlinearity)
+    return uniform_(tensor, -bound, bound, generator)
+
+
+def kaiming_normal_(
+    tensor: Tensor, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", generator: Any = None
+) -> Tensor:
+    """He: normal with deviation gain / sqrt(fan)."""
+    return normal_(tensor, 0.0, _kaiming_std("kaiming_normal_", tensor, a, mode, nonlinearity), generator)
+
+
+def orthogonal_(tensor: Tensor, gain: float = 1.0, generator: Any = None) -> Tensor:
+    """Orthonormal rows (or columns, whichever are fewer) of the tensor seen as a matrix, times gain (Saxe et al.)."""
+    _check(tensor, "orthogonal_")
+    fans(tensor, "orthogonal_")
+    if tensor.numel() == 0:
+        return tensor
+    rows, columns = tensor.shape[0], tensor.numel() // tensor.shape[0]
+    values = _numpy(generator).standard_normal((max(rows, columns), min(rows, columns)))
+    q, r = np.linalg.qr(values)
+    q = q * np.sign(np.diag(r))  # makes the factorisation, and so the distribution, unique
+    return _write(tensor, gain * (q.T if rows < columns else q))
+
+
+def default_(weight: Tensor, bias: Tensor | None) -> None:
+    """PyTorch's start of linear and convolution layers: both uniform within 1 / sqrt(fan_in)."""
+    if weight.numel() == 0:
+        return
+    kaiming_uniform_(weight, a=math.sqrt(5))
+    if bias is not None:
+        bound = 1 / math.sqrt(fans(weight)[0])
+        uniform_(bias, -bound, bound)

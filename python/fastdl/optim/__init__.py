@@ -1,0 +1,7 @@
+"""Optimizers under the names of `torch.optim`."""
+
+from .adam import Adam, AdamW
+from .optimizer import Optimizer
+from .sgd import SGD
+
+__all__ = ["SGD", "Adam", "AdamW", "Optimizer"]

@@ -1,0 +1,149 @@
+"""Optimizer: groups of parameters with their options and states; PyTorch's interface and state layout."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from ..autograd import enable_grad
+from ..creation import tensor
+from ..tensor import Tensor
+
+Groups = Iterable[Tensor] | Iterable[dict[str, Any]]
+
+
+class Optimizer:
+    """Base class (`torch.optim.Optimizer`). A subclass checks its options in `_check` and updates one group in `_step`.
+
+    `params` is an iterable of tensors, or of dicts with "params" and options that differ from the defaults.
+    """
+
+    def __init__(self, params: Groups, defaults: dict[str, Any]) -> None:
+        if isinstance(params, Tensor):
+            raise TypeError(f"[{self._name}] expected an iterable of tensors or dicts for params, got a Tensor")
+        self.defaults = defaults
+        self.state: dict[Tensor, dict[str, Any]] = {}
+        self.param_groups: list[dict[str, Any]] = []
+        items: list[Any] = list(params)
+        if not items:
+            raise ValueError(f"[{self._name}] expected at least one parameter, got none")
+        for group in items if isinstance(items[0], dict) else [{"params": items}]:
+            self.add_param_group(group)
+
+    @property
+    def _name(self) -> str:
+        return type(self).__name__
+
+    def add_param_group(self, group: dict[str, Any]) -> None:
+        """One more group; options that it does not name take their defaults."""
+        if not isinstance(group, dict):
+            raise TypeError(f"[{self._name}] expected a dict for the group, got {type(group).__name__}")
+        params = group["params"]
+        params = [params] if isinstance(params, Tensor) else list(params)
+        taken = {id(p) for g in self.param_groups for p in g["params"]}
+        for p in params:
+            if not isinstance(p, Tensor):
+                raise TypeError(f"[{self._name}] expected a Tensor in params, got {type(p).__name__}")
+            if not p.is_leaf:
+                raise ValueError(f"[{self._name}] expected leaf tensors, got the output of an operation")
+            if not p.is_floating_point():
+                raise TypeError(f"[{self._name}] expected params of dtype float32 or float64, got {p.dtype.name}")
+            if id(p) in taken:
+                raise ValueError(f"[{self._name}] expected each parameter once, got one of shape {p.shape} again")
+            taken.add(id(p))
+        filled = {**self.defaults, **group, "params": params}
+        self._check(filled)
+        self.param_groups.append(filled)
+
+    def _check(self, group: dict[str, Any]) -> None:
+        """Raises for options that are out of range."""
+
+    def _expect(self, condition: bool, expected: str, got: Any) -> None:
+        if not condition:
+            raise ValueError(f"[{self._name}] expected {expected}, got {got}")
+
+    # ---- steps -------------------------------------------------------------------------------------------------------
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forgets the gradients of all parameters, or sets them to zero."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                if set_to_none or p.grad is None:
+                    p.grad = None
+                else:
+                    p.grad.zero_()
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Updates every parameter that has a gradient; `closure` computes the loss again and returns it."""
+        loss = None
+        if closure is not None:
+            with enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            params = [p for p in group["params"] if p.grad is not None]
+            if params:
+                self._step(group, params)
+        return loss
+
+    def _step(self, group: dict[str, Any], params: list[Tensor]) -> None:
+        raise NotImplementedError(f"[{self._name}] expected a _step method, got none")
+
+    def _state_of(self, p: Tensor) -> dict[str, Any]:
+        state = self.state.get(p)
+        if state is None:
+            state = self.state[p] = {}
+        return state
+
+    # ---- state -------------------------------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """{"state": {number: ...}, "param_groups": [...]}, with parameters as numbers in order (PyTorch's layout)."""
+        numbers: dict[int, int] = {}
+        groups = []
+        for group in self.param_groups:
+            for p in group["params"]:
+                numbers.setdefault(id(p), len(numbers))
+            groups.append({**group, "params": [numbers[id(p)] for p in group["params"]]})
+        state = {numbers[id(p)]: {k: _out(k, v) for k, v in s.items()} for p, s in self.state.items() if s}
+        return {"state": state, "param_groups": groups}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Takes over what `state_dict` gave, here or in PyTorch; tensors are copied to their parameter's place.
+
+        Raises:
+            ValueError: for groups that differ from this optimizer's in number or size.
+        """
+        groups = state_dict["param_groups"]
+        sizes, own = [len(g["params"]) for g in groups], [len(g["params"]) for g in self.param_groups]
+        if sizes != own:
+            raise ValueError(f"[load_state_dict] expected groups of {own} parameters, got {sizes}")
+        by_number: dict[Any, Tensor] = {}
+        for group, mine in zip(groups, self.param_groups, strict=True):
+            by_number.update(zip(group["params"], mine["params"], strict=True))
+        self.state = {
+            by_number[number]: {k: _in(k, v, by_number[number]) for k, v in state.items()}
+            for number, state in state_dict["state"].items()
+        }
+        for group, mine in zip(groups, self.param_groups, strict=True):
+            mine.update({k: copy.deepcopy(v) for k, v in group.items() if k != "params"})
+
+    def __repr__(self) -> str:
+        lines = [f"{self._name} ("]
+        for i, group in enumerate(self.param_groups):
+            lines.append(f"Parameter Group {i}")
+            lines += [f"    {key}: {group[key]}" for key in sorted(group) if key != "params"]
+        return "\n".join([*lines, ")"])
+
+
+def _out(key: str, value: Any) -> Any:
+    return tensor(float(value)) if key == "step" else value
+
+
+def _in(key: str, value: Any, param: Tensor) -> Any:
+    if key == "step":
+        return int(value)
+    if not hasattr(value, "__array__") and not isinstance(value, Tensor):
+        return value
+    copied = tensor(value.detach() if isinstance(value, Tensor) else value.__array__())
+    return copied.to(dtype=param.dtype, device=param.device)

@@ -1,0 +1,77 @@
+"""Stochastic gradient descent, with momentum and Nesterov's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..creation import empty_like
+from ..tensor import Tensor
+from .optimizer import Groups, Optimizer
+
+
+class SGD(Optimizer):
+    """Gradient descent with momentum (`torch.optim.SGD`).
+
+        g = grad + weight_decay * p,   b = momentum * b + (1 - dampening) * g  (at first g),   p = p - lr * b
+
+    and with `nesterov` p = p - lr * (g + momentum * b).
+
+    Raises:
+        ValueError: for a negative lr, momentum or weight_decay, or `nesterov` without momentum or with dampening.
+
+    >>> import fastdl
+    >>> w = fastdl.tensor([1.0], requires_grad=True)
+    >>> (w * w).sum().backward()
+    >>> SGD([w], lr=0.25).step(); w.tolist()
+    [0.5]
+    """
+
+    def __init__(
+        self,
+        params: Groups,
+        lr: float = 1e-3,
+        momentum: float = 0,
+        dampening: float = 0,
+        weight_decay: float = 0,
+        nesterov: bool = False,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        defaults = {
+            "lr": lr,
+            "momentum": momentum,
+            "dampening": dampening,
+            "weight_decay": weight_decay,
+            "nesterov": nesterov,
+            "maximize": maximize,
+        }
+        super().__init__(params, defaults)
+
+    def _check(self, group: dict[str, Any]) -> None:
+        for name in ("lr", "momentum", "weight_decay"):
+            self._expect(group[name] >= 0, f"{name} of at least 0", group[name])
+        if group["nesterov"]:
+            expected = "momentum above 0 and dampening 0 with nesterov"
+            got = f"momentum {group['momentum']} and dampening {group['dampening']}"
+            self._expect(group["momentum"] > 0 and group["dampening"] == 0, expected, got)
+
+    def _step(self, group: dict[str, Any], params: list[Tensor]) -> None:
+        momentum = group["momentum"]
+        # Nearly always one bucket: parameters of one dtype and device that have all been stepped before, or none.
+        buckets: dict[tuple[Any, ...], tuple[list[Any], list[Any], list[Any]]] = {}
+        for p in params:
+            first = False
+            if momentum:
+                state = self._state_of(p)
+                first = state.get("momentum_buffer") is None
+                if first:
+                    state["momentum_buffer"] = empty_like(p)
+            key = (p._backend, str(p._array.dtype), first)
+            ps, gs, bs = buckets.setdefault(key, ([], [], []))
+            ps.append(p._array)
+            gs.append(p.grad._array)  # type: ignore[union-attr]
+            if momentum:
+                bs.append(state["momentum_buffer"]._array)
+        rest = (group["lr"], momentum, group["dampening"], group["weight_decay"], group["nesterov"], group["maximize"])
+        for (backend, _, first), (ps, gs, bs) in buckets.items():
+            backend.sgd_step(ps, gs, bs, *rest, first)
