@@ -39,7 +39,8 @@ template <class T> FASTDL_INLINE Vec<T> load(const T* p) {
 }
 template <class T> FASTDL_INLINE void store(T* p, Vec<T> v) { *reinterpret_cast<typename VecOf<T>::unaligned*>(p) = v; }
 
-template <class T> FASTDL_INLINE Vec<T> broadcast(T x) { return Vec<T>{} + x; }
+// (0 + x would turn -0 into 0.)
+template <class T> FASTDL_INLINE Vec<T> broadcast(T x) { return x - Vec<T>{}; }
 
 // The first n elements (0 <= n <= kLanes); the other lanes are zero, their memory is not touched.
 template <class T> FASTDL_INLINE Vec<T> load_n(const T* p, int n) {

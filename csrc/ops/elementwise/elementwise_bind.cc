@@ -80,11 +80,11 @@ template <class Kernel, class Op>
 Array binary_arrays(const char* name, Kernel kernel, Op op, Accepts accepts, const Array& a, const Array& b) {
   expect_dtype(name, "a", a, accepts);
   expect_same_dtype(name, "b", b, a.dtype);
-  const Dims shape = a.shape == b.shape ? a.shape : broadcast_shapes(name, a.shape, b.shape);
-  Array out = empty(shape, std::is_same_v<Op, Compare> ? DType::kBool : a.dtype);
-  BinaryArgs args{};
+  const DType dtype = std::is_same_v<Op, Compare> ? DType::kBool : a.dtype;
+  Array out = a.shape == b.shape ? empty(a.shape, dtype) : empty(broadcast_shapes(name, a.shape, b.shape), dtype);
+  BinaryArgs args;
   args.op = static_cast<int>(op), args.dtype = a.dtype, args.a = a.data, args.b = b.data, args.out = out.data;
-  set_shapes(args, a, b, shape);
+  set_shapes(args, a, b, out.shape);
   call(kernel, args, traffic(a, b, out));
   return out;
 }
@@ -129,7 +129,6 @@ void add_inplace(Array& x, const Array& other) {
          text("other of a shape that broadcasts to ", x.shape), text("shape ", other.shape));
   BinaryArgs args{};
   args.op = static_cast<int>(Binary::k_add), args.dtype = x.dtype, args.a = args.out = x.data, args.b = other.data;
-  args.out = x.data;
   set_shapes(args, x, other, x.shape);
   call(binary, args, traffic(x, other, x));
 }

@@ -83,8 +83,6 @@ FASTDL_UNARY(copy, true, x)
 FASTDL_UNARY(square, false, x* x)
 FASTDL_UNARY(cube, false, x* x* x)
 FASTDL_UNARY(reciprocal, false, T{1} / x)
-// C's pow(-0, 0.5) is 0 and pow(-inf, 0.5) is inf, unlike the square root's.
-FASTDL_UNARY(half_power, false, select<T>(x == -Ieee<T>::kInfinity, -x, vsqrt<T>(x + T{0})))
 
 // ---- writing a row ----------------------------------------------------------------------------------------------------
 
@@ -182,6 +180,9 @@ template <class T, class Segment> FASTDL_INLINE void for_segments(const BinaryAr
   set_operand(b, p.b, &scalar_b, p.stride_b, p.shape.n);
   const int64_t size = p.shape.d[last], stride_a = a.stride[last], stride_b = b.stride[last];
 
+  auto flat = [&](int64_t begin, int64_t end) {
+    segment(a.p + begin * stride_a, stride_a, b.p + begin * stride_b, stride_b, begin, end - begin);
+  };
   auto by_rows = [&](int64_t begin, int64_t end) {
     Walk<2> rows;
     for (int i = 0; i < last; ++i) add_axis<2>(rows, p.shape.d[i], {a.stride[i], b.stride[i]});
@@ -199,7 +200,9 @@ template <class T, class Segment> FASTDL_INLINE void for_segments(const BinaryAr
       segment(written_out(a, p.shape, at, n, buffer_a), int64_t{1}, written_out(b, p.shape, at, n, buffer_b), int64_t{1}, at, n);
     }
   };
-  if (last > 0 && size < kShortRow)
+  if (last == 0)
+    parallel_for(total, kGrain, flat);
+  else if (size < kShortRow)
     parallel_for(total, kGrain, by_blocks);
   else
     parallel_for(total, kGrain, by_rows);
@@ -243,7 +246,7 @@ static bool simple_power(const BinaryArgs& p) {
   else if (p.scalar_b == -1)
     run_unary<reciprocal_op>(u);
   else if (p.scalar_b == 0.5)
-    run_unary<half_power_op>(u);
+    run_unary<sqrt_op>(u);
   else
     return false;
   return true;
@@ -275,15 +278,14 @@ template <class Op> static void run_compare(const BinaryArgs& p) {
 template <class T> static void run_where(const WhereArgs& p) {
   const int last = p.shape.n - 1;
   int64_t outer = 1;
-  Walk<3> rows;
-  for (int i = 0; i < last; ++i) {
-    outer *= p.shape.d[i];
-    add_axis<3>(rows, p.shape.d[i], {p.stride_condition.d[i], p.stride_a.d[i], p.stride_b.d[i]});
-  }
+  for (int i = 0; i < last; ++i) outer *= p.shape.d[i];
   const int64_t size = p.shape.d[last];
   const int64_t sc = p.stride_condition.d[last], sa = p.stride_a.d[last], sb = p.stride_b.d[last];
   if (outer * size == 0) return;
-  parallel_for(outer * size, kGrain, [&, rows](int64_t begin, int64_t end) mutable {
+  parallel_for(outer * size, kGrain, [&](int64_t begin, int64_t end) {
+    Walk<3> rows;
+    for (int i = 0; i < last; ++i)
+      add_axis<3>(rows, p.shape.d[i], {p.stride_condition.d[i], p.stride_a.d[i], p.stride_b.d[i]});
     seek<3>(rows, begin / size);
     for (int64_t at = begin, column = begin % size; at < end; column = 0, step<3>(rows)) {
       const int64_t n = size - column < end - at ? size - column : end - at;
