@@ -7,6 +7,8 @@
 #include "bind/dlpack.h"
 #include "bind/errors.h"
 #if defined(FASTDL_DEVICE_CPU)
+#include "bind/call.h"
+#include "cpu/peak.h"
 #include "cpu/isa.h"
 #include "cpu/parallel.h"
 #else
@@ -37,6 +39,15 @@ py::dict memory() {
   return d;
 }
 
+#if defined(FASTDL_DEVICE_CPU)
+double fma_loop_flops(DType dtype, int64_t iterations) {
+  EXPECT(is_float(dtype), TypeError, "fma_loop", text("dtype float32 or float64"), text(dtype));
+  double flops = 0;
+  call(fma_loop, {dtype, iterations, get_num_threads(), &flops}, kReleaseGilAbove);
+  return flops;
+}
+#endif
+
 py::dict build_info() {
   py::dict d;
   d["isa_built"] = FASTDL_ISA_LIST;
@@ -61,6 +72,7 @@ PYBIND11_MODULE(FASTDL_MODULE, m, py::mod_gil_not_used()) {
 #if defined(FASTDL_DEVICE_CPU)
   m.def("get_num_threads", &get_num_threads);
   m.def("set_num_threads", &set_num_threads);
+  m.def("fma_loop", &fma_loop_flops);  // runs multiply-adds and returns how many operations: the machine's peak
   m.def("isa", [] { return isa_name(isa()); });
   m.def("best_isa", [] { return isa_name(best_isa()); });
   m.def("set_isa", [](const char* name) { set_isa(isa_from_name(name)); });
