@@ -35,9 +35,8 @@ class Summary:
     def __repr__(self) -> str:
         cells = [("Layer (type)", "Output Shape", "Param #")]
         cells += [(f"{r.name} ({r.type})", str(r.output_shape), f"{r.params:,}") for r in self.rows]
-        first, second, third = (max(len(row[i]) for row in cells) + 3 for i in range(3))
-        width = max(first + second + third, 65)
-        second = max(second, width - first - third)
+        first, second = (max(*(len(row[i]) + 2 for row in cells), least) for i, least in ((0, 28), (1, 26)))
+        width = first + second + 11
         lines = [f" {a:<{first}}{b:<{second}}{c}" for a, b, c in cells]
         frozen, frozen_bytes = self.total_params - self.trainable_params, self.total_bytes - self.trainable_bytes
         return "\n".join(
@@ -86,11 +85,11 @@ def summary(model: Module, input_size: tuple[int, ...], dtype: Any = None) -> Su
     >>> print(summary(nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2)), (4,)))
     Model: "Sequential"
     _________________________________________________________________
-     Layer (type)           Output Shape                   Param #
+     Layer (type)                Output Shape              Param #
     =================================================================
-     0 (Linear)             (None, 8)                      40
-     1 (ReLU)               (None, 8)                      0
-     2 (Linear)             (None, 2)                      18
+     0 (Linear)                  (None, 8)                 40
+     1 (ReLU)                    (None, 8)                 0
+     2 (Linear)                  (None, 2)                 18
     =================================================================
     Total params: 58 (232.00 B)
     Trainable params: 58 (232.00 B)

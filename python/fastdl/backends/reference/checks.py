@@ -16,9 +16,19 @@ NUMBERS = ("float32", "float64", "int32", "int64")
 MAX_DIMS = 8
 
 
+def quiet() -> np.errstate:
+    """Overflow, division by zero and the like give infinities and NaN without a warning, as in the kernels."""
+    return np.errstate(all="ignore")
+
+
 def expect(condition: Any, error: type[Exception], op: str, expected: str, got: Any) -> None:
     if not condition:
         raise error(f"[{op}] expected {expected}, got {got}")
+
+
+def number(value: float) -> str:
+    """A floating-point number as the compiled backends print it."""
+    return f"{value:g}"
 
 
 def expect_array(op: str, what: str, a: Any) -> None:

@@ -13,7 +13,7 @@ import math
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from .checks import Shape, expect, expect_float, expect_ndim, expect_same_dtype, expect_shape
+from .checks import Shape, expect, expect_float, expect_ndim, expect_same_dtype, expect_shape, quiet
 from .matmul import activate, check_activation
 
 Array = np.ndarray
@@ -85,7 +85,7 @@ def conv2d(
     check_activation(op, activation)
 
     windows = _grouped(_windows(x, kernel_hw, stride, padding, dilation), 1, groups)
-    with np.errstate(all="ignore"):
+    with quiet():
         out = np.einsum("ngcyxrs,gocrs->ngoyx", windows, _grouped(weight, 0, groups), optimize=True)
         out = out.reshape(x.shape[0], out_channels, out_h, out_w)
         if bias is not None:
@@ -113,7 +113,7 @@ def conv2d_bwd_input(
     top, bottom, left, right = padding
     padded = np.zeros((batch, channels, input_hw[0] + top + bottom, input_hw[1] + left + right), grad.dtype)
     g, w = _grouped(grad, 1, groups), _grouped(weight, 0, groups)
-    with np.errstate(all="ignore"):
+    with quiet():
         for r in range(kernel_hw[0]):
             for s in range(kernel_hw[1]):
                 share = np.einsum("ngoyx,goc->ngcyx", g, w[..., r, s], optimize=True)
@@ -140,6 +140,6 @@ def conv2d_bwd_weight(
     expect_shape(op, "grad", grad, (x.shape[0], out_channels, out_h, out_w))
 
     windows = _grouped(_windows(x, kernel_hw, stride, padding, dilation), 1, groups)
-    with np.errstate(all="ignore"):
+    with quiet():
         out = np.einsum("ngoyx,ngcyxrs->gocrs", _grouped(grad, 1, groups), windows, optimize=True)
     return np.asarray(out.reshape(weight_shape), order="C")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .checks import expect, expect_float
+from .checks import expect, expect_float, number, quiet
 
 Array = np.ndarray
 
@@ -32,10 +32,13 @@ def philox(counter: Array, seed: int) -> Array:
 
 def dropout(x: Array, p: float, seed: int, offset: int) -> Array:
     expect_float("dropout", "input", x)
-    expect(0 <= p <= 1, ValueError, "dropout", "p between 0 and 1", p)
+    expect(0 <= p <= 1, ValueError, "dropout", "p between 0 and 1", number(p))
+    for what, value in (("seed", seed), ("offset", offset)):
+        expect(0 <= value < 2**64, ValueError, "dropout", f"{what} in [0, 2^64)", value)
     if p == 1:
         return np.zeros_like(x)
     counters = np.uint64(offset) + np.arange((x.size + 3) // 4, dtype=np.uint64)
     words = philox(counters, seed).reshape(-1)[: x.size].reshape(x.shape)
-    with np.errstate(all="ignore"):
-        return np.where(words >= np.uint32(p * 2.0**32), x * x.dtype.type(1 / (1 - p)), x.dtype.type(0))
+    threshold = np.uint32(min(p * 2.0**32, 2.0**32 - 1))  # p just below 1 would round to 2^32
+    with quiet():
+        return np.where(words >= threshold, x * x.dtype.type(1 / (1 - p)), x.dtype.type(0))

@@ -10,24 +10,25 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .checks import DTYPES, FLOATS, NUMBERS, checked_dtype, expect, expect_array, expect_same_dtype, expect_shape
+from .checks import DTYPES, FLOATS, NUMBERS, checked_dtype, expect, expect_array, expect_same_dtype, expect_shape, quiet
 
 Number = int | float
 Array = np.ndarray
 
-quiet = np.errstate(all="ignore")  # overflow, division by zero and invalid give infinities and NaN, no warnings
+_INTEGER = (builtins.int, np.integer)
+_NUMBER = (builtins.int, builtins.float, np.integer, np.floating)
 
 
-def _listed(dtypes: tuple[str, ...]) -> str:
+def listed(dtypes: tuple[str, ...]) -> str:
     return ", ".join(dtypes[:-1]) + " or " + dtypes[-1]
 
 
 def _check(op: str, what: str, x: Array, dtypes: tuple[str, ...]) -> None:
     expect_array(op, what, x)
-    expect(x.dtype.name in dtypes, TypeError, op, f"{what} of dtype {_listed(dtypes)}", x.dtype)
+    expect(x.dtype.name in dtypes, TypeError, op, f"{what} of dtype {listed(dtypes)}", x.dtype)
 
 
-def _check_broadcast(op: str, *shapes: tuple[int, ...]) -> tuple[int, ...]:
+def check_broadcast(op: str, *shapes: tuple[int, ...]) -> tuple[int, ...]:
     try:
         return np.broadcast_shapes(*shapes)
     except ValueError:
@@ -36,23 +37,28 @@ def _check_broadcast(op: str, *shapes: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _scalar(op: str, x: Array, s: Number) -> Array:
-    """s as an array of x's dtype without axes."""
-    if x.dtype.kind != "f":
-        expect(isinstance(s, builtins.int | np.integer), TypeError, op, f"an int for dtype {x.dtype}", s)
-    return np.asarray(s).astype(x.dtype)
+    """s as an array of x's dtype without axes; integer arrays take integers that they can hold."""
+    if x.dtype.kind == "f":
+        expect(isinstance(s, _NUMBER), TypeError, op, "a number", repr(s))
+    else:
+        expect(isinstance(s, _INTEGER), TypeError, op, f"an int for an array of dtype {x.dtype}", repr(s))
+        low, high = (0, 1) if x.dtype == bool else (np.iinfo(x.dtype).min, np.iinfo(x.dtype).max)
+        expect(low <= s <= high, ValueError, op, f"a number that {x.dtype} holds", repr(s))
+    with quiet():
+        return np.asarray(s).astype(x.dtype)
 
 
 def _unary(op: str, x: Array, f: Callable[[Array], Array], dtypes: tuple[str, ...] = FLOATS) -> Array:
-    _check(op, "input", x, dtypes)
-    with quiet:
+    _check(op, "x", x, dtypes)
+    with quiet():
         return np.asarray(f(x), dtype=x.dtype)
 
 
 def _binary(op: str, a: Array, b: Array, f: Callable, dtypes: tuple[str, ...] = NUMBERS) -> Array:
-    _check(op, "input", a, dtypes)
-    expect_same_dtype(op, "other", b, a.dtype)
-    _check_broadcast(op, a.shape, b.shape)
-    with quiet:
+    _check(op, "a", a, dtypes)
+    expect_same_dtype(op, "b", b, a.dtype)
+    check_broadcast(op, a.shape, b.shape)
+    with quiet():
         return np.asarray(f(a, b), dtype=a.dtype)
 
 
@@ -88,7 +94,7 @@ def relu(x: Array) -> Array:
 
 
 def relu_(x: Array) -> None:
-    _check("relu_", "input", x, FLOATS)
+    _check("relu_", "x", x, FLOATS)
     np.maximum(x, 0, out=x)
 
 
@@ -131,87 +137,95 @@ def minimum(a: Array, b: Array) -> Array:
     return _binary("minimum", a, b, np.minimum)
 
 
+def _activation_bwd(op: str, grad: Array, out: Array, f: Callable) -> Array:
+    _check(op, "grad", grad, FLOATS)
+    expect_same_dtype(op, "out", out, grad.dtype)
+    expect_shape(op, "grad", grad, out.shape)
+    return _binary(op, grad, out, f, FLOATS)
+
+
 def relu_bwd(grad: Array, out: Array) -> Array:
-    return _binary("relu_bwd", grad, out, lambda g, y: np.where(y <= 0, g.dtype.type(0), g), FLOATS)
+    return _activation_bwd("relu_bwd", grad, out, lambda g, y: np.where(y <= 0, g.dtype.type(0), g))
 
 
 def sigmoid_bwd(grad: Array, out: Array) -> Array:
-    return _binary("sigmoid_bwd", grad, out, lambda g, y: g * y * (1 - y), FLOATS)
+    return _activation_bwd("sigmoid_bwd", grad, out, lambda g, y: g * y * (1 - y))
 
 
 def tanh_bwd(grad: Array, out: Array) -> Array:
-    return _binary("tanh_bwd", grad, out, lambda g, y: g * (1 - y * y), FLOATS)
+    return _activation_bwd("tanh_bwd", grad, out, lambda g, y: g * (1 - y * y))
 
 
 # ---- an array and a scalar: f_scalar(x, s) is f(x, s), rf_scalar(x, s) is f(s, x) ------------------------------------
 
 
 def _with_scalar(op: str, x: Array, s: Number, f: Callable, dtypes: tuple[str, ...] = NUMBERS) -> Array:
-    _check(op, "input", x, dtypes)
-    with quiet:
+    _check(op, "x", x, dtypes)
+    with quiet():
         return np.asarray(f(x, _scalar(op, x, s)), dtype=x.dtype)
 
 
 def add_scalar(x: Array, s: Number) -> Array:
-    return _with_scalar("add", x, s, np.add)
+    return _with_scalar("add_scalar", x, s, np.add)
 
 
 def sub_scalar(x: Array, s: Number) -> Array:
-    return _with_scalar("sub", x, s, np.subtract)
+    return _with_scalar("sub_scalar", x, s, np.subtract)
 
 
 def rsub_scalar(x: Array, s: Number) -> Array:
-    return _with_scalar("sub", x, s, lambda v, c: c - v)
+    return _with_scalar("rsub_scalar", x, s, lambda v, c: c - v)
 
 
 def mul_scalar(x: Array, s: Number) -> Array:
-    return _with_scalar("mul", x, s, np.multiply)
+    return _with_scalar("mul_scalar", x, s, np.multiply)
 
 
 def div_scalar(x: Array, s: Number) -> Array:
-    return _with_scalar("div", x, s, np.divide, FLOATS)
+    return _with_scalar("div_scalar", x, s, np.divide, FLOATS)
 
 
 def rdiv_scalar(x: Array, s: Number) -> Array:
-    return _with_scalar("div", x, s, lambda v, c: c / v, FLOATS)
+    return _with_scalar("rdiv_scalar", x, s, lambda v, c: c / v, FLOATS)
 
 
 def pow_scalar(x: Array, s: Number) -> Array:
-    return _with_scalar("pow", x, s, np.power, FLOATS)
+    return _with_scalar("pow_scalar", x, s, np.power, FLOATS)
 
 
 def rpow_scalar(x: Array, s: Number) -> Array:
-    return _with_scalar("pow", x, s, lambda v, c: c**v, FLOATS)
+    return _with_scalar("rpow_scalar", x, s, lambda v, c: c**v, FLOATS)
 
 
 def maximum_scalar(x: Array, s: Number) -> Array:
-    return _with_scalar("maximum", x, s, np.maximum)
+    return _with_scalar("maximum_scalar", x, s, np.maximum)
 
 
 def minimum_scalar(x: Array, s: Number) -> Array:
-    return _with_scalar("minimum", x, s, np.minimum)
+    return _with_scalar("minimum_scalar", x, s, np.minimum)
 
 
 # ---- in place --------------------------------------------------------------------------------------------------------
 
 
 def add_(x: Array, other: Array) -> None:
-    _check("add_", "input", x, NUMBERS)
+    _check("add_", "x", x, NUMBERS)
     expect_same_dtype("add_", "other", other, x.dtype)
-    out = _check_broadcast("add_", x.shape, other.shape)
-    expect(out == x.shape, ValueError, "add_", f"other that broadcasts to shape {x.shape}", f"shape {other.shape}")
-    with quiet:
+    out = check_broadcast("add_", x.shape, other.shape)
+    expected = f"other of a shape that broadcasts to {x.shape}"
+    expect(out == x.shape, ValueError, "add_", expected, f"shape {other.shape}")
+    with quiet():
         x += other
 
 
 def mul_scalar_(x: Array, s: Number) -> None:
-    _check("mul_", "input", x, NUMBERS)
-    with quiet:
-        x *= _scalar("mul_", x, s)
+    _check("mul_scalar_", "x", x, NUMBERS)
+    with quiet():
+        x *= _scalar("mul_scalar_", x, s)
 
 
 def fill_(x: Array, s: Number) -> None:
-    _check("fill_", "input", x, DTYPES)
+    expect_array("fill_", "x", x)
     x[...] = _scalar("fill_", x, s)
 
 
@@ -225,14 +239,14 @@ def copy_(x: Array, source: Array) -> None:
 
 
 def _compare(op: str, a: Array, b: Array, f: Callable) -> Array:
-    _check(op, "input", a, DTYPES)
-    expect_same_dtype(op, "other", b, a.dtype)
-    _check_broadcast(op, a.shape, b.shape)
+    _check(op, "a", a, DTYPES)
+    expect_same_dtype(op, "b", b, a.dtype)
+    check_broadcast(op, a.shape, b.shape)
     return np.asarray(f(a, b))
 
 
 def _compare_scalar(op: str, x: Array, s: Number, f: Callable) -> Array:
-    _check(op, "input", x, DTYPES)
+    _check(op, "x", x, DTYPES)
     return np.asarray(f(x, _scalar(op, x, s)))
 
 
@@ -261,40 +275,39 @@ def ge(a: Array, b: Array) -> Array:
 
 
 def eq_scalar(x: Array, s: Number) -> Array:
-    return _compare_scalar("eq", x, s, np.equal)
+    return _compare_scalar("eq_scalar", x, s, np.equal)
 
 
 def ne_scalar(x: Array, s: Number) -> Array:
-    return _compare_scalar("ne", x, s, np.not_equal)
+    return _compare_scalar("ne_scalar", x, s, np.not_equal)
 
 
 def lt_scalar(x: Array, s: Number) -> Array:
-    return _compare_scalar("lt", x, s, np.less)
+    return _compare_scalar("lt_scalar", x, s, np.less)
 
 
 def le_scalar(x: Array, s: Number) -> Array:
-    return _compare_scalar("le", x, s, np.less_equal)
+    return _compare_scalar("le_scalar", x, s, np.less_equal)
 
 
 def gt_scalar(x: Array, s: Number) -> Array:
-    return _compare_scalar("gt", x, s, np.greater)
+    return _compare_scalar("gt_scalar", x, s, np.greater)
 
 
 def ge_scalar(x: Array, s: Number) -> Array:
-    return _compare_scalar("ge", x, s, np.greater_equal)
+    return _compare_scalar("ge_scalar", x, s, np.greater_equal)
 
 
 # ---- choice and conversion -------------------------------------------------------------------------------------------
 
 
 def where(condition: Array, a: Array, b: Array) -> Array:
-    expect_array("where", "condition", condition)
-    expect(condition.dtype == bool, TypeError, "where", "condition of dtype bool", condition.dtype)
-    expect_same_dtype("where", "other", b, a.dtype)
-    _check_broadcast("where", condition.shape, a.shape, b.shape)
+    expect_same_dtype("where", "condition", condition, np.dtype(bool))
+    expect_same_dtype("where", "b", b, a.dtype)
+    check_broadcast("where", check_broadcast("where", condition.shape, a.shape), b.shape)
     return np.where(condition, a, b)
 
 
 def cast(x: Array, dtype: str) -> Array:
-    with quiet:
+    with quiet():
         return x.astype(checked_dtype(dtype))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .checks import expect, expect_float, expect_same_dtype, expect_shape
-from .elementwise import _check_broadcast, relu, sigmoid, tanh
+from .checks import expect, expect_float, expect_ndim, expect_same_dtype, expect_shape, quiet
+from .elementwise import relu, sigmoid, tanh
 
 Array = np.ndarray
 
@@ -22,31 +22,34 @@ def activate(x: Array, activation: str) -> Array:
 
 def matmul(a: Array, b: Array, trans_a: bool, trans_b: bool) -> Array:
     """op(a) op(b) over broadcast leading axes; op swaps the last two axes where asked."""
-    expect_float("matmul", "input", a)
-    expect_same_dtype("matmul", "other", b, a.dtype)
-    expect(a.ndim >= 2, ValueError, "matmul", "input with at least 2 dimensions", f"shape {a.shape}")
-    expect(b.ndim >= 2, ValueError, "matmul", "other with at least 2 dimensions", f"shape {b.shape}")
+    expect_float("matmul", "a", a)
+    expect_same_dtype("matmul", "b", b, a.dtype)
+    expect(a.ndim >= 2, ValueError, "matmul", "a with at least 2 dimensions", f"shape {a.shape}")
+    expect(b.ndim >= 2, ValueError, "matmul", "b with at least 2 dimensions", f"shape {b.shape}")
     left = a.swapaxes(-1, -2) if trans_a else a
     right = b.swapaxes(-1, -2) if trans_b else b
-    equal = left.shape[-1] == right.shape[-2]
-    expect(equal, ValueError, "matmul", f"other with {left.shape[-1]} rows", right.shape[-2])
-    _check_broadcast("matmul", a.shape[:-2], b.shape[:-2])
-    with np.errstate(all="ignore"):
+    shapes = f"shapes {a.shape} and {b.shape}"
+    expected = f"equal inner sizes (trans_a={bool(trans_a)}, trans_b={bool(trans_b)})"
+    expect(left.shape[-1] == right.shape[-2], ValueError, "matmul", expected, shapes)
+    leading = zip(a.shape[-3::-1], b.shape[-3::-1], strict=False)
+    broadcast = all(n == m or 1 in (n, m) for n, m in leading)
+    expect(broadcast, ValueError, "matmul", "leading axes that broadcast", shapes)
+    with quiet():
         return np.asarray(np.matmul(left, right), order="C")
 
 
 def linear(x: Array, weight: Array, bias: Array | None, activation: str) -> Array:
     """activation(x @ weight.T + bias): x (..., in), weight (out, in), bias (out,)."""
-    expect_float("linear", "input", x)
+    expect_float("linear", "x", x)
     expect_same_dtype("linear", "weight", weight, x.dtype)
-    expect(weight.ndim == 2, ValueError, "linear", "weight with 2 dimensions", f"shape {weight.shape}")
-    expect(x.ndim >= 1, ValueError, "linear", "input with at least 1 dimension", f"shape {x.shape}")
-    features = weight.shape[1]
-    expect(x.shape[-1] == features, ValueError, "linear", f"input of {features} features", f"shape {x.shape}")
+    expect(x.ndim >= 1, ValueError, "linear", "x with at least 1 dimension", f"shape {x.shape}")
+    expect_ndim("linear", "weight", weight, 2)
+    expected = f"weight of shape (out, {x.shape[-1]})"
+    expect(weight.shape[1] == x.shape[-1], ValueError, "linear", expected, f"shape {weight.shape}")
     if bias is not None:
         expect_same_dtype("linear", "bias", bias, x.dtype)
         expect_shape("linear", "bias", bias, (weight.shape[0],))
     check_activation("linear", activation)
-    with np.errstate(all="ignore"):
+    with quiet():
         out = np.asarray(x @ weight.T)
         return activate(out if bias is None else out + bias, activation)

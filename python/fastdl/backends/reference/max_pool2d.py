@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from .checks import expect, expect_float, expect_ndim, expect_shape
+from .checks import Shape, expect, expect_array, expect_float, expect_ndim, expect_same_dtype, expect_shape
 
 Array = np.ndarray
 Pair = tuple[int, int]
@@ -20,13 +20,27 @@ def _out_size(size: int, kernel: int, stride: int, pad: int, dilation: int, ceil
     return max(out, 0)
 
 
+_LARGEST = 2**31 - 1  # of an attribute, and of a plane: indices are int32
+
+
+def _check_pair(op: str, what: str, values: Shape, least: int) -> None:
+    values = tuple(values)
+    expect(len(values) == 2, ValueError, op, f"{what} of two integers", values)
+    inside = all(least <= v <= _LARGEST for v in values)
+    expect(inside, ValueError, op, f"{what} of at least {least} and below 2^31", values)
+
+
 def _check_attributes(op: str, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> None:
-    for what, pair in (("kernel_size", kernel), ("stride", stride), ("dilation", dilation)):
-        expect(min(pair) >= 1, ValueError, op, f"{what} of at least 1", tuple(pair))
-    expect(min(padding) >= 0, ValueError, op, "padding of at least 0", tuple(padding))
-    halves = all(2 * p <= d * (k - 1) + 1 for p, k, d in zip(padding, kernel, dilation, strict=True))
-    expected = "padding of at most half the dilated kernel"
-    expect(halves, ValueError, op, expected, f"padding {tuple(padding)} with kernel {tuple(kernel)}")
+    _check_pair(op, "kernel_size", kernel, 1)
+    _check_pair(op, "stride", stride, 1)
+    _check_pair(op, "padding", padding, 0)
+    _check_pair(op, "dilation", dilation, 1)
+    half = all(p <= k // 2 for p, k in zip(padding, kernel, strict=True))
+    expect(half, ValueError, op, f"padding of at most half the kernel {tuple(kernel)}", f"padding {tuple(padding)}")
+
+
+def _check_plane(op: str, h: int, w: int) -> None:
+    expect(h * w <= _LARGEST, ValueError, op, "planes of less than 2^31 elements", f"{h} x {w}")
 
 
 def _windows(x: Array, fill: float, out_hw: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> Array:
@@ -47,14 +61,17 @@ def max_pool2d(
     x: Array, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, ceil_mode: bool, indices: bool
 ) -> tuple[Array, Array | None]:
     op = "max_pool2d"
-    expect_float(op, "input", x)
+    expect_array(op, "input", x)
     expect_ndim(op, "input", x, 4)
+    expect_float(op, "input", x)
     _check_attributes(op, kernel, stride, padding, dilation)
+    _check_plane(op, *x.shape[2:])
     in_h, in_w = x.shape[2:]
     out_h = _out_size(in_h, kernel[0], stride[0], padding[0], dilation[0], ceil_mode)
     out_w = _out_size(in_w, kernel[1], stride[1], padding[1], dilation[1], ceil_mode)
-    got = f"kernel {tuple(kernel)} with dilation {tuple(dilation)} on input {x.shape[2:]} with padding {tuple(padding)}"
-    expect(out_h > 0 and out_w > 0, ValueError, op, "a kernel no larger than the padded input", got)
+    expected = "a plane that holds a window of "
+    expected += f"kernel {tuple(kernel)}, dilation {tuple(dilation)}, padding {tuple(padding)}"
+    expect(out_h > 0 and out_w > 0, ValueError, op, expected, f"shape {x.shape}")
 
     geometry = ((out_h, out_w), kernel, stride, padding, dilation)
     windows = _windows(x, -np.inf, *geometry)
@@ -70,20 +87,38 @@ def max_pool2d(
     return out, (y * in_w + x_position).astype(np.int32)
 
 
+def _check_grad_size(
+    op: str, grad: Array, input_hw: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair
+) -> None:
+    """Each axis has the size of floor or of ceil mode."""
+    for i in (0, 1):
+        low, high = (
+            _out_size(input_hw[i], kernel[i], stride[i], padding[i], dilation[i], mode) for mode in (False, True)
+        )
+        sizes = f"{low}" if low == high else f"{low} or {high}"
+        expected = f"grad of size {sizes} on axis {2 + i} for an input of {tuple(input_hw)}"
+        expect(grad.shape[2 + i] in (low, high), ValueError, op, expected, f"shape {grad.shape}")
+
+
 def max_pool2d_bwd(
     grad: Array, indices: Array, input_hw: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair
 ) -> Array:
     """Each window's gradient goes to the element that was its maximum."""
     op = "max_pool2d_bwd"
-    expect_float(op, "grad", grad)
+    expect_array(op, "grad", grad)
     expect_ndim(op, "grad", grad, 4)
-    expect(indices.dtype == np.int32, TypeError, op, "indices of dtype int32", indices.dtype)
+    expect_float(op, "grad", grad)
+    expect_same_dtype(op, "indices", indices, np.dtype(np.int32))
     expect_shape(op, "indices", indices, grad.shape)
     _check_attributes(op, kernel, stride, padding, dilation)
+    _check_pair(op, "input_hw", input_hw, 0)
+    _check_plane(op, *input_hw)
+    _check_grad_size(op, grad, input_hw, kernel, stride, padding, dilation)
     planes, plane_size = grad.shape[0] * grad.shape[1], input_hw[0] * input_hw[1]
-    if indices.size:
-        inside = indices.min() >= 0 and indices.max() < plane_size
-        expect(inside, IndexError, op, f"indices in [0, {plane_size})", f"[{indices.min()}, {indices.max()}]")
+    outside = np.flatnonzero((indices < 0) | (indices >= plane_size))
+    expected = f"indices into a plane of {plane_size} elements"
+    if outside.size:
+        expect(False, IndexError, op, expected, f"one outside it at position {outside[0]}")
     out = np.zeros((planes, plane_size), grad.dtype)
     rows = np.repeat(np.arange(planes), grad.shape[2] * grad.shape[3])
     np.add.at(out, (rows, indices.reshape(-1)), grad.reshape(-1))

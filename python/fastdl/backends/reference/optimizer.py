@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
-from .checks import expect, expect_float, expect_same_dtype, expect_shape
+from .checks import expect, expect_float, expect_same_dtype, expect_shape, number, quiet
 
 Array = np.ndarray
 
 
-def _check_lists(op: str, params: Sequence[Array], **others: Sequence[Array]) -> None:
-    for what, arrays in others.items():
-        expect(len(arrays) == len(params), ValueError, op, f"{len(params)} {what}", len(arrays))
+def _check_params(op: str, params: Sequence[Array]) -> None:
     for i, param in enumerate(params):
         expect_float(op, f"params[{i}]", param)
-        expect_same_dtype(op, f"params[{i}]", param, params[0].dtype)
-        for what, arrays in others.items():
-            expect_same_dtype(op, f"{what}[{i}]", arrays[i], param.dtype)
-            expect_shape(op, f"{what}[{i}]", arrays[i], param.shape)
+        expected = f"params of one dtype, {params[0].dtype}"
+        expect(param.dtype == params[0].dtype, TypeError, op, expected, f"{param.dtype} at position {i}")
+
+
+def _check_like(op: str, what: str, states: Sequence[Array], params: Sequence[Array]) -> None:
+    expect(len(states) == len(params), ValueError, op, f"{what} of {len(params)} arrays", len(states))
+    for i, param in enumerate(params):
+        expect_same_dtype(op, f"{what}[{i}]", states[i], param.dtype)
+        expect_shape(op, f"{what}[{i}]", states[i], param.shape)
+
+
+def _check_at_least_0(op: str, what: str, value: float) -> None:
+    expect(value >= 0 and math.isfinite(value), ValueError, op, f"{what} of at least 0", number(value))
 
 
 def sgd_step(
@@ -27,9 +35,18 @@ def sgd_step(
     dampening: float, weight_decay: float, nesterov: bool, maximize: bool, first: bool,
 ) -> None:  # fmt: skip
     """buffer = momentum * buffer + (1 - dampening) * grad (grad itself when `first`); param -= lr * buffer."""
-    others = {"grads": grads, "buffers": buffers} if momentum else {"grads": grads}
-    _check_lists("sgd_step", params, **others)
-    with np.errstate(all="ignore"):
+    op = "sgd_step"
+    _check_params(op, params)
+    _check_like(op, "grads", grads, params)
+    for what, value in (("lr", lr), ("momentum", momentum), ("weight_decay", weight_decay)):
+        _check_at_least_0(op, what, value)
+    expect(math.isfinite(dampening), ValueError, op, "a finite dampening", number(dampening))
+    got = f"momentum {number(momentum)}, dampening {number(dampening)}"
+    allowed = not nesterov or (momentum > 0 and dampening == 0)
+    expect(allowed, ValueError, op, "momentum above 0 and dampening 0 with nesterov", got)
+    if momentum or buffers:
+        _check_like(op, "buffers", buffers, params)
+    with quiet():
         for i, param in enumerate(params):
             g = -grads[i] if maximize else grads[i]
             g = g + weight_decay * param
@@ -46,14 +63,20 @@ def adam_step(
     weight_decay: float, decoupled: bool, maximize: bool,
 ) -> None:  # fmt: skip
     """Adam, or AdamW when `decoupled`; AMSGrad when `max_exp_avg_sqs` is not empty. `step` is 1 the first time."""
-    others = {"grads": grads, "exp_avgs": exp_avgs, "exp_avg_sqs": exp_avg_sqs}
+    op = "adam_step"
+    _check_params(op, params)
+    for what, states in (("grads", grads), ("exp_avgs", exp_avgs), ("exp_avg_sqs", exp_avg_sqs)):
+        _check_like(op, what, states, params)
     if max_exp_avg_sqs:
-        others["max_exp_avg_sqs"] = max_exp_avg_sqs
-    _check_lists("adam_step", params, **others)
-    expect(step >= 1, ValueError, "adam_step", "step of at least 1", step)
+        _check_like(op, "max_exp_avg_sqs", max_exp_avg_sqs, params)
+    expect(step >= 1, ValueError, op, "step of at least 1", step)
+    expect(0 <= beta1 < 1, ValueError, op, "beta1 in [0, 1)", number(beta1))
+    expect(0 <= beta2 < 1, ValueError, op, "beta2 in [0, 1)", number(beta2))
+    for what, value in (("lr", lr), ("eps", eps), ("weight_decay", weight_decay)):
+        _check_at_least_0(op, what, value)
     step_size = lr / (1 - beta1**step)
     correction = (1 - beta2**step) ** 0.5
-    with np.errstate(all="ignore"):
+    with quiet():
         for i, param in enumerate(params):
             g = -grads[i] if maximize else grads[i]
             if decoupled:

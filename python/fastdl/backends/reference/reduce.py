@@ -6,15 +6,15 @@ import math
 
 import numpy as np
 
-from .checks import FLOATS, NUMBERS, Shape, expect, expect_array
-from .elementwise import _listed
+from .checks import FLOATS, NUMBERS, Shape, expect, expect_array, quiet
+from .elementwise import listed
 
 Array = np.ndarray
 
 
 def _check(op: str, x: Array, axes: Shape, dtypes: tuple[str, ...]) -> Shape:
     expect_array(op, "input", x)
-    expect(x.dtype.name in dtypes, TypeError, op, f"input of dtype {_listed(dtypes)}", x.dtype)
+    expect(x.dtype.name in dtypes, TypeError, op, f"input of dtype {listed(dtypes)}", x.dtype)
     for axis in axes:
         expect(0 <= axis < x.ndim, IndexError, op, f"an axis in [0, {x.ndim})", axis)
     return tuple(axes)
@@ -32,14 +32,14 @@ def _check_not_empty(op: str, x: Array, axes: Shape) -> None:
 
 def sum(x: Array, axes: Shape, keepdim: bool) -> Array:
     axes = _check("sum", x, axes, NUMBERS)
-    with np.errstate(all="ignore"):
+    with quiet():
         return np.asarray(x.sum(axis=axes, keepdims=keepdim, dtype=x.dtype))
 
 
 def mean(x: Array, axes: Shape, keepdim: bool) -> Array:
     axes = _check("mean", x, axes, FLOATS)
     count = x.dtype.type(math.prod(x.shape[axis] for axis in axes))
-    with np.errstate(all="ignore"):
+    with quiet():
         return np.asarray(sum(x, axes, keepdim) / count)  # NaN of no elements
 
 
