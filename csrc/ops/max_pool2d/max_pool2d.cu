@@ -1,0 +1,186 @@
+// Maximum over windows of each plane, and its gradient.
+//
+// Layout: planes (batch * channels) of in_h x in_w numbers; indices are y * in_w + x within a plane.
+// Who owns what: forward, a thread owns an output, its neighbours the outputs next to it, so that a warp reads whole
+// sectors between its windows and what windows share comes from the L1 cache. Backward, a thread owns an input: it
+// looks at the windows that may contain it and adds the gradients of those whose maximum it is, always in the same
+// order. The limit of both is memory bandwidth. Indices that no forward pass made (inside the plane, but outside their
+// window) are rare and still have a meaning; a thread a plane adds them up one after another.
+#include "cuda/first_failure.cuh"
+#include "ops/max_pool2d/max_pool2d.h"
+
+namespace fastdl {
+namespace {
+
+// ---- helpers --------------------------------------------------------------------------------------------------------
+
+struct Place {
+  int64_t plane;
+  int y, x;
+};
+
+// Divides a flat index into a stack of planes.
+struct Planes {
+  Divider h, w;
+
+  __device__ Place operator[](int64_t i) const {
+    const int64_t row = w.divide(i), plane = h.divide(row);
+    return {plane, static_cast<int>(row - plane * h.divisor), static_cast<int>(i - row * w.divisor)};
+  }
+};
+
+Planes planes_of(int64_t h, int64_t w) {
+  return {divide_by(h), divide_by(w)};
+}
+
+// First tap of a window that lies inside the input.
+__device__ inline int64_t first_inside(int64_t start, int64_t dilation) {
+  return start < 0 ? start + (-start + dilation - 1) / dilation * dilation : start;
+}
+
+// ---- forward --------------------------------------------------------------------------------------------------------
+
+// kIndices: also where each maximum is. A window of nothing but padding (dilation can make one) is given the last
+// column or the first row, so that every index names an element.
+template <class T, bool kIndices>
+__global__ void __launch_bounds__(kBlock)
+    pool_windows(const T* x, T* out, int32_t* indices, int64_t n, MaxPool2dGeometry g, Planes planes) {
+  const int64_t step = static_cast<int64_t>(gridDim.x) * kBlock;
+  for (int64_t i = global_thread(); i < n; i += step) {
+    const Place at = planes[i];
+    const T* plane = x + at.plane * g.in_h * g.in_w;
+    const int64_t start_y = at.y * g.stride_h - g.pad_h, start_x = at.x * g.stride_w - g.pad_w;
+    const int64_t end_y = min(g.in_h, start_y + (g.kernel_h - 1) * g.dilation_h + 1);
+    const int64_t end_x = min(g.in_w, start_x + (g.kernel_w - 1) * g.dilation_w + 1);
+    const int64_t top = first_inside(start_y, g.dilation_h), left = first_inside(start_x, g.dilation_w);
+    T best = -static_cast<T>(__builtin_huge_val());
+    int64_t where = (top < end_y ? top * g.in_w : 0) + min(left, g.in_w - 1);
+    for (int64_t y = top; y < end_y; y += g.dilation_h) {
+      for (int64_t column = left; column < end_x; column += g.dilation_w) {
+        const T v = plane[y * g.in_w + column];
+        if (v > best || v != v) {
+          best = v;
+          where = y * g.in_w + column;
+        }
+      }
+    }
+    out[i] = best;
+    if constexpr (kIndices) indices[i] = static_cast<int32_t>(where);
+  }
+}
+
+// ---- backward -------------------------------------------------------------------------------------------------------
+
+// Whether an index lies outside its own window, or outside its plane.
+struct OutsideWindow {
+  const int32_t* indices;
+  MaxPool2dGeometry g;
+  Planes planes;
+
+  __device__ static bool outside(int64_t from_start, int64_t kernel, int64_t dilation) {
+    return from_start < 0 || from_start >= kernel * dilation || from_start % dilation != 0;
+  }
+  __device__ bool operator()(int64_t i) const {
+    const int64_t index = indices[i];
+    if (index < 0 || index >= g.in_h * g.in_w) return true;
+    const Place at = planes[i];
+    const int64_t y = index / g.in_w, x = index - y * g.in_w;
+    return outside(y + g.pad_h - at.y * g.stride_h, g.kernel_h, g.dilation_h) ||
+           outside(x + g.pad_w - at.x * g.stride_w, g.kernel_w, g.dilation_w);
+  }
+};
+
+struct OutsidePlane {
+  const int32_t* indices;
+  int64_t plane;
+
+  __device__ bool operator()(int64_t i) const { return indices[i] < 0 || indices[i] >= plane; }
+};
+
+// Windows along one axis that may contain position `at`: from the one whose last tap is at or after it to the one that
+// starts at or before it.
+struct WindowRange {
+  int64_t first, end;
+};
+struct WindowAxis {
+  int64_t reach, pad, out;  // reach: from the first tap to the last
+  Divider stride;
+
+  __device__ WindowRange around(int64_t at) const {
+    const int64_t before = max(at + pad - reach, int64_t{0});
+    return {stride.divide(before + stride.divisor - 1), min(out, stride.divide(at + pad) + 1)};
+  }
+};
+
+template <class T>
+__global__ void __launch_bounds__(kBlock) gather_gradients(const T* grad, const int32_t* indices, T* grad_x, int64_t n,
+                                                           Planes planes, WindowAxis rows, WindowAxis columns) {
+  const int64_t step = static_cast<int64_t>(gridDim.x) * kBlock;
+  for (int64_t i = global_thread(); i < n; i += step) {
+    const Place at = planes[i];
+    const int64_t plane = at.plane * rows.out * columns.out;
+    const int32_t own = static_cast<int32_t>(at.y * planes.w.divisor + at.x);
+    const WindowRange y = rows.around(at.y), x = columns.around(at.x);
+    T sum = 0;
+    for (int64_t oy = y.first; oy < y.end; ++oy) {
+      for (int64_t ox = x.first; ox < x.end; ++ox) {
+        const int64_t window = plane + oy * columns.out + ox;
+        if (indices[window] == own) sum += grad[window];
+      }
+    }
+    grad_x[i] = sum;
+  }
+}
+
+template <class T>
+__global__ void __launch_bounds__(kBlock)
+    add_in_order(const T* grad, const int32_t* indices, T* grad_x, int64_t planes, int64_t out_size, int64_t in_size) {
+  const int64_t plane = global_thread();
+  if (plane >= planes) return;
+  T* to = grad_x + plane * in_size;
+  for (int64_t i = 0; i < in_size; ++i) to[i] = 0;
+  for (int64_t i = plane * out_size; i < (plane + 1) * out_size; ++i) to[indices[i]] += grad[i];
+}
+
+// ---- launchers ------------------------------------------------------------------------------------------------------
+
+template <class T>
+void forward(const MaxPool2dFwdArgs& p, Stream stream) {
+  const int64_t n = p.g.planes * p.g.out_h * p.g.out_w;
+  if (n == 0) return;
+  launch(p.indices ? pool_windows<T, true> : pool_windows<T, false>, blocks_for(n, kBlock), kBlock, 0, stream,
+         static_cast<const T*>(p.x), static_cast<T*>(p.out), p.indices, n, p.g, planes_of(p.g.out_h, p.g.out_w));
+}
+
+template <class T>
+void backward(const MaxPool2dBwdArgs& p, Stream stream) {
+  const MaxPool2dGeometry& g = p.g;
+  const int64_t in_size = g.in_h * g.in_w, out_size = g.out_h * g.out_w;
+  const T* grad = static_cast<const T*>(p.grad);
+  T* grad_x = static_cast<T*>(p.grad_x);
+  const OutsideWindow outside = {p.indices, g, planes_of(g.out_h, g.out_w)};
+  const bool foreign = first_failure(outside, g.planes * out_size, stream) != 0;
+  if (foreign) *p.bad_index = first_failure(OutsidePlane{p.indices, in_size}, g.planes * out_size, stream);
+  if (*p.bad_index || g.planes * in_size == 0) return;
+  if (foreign)
+    return launch(add_in_order<T>, blocks_for(g.planes, kBlock), kBlock, 0, stream, grad, p.indices, grad_x, g.planes,
+                  out_size, in_size);
+  const WindowAxis rows = {(g.kernel_h - 1) * g.dilation_h, g.pad_h, g.out_h, divide_by(g.stride_h)};
+  const WindowAxis columns = {(g.kernel_w - 1) * g.dilation_w, g.pad_w, g.out_w, divide_by(g.stride_w)};
+  const int64_t n = g.planes * in_size;
+  launch(gather_gradients<T>, blocks_for(n, kBlock), kBlock, 0, stream, grad, p.indices, grad_x, n,
+         planes_of(g.in_h, g.in_w), rows, columns);
+}
+
+}  // namespace
+
+void max_pool2d_fwd(const MaxPool2dFwdArgs& p, Stream stream) {
+  visit_float(p.dtype, [&](auto zero) { forward<decltype(zero)>(p, stream); });
+}
+
+void max_pool2d_bwd(const MaxPool2dBwdArgs& p, Stream stream) {
+  *p.bad_index = 0;
+  visit_float(p.dtype, [&](auto zero) { backward<decltype(zero)>(p, stream); });
+}
+
+}  // namespace fastdl
