@@ -1,10 +1,41 @@
-// Moves between the lanes of vectors: neighbours apart and together, and reductions over the lanes as a tree.
+// Work on the lanes of vectors: vectors that are only part full, neighbours apart and together, and reductions as a tree.
 #pragma once
 #include <utility>
 
 #include "cpu/vec-inl.h"
 
 namespace fastdl::FASTDL_ISA {
+
+// ---- the first n lanes; any n of kLanes and more means all of them, none or less means none ----------------------------
+
+template <class T>
+FASTDL_INLINE Vec<T> load_some(const T* p, int64_t n) {
+  return n >= kLanes<T> ? load<T>(p) : load_n<T>(p, n > 0 ? static_cast<int>(n) : 0);
+}
+template <class T>
+FASTDL_INLINE void store_some(T* p, Vec<T> v, int64_t n) {
+  if (n >= kLanes<T>)
+    store<T>(p, v);
+  else if (n > 0)
+    store_n<T>(p, v, static_cast<int>(n));
+}
+
+template <class T, size_t... I>
+FASTDL_INLINE Mask<T> count_lanes(std::index_sequence<I...>) {
+  return Mask<T>{static_cast<decltype(Mask<T>{}[0] + 0)>(I)...};
+}
+// 0, 1, 2, ...
+template <class T>
+FASTDL_INLINE Mask<T> lane_numbers() {
+  return count_lanes<T>(std::make_index_sequence<kLanes<T>>{});
+}
+// Set in the first n lanes.
+template <class T>
+FASTDL_INLINE Mask<T> lanes_below(int64_t n) {
+  return lane_numbers<T>() < static_cast<int>(n < kLanes<T> ? n : kLanes<T>);
+}
+
+// ---- neighbours -----------------------------------------------------------------------------------------------------
 
 // Lane I of the result is lane kFirst + I * kStep of a, b laid end to end.
 template <class T, int kFirst, int kStep, size_t... I>
@@ -39,6 +70,8 @@ FASTDL_INLINE Vec<T> zip_high(Vec<T> a, Vec<T> b) {
   return zip<T, kLanes<T> / 2>(a, b, LaneIndices<T>{});
 }
 
+// ---- reductions -----------------------------------------------------------------------------------------------------
+
 // One number from all lanes by halving: log2(lanes) steps instead of a chain of lanes - 1.
 template <class T, int kDistance, class F>
 FASTDL_INLINE T fold_lanes(Vec<T> v, F f) {
@@ -52,6 +85,7 @@ template <class T>
 FASTDL_INLINE T tree_sum(Vec<T> v) {
   return fold_lanes<T, kLanes<T> / 2>(v, [](Vec<T> a, Vec<T> b) __attribute__((always_inline)) { return a + b; });
 }
+// Of numbers: a NaN may be lost.
 template <class T>
 FASTDL_INLINE T tree_max(Vec<T> v) {
   return fold_lanes<T, kLanes<T> / 2>(

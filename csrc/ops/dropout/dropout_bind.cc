@@ -17,8 +17,8 @@ uint64_t bits64(const char* what, const py::int_& v) {
 }
 
 Array dropout_forward(const Array& x, double p, const py::int_& seed, const py::int_& offset) {
-  expect_float("dropout", "x", x);
-  EXPECT(p >= 0 && p <= 1, ValueError, "dropout", text("p in [0, 1]"), text(p));
+  expect_float("dropout", "input", x);
+  EXPECT(p >= 0 && p <= 1, ValueError, "dropout", text("p between 0 and 1"), text(p));
   Array out = empty(x.shape, x.dtype);
   const bool drop_all = p == 1;
   // p just below 1 would round to 2^32.

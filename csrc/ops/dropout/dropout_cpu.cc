@@ -40,8 +40,8 @@ FASTDL_INLINE Word64 join_words(Word64 low, Word64 high) { return (low & 0xfffff
 // The words of kTile / 4 counters from `counter` on, in the order of the elements.
 FASTDL_INLINE void make_words(uint64_t counter, uint64_t seed, uint32_t* words) {
   constexpr int kWidth = kLanes<uint64_t>;
-  Word64 lane, c0[kGroups], c1[kGroups], c2[kGroups]{}, c3[kGroups]{};
-  for (int i = 0; i < kWidth; ++i) lane[i] = static_cast<uint64_t>(i);
+  const Word64 lane = (Word64)lane_numbers<double>();
+  Word64 c0[kGroups], c1[kGroups], c2[kGroups]{}, c3[kGroups]{};
 #pragma GCC unroll 4
   for (int g = 0; g < kGroups; ++g) {
     c0[g] = lane + (counter + static_cast<uint64_t>(g) * kWidth);
@@ -93,12 +93,7 @@ static void drop(const DropoutArgs& a, int64_t begin, int64_t end) {
     for (int j = 0; j < kTile && i + j < end; j += kWidth) {
       const Mask<T> keep = kept<T>(words + j, a.threshold);
       const int64_t left = end - i - j;
-      if (left >= kWidth) {
-        store<T>(out + i + j, select<T>(keep, load<T>(x + i + j) * scale, Vec<T>{}));
-      } else {
-        const int n = static_cast<int>(left);
-        store_n<T>(out + i + j, select<T>(keep, load_n<T>(x + i + j, n) * scale, Vec<T>{}), n);
-      }
+      store_some<T>(out + i + j, select<T>(keep, load_some<T>(x + i + j, left) * scale, Vec<T>{}), left);
     }
   }
 }

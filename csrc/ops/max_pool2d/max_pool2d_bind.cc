@@ -18,7 +18,7 @@ void expect_pair(const char* op, const char* what, const Dims& d, int64_t least)
 }
 
 void expect_attributes(const Pools& a) {
-  expect_pair(a.op, "kernel", a.kernel, 1);
+  expect_pair(a.op, "kernel_size", a.kernel, 1);
   expect_pair(a.op, "stride", a.stride, 1);
   expect_pair(a.op, "padding", a.padding, 0);
   expect_pair(a.op, "dilation", a.dilation, 1);
@@ -43,8 +43,8 @@ void expect_plane(const char* op, int64_t h, int64_t w) {
 py::tuple max_pool2d(const Array& x, const Dims& kernel, const Dims& stride, const Dims& padding, const Dims& dilation,
                      bool ceil_mode, bool indices) {
   const Pools a{"max_pool2d", kernel, stride, padding, dilation};
-  expect_ndim(a.op, "x", x, 4);
-  expect_float(a.op, "x", x);
+  expect_ndim(a.op, "input", x, 4);
+  expect_float(a.op, "input", x);
   expect_attributes(a);
   expect_plane(a.op, x.dim(2), x.dim(3));
   Dims shape = x.shape;

@@ -41,24 +41,12 @@ FASTDL_INLINE Block block_at(int64_t i, int64_t n) {
   return n >= kWidth ? Block{n - kWidth, kLanes<T>} : Block{i, static_cast<int>(n - i)};
 }
 
-template <class T>
-FASTDL_INLINE Vec<T> load_block(const T* p, int n) {
-  return n >= kLanes<T> ? load<T>(p) : load_n<T>(p, n > 0 ? n : 0);
-}
-template <class T>
-FASTDL_INLINE void store_block(T* p, Vec<T> v, int n) {
-  if (n >= kLanes<T>)
-    store<T>(p, v);
-  else if (n > 0)
-    store_n<T>(p, v, n);
-}
-
 // Indices are int32 in memory and as wide as T in registers.
 typedef int32_t HalfIndices __attribute__((vector_size(kVecBytes / 2)));
 template <class T>
 FASTDL_INLINE void store_indices(int32_t* p, Mask<T> v, int n) {
   if constexpr (sizeof(T) == 4) {
-    store_block<int32_t>(p, v, n);
+    store_some<int32_t>(p, v, n);
   } else {
     const HalfIndices h = __builtin_convertvector(v, HalfIndices);
     __builtin_memcpy(p, &h, static_cast<size_t>(n) * sizeof(int32_t));
@@ -67,7 +55,7 @@ FASTDL_INLINE void store_indices(int32_t* p, Mask<T> v, int n) {
 template <class T>
 FASTDL_INLINE Mask<T> load_indices(const int32_t* p, int n) {
   if constexpr (sizeof(T) == 4) {
-    return load_block<int32_t>(p, n);
+    return load_some<int32_t>(p, n);
   } else {
     HalfIndices h{};
     __builtin_memcpy(&h, p, static_cast<size_t>(n) * sizeof(int32_t));
@@ -143,13 +131,13 @@ class RowRing {
     for (int64_t i = 0; i < n; i += 2 * kWidth) {
       const int64_t at = i + 2 * kWidth > n && n >= 2 * kWidth ? n - 2 * kWidth : i;
       const int m = static_cast<int>(smaller(n - at, 2 * kWidth));
-      const Vec<T> a = load_block<T>(x + at, m), b = load_block<T>(x + at + kWidth, m - kWidth);
+      const Vec<T> a = load_some<T>(x + at, m), b = load_some<T>(x + at + kWidth, m - kWidth);
       store_split(row, at + g_.pad_w, even_lanes<T>(a, b), (m + 1) / 2);
       store_split(row, at + g_.pad_w + 1, odd_lanes<T>(a, b), m / 2);
     }
   }
   void store_split(T* row, int64_t column, Vec<T> v, int n) const {
-    if (column % 2 < phases_) store_block<T>(phase(row, column % 2) + column / 2, v, n);
+    if (column % 2 < phases_) store_some<T>(phase(row, column % 2) + column / 2, v, n);
   }
   void split_in_many(const T* x, int64_t n, T* row) const {
     const int64_t s = g_.stride_w;
@@ -175,7 +163,7 @@ struct FromRing {
 template <class T>
 struct FromPairs {  // 2x2 with stride 2: the compiler shares the loads of both taps
   Vec<T> operator()(const T* row, int64_t kx, int64_t at, int n) const {
-    const Vec<T> a = load_block<T>(row + 2 * at, 2 * n), b = load_block<T>(row + 2 * at + kLanes<T>, 2 * n - kLanes<T>);
+    const Vec<T> a = load_some<T>(row + 2 * at, 2 * n), b = load_some<T>(row + 2 * at + kLanes<T>, 2 * n - kLanes<T>);
     return kx == 0 ? even_lanes<T>(a, b) : odd_lanes<T>(a, b);
   }
 };
@@ -205,7 +193,7 @@ static void pool_row(const MaxPool2dGeometry& g, const TapRow<T>* rows, int64_t 
           where = better ? window + static_cast<Lane<T>>(rows[r].index + kx * g.dilation_w) : where;
       }
     }
-    store_block<T>(out + at, best, n);
+    store_some<T>(out + at, best, n);
     if constexpr (kIndices) store_indices<T>(indices + at, where, n);
   }
 }
@@ -303,13 +291,13 @@ template <class T>
 static bool spread_2x2(const MaxPool2dGeometry& g, const T* grad, const int32_t* indices, T* grad_x) {
   using L = Lane<T>;
   constexpr int kWidth = kLanes<T>;
-  Mask<T> lane{}, stray{};
-  for (int i = 0; i < kWidth; ++i) lane[i] = i;
+  const Mask<T> lane = lane_numbers<T>();
+  Mask<T> stray{};
   for (int64_t oy = 0; oy < g.out_h; ++oy) {
     T* const top = grad_x + 2 * oy * g.in_w;
     for (int64_t ox = 0; ox < g.out_w; ox += kWidth) {
       const auto [at, n] = block_at<T>(ox, g.out_w);
-      const Vec<T> v = load_block<T>(grad + oy * g.out_w + at, n);
+      const Vec<T> v = load_some<T>(grad + oy * g.out_w + at, n);
       const Mask<T> corner = (lane + static_cast<L>(at + oy * g.in_w)) * 2;
       const Mask<T> offset = load_indices<T>(indices + oy * g.out_w + at, n) - corner;
       const L below = static_cast<L>(g.in_w);
@@ -318,8 +306,8 @@ static bool spread_2x2(const MaxPool2dGeometry& g, const T* grad, const int32_t*
         const Vec<T> left = select<T>(offset == row * below, v, Vec<T>{});
         const Vec<T> right = select<T>(offset == row * below + 1, v, Vec<T>{});
         T* const p = top + row * g.in_w + 2 * at;
-        store_block<T>(p, zip_low<T>(left, right), 2 * n);
-        store_block<T>(p + kWidth, zip_high<T>(left, right), 2 * n - kWidth);
+        store_some<T>(p, zip_low<T>(left, right), 2 * n);
+        store_some<T>(p + kWidth, zip_high<T>(left, right), 2 * n - kWidth);
       }
     }
     for (int64_t x = 2 * g.out_w; x < g.in_w; ++x) top[x] = top[g.in_w + x] = T{0};

@@ -5,6 +5,7 @@
 //
 // The operations and their order are PyTorch's, so that both libraries follow the same trajectory to rounding. What only
 // depends on the step (the bias corrections) is computed in double, once.
+#include "cpu/shuffle-inl.h"
 #include "cpu/math-inl.h"
 #include "cpu/parallel.h"
 #include "ops/optimizer/optimizer.h"
@@ -35,18 +36,16 @@ template <class T, class Update>
 FASTDL_INLINE void for_each_vector(int64_t n, Update update) {
   int64_t i = 0;
   for (; i + kLanes<T> <= n; i += kLanes<T>) update(i, std::integral_constant<int, kLanes<T>>{});
-  if (i < n) update(i, static_cast<int>(n - i));
+  if (i < n) update(i, n - i);
 }
+// The rounded product, not to be fused with the subtraction after it: PyTorch rounds here, and over the steps of a training
+// run the difference would add up.
 template <class T>
-FASTDL_INLINE Vec<T> get(const T* p, int lanes) {
-  return lanes == kLanes<T> ? load<T>(p) : load_n<T>(p, lanes);
-}
-template <class T>
-FASTDL_INLINE void put(T* p, Vec<T> v, int lanes) {
-  if (lanes == kLanes<T>)
-    store<T>(p, v);
-  else
-    store_n<T>(p, v, lanes);
+FASTDL_INLINE Vec<T> rounded(Vec<T> v) {
+#if defined(__x86_64__)
+  asm("" : "+x"(v));
+#endif
+  return v;
 }
 
 // ---- stochastic gradient descent ------------------------------------------------------------------------------------
@@ -62,15 +61,15 @@ static void sgd_piece(const SgdArgs& a, const SgdTensor& t, int64_t first, int64
   const T momentum = static_cast<T>(a.momentum), fresh = static_cast<T>(1 - a.dampening);
   const bool decays = a.weight_decay != 0;
   for_each_vector<T>(n, [=](int64_t i, auto lanes) __attribute__((always_inline)) {
-    const Vec<T> p = get<T>(param + i, lanes);
-    Vec<T> g = get<T>(grad + i, lanes) * sign;
+    const Vec<T> p = load_some<T>(param + i, lanes);
+    Vec<T> g = load_some<T>(grad + i, lanes) * sign;
     if (decays) g += p * decay;
     if constexpr (kMomentum) {
-      const Vec<T> b = a.first ? g : get<T>(buffer + i, lanes) * momentum + g * fresh;
-      put<T>(buffer + i, b, lanes);
+      const Vec<T> b = a.first ? g : load_some<T>(buffer + i, lanes) * momentum + g * fresh;
+      store_some<T>(buffer + i, b, lanes);
       g = a.nesterov ? g + b * momentum : b;
     }
-    put<T>(param + i, p - g * rate, lanes);
+    store_some<T>(param + i, p - g * rate, lanes);
   });
 }
 
@@ -104,19 +103,19 @@ static void adam_piece(const AdamArgs& a, const AdamScalars& s, const AdamTensor
   const T fresh1 = static_cast<T>(1 - a.beta1), beta2 = static_cast<T>(a.beta2), fresh2 = static_cast<T>(1 - a.beta2);
   const T step_size = static_cast<T>(s.step_size), root_correction = static_cast<T>(s.root_correction);
   for_each_vector<T>(n, [=](int64_t i, auto lanes) __attribute__((always_inline)) {
-    const Vec<T> p = get<T>(param + i, lanes) * keep;
-    Vec<T> g = get<T>(grad + i, lanes) * sign;
+    const Vec<T> p = rounded<T>(load_some<T>(param + i, lanes) * keep);
+    Vec<T> g = load_some<T>(grad + i, lanes) * sign;
     if (decay != 0) g += p * decay;
-    const Vec<T> m0 = get<T>(exp_avg + i, lanes);
+    const Vec<T> m0 = load_some<T>(exp_avg + i, lanes);
     const Vec<T> m = m0 + (g - m0) * fresh1;
-    Vec<T> v = get<T>(exp_avg_sq + i, lanes) * beta2 + g * fresh2 * g;
-    put<T>(exp_avg + i, m, lanes);
-    put<T>(exp_avg_sq + i, v, lanes);
+    Vec<T> v = load_some<T>(exp_avg_sq + i, lanes) * beta2 + g * fresh2 * g;
+    store_some<T>(exp_avg + i, m, lanes);
+    store_some<T>(exp_avg_sq + i, v, lanes);
     if constexpr (kAmsgrad) {
-      v = max_nan<T>(get<T>(largest + i, lanes), v);
-      put<T>(largest + i, v, lanes);
+      v = max_nan<T>(load_some<T>(largest + i, lanes), v);
+      store_some<T>(largest + i, v, lanes);
     }
-    put<T>(param + i, p - m * step_size / (vsqrt<T>(v) / root_correction + eps), lanes);
+    store_some<T>(param + i, p - m * step_size / (vsqrt<T>(v) / root_correction + eps), lanes);
   });
 }
 
