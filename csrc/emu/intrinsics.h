@@ -21,15 +21,12 @@
 
 namespace fastdl::emu {
 
-// Where an intrinsic stands in the kernel. A default argument, so that inlining and unrolling do not change it.
+// Where an intrinsic stands in the kernel. Default arguments, so that inlining and unrolling do not change it.
 struct Site {
   const char* file;
   int line;
 };
-#define FASTDL_HERE                                \
-  ::fastdl::emu::Site site = ::fastdl::emu::Site { \
-    __builtin_FILE(), __builtin_LINE()             \
-  }
+#define FASTDL_HERE const char *file = __builtin_FILE(), int line = __builtin_LINE()
 
 struct Launch {
   const void* kernel;  // its address names it in reports
@@ -40,21 +37,19 @@ struct Launch {
 };
 void run(const Launch& launch, void (*invoke)(const void* call));
 
-// ---- built-in variables: constant during the life of a thread, so that the compiler may reuse them
-// --------------------
+// ---- built-in variables: constant during the life of a thread, so that the compiler may reuse them ------------------
 __attribute__((const)) uint3 thread_index();
 __attribute__((const)) uint3 block_index();
 __attribute__((const)) dim3 block_size();
 __attribute__((const)) dim3 grid_size();
 
-// ---- shared memory
+// ---- shared memory --------------------------------------------------------------------------------------------------
 // ----------------------------------------------------------------------------------------------------- `key` is the
 // address of a static of the declaring function: one variable a block for each instantiation, as in CUDA.
 void* shared_variable(const void* key, size_t bytes, size_t alignment);
 unsigned char* dynamic_shared();
 
-// ---- memory accesses that must stay whole
-// --------------------------------------------------------------------------------
+// ---- memory accesses that must stay whole ---------------------------------------------------------------------------
 struct Bits16 {
   uint64_t low, high;
 };
@@ -84,8 +79,7 @@ inline void store(void* p, const V& v) {
     store16(p, std::bit_cast<Bits16>(v));
 }
 
-// ---- threads meeting
-// -----------------------------------------------------------------------------------------------------
+// ---- threads meeting ------------------------------------------------------------------------------------------------
 enum class Vote { kNone, kOr, kAnd, kCount };
 int barrier(Vote vote, bool predicate, Site site);
 void sync_warp(unsigned mask, Site site);
@@ -120,22 +114,21 @@ static constexpr int warpSize = 32;
       ::fastdl::emu::shared_variable(&name##_key, sizeof(name##_in_shared), alignof(name##_in_shared)))
 #define FASTDL_DYNAMIC_SHARED(name) unsigned char* name = ::fastdl::emu::dynamic_shared()
 
-// ---- barriers and fences
-// ---------------------------------------------------------------------------------------------------
+// ---- barriers and fences --------------------------------------------------------------------------------------------
 static inline void __syncthreads(FASTDL_HERE) {
-  fastdl::emu::barrier(fastdl::emu::Vote::kNone, false, site);
+  fastdl::emu::barrier(fastdl::emu::Vote::kNone, false, {file, line});
 }
 static inline int __syncthreads_or(int p, FASTDL_HERE) {
-  return fastdl::emu::barrier(fastdl::emu::Vote::kOr, p, site);
+  return fastdl::emu::barrier(fastdl::emu::Vote::kOr, p, {file, line});
 }
 static inline int __syncthreads_and(int p, FASTDL_HERE) {
-  return fastdl::emu::barrier(fastdl::emu::Vote::kAnd, p, site);
+  return fastdl::emu::barrier(fastdl::emu::Vote::kAnd, p, {file, line});
 }
 static inline int __syncthreads_count(int p, FASTDL_HERE) {
-  return fastdl::emu::barrier(fastdl::emu::Vote::kCount, p, site);
+  return fastdl::emu::barrier(fastdl::emu::Vote::kCount, p, {file, line});
 }
 static inline void __syncwarp(unsigned mask = 0xffffffffu, FASTDL_HERE) {
-  fastdl::emu::sync_warp(mask, site);
+  fastdl::emu::sync_warp(mask, {file, line});
 }
 static inline void __threadfence() {
   fastdl::emu::fence(true);
@@ -144,71 +137,69 @@ static inline void __threadfence_block() {
   fastdl::emu::fence(false);
 }
 
-// ---- warp intrinsics
-// -------------------------------------------------------------------------------------------------------
+// ---- warp intrinsics ------------------------------------------------------------------------------------------------
 template <class T>
 inline T __shfl_sync(unsigned mask, T v, int lane, int width = 32, FASTDL_HERE) {
-  return fastdl::emu::shuffled(fastdl::emu::Shuffle::kIndex, mask, v, lane, width, site);
+  return fastdl::emu::shuffled(fastdl::emu::Shuffle::kIndex, mask, v, lane, width, {file, line});
 }
 template <class T>
 inline T __shfl_up_sync(unsigned mask, T v, unsigned delta, int width = 32, FASTDL_HERE) {
-  return fastdl::emu::shuffled(fastdl::emu::Shuffle::kUp, mask, v, static_cast<int>(delta), width, site);
+  return fastdl::emu::shuffled(fastdl::emu::Shuffle::kUp, mask, v, static_cast<int>(delta), width, {file, line});
 }
 template <class T>
 inline T __shfl_down_sync(unsigned mask, T v, unsigned delta, int width = 32, FASTDL_HERE) {
-  return fastdl::emu::shuffled(fastdl::emu::Shuffle::kDown, mask, v, static_cast<int>(delta), width, site);
+  return fastdl::emu::shuffled(fastdl::emu::Shuffle::kDown, mask, v, static_cast<int>(delta), width, {file, line});
 }
 template <class T>
 inline T __shfl_xor_sync(unsigned mask, T v, int lanes, int width = 32, FASTDL_HERE) {
-  return fastdl::emu::shuffled(fastdl::emu::Shuffle::kXor, mask, v, lanes, width, site);
+  return fastdl::emu::shuffled(fastdl::emu::Shuffle::kXor, mask, v, lanes, width, {file, line});
 }
 static inline unsigned __activemask() {
   return fastdl::emu::active_mask();
 }
 static inline unsigned __ballot_sync(unsigned mask, int p, FASTDL_HERE) {
-  return fastdl::emu::ballot(mask, p != 0, site);
+  return fastdl::emu::ballot(mask, p != 0, {file, line});
 }
 static inline int __any_sync(unsigned mask, int p, FASTDL_HERE) {
-  return fastdl::emu::ballot(mask, p != 0, site) != 0;
+  return fastdl::emu::ballot(mask, p != 0, {file, line}) != 0;
 }
 static inline int __all_sync(unsigned mask, int p, FASTDL_HERE) {
-  return fastdl::emu::ballot(mask, p == 0, site) == 0;
+  return fastdl::emu::ballot(mask, p == 0, {file, line}) == 0;
 }
 template <class T>
 inline unsigned __match_any_sync(unsigned mask, T v, FASTDL_HERE) {
   using Bits = std::conditional_t<sizeof(T) == 4, uint32_t, uint64_t>;
-  return fastdl::emu::match_any(mask, std::bit_cast<Bits>(v), site);
+  return fastdl::emu::match_any(mask, std::bit_cast<Bits>(v), {file, line});
 }
 static inline unsigned __reduce_add_sync(unsigned mask, unsigned v, FASTDL_HERE) {
-  return fastdl::emu::warp_reduce(fastdl::emu::WarpReduce::kAdd, mask, v, site);
+  return fastdl::emu::warp_reduce(fastdl::emu::WarpReduce::kAdd, mask, v, {file, line});
 }
 static inline int __reduce_add_sync(unsigned mask, int v, FASTDL_HERE) {
   return static_cast<int>(
-      fastdl::emu::warp_reduce(fastdl::emu::WarpReduce::kAdd, mask, static_cast<unsigned>(v), site));
+      fastdl::emu::warp_reduce(fastdl::emu::WarpReduce::kAdd, mask, static_cast<unsigned>(v), {file, line}));
 }
 static inline unsigned __reduce_max_sync(unsigned mask, unsigned v, FASTDL_HERE) {
-  return fastdl::emu::warp_reduce(fastdl::emu::WarpReduce::kUnsignedMax, mask, v, site);
+  return fastdl::emu::warp_reduce(fastdl::emu::WarpReduce::kUnsignedMax, mask, v, {file, line});
 }
 static inline int __reduce_max_sync(unsigned mask, int v, FASTDL_HERE) {
   return static_cast<int>(
-      fastdl::emu::warp_reduce(fastdl::emu::WarpReduce::kMax, mask, static_cast<unsigned>(v), site));
+      fastdl::emu::warp_reduce(fastdl::emu::WarpReduce::kMax, mask, static_cast<unsigned>(v), {file, line}));
 }
 static inline unsigned __reduce_min_sync(unsigned mask, unsigned v, FASTDL_HERE) {
-  return fastdl::emu::warp_reduce(fastdl::emu::WarpReduce::kUnsignedMin, mask, v, site);
+  return fastdl::emu::warp_reduce(fastdl::emu::WarpReduce::kUnsignedMin, mask, v, {file, line});
 }
 static inline int __reduce_min_sync(unsigned mask, int v, FASTDL_HERE) {
   return static_cast<int>(
-      fastdl::emu::warp_reduce(fastdl::emu::WarpReduce::kMin, mask, static_cast<unsigned>(v), site));
+      fastdl::emu::warp_reduce(fastdl::emu::WarpReduce::kMin, mask, static_cast<unsigned>(v), {file, line}));
 }
 static inline unsigned __reduce_or_sync(unsigned mask, unsigned v, FASTDL_HERE) {
-  return fastdl::emu::warp_reduce(fastdl::emu::WarpReduce::kOr, mask, v, site);
+  return fastdl::emu::warp_reduce(fastdl::emu::WarpReduce::kOr, mask, v, {file, line});
 }
 static inline unsigned __reduce_and_sync(unsigned mask, unsigned v, FASTDL_HERE) {
-  return fastdl::emu::warp_reduce(fastdl::emu::WarpReduce::kAnd, mask, v, site);
+  return fastdl::emu::warp_reduce(fastdl::emu::WarpReduce::kAnd, mask, v, {file, line});
 }
 
-// ---- memory
-// ----------------------------------------------------------------------------------------------------------------
+// ---- memory ---------------------------------------------------------------------------------------------------------
 template <class T>
 inline T __ldg(const T* p) {
   if constexpr (sizeof(T) == 4 || sizeof(T) == 8 || sizeof(T) == 16)
@@ -219,11 +210,11 @@ inline T __ldg(const T* p) {
 
 // Atomics are functions of the engine: it checks the address and does the operation between its own hooks.
 #define FASTDL_ATOMIC(T, name) T atomic##name(T* p, T v);
-#define FASTDL_ATOMIC_INTEGER(T)                                                                                \
-  FASTDL_ATOMIC(T, Add)                                                                                         \
-  FASTDL_ATOMIC(T, Max) FASTDL_ATOMIC(T, Min) FASTDL_ATOMIC(T, Exch) FASTDL_ATOMIC(T, Or) FASTDL_ATOMIC(T, And) \
-      FASTDL_ATOMIC(T, Xor) T                                                                                   \
-      atomicCAS(T* p, T expected, T v);
+#define FASTDL_ATOMIC_INTEGER(T)                                                                                  \
+  FASTDL_ATOMIC(T, Add)                                                                                           \
+  FASTDL_ATOMIC(T, Max)                                                                                           \
+  FASTDL_ATOMIC(T, Min) FASTDL_ATOMIC(T, Exch) FASTDL_ATOMIC(T, Or) FASTDL_ATOMIC(T, And) FASTDL_ATOMIC(T, Xor) T \
+  atomicCAS(T* p, T expected, T v);
 FASTDL_ATOMIC_INTEGER(int)
 FASTDL_ATOMIC_INTEGER(unsigned)
 FASTDL_ATOMIC_INTEGER(unsigned long long)

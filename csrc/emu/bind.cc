@@ -1,0 +1,55 @@
+// What the emulated device has beyond a CUDA device's functions: its findings and the order of its threads.
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include "core/error.h"
+#include "emu/engine.h"
+#include "emu/memory.h"
+#include "emu/runtime_api.h"
+#include "emu/selftest/selftest.h"
+
+namespace fastdl::emu {
+namespace {
+
+namespace py = pybind11;
+
+py::tuple triple(uint3 i) {
+  return py::make_tuple(i.x, i.y, i.z);
+}
+
+py::list report() {
+  py::list out;
+  for (const Finding& f : findings()) {
+    py::dict d;
+    d["kind"] = f.kind, d["kernel"] = f.kernel, d["file"] = f.file, d["line"] = f.line;
+    d["block"] = triple(f.block), d["thread"] = triple(f.thread);
+    d["count"] = f.count, d["message"] = f.message;
+    out.append(d);
+  }
+  return out;
+}
+
+void set_order(const std::string& name, uint64_t seed) {
+  std::lock_guard<std::mutex> lock(engine_mutex);
+  if (name == "ascending")
+    engine.order = Order::kAscending;
+  else if (name == "descending")
+    engine.order = Order::kDescending;
+  else if (name == "shuffled")
+    engine.order = Order::kShuffled;
+  else
+    throw ValueError("[set_order] expected ascending, descending or shuffled, got " + name);
+  engine.random = seed * 2 + 1;  // the generator needs a state other than zero
+}
+
+}  // namespace
+
+void bind_engine(py::module_& m) {
+  m.def("report", &report);
+  m.def("clear_report", &clear_findings);
+  m.def("set_order", &set_order, py::arg("order"), py::arg("seed") = 0);
+  m.def("kernels_run", &kernel_names);
+  bind_selftest(m);
+}
+
+}  // namespace fastdl::emu

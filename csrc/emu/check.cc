@@ -1,0 +1,167 @@
+// What is wrong with a memory access. Every load, store and atomic of kernel code arrives in check_access: bounds,
+// alignment, memory that nobody wrote, and races.
+//
+// A race: two threads access the same bytes, one of them writes, not both are atomic, and nothing orders them. Ordered
+// are a thread's own accesses, those of one block in different epochs (a barrier lies between) and those of one warp
+// with a
+// __syncwarp between. Accesses of different blocks are never ordered, except that what a block wrote before it ended is
+// taken as published if it executed __threadfence (the "last block adds up" pattern).
+#include <algorithm>
+#include <cstdio>
+#include <utility>
+
+#include "emu/engine.h"
+
+namespace fastdl::emu {
+namespace {
+
+constexpr uint32_t kThreadBits = 0x3ff, kWarpBits = 0x3e0, kClockBits = 0xffffu << 10, kByteBits = 0xfu << 26,
+                   kAtomicBit = 1u << 30;
+
+std::vector<std::pair<uint32_t, uint32_t>> fenced;  // epochs [first, last] of the launch's blocks that fenced
+
+bool was_fenced(uint32_t epoch) {
+  const auto after = std::upper_bound(fenced.begin(), fenced.end(), std::make_pair(epoch, ~0u));
+  return after != fenced.begin() && epoch <= std::prev(after)->second;
+}
+
+bool races(const Stamp& before, uint32_t who) {
+  if (before.epoch < engine.launch_epoch) return false;
+  if (!(before.who & who & kByteBits) || (before.who & who & kAtomicBit)) return false;
+  if (before.epoch < engine.block_epoch) return !was_fenced(before.epoch);
+  if (before.epoch < engine.epoch) return false;
+  const uint32_t differs = before.who ^ who;
+  if (!(differs & kThreadBits)) return false;
+  if (differs & kWarpBits) return true;
+  return !(differs & kClockBits);
+}
+
+void report_race(const Stamp& before, uint32_t before_pc, const char* did, bool writes, const void* pc) {
+  if (repeated(Kind::kRace, pc)) return;
+  std::string who;
+  if (before.epoch < engine.block_epoch)
+    who = "another block";
+  else
+    who = "thread " + text(engine.thread[before.who & kThreadBits].index);
+  report_at(Kind::kRace, pc,
+            std::string(writes ? "writes" : "reads") + " what " + who + " " + did + " with nothing to order the two",
+            before_pc, did);
+}
+
+void note_read(Cell& c, Stamp now, uint32_t pc) {
+  const uint32_t differs = c.read.who ^ now.who;
+  if (c.read.epoch == now.epoch && !(differs & kThreadBits)) {
+    now.who |= c.read.who & kByteBits;
+  } else if (c.read.epoch == now.epoch && !(differs & kWarpBits)) {
+    c.read_same_warp = c.read;
+  } else {
+    c.read_other_warp = c.read;
+    c.read_same_warp = {};
+  }
+  c.read = now;
+  c.read_pc = pc;
+}
+
+void check_word(Cell& c, uint32_t who, Access access, uint32_t pc_offset, const void* pc) {
+  const bool writes = access != Access::kRead;
+  if (races(c.write, who)) report_race(c.write, c.write_pc, "wrote", writes, pc);
+  Stamp now{engine.epoch, who};
+  if (!writes) {
+    note_read(c, now, pc_offset);
+    return;
+  }
+  for (const Stamp* read : {&c.read, &c.read_other_warp, &c.read_same_warp}) {
+    if (!races(*read, who)) continue;
+    report_race(*read, c.read_pc, "read", true, pc);
+    break;
+  }
+  if (c.write.epoch == now.epoch && !((c.write.who ^ who) & kThreadBits)) now.who |= c.write.who & kByteBits;
+  c.write = now;
+  c.write_pc = pc_offset;
+}
+
+void check_races(uintptr_t offset, size_t bytes, Access access, const void* pc) {
+  const uint32_t who = static_cast<uint32_t>(current->number) | (current->warp->clock & 0xffffu) << 10 |
+                       (access == Access::kAtomic ? kAtomicBit : 0);
+  const uint32_t pc_offset = static_cast<uint32_t>(reinterpret_cast<uintptr_t>(pc) - module_base());
+  Cell* c = arena.cells + offset / 4;
+  for (uintptr_t at = offset, end = offset + bytes; at < end; ++c) {
+    const uintptr_t word_end = std::min<uintptr_t>((at / 4 + 1) * 4, end);
+    const uint32_t touched = ((1u << (word_end - at)) - 1) << at % 4;
+    check_word(*c, who | touched << 26, access, pc_offset, pc);
+    at = word_end;
+  }
+}
+
+// Flags that all bytes have, and that any has.
+void combine_flags(const uint8_t* flags, size_t bytes, uint8_t& all, uint8_t& any) {
+  all = kAllocated | kWritten, any = 0;
+  for (size_t i = 0; i < bytes; ++i) all &= flags[i], any |= flags[i];
+}
+
+const char* verb(Access access) {
+  return access == Access::kRead ? "reads " : access == Access::kWrite ? "writes " : "atomic on ";
+}
+
+bool check_arena(uintptr_t offset, size_t bytes, Access access, const void* pc) {
+  uint8_t* flags = arena.flags + offset;
+  uint8_t all, any;
+  combine_flags(flags, bytes, all, any);
+  if (!(all & kAllocated)) {
+    if (!repeated(Kind::kOutOfBounds, pc))
+      report_at(Kind::kOutOfBounds, pc, verb(access) + std::to_string(bytes) + " bytes, " + describe(offset, bytes));
+    if (access == Access::kWrite) repair_later(offset, bytes);
+    return false;
+  }
+  if (access != Access::kWrite && !(all & kWritten) && !repeated(Kind::kUninitialised, pc))
+    report_at(Kind::kUninitialised, pc, verb(access) + std::to_string(bytes) + " bytes that nothing wrote");
+  if (access != Access::kRead && !(all & kWritten)) std::fill_n(flags, bytes, uint8_t{kAllocated | kWritten});
+  check_races(offset, bytes, access, pc);
+  return true;
+}
+
+// Outside the device's memory: the thread's own variables, the kernel's arguments, constants; else a wrong pointer,
+// which ends the launch, since the access itself cannot be kept from happening.
+bool check_outside(uintptr_t address, size_t bytes, Access access, const void* pc) {
+  const uintptr_t call = reinterpret_cast<uintptr_t>(engine.launch->call);
+  if (access == Access::kRead && address >= call && address + bytes <= call + engine.launch->call_bytes) return true;
+  if (access == Access::kRead && in_module(address, bytes)) return true;
+  char hex[24];
+  std::snprintf(hex, sizeof hex, "0x%llx", static_cast<unsigned long long>(address));
+  report_at(Kind::kOutOfBounds, pc,
+            verb(access) + std::to_string(bytes) + " bytes at " + hex +
+                (address < 4096 ? ", a null pointer" : ", which is not device memory"));
+  abort_launch();
+}
+
+}  // namespace
+
+bool check_access(const void* p, size_t bytes, Access access, const void* pc) {
+  const uintptr_t address = reinterpret_cast<uintptr_t>(p), offset = address - arena.base;
+  if (!current) {
+    if (offset < arena.size)
+      report_at(Kind::kHostAccess, pc, "host code " + std::string(verb(access)) + "device memory; copy it to the host");
+    return true;
+  }
+  if (offset < arena.size) {
+    if (bytes <= 16 && (bytes & (bytes - 1)) == 0 && address % bytes != 0)
+      report_at(Kind::kMisaligned, pc,
+                verb(access) + std::to_string(bytes) + " bytes at an address that is not a multiple of " +
+                    std::to_string(bytes));
+    return check_arena(offset, bytes, access, pc);
+  }
+  if (address - current->fiber->stack_low < kStackBytes) return true;
+  return check_outside(address, bytes, access, pc);
+}
+
+void fence(bool device_wide) {
+  engine.block_fenced |= device_wide;
+}
+
+void end_block_races() {
+  static uint32_t launch = 0;
+  if (launch != engine.launch_epoch) fenced.clear(), launch = engine.launch_epoch;
+  if (engine.block_fenced) fenced.push_back({engine.block_epoch, engine.epoch});
+}
+
+}  // namespace fastdl::emu

@@ -1,0 +1,166 @@
+// The parts of the emulation engine and what they share. One kernel runs at a time, on the thread that launched it.
+//   fiber.cc      stacks and the switch between them
+//   scheduler.cc  grid, blocks, threads, __syncthreads
+//   warp.cc       warp intrinsics
+//   memory.cc     the device's memory and what is known of each byte
+//   check.cc      what is wrong with an access; hooks.cc and atomics.cc bring the accesses here
+//   report.cc     the findings; symbols.cc names kernels and source lines
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "emu/fiber.h"
+#include "emu/intrinsics.h"
+
+namespace fastdl::emu {
+
+constexpr int kLanes = 32;
+constexpr int kMaxThreads = 1024;
+constexpr int kMultiprocessors = 4;             // few, so that persistent kernels stay small
+constexpr size_t kMaxSharedBytes = 163 * 1024;  // compute capability 8.0
+
+// ---- threads --------------------------------------------------------------------------------------------------------
+
+enum class State { kReady, kAtBarrier, kInWarp, kDone };
+
+struct Warp;
+struct Thread {
+  uint3 index;
+  int number;  // within the block
+  int lane;
+  Warp* warp;
+  State state;
+  Fiber* fiber;
+  Site site;       // where it waits
+  bool predicate;  // what it brought to the barrier, and what the barrier answered
+  int vote_result;
+  uint64_t value;  // what it brought to a warp intrinsic, and the result
+  int argument;
+};
+
+// Lanes that wait at one warp intrinsic. `kind` tells intrinsics of one source line apart.
+struct Group {
+  int kind;
+  unsigned mask;
+  Site site;
+  int width;
+  unsigned arrived;
+};
+
+struct Warp {
+  Thread* lanes[kLanes];
+  unsigned alive;  // lanes that exist and have not returned
+  unsigned clock;  // __syncwarp's passed: orders accesses of the warp's lanes
+  int groups_waiting;
+  Group groups[kLanes];
+};
+
+enum class Order { kAscending, kDescending, kShuffled };
+
+struct Engine {
+  const Launch* launch = nullptr;
+  void (*invoke)(const void*) = nullptr;
+  uint3 block{};
+  int threads = 0, alive = 0, at_barrier = 0;
+  bool aborted = false;
+  Fiber* scheduler = nullptr;
+  std::vector<Thread> thread;
+  std::vector<Warp> warp;
+  Order order = Order::kAscending;
+  uint64_t random = 1;
+  // Epochs count the intervals between barriers, over all blocks and launches. Accesses of one epoch are concurrent
+  // unless their threads share a warp that synchronised between them.
+  uint32_t epoch = 1, launch_epoch = 1, block_epoch = 1;
+  bool block_fenced = false;
+};
+extern Engine engine;
+
+// The emulated thread that this OS thread runs, or null on the host side.
+extern thread_local Thread* current __attribute__((tls_model("initial-exec")));
+
+void make_ready(Thread* t);  // queues it
+void suspend();              // the running thread waits; returns when it was made ready and chosen
+[[noreturn]] void abort_launch();
+void warp_thread_done(Thread* t);
+bool report_stuck_warp();  // true if it found one
+uint64_t next_random();
+
+// ---- memory ---------------------------------------------------------------------------------------------------------
+
+enum : uint8_t { kAllocated = 1, kWritten = 2 };  // flags of a byte
+
+// An access: when and who. Kept for the last write and three reads of each 4-byte word.
+struct Stamp {
+  uint32_t epoch;
+  uint32_t who;  // thread (10 bits), clock of its warp (16), bytes of the word (4), atomic (1)
+};
+struct Cell {
+  Stamp write;
+  Stamp read, read_other_warp, read_same_warp;  // the newest read, and the newest by others than its thread
+  uint32_t write_pc, read_pc;                   // offsets into this module
+};
+
+struct Arena {
+  uintptr_t base = 0;
+  size_t size = 0;  // 0 until the first allocation
+  uint8_t* flags = nullptr;
+  Cell* cells = nullptr;
+};
+extern Arena arena;
+void ensure_arena();
+constexpr size_t kSharedRegion = size_t{1} << 20;  // the running block's shared memory, at the start of the arena
+
+void begin_block_memory(size_t dynamic_bytes);
+void forget_cells();                                   // before epochs start again at 1
+std::string describe(uintptr_t offset, size_t bytes);  // "4 bytes past the end of an allocation of 400 bytes"
+bool in_module(uintptr_t address, size_t bytes);       // constants and static variables of this library
+void repair_later(uintptr_t offset, size_t bytes);     // a write into a gap: poison it again after the launch
+void repair_gaps();
+
+// ---- checks and reports ---------------------------------------------------------------------------------------------
+
+enum class Access { kRead, kWrite, kAtomic };
+bool check_access(const void* p, size_t bytes, Access access, const void* pc);  // false: do not touch the memory
+void end_block_races();                                                         // remembers whether the block fenced
+
+enum class Kind {
+  kOutOfBounds,
+  kMisaligned,
+  kUninitialised,
+  kRace,
+  kDivergentBarrier,
+  kWarpMask,
+  kDeadlock,
+  kHostAccess,
+  kSharedSize,
+};
+bool repeated(Kind kind, const void* pc);  // counts a finding that is known; spares building its message again
+void report_at(Kind kind, const void* pc, const std::string& message, uint32_t other_pc = 0, const char* other = "");
+void report_at(Kind kind, Site site, const std::string& message);
+
+struct Finding {
+  const char* kind;
+  std::string kernel, file, message;
+  int line;
+  uint3 block, thread;
+  int64_t count;
+};
+std::vector<Finding> findings();
+void clear_findings();
+void note_kernel(const void* kernel);
+std::vector<std::string> kernel_names();
+
+// ---- symbols.cc -----------------------------------------------------------------------------------------------------
+uintptr_t module_base();
+std::string function_name(const void* address);  // without its parameters and namespaces
+struct SourceLine {
+  std::string file;
+  int line;
+};
+std::vector<SourceLine> source_lines(const std::vector<uintptr_t>& module_offsets);
+
+std::string text(uint3 i);
+
+}  // namespace fastdl::emu
