@@ -1,0 +1,26 @@
+// The activation that a convolution applies to what it has just made, while it is in the nearest cache.
+#pragma once
+#include "cpu/math-inl.h"
+#include "ops/conv2d/conv2d.h"
+
+namespace fastdl::FASTDL_ISA {
+
+template <class T>
+FASTDL_INLINE Vec<T> activate(Activation activation, Vec<T> v) {
+  if (activation == Activation::kRelu) return max_nan<T>(v, Vec<T>{});
+  if (activation == Activation::kSigmoid) return vsigmoid<T>(v);
+  if (activation == Activation::kTanh) return vtanh<T>(v);
+  return v;
+}
+
+template <class T>
+static void activate_row(Activation activation, T* row, int64_t n) {
+  constexpr int L = kLanes<T>;
+  if (activation == Activation::kNone) return;
+  int64_t i = 0;
+  for (; i + L <= n; i += L) store<T>(row + i, activate<T>(activation, load<T>(row + i)));
+  const int rest = static_cast<int>(n - i);
+  if (rest > 0) store_n<T>(row + i, activate<T>(activation, load_n<T>(row + i, rest)), rest);
+}
+
+}  // namespace fastdl::FASTDL_ISA

@@ -1,0 +1,160 @@
+// Python bindings of conv2d and its two gradients (the gradient of the bias is a plain sum).
+#include "bind/call.h"
+#include "core/error.h"
+#include "ops/conv2d/conv2d.h"
+#if defined(FASTDL_DEVICE_CPU)
+#include "ops/conv2d/conv2d_algorithm.h"
+#endif
+
+namespace fastdl {
+
+#if defined(FASTDL_DEVICE_CPU)
+ConvAlgorithm conv_algorithm = ConvAlgorithm::kAuto;
+#endif
+
+namespace {
+
+// Sizes stay far from 2^63 in every sum and product of two of them.
+constexpr int64_t kSizeLimit = int64_t{1} << 31;
+
+void expect_values(const char* op, const char* what, const Dims& d, int n, int64_t least) {
+  EXPECT(d.n == n, ValueError, op, text(what, " of ", n, " integers"), text(d));
+  for (int i = 0; i < n; ++i) {
+    EXPECT(d[i] >= least, ValueError, op, text(what, " of at least ", least), text(d));
+    EXPECT(d[i] < kSizeLimit, ValueError, op, text(what, " below 2^31"), text(d));
+  }
+}
+
+struct Attributes {
+  const Dims& stride;
+  const Dims& padding;
+  const Dims& dilation;
+  int64_t groups;
+};
+
+// x is (N, C, H, W), weight (O, C / groups, kernel_h, kernel_w): shapes of the arguments, or what they will be.
+Conv2dGeometry geometry(const char* op, const Dims& x, const Dims& weight, const Attributes& a) {
+  expect_values(op, "stride", a.stride, 2, 1);
+  expect_values(op, "padding", a.padding, 4, 0);
+  expect_values(op, "dilation", a.dilation, 2, 1);
+  EXPECT(a.groups >= 1, ValueError, op, text("groups of at least 1"), text(a.groups));
+  EXPECT(weight.product() > 0, ValueError, op, text("a weight with elements"), text("shape ", weight));
+  EXPECT(weight[0] % a.groups == 0, ValueError, op, text("output channels that ", a.groups, " groups divide"),
+         text(weight[0]));
+  EXPECT(x[1] % a.groups == 0, ValueError, op, text("input channels that ", a.groups, " groups divide"), text(x[1]));
+  EXPECT(x[1] / a.groups == weight[1], ValueError, op,
+         text("an input of ", weight[1], " channels in each of ", a.groups, " groups"), text(x[1], " channels"));
+  for (int i = 2; i < 4; ++i) {
+    EXPECT(x[i] < kSizeLimit, ValueError, op, text("an input size below 2^31"), text(x[i]));
+    EXPECT(weight[i] < kSizeLimit, ValueError, op, text("a kernel size below 2^31"), text(weight[i]));
+    const int64_t padded = x[i] + a.padding[2 * i - 4] + a.padding[2 * i - 3];
+    const int64_t span = a.dilation[i - 2] * (weight[i] - 1) + 1;
+    EXPECT(span <= padded, ValueError, op, text("a dilated kernel of at most the padded input, ", padded), text(span));
+  }
+  Conv2dGeometry g{x[0],
+                   x[1],
+                   x[2],
+                   x[3],
+                   weight[0],
+                   0,
+                   0,
+                   weight[2],
+                   weight[3],
+                   a.stride[0],
+                   a.stride[1],
+                   a.padding[0],
+                   a.padding[1],
+                   a.padding[2],
+                   a.padding[3],
+                   a.dilation[0],
+                   a.dilation[1],
+                   a.groups};
+  g.out_h = conv_out_size(g.in_h, g.pad_top, g.pad_bottom, g.kernel_h, g.stride_h, g.dilation_h);
+  g.out_w = conv_out_size(g.in_w, g.pad_left, g.pad_right, g.kernel_w, g.stride_w, g.dilation_w);
+  return g;
+}
+
+Activation activation_from_name(const char* op, const std::string& name) {
+  if (name == "none") return Activation::kNone;
+  if (name == "relu") return Activation::kRelu;
+  if (name == "sigmoid") return Activation::kSigmoid;
+  if (name == "tanh") return Activation::kTanh;
+  throw ValueError(text("[", op, "] expected activation none, relu, sigmoid or tanh, got ", name));
+}
+
+Dims dims4(int64_t a, int64_t b, int64_t c, int64_t d) {
+  return Dims{4, {a, b, c, d}};
+}
+
+Array forward(const Array& x, const Array& weight, const Array* bias, const Dims& stride, const Dims& padding,
+              const Dims& dilation, int64_t groups, const std::string& activation) {
+  constexpr const char* op = "conv2d";
+  expect_float(op, "input", x);
+  expect_same_dtype(op, "weight", weight, x.dtype);
+  expect_ndim(op, "input", x, 4);
+  expect_ndim(op, "weight", weight, 4);
+  const Conv2dGeometry g = geometry(op, x.shape, weight.shape, {stride, padding, dilation, groups});
+  if (bias) {
+    expect_same_dtype(op, "bias", *bias, x.dtype);
+    expect_shape(op, "bias", *bias, Dims{1, {g.out_channels}});
+  }
+  const Activation act = activation_from_name(op, activation);
+  Array out = empty(dims4(g.batch, g.out_channels, g.out_h, g.out_w), x.dtype);
+  const Conv2dFwdArgs args{x.dtype, g, x.data, weight.data, bias ? bias->data : nullptr, act, out.data};
+  call(conv2d_fwd, args, static_cast<int64_t>(x.bytes() + weight.bytes() + out.bytes()));
+  return out;
+}
+
+Array input_gradient(const Array& grad, const Array& weight, const Dims& input_hw, const Dims& stride,
+                     const Dims& padding, const Dims& dilation, int64_t groups) {
+  constexpr const char* op = "conv2d_bwd_input";
+  expect_float(op, "grad", grad);
+  expect_same_dtype(op, "weight", weight, grad.dtype);
+  expect_ndim(op, "grad", grad, 4);
+  expect_ndim(op, "weight", weight, 4);
+  expect_values(op, "input_hw", input_hw, 2, 0);
+  EXPECT(groups >= 1 && groups < kSizeLimit, ValueError, op, text("groups of 1 to 2^31 - 1"), text(groups));
+  const Dims x = dims4(grad.dim(0), weight.dim(1) * groups, input_hw[0], input_hw[1]);
+  const Conv2dGeometry g = geometry(op, x, weight.shape, {stride, padding, dilation, groups});
+  expect_shape(op, "grad", grad, dims4(g.batch, g.out_channels, g.out_h, g.out_w));
+  Array out = empty(x, grad.dtype);
+  const Conv2dBwdInputArgs args{grad.dtype, g, grad.data, weight.data, out.data};
+  call(conv2d_bwd_input, args, static_cast<int64_t>(grad.bytes() + weight.bytes() + out.bytes()));
+  return out;
+}
+
+Array weight_gradient(const Array& grad, const Array& x, const Dims& kernel_hw, const Dims& stride, const Dims& padding,
+                      const Dims& dilation, int64_t groups) {
+  constexpr const char* op = "conv2d_bwd_weight";
+  expect_float(op, "grad", grad);
+  expect_same_dtype(op, "input", x, grad.dtype);
+  expect_ndim(op, "grad", grad, 4);
+  expect_ndim(op, "input", x, 4);
+  expect_values(op, "kernel_hw", kernel_hw, 2, 1);
+  EXPECT(groups >= 1, ValueError, op, text("groups of at least 1"), text(groups));
+  const Dims weight = dims4(grad.dim(1), x.dim(1) / groups, kernel_hw[0], kernel_hw[1]);
+  Array out = empty(weight, grad.dtype);  // before geometry(): it refuses sizes whose product overflows
+  const Conv2dGeometry g = geometry(op, x.shape, weight, {stride, padding, dilation, groups});
+  expect_shape(op, "grad", grad, dims4(g.batch, g.out_channels, g.out_h, g.out_w));
+  const Conv2dBwdWeightArgs args{grad.dtype, g, grad.data, x.data, out.data};
+  call(conv2d_bwd_weight, args, static_cast<int64_t>(grad.bytes() + x.bytes() + out.bytes()));
+  return out;
+}
+
+}  // namespace
+
+void bind_conv2d(py::module_& m) {
+  m.def("conv2d", &forward);
+  m.def("conv2d_bwd_input", &input_gradient);
+  m.def("conv2d_bwd_weight", &weight_gradient);
+#if defined(FASTDL_DEVICE_CPU)
+  m.def("get_conv_algorithm", [] { return kConvAlgorithmNames[static_cast<int>(conv_algorithm)]; });
+  m.def("set_conv_algorithm", [](const std::string& name) {
+    for (int i = 0; i < 3; ++i)
+      if (name == kConvAlgorithmNames[i]) return void(conv_algorithm = static_cast<ConvAlgorithm>(i));
+    throw ValueError(text("[set_conv_algorithm] expected auto, direct or winograd, got ", name));
+  });
+#endif
+}
+
+}  // namespace fastdl

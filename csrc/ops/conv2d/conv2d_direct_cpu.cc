@@ -1,0 +1,173 @@
+// Direct convolution as an implicit product: out (channels x pixels) = weights (channels x K) * panel (K x pixels),
+// K = input channels x taps. The panel holds what im2col would, but only for a few slivers of pixels at a time, packed
+// into the level-2 cache straight from NCHW:
+//
+//                 sliver of kPixels     K is never split, so a tile of the output stays in registers to its end;
+//               k=0 [............]      the bias is one more step, a row of ones.
+//   weights     k=1 [............]
+//   [k][rows] x      ...                Slivers run through rows and images alike: no lanes are lost at row ends.
+//
+// A chunk of work owns its slivers and a range of output channels; chunks share the packed weights.
+#include "cpu/microkernel-inl.h"
+#include "ops/conv2d/conv2d_activation-inl.h"
+#include "ops/conv2d/conv2d_view-inl.h"
+
+namespace fastdl::FASTDL_ISA {
+namespace {
+
+constexpr int64_t kPanelBytes = 384 << 10;  // of one chunk's panel, in the level-2 cache beside the weights
+constexpr int kMaxSlivers = 16;
+constexpr int64_t kChunks = 32;      // wanted of a large convolution, whatever the number of threads
+constexpr double kChunkFlops = 1e6;  // below that a chunk is not worth a thread
+
+template <class T>
+constexpr int kPixels = kTallTile.vecs * kLanes<T>;
+
+// Balanced panels of output channels: sizes differ by at most one, so that no tile runs on padding.
+struct Panels {
+  int64_t channels, count;
+  explicit Panels(int64_t c) : channels(c), count((c + kTallTile.rows - 1) / kTallTile.rows) {}
+  int64_t begin(int64_t i) const { return channels * i / count; }
+  int rows(int64_t i) const { return static_cast<int>(begin(i + 1) - begin(i)); }
+};
+
+// packed[panel][k][rows]; k = channel * num_taps + tap, and the bias last.
+template <class T>
+void pack_weights(const View& v, int64_t group, const Panels& panels, int64_t i, T* packed) {
+  const int64_t m0 = panels.begin(i), rows = panels.rows(i), taps = v.num_taps;
+  const T* w = static_cast<const T*>(v.weight) + group * v.weight_group + m0 * v.weight_m;
+  for (int64_t m = 0; m < rows; ++m) {
+    T* to = packed + m;
+    for (int64_t k = 0; k < v.k_channels; ++k)
+      for (int64_t t = 0; t < taps; ++t, to += rows) *to = w[m * v.weight_m + k * v.weight_k + v.taps[t].weight];
+    if (v.bias) *to = static_cast<const T*>(v.bias)[group * v.m_channels + m0 + m];
+  }
+}
+
+// Where the lanes of a sliver go: stretches that are contiguous in the output (or steps of out_x apart).
+struct Target {
+  int lane, len;
+  int64_t offset;  // of channel 0 of the group
+};
+
+int merge_targets(const View& v, const Run* runs, int count, Target* targets) {
+  int merged = 0;
+  for (int r = 0; r < count; ++r) {
+    const Run run = runs[r];
+    const int64_t offset =
+        run.image * v.groups * v.m_channels * v.out_plane + v.out_start + run.y * v.out_y + run.x * v.out_x;
+    if (merged > 0 && v.out_x == 1) {
+      Target& last = targets[merged - 1];
+      if (last.offset + last.len == offset) {
+        last.len += run.len;
+        continue;
+      }
+    }
+    targets[merged++] = {run.lane, run.len, offset};
+  }
+  return merged;
+}
+
+template <class T>
+void scatter(const View& v, const T* tile, int rows, const Target* targets, int count, T* out) {
+  for (int m = 0; m < rows; ++m, tile += kPixels<T>, out += v.out_plane) {
+    for (int i = 0; i < count; ++i) {
+      const Target target = targets[i];
+      T* to = out + target.offset;
+      if (v.out_x == 1) {
+        copy_steps(to, tile + target.lane, 1, target.len);
+      } else {
+        for (int j = 0; j < target.len; ++j) to[j * v.out_x] = tile[target.lane + j];
+      }
+    }
+  }
+}
+
+// A sliver of pixels in the panel: K rows of `width` lanes.
+struct Sliver {
+  Target targets[kPixels<float>];
+  int count, lanes;
+};
+
+template <class T>
+void pack_sliver(const View& v, int64_t group, int64_t first, T* panel, Sliver& sliver) {
+  const int64_t n = v.pixels() - first, k_size = v.taps_and_channels();
+  Run runs[kPixels<float>];
+  sliver.lanes = static_cast<int>(n < kPixels<T> ? n : kPixels<T>);
+  const int count = cut_runs(v, first, sliver.lanes, runs);
+  if (sliver.lanes < kPixels<T>)  // stale numbers there would do no harm, denormals and NaN would cost time
+    for (int64_t i = 0; i < k_size * kPixels<T>; ++i) panel[i] = T{0};
+  pack_runs(v, group, runs, count, panel, kPixels<T>, 0, v.k_channels);
+  for (int i = 0; i < kPixels<T>; ++i) panel[k_size * kPixels<T> + i] = T{1};
+  sliver.count = merge_targets(v, runs, count, sliver.targets);
+}
+
+// One panel of channels times one sliver. A sliver that is one stretch of the output is written where it belongs.
+template <class T>
+void make_tile(const View& v, const T* weights, int rows, const T* panel, const Sliver& sliver, T* out) {
+  constexpr int width = kPixels<T>;
+  const int64_t steps = v.taps_and_channels() + (v.bias ? 1 : 0);
+  const int vecs = sliver.lanes <= kLanes<T> ? 1 : kTallTile.vecs;
+  const Microkernel<T> kernel = microkernel_for<T>(rows, vecs);
+  if (sliver.count == 1 && sliver.lanes == width && v.out_x == 1) {
+    T* c = out + sliver.targets[0].offset;
+    kernel(steps, weights, panel, width, c, v.out_plane, false);
+    for (int m = 0; m < rows; ++m) activate_row(v.activation, c + m * v.out_plane, width);
+    return;
+  }
+  alignas(64) T tile[kTallTile.rows * width];
+  kernel(steps, weights, panel, width, tile, width, false);
+  for (int m = 0; m < rows; ++m) activate_row(v.activation, tile + m * width, sliver.lanes);
+  scatter(v, tile, rows, sliver.targets, sliver.count, out);
+}
+
+template <class T>
+void panels_of(const View& v) {
+  const Panels panels(v.m_channels);
+  const int64_t steps = v.taps_and_channels() + 1;
+  const int64_t weights_size = v.m_channels * steps;  // of one group, the bias with them
+  Scratch<T> weights(v.groups * weights_size);
+  parallel_for(v.groups * panels.count, 1 + (1 << 16) / (steps * kTallTile.rows), [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t group = i / panels.count, panel = i % panels.count;
+      pack_weights(v, group, panels, panel, weights + group * weights_size + panels.begin(panel) * steps);
+    }
+  });
+
+  const int64_t sliver_size = steps * kPixels<T>, slivers = (v.pixels() + kPixels<T> - 1) / kPixels<T>;
+  int64_t per_block = kPanelBytes / (sliver_size * static_cast<int64_t>(sizeof(T)));
+  per_block = per_block < 1 ? 1 : per_block > kMaxSlivers ? kMaxSlivers : per_block;
+  const int64_t blocks = (slivers + per_block - 1) / per_block;
+  // Too few blocks to share out: the channels are split as well, and each part packs its own panel.
+  int64_t parts = (kChunks + v.groups * blocks - 1) / (v.groups * blocks);
+  if (parts > panels.count / 2) parts = panels.count / 2;
+  if (parts < 1) parts = 1;
+  const double flops = 2.0 * per_block * kPixels<T> * weights_size / parts;
+  const int64_t grain = flops < kChunkFlops ? static_cast<int64_t>(kChunkFlops / (flops + 1)) + 1 : 1;
+
+  parallel_for(v.groups * blocks * parts, grain, [&](int64_t begin, int64_t end) {
+    Scratch<T> panel(per_block * sliver_size);
+    Sliver meta[kMaxSlivers];
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t part = i % parts, block = i / parts % blocks, group = i / parts / blocks;
+      const int64_t first = block * per_block;
+      const int64_t count = slivers - first < per_block ? slivers - first : per_block;
+      for (int64_t s = 0; s < count; ++s)
+        pack_sliver(v, group, (first + s) * kPixels<T>, panel + s * sliver_size, meta[s]);
+      for (int64_t j = panels.count * part / parts; j < panels.count * (part + 1) / parts; ++j) {
+        T* out = static_cast<T*>(v.out) + (group * v.m_channels + panels.begin(j)) * v.out_plane;
+        for (int64_t s = 0; s < count; ++s)
+          make_tile(v, weights + group * weights_size + panels.begin(j) * steps, panels.rows(j),
+                    panel + s * sliver_size, meta[s], out);
+      }
+    }
+  });
+}
+
+}  // namespace
+
+void conv_panels(const View& v) {
+  visit_float(v.dtype, [&](auto zero) { panels_of<decltype(zero)>(v); });
+}
+
+}  // namespace fastdl::FASTDL_ISA

@@ -1,0 +1,64 @@
+// Moves between lanes: transposing a square of numbers, and summing many vectors at once.
+//
+// Both walk over the bits of the lane number. For the bit S, `keep` and `swap` exchange it with one bit of the row
+// number: keep<S>(a, b) takes a where the lane's bit is clear and b, shifted by S lanes, where it is set.
+#pragma once
+#include <utility>
+
+#include "cpu/vec-inl.h"
+
+namespace fastdl::FASTDL_ISA {
+
+template <class T, int S, int... J>
+FASTDL_INLINE Vec<T> keep_lanes(Vec<T> a, Vec<T> b, std::integer_sequence<int, J...>) {
+  constexpr int L = kLanes<T>;
+  return __builtin_shuffle(a, b, Mask<T>{(J & S ? L + J - S : J)...});
+}
+template <class T, int S, int... J>
+FASTDL_INLINE Vec<T> swap_lanes(Vec<T> a, Vec<T> b, std::integer_sequence<int, J...>) {
+  constexpr int L = kLanes<T>;
+  return __builtin_shuffle(a, b, Mask<T>{(J & S ? L + J : J + S)...});
+}
+template <class T>
+using Lanes = std::make_integer_sequence<int, kLanes<T>>;
+
+template <class T, int S>
+FASTDL_INLINE void exchange_bit(Vec<T>* r) {
+#pragma GCC unroll 16
+  for (int i = 0; i < kLanes<T>; ++i) {
+    if (i & S) continue;
+    const Vec<T> a = r[i], b = r[i | S];
+    r[i] = keep_lanes<T, S>(a, b, Lanes<T>{});
+    r[i | S] = swap_lanes<T, S>(a, b, Lanes<T>{});
+  }
+}
+
+// r[i][j] <-> r[j][i], for kLanes<T> vectors.
+template <class T>
+FASTDL_INLINE void transpose(Vec<T>* r) {
+  constexpr int L = kLanes<T>;
+  if constexpr (L >= 16) exchange_bit<T, 8>(r);
+  if constexpr (L >= 8) exchange_bit<T, 4>(r);
+  if constexpr (L >= 4) exchange_bit<T, 2>(r);
+  exchange_bit<T, 1>(r);
+}
+
+template <class T, int S>
+FASTDL_INLINE void fold_bit(Vec<T>* r) {
+#pragma GCC unroll 16
+  for (int i = 0; i < S; ++i)
+    r[i] = keep_lanes<T, S>(r[i], r[i + S], Lanes<T>{}) + swap_lanes<T, S>(r[i], r[i + S], Lanes<T>{});
+}
+
+// Lane j of the result is the sum of the lanes of r[j]; kLanes<T> vectors, which are destroyed.
+template <class T>
+FASTDL_INLINE Vec<T> lane_sums(Vec<T>* r) {
+  constexpr int L = kLanes<T>;
+  if constexpr (L >= 16) fold_bit<T, 8>(r);
+  if constexpr (L >= 8) fold_bit<T, 4>(r);
+  if constexpr (L >= 4) fold_bit<T, 2>(r);
+  fold_bit<T, 1>(r);
+  return r[0];
+}
+
+}  // namespace fastdl::FASTDL_ISA

@@ -1,0 +1,185 @@
+// What the direct kernels see of a convolution, and how they read it: every direction that makes an image is
+//
+//   out[n, m, y, x] = bias[m] + sum over k, t of src[n, k, y*step_y + dy[t], x*step_x + dx[t]] * weight[m, k, t]
+//
+// with zeros outside src. The forward pass is one such view. The gradient of the input is one view for each residue of
+// (y, x) modulo the stride: there the taps that meet a gradient are the same for all pixels, and lie at unit steps.
+#pragma once
+#include "core/dtype.h"
+#include "cpu/parallel.h"
+#include "cpu/vec-inl.h"
+#include "ops/conv2d/conv2d.h"
+
+namespace fastdl::FASTDL_ISA {
+
+struct Tap {
+  int64_t dy, dx;
+  int64_t weight;  // offset in the kernel's plane
+};
+
+struct View {
+  DType dtype;
+  int64_t batch, groups;
+  int64_t m_channels, k_channels;  // made and summed, of one group
+  int64_t src_h, src_w;
+  int64_t rows, cols;  // the pixels made
+  int64_t step_y, step_x;
+  const Tap* taps;
+  int64_t num_taps;
+  // Pixel (y, x) of channel m lies at out[(image * groups * m_channels + m) * out_plane + out_start + y*out_y +
+  // x*out_x].
+  int64_t out_plane, out_start, out_y, out_x;
+  int64_t weight_m, weight_k, weight_group;  // strides of m, k and the group
+  const void* src;
+  const void* weight;
+  const void* bias;
+  Activation activation;
+  void* out;
+
+  int64_t taps_and_channels() const { return k_channels * num_taps; }
+  int64_t pixels() const { return batch * rows * cols; }
+};
+
+// Part of an output row inside a sliver of pixels.
+struct Run {
+  int lane, len;
+  int64_t image, y, x;
+};
+
+// Cuts pixels [first, first + n) of the flat order (image, y, x) into runs; returns how many.
+static inline int cut_runs(const View& v, int64_t first, int64_t n, Run* runs) {
+  int count = 0;
+  int64_t x = first % v.cols, y = first / v.cols % v.rows, image = first / (v.cols * v.rows);
+  for (int64_t lane = 0; lane < n; ++count) {
+    const int64_t len = n - lane < v.cols - x ? n - lane : v.cols - x;
+    runs[count] = {static_cast<int>(lane), static_cast<int>(len), image, y, x};
+    lane += len;
+    x = 0;
+    if (++y == v.rows) y = 0, ++image;
+  }
+  return count;
+}
+
+// dst[i] = src[i * step], i < n. Reads nothing past src[(n - 1) * step].
+template <class T>
+FASTDL_INLINE void copy_steps(T* dst, const T* src, int64_t step, int n) {
+  constexpr int L = kLanes<T>;
+  int i = 0;
+  if (step == 1) {
+    for (; i + L <= n; i += L) store<T>(dst + i, load<T>(src + i));
+#if defined(FASTDL_ISA_avx512)
+    if (i < n) store_n<T>(dst + i, load_n<T>(src + i, n - i), n - i);
+    return;
+#endif
+  }
+#if defined(FASTDL_ISA_avx512)
+  if (step == 2) {
+    Mask<T> even;
+    for (int j = 0; j < L; ++j) even[j] = 2 * j;
+    for (; i < n; i += L) {
+      const int last = 2 * (n - i < L ? n - i : L) - 1;  // numbers from the first to the last one wanted
+      const Vec<T> low = load_n<T>(src + 2 * i, last < L ? last : L);
+      const Vec<T> high = last > L ? load_n<T>(src + 2 * i + L, last - L) : Vec<T>{};
+      store_n<T>(dst + i, __builtin_shuffle(low, high, even), n - i < L ? n - i : L);
+    }
+    return;
+  }
+#endif
+  for (; i < n; ++i) dst[i] = src[i * step];
+}
+
+template <class T>
+FASTDL_INLINE void fill_zeros(T* dst, int n) {
+  for (int i = 0; i < n; ++i) dst[i] = T{0};
+}
+
+// Packs channels [k0, k1) of a sliver of NR pixels: panel[(k * num_taps + t) * ld + lane]. Lanes past the last pixel
+// are zeroed by the caller, once: no run touches them.
+template <class T>
+static void pack_runs(const View& v, int64_t group, const Run* runs, int count, T* panel, int64_t ld, int64_t k0,
+                      int64_t k1) {
+  const int64_t plane = v.src_h * v.src_w, channels = v.groups * v.k_channels;
+  const T* src = static_cast<const T*>(v.src) + group * v.k_channels * plane;
+  for (int64_t t = 0; t < v.num_taps; ++t) {
+    for (int r = 0; r < count; ++r) {
+      const Run run = runs[r];
+      const int64_t y = run.y * v.step_y + v.taps[t].dy, x = run.x * v.step_x + v.taps[t].dx;
+      // Lanes [lo, hi) lie inside the source row.
+      int64_t lo = x < 0 ? (-x + v.step_x - 1) / v.step_x : 0;
+      int64_t hi = x < v.src_w ? (v.src_w - x + v.step_x - 1) / v.step_x : 0;
+      if (y < 0 || y >= v.src_h) hi = 0;
+      if (hi > run.len) hi = run.len;
+      if (lo > hi) lo = hi;
+      const int64_t offset = run.image * channels * plane + y * v.src_w + x + lo * v.step_x;
+      T* dst = panel + t * ld + run.lane;
+      for (int64_t k = k0; k < k1; ++k) {
+        T* row = dst + (k - k0) * v.num_taps * ld;
+        if (lo > 0) fill_zeros(row, static_cast<int>(lo));
+        if (hi > lo) copy_steps(row + lo, src + offset + k * plane, v.step_x, static_cast<int>(hi - lo));
+        if (hi < run.len) fill_zeros(row + hi, static_cast<int>(run.len - hi));
+      }
+    }
+  }
+}
+
+// The view of the forward pass; `taps` has room for kernel_h * kernel_w.
+static inline View forward_view(const Conv2dGeometry& g, DType dtype, Tap* taps) {
+  View v{};
+  v.dtype = dtype;
+  v.batch = g.batch, v.groups = g.groups;
+  v.m_channels = g.out_channels / g.groups, v.k_channels = g.in_channels / g.groups;
+  v.src_h = g.in_h, v.src_w = g.in_w, v.rows = g.out_h, v.cols = g.out_w;
+  v.step_y = g.stride_h, v.step_x = g.stride_w;
+  for (int64_t r = 0; r < g.kernel_h; ++r)
+    for (int64_t s = 0; s < g.kernel_w; ++s)
+      taps[v.num_taps++] = {r * g.dilation_h - g.pad_top, s * g.dilation_w - g.pad_left, r * g.kernel_w + s};
+  v.taps = taps;
+  v.out_plane = g.out_h * g.out_w, v.out_y = g.out_w, v.out_x = 1;
+  const int64_t kernel = g.kernel_h * g.kernel_w;
+  v.weight_m = v.k_channels * kernel, v.weight_k = kernel, v.weight_group = v.m_channels * v.weight_m;
+  return v;
+}
+
+// The view of the input's gradient at pixels (y0 + i * stride_h, x0 + j * stride_w).
+static inline View gradient_view(const Conv2dGeometry& g, DType dtype, int64_t y0, int64_t x0, Tap* taps) {
+  View v{};
+  v.dtype = dtype;
+  v.batch = g.batch, v.groups = g.groups;
+  v.m_channels = g.in_channels / g.groups, v.k_channels = g.out_channels / g.groups;
+  v.src_h = g.out_h, v.src_w = g.out_w;
+  v.rows = (g.in_h - y0 + g.stride_h - 1) / g.stride_h, v.cols = (g.in_w - x0 + g.stride_w - 1) / g.stride_w;
+  v.step_y = v.step_x = 1;
+  for (int64_t r = 0; r < g.kernel_h; ++r) {
+    const int64_t y = y0 + g.pad_top - r * g.dilation_h;
+    if (y % g.stride_h != 0) continue;
+    for (int64_t s = 0; s < g.kernel_w; ++s) {
+      const int64_t x = x0 + g.pad_left - s * g.dilation_w;
+      if (x % g.stride_w == 0) taps[v.num_taps++] = {y / g.stride_h, x / g.stride_w, r * g.kernel_w + s};
+    }
+  }
+  v.taps = taps;
+  v.out_plane = g.in_h * g.in_w, v.out_start = y0 * g.in_w + x0;
+  v.out_y = g.stride_h * g.in_w, v.out_x = g.stride_w;
+  const int64_t kernel = g.kernel_h * g.kernel_w;
+  v.weight_m = kernel, v.weight_k = v.m_channels * kernel, v.weight_group = v.k_channels * v.weight_k;
+  return v;
+}
+
+// A 1x1 kernel that reads exactly the pixels it makes needs no rows: the whole plane is one run.
+static inline void join_rows(View& v) {
+  const bool same = v.num_taps == 1 && v.taps[0].dy == 0 && v.taps[0].dx == 0 && v.step_y == 1 && v.step_x == 1 &&
+                    v.src_h == v.rows && v.src_w == v.cols && v.out_x == 1 && v.out_y == v.cols;
+  if (!same) return;
+  v.cols = v.src_w = v.rows * v.cols;
+  v.rows = v.src_h = 1;
+}
+
+// The direct algorithms. `conv_panels` serves every view; `conv_planes` those that planes_serve() names.
+void conv_panels(const View& v);
+bool planes_serve(const View& v);
+void conv_planes(const View& v);
+void weight_gradient_panels(const Conv2dBwdWeightArgs& p);
+bool planes_serve_weights(const Conv2dGeometry& g);
+void weight_gradient_planes(const Conv2dBwdWeightArgs& p);
+
+}  // namespace fastdl::FASTDL_ISA

@@ -1,0 +1,207 @@
+// Winograd's minimal filtering for 3x3 kernels at stride 1: a tile of 4x4 outputs from 6x6 inputs by 36 products
+// instead of 144, and a 3x3 gradient of the weights from a 4x4 tile of gradients by 36 as well.
+//
+//   forward, input gradient  F(4x4, 3x3)   Y = A' [ (G w G') . (B' x B) ] A     summed over input channels
+//   weight gradient          F(3x3, 4x4)   W = C' [ (D y D') . (B' x B) ] C     summed over tiles
+//
+// All matrices belong to the points 0, +-3/4, +-3/2 and infinity. They are four times more exact than the usual
+// 0, +-1, +-2, and their powers are short binary fractions; since they come in pairs +-p, the even and odd parts are
+// computed once for both.
+//
+// Lanes are channels: a tile row of an image is transposed to [row][column][kLanes channels] as it is read, so that the
+// transforms lose nothing at any image width.
+#pragma once
+#include "cpu/parallel.h"
+#include "ops/conv2d/conv2d.h"
+#include "ops/conv2d/conv2d_shuffle-inl.h"
+
+namespace fastdl::FASTDL_ISA {
+
+struct WinogradArgs {
+  int64_t batch, channels, height, width;  // of src
+  int64_t out_channels, rows, cols;        // of out
+  int64_t top, left;                       // of src, where output (0, 0) starts to read; outside src are zeros
+  int64_t weight_m, weight_k;              // strides of output and input channel
+  bool rotate;                             // the kernel by half a turn
+  const float* src;
+  const float* weight;
+  const float* bias;  // or null
+  Activation activation;
+  float* out;
+};
+void winograd_conv(const WinogradArgs& p);
+void winograd_weight_gradient(const Conv2dBwdWeightArgs& p);
+
+using V = Vec<float>;
+constexpr int kL = kLanes<float>;  // channels of a block
+constexpr int kTile = 4;           // outputs of a tile, along each axis
+constexpr int kPatch = 6;          // inputs
+constexpr int kPositions = kPatch * kPatch;
+
+constexpr float kA = 0.75f, kA2 = kA * kA, kA3 = kA2 * kA;
+constexpr float kB = 1.5f, kB2 = kB * kB, kB3 = kB2 * kB;
+// What the products of a position have to be divided by: the derivative of x (x^2 - a^2) (x^2 - b^2) at its point.
+constexpr float kNormA = 2 * kA2 * (kA2 - kB2), kNormB = 2 * kB2 * (kB2 - kA2);
+constexpr float kNorms[kPatch] = {1 / (kA2 * kB2), 1 / kNormA, 1 / kNormA, 1 / kNormB, 1 / kNormB, 1};
+
+// ---- one-dimensional transforms ------------------------------------------------------------------------------------
+
+// B': six inputs.
+FASTDL_INLINE void transform_patch(const V* d, V* t) {
+  const V even_a = d[4] - kB2 * d[2], odd_a = d[3] - kB2 * d[1];
+  const V even_b = d[4] - kA2 * d[2], odd_b = d[3] - kA2 * d[1];
+  t[0] = kA2 * kB2 * d[0] + (d[4] - (kA2 + kB2) * d[2]);
+  t[1] = even_a + kA * odd_a;
+  t[2] = even_a - kA * odd_a;
+  t[3] = even_b + kB * odd_b;
+  t[4] = even_b - kB * odd_b;
+  t[5] = kA2 * kB2 * d[1] + (d[5] - (kA2 + kB2) * d[3]);
+}
+
+// D: four gradients. The division by the norms waits for the sums.
+FASTDL_INLINE void transform_gradients(const V* y, V* t) {
+  const V even_a = y[0] + kA2 * y[2], odd_a = y[1] + kA2 * y[3];
+  const V even_b = y[0] + kB2 * y[2], odd_b = y[1] + kB2 * y[3];
+  t[0] = y[0];
+  t[1] = even_a + kA * odd_a;
+  t[2] = even_a - kA * odd_a;
+  t[3] = even_b + kB * odd_b;
+  t[4] = even_b - kB * odd_b;
+  t[5] = y[3];
+}
+
+// G: three weights.
+FASTDL_INLINE void transform_weights(const V* w, V* t) {
+  const V even_a = (w[0] + kA2 * w[2]) * kNorms[1], odd_a = w[1] * (kA * kNorms[1]);
+  const V even_b = (w[0] + kB2 * w[2]) * kNorms[3], odd_b = w[1] * (kB * kNorms[3]);
+  t[0] = w[0] * kNorms[0];
+  t[1] = even_a + odd_a;
+  t[2] = even_a - odd_a;
+  t[3] = even_b + odd_b;
+  t[4] = even_b - odd_b;
+  t[5] = w[2];
+}
+
+// A': six products make four outputs.
+FASTDL_INLINE void make_outputs(const V* m, V* y) {
+  const V sum_a = m[1] + m[2], difference_a = m[1] - m[2];
+  const V sum_b = m[3] + m[4], difference_b = m[3] - m[4];
+  y[0] = m[0] + sum_a + sum_b;
+  y[1] = kA * difference_a + kB * difference_b;
+  y[2] = kA2 * sum_a + kB2 * sum_b;
+  y[3] = kA3 * difference_a + (kB3 * difference_b + m[5]);
+}
+
+// C': six sums make three weights.
+FASTDL_INLINE void make_weights(const V* m, V* w) {
+  const V sum_a = (m[1] + m[2]) * kNorms[1], difference_a = (m[1] - m[2]) * kNorms[1];
+  const V sum_b = (m[3] + m[4]) * kNorms[3], difference_b = (m[3] - m[4]) * kNorms[3];
+  w[0] = m[0] * kNorms[0] + (sum_a + sum_b);
+  w[1] = kA * difference_a + kB * difference_b;
+  w[2] = kA2 * sum_a + (kB2 * sum_b + m[5]);
+}
+
+// ---- images to tiles -----------------------------------------------------------------------------------------------
+
+// Images cut into tiles. A tile row is one row of tiles of one image; tile rows are numbered through all images.
+struct TileGrid {
+  int64_t across, down, rows;
+  TileGrid(int64_t batch, int64_t out_rows, int64_t out_cols)
+      : across((out_cols + kTile - 1) / kTile), down((out_rows + kTile - 1) / kTile), rows(batch * down) {}
+};
+
+// A batch of images as a tile row sees it: zeros outside.
+struct Images {
+  const float* data;
+  int64_t channels, height, width;
+  int64_t top, left;  // where tile (0, 0) starts
+};
+
+// line[i][lane] = pixel left + i of row `y` of channel c0 + lane, i < n.
+static void load_line(const Images& s, int64_t image, int64_t c0, int64_t y, int64_t n, float* line) {
+  const int64_t from = s.left < 0 ? (-s.left < n ? -s.left : n) : 0;
+  int64_t to = s.width - s.left < n ? s.width - s.left : n;
+  if (y < 0 || y >= s.height || to < from) to = from;
+  for (int64_t i = 0; i < from; ++i) store<float>(line + i * kL, V{});
+  for (int64_t i = to; i < n; ++i) store<float>(line + i * kL, V{});
+  const int64_t plane = s.height * s.width;
+  const int channels = static_cast<int>(s.channels - c0 < kL ? s.channels - c0 : kL);
+  const float* src = s.data + (image * s.channels + c0) * plane + y * s.width + s.left;
+  for (int64_t i = from; i < to; i += kL) {
+    // The last full block overlaps the one before it.
+    if (to - i < kL && to - from >= kL) i = to - kL;
+    const int pixels = static_cast<int>(to - i < kL ? to - i : kL);
+    V r[kL];
+    if (pixels == kL && channels == kL) {
+#pragma GCC unroll 16
+      for (int c = 0; c < kL; ++c) r[c] = load<float>(src + c * plane + i);
+    } else {
+#pragma GCC unroll 16
+      for (int c = 0; c < kL; ++c) r[c] = c < channels ? load_n<float>(src + c * plane + i, pixels) : V{};
+    }
+    transpose<float>(r);
+    if (pixels == kL) {
+#pragma GCC unroll 16
+      for (int j = 0; j < kL; ++j) store<float>(line + (i + j) * kL, r[j]);
+    } else {
+#pragma GCC unroll 16
+      for (int j = 0; j < kL; ++j)
+        if (j < pixels) store<float>(line + (i + j) * kL, r[j]);
+    }
+  }
+}
+
+// One row of tiles: lines[i] are its PATCH lines of pixels; position (i, j) of tile t goes to
+// to[(i * kPatch + j) * stride + t * kL]. Columns of a patch that the next one shares are transformed once.
+template <int PATCH>
+FASTDL_INLINE void transform_tile_row(const float* const* lines, int64_t across, float* to, int64_t stride) {
+  constexpr int kShared = PATCH - kTile;
+  V half[kPatch][PATCH];
+  for (int64_t t = 0; t < across; ++t) {
+#pragma GCC unroll 8
+    for (int x = 0; x < PATCH; ++x) {
+      if (x < kShared && t > 0) {
+#pragma GCC unroll 8
+        for (int i = 0; i < kPatch; ++i) half[i][x] = half[i][x + kTile];
+        continue;
+      }
+      V d[PATCH], column[kPatch];
+#pragma GCC unroll 8
+      for (int i = 0; i < PATCH; ++i) d[i] = load<float>(lines[i] + (t * kTile + x) * kL);
+      if constexpr (PATCH == kPatch) transform_patch(d, column);
+      if constexpr (PATCH == kTile) transform_gradients(d, column);
+#pragma GCC unroll 8
+      for (int i = 0; i < kPatch; ++i) half[i][x] = column[i];
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < kPatch; ++i) {
+      V row[kPatch];
+      if constexpr (PATCH == kPatch) transform_patch(half[i], row);
+      if constexpr (PATCH == kTile) transform_gradients(half[i], row);
+#pragma GCC unroll 8
+      for (int j = 0; j < kPatch; ++j) store<float>(to + (i * kPatch + j) * stride + t * kL, row[j]);
+    }
+  }
+}
+
+// Tile rows [row0, row1) of one block of channels. Lines that the next tile row shares are read once: line y of an
+// image lives in slot y mod PATCH of the ring.
+template <int PATCH>
+static __attribute__((noinline)) void transform_tiles(const Images& s, const TileGrid& grid, int64_t row0, int64_t row1,
+                                                      int64_t c0, float* to, int64_t stride) {
+  const int64_t n = grid.across * kTile + PATCH - kTile;
+  Scratch<float> ring(PATCH * n * kL);
+  for (int64_t row = row0; row < row1; ++row) {
+    const int64_t image = row / grid.down, y = row % grid.down * kTile;
+    const bool continues = row > row0 && y > 0;
+    const float* lines[PATCH];
+    for (int i = 0; i < PATCH; ++i) {
+      float* line = ring + (y + i) % PATCH * n * kL;
+      if (!continues || i >= PATCH - kTile) load_line(s, image, c0, s.top + y + i, n, line);
+      lines[i] = line;
+    }
+    transform_tile_row<PATCH>(lines, grid.across, to + (row - row0) * grid.across * kL, stride);
+  }
+}
+
+}  // namespace fastdl::FASTDL_ISA

@@ -1,0 +1,235 @@
+// Winograd convolution, forward and input gradient (conv2d_winograd-inl.h has the transforms). A block of tile rows at
+// a time, sized for the level-2 cache:
+//
+//   inputs    [position][block of channels][tile][kL]      transformed patches, numbers broadcast to the lanes
+//   weights   [position][sliver of outputs][channel][NV * kL]
+//   products  [position][block of outputs][tile][kL]       one product of matrices for each of 36 positions
+//
+// Blocks are shared out to the threads; a convolution of few blocks shares out the channels inside a block instead.
+#include "cpu/microkernel-inl.h"
+#include "ops/conv2d/conv2d_activation-inl.h"
+#include "ops/conv2d/conv2d_winograd-inl.h"
+
+namespace fastdl::FASTDL_ISA {
+namespace {
+
+constexpr int kVecs = kTallTile.vecs;               // blocks of outputs in a sliver
+constexpr int64_t kBlockBytes = 448 << 10;          // inputs and products of a block, in the level-2 cache,
+constexpr int64_t kMinTiles = 56, kMaxTiles = 196;  // but enough tiles to use the weights that pass through it
+constexpr int64_t kMinBlocks = 4;                   // with fewer, threads share a block
+
+struct Sizes {
+  TileGrid grid;
+  int64_t c_blocks, o_blocks;           // blocks of kL channels
+  int64_t rows_a_block, blocks, tiles;  // tile rows and tiles of a block
+  int64_t in_block, in_position;        // strides of the inputs
+  int64_t out_block, out_position;      // of the products
+  int64_t weight_position;
+
+  explicit Sizes(const WinogradArgs& p) : grid(p.batch, p.rows, p.cols) {
+    c_blocks = (p.channels + kL - 1) / kL, o_blocks = (p.out_channels + kL - 1) / kL;
+    int64_t wanted = kBlockBytes / (kPositions * (c_blocks + o_blocks) * kVecBytes);
+    wanted = wanted < kMinTiles ? kMinTiles : wanted > kMaxTiles ? kMaxTiles : wanted;
+    rows_a_block = wanted / grid.across < 1 ? 1 : wanted / grid.across;
+    blocks = (grid.rows + rows_a_block - 1) / rows_a_block;
+    rows_a_block = (grid.rows + blocks - 1) / blocks;
+    tiles = rows_a_block * grid.across;
+    in_block = out_block = tiles * kL;
+    // One line more than whole blocks: positions must not fall into the same sets of the cache.
+    in_position = c_blocks * in_block + kL, out_position = o_blocks * out_block + kL;
+    weight_position = o_blocks * kL * p.channels;
+  }
+};
+
+// ---- weights -------------------------------------------------------------------------------------------------------
+
+// All positions of output channels [block * kL, ...) and one input channel.
+void transform_kernel(const WinogradArgs& p, const Sizes& z, int64_t block, int64_t k, float* weights) {
+  const float* w = p.weight + block * kL * p.weight_m + k * p.weight_k;
+  const int64_t outs = p.out_channels - block * kL;
+  alignas(64) float taps[9][kL];
+  for (int m = 0; m < kL; ++m)
+    for (int t = 0; t < 9; ++t) taps[t][m] = m < outs ? w[m * p.weight_m + (p.rotate ? 8 - t : t)] : 0.f;
+  V half[3][kPatch];  // of each row of the kernel
+#pragma GCC unroll 4
+  for (int r = 0; r < 3; ++r) {
+    V row[3];
+#pragma GCC unroll 4
+    for (int s = 0; s < 3; ++s) row[s] = load<float>(taps[r * 3 + s]);
+    transform_weights(row, half[r]);
+  }
+  const int64_t first = block / kVecs * kVecs;
+  const int64_t vecs = z.o_blocks - first < kVecs ? z.o_blocks - first : kVecs;
+  float* to = weights + first * kL * p.channels + (k * vecs + block - first) * kL;
+#pragma GCC unroll 8
+  for (int j = 0; j < kPatch; ++j) {
+    V column[3], t[kPatch];
+#pragma GCC unroll 4
+    for (int r = 0; r < 3; ++r) column[r] = half[r][j];
+    transform_weights(column, t);
+#pragma GCC unroll 8
+    for (int i = 0; i < kPatch; ++i) store<float>(to + (i * kPatch + j) * z.weight_position, t[i]);
+  }
+}
+
+// ---- products ------------------------------------------------------------------------------------------------------
+
+// MR tiles x NV blocks of outputs, at one position, summed over the input channels.
+template <int MR, int NV>
+__attribute__((noinline)) void product_tile(int64_t channels, const float* in, int64_t in_block, const float* weights,
+                                            float* out, int64_t out_block) {
+  V sums[MR][NV];
+#pragma GCC unroll 16
+  for (int i = 0; i < MR; ++i)
+#pragma GCC unroll 4
+    for (int j = 0; j < NV; ++j) sums[i][j] = V{};
+  for (; channels > 0; channels -= kL, in += in_block) {
+    const int64_t n = channels < kL ? channels : kL;
+    for (int64_t k = 0; k < n; ++k, weights += NV * kL) {
+      V w[NV];
+#pragma GCC unroll 4
+      for (int j = 0; j < NV; ++j) w[j] = load<float>(weights + j * kL);
+#pragma GCC unroll 16
+      for (int i = 0; i < MR; ++i)
+#pragma GCC unroll 4
+        for (int j = 0; j < NV; ++j) sums[i][j] += in[i * kL + k] * w[j];
+    }
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < MR; ++i)
+#pragma GCC unroll 4
+    for (int j = 0; j < NV; ++j) store<float>(out + j * out_block + i * kL, sums[i][j]);
+}
+
+using ProductTile = void (*)(int64_t, const float*, int64_t, const float*, float*, int64_t);
+template <int NV, int... I>
+ProductTile product_tile_of(int rows, std::integer_sequence<int, I...>) {
+  static constexpr ProductTile kInstances[] = {&product_tile<I + 1, NV>...};
+  return kInstances[rows - 1];
+}
+ProductTile product_tile_for(int rows, int64_t vecs) {
+  using Rows = std::make_integer_sequence<int, kTallTile.rows>;
+  static_assert(kVecs == 2, "the cases below");
+  return vecs == 1 ? product_tile_of<1>(rows, Rows{}) : product_tile_of<2>(rows, Rows{});
+}
+
+// One position, the sliver of outputs that starts at block `first`, all tiles in balanced panels.
+void multiply(const WinogradArgs& p, const Sizes& z, int64_t tiles, int64_t first, const float* in,
+              const float* weights, float* products) {
+  const int64_t vecs = z.o_blocks - first < kVecs ? z.o_blocks - first : kVecs;
+  const int64_t panels = (tiles + kTallTile.rows - 1) / kTallTile.rows;
+  for (int64_t i = 0; i < panels; ++i) {
+    const int64_t t0 = tiles * i / panels, t1 = tiles * (i + 1) / panels;
+    product_tile_for(static_cast<int>(t1 - t0), vecs)(p.channels, in + t0 * kL, z.in_block,
+                                                      weights + first * kL * p.channels,
+                                                      products + first * z.out_block + t0 * kL, z.out_block);
+  }
+}
+
+// ---- tiles to images -----------------------------------------------------------------------------------------------
+
+// Pixels [0, n) of one row of `channels` planes from line[pixel][lane].
+void store_line(const float* line, int64_t n, int channels, float* out, int64_t plane) {
+  for (int64_t i = 0; i < n; i += kL) {
+    if (n - i < kL && n >= kL) i = n - kL;
+    const int pixels = static_cast<int>(n - i < kL ? n - i : kL);
+    V r[kL];
+#pragma GCC unroll 16
+    for (int j = 0; j < kL; ++j) r[j] = j < pixels ? load<float>(line + (i + j) * kL) : V{};
+    transpose<float>(r);
+    if (pixels == kL && channels == kL) {
+#pragma GCC unroll 16
+      for (int c = 0; c < kL; ++c) store<float>(out + c * plane + i, r[c]);
+    } else {
+#pragma GCC unroll 16
+      for (int c = 0; c < kL; ++c)
+        if (c < channels) store_n<float>(out + c * plane + i, r[c], pixels);
+    }
+  }
+}
+
+// The 4x4 outputs of one tile into four lines of pixels.
+FASTDL_INLINE void finish_tile(const float* m, int64_t stride, V bias, Activation activation, float* lines,
+                               int64_t line) {
+  V half[kTile][kPatch];
+#pragma GCC unroll 8
+  for (int j = 0; j < kPatch; ++j) {
+    V column[kPatch], y[kTile];
+#pragma GCC unroll 8
+    for (int i = 0; i < kPatch; ++i) column[i] = load<float>(m + (i * kPatch + j) * stride);
+    make_outputs(column, y);
+#pragma GCC unroll 8
+    for (int i = 0; i < kTile; ++i) half[i][j] = y[i];
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < kTile; ++i) {
+    V y[kTile];
+    make_outputs(half[i], y);
+#pragma GCC unroll 8
+    for (int j = 0; j < kTile; ++j) {
+      V v = y[j] + bias;
+      if (activation == Activation::kRelu) v = max_nan<float>(v, V{});
+      store<float>(lines + i * line + j * kL, v);
+    }
+  }
+}
+
+void finish_tile_rows(const WinogradArgs& p, const Sizes& z, int64_t row0, int64_t row1, int64_t block,
+                      const float* products) {
+  const int64_t line = z.grid.across * kTile * kL, plane = p.rows * p.cols;
+  const int channels = static_cast<int>(p.out_channels - block * kL < kL ? p.out_channels - block * kL : kL);
+  const V bias = p.bias ? load_n<float>(p.bias + block * kL, channels) : V{};
+  const bool later = p.activation == Activation::kSigmoid || p.activation == Activation::kTanh;
+  Scratch<float> lines(kTile * line);
+  const float* m = products + block * z.out_block;
+  for (int64_t row = row0; row < row1; ++row) {
+    const int64_t image = row / z.grid.down, y = row % z.grid.down * kTile;
+    for (int64_t t = 0; t < z.grid.across; ++t, m += kL)
+      finish_tile(m, z.out_position, bias, p.activation, lines + t * kTile * kL, line);
+    if (later) activate_row(p.activation, lines.get(), kTile * line);
+    float* out = p.out + (image * p.out_channels + block * kL) * plane + y * p.cols;
+    for (int i = 0; i < kTile && y + i < p.rows; ++i)
+      store_line(lines + i * line, p.cols, channels, out + i * p.cols, plane);
+  }
+}
+
+// ---- a block of tile rows ------------------------------------------------------------------------------------------
+
+void make_block(const WinogradArgs& p, const Sizes& z, int64_t block, const float* weights, float* in,
+                float* products) {
+  const int64_t row0 = block * z.rows_a_block;
+  const int64_t row1 = row0 + z.rows_a_block < z.grid.rows ? row0 + z.rows_a_block : z.grid.rows;
+  const int64_t tiles = (row1 - row0) * z.grid.across, slivers = (z.o_blocks + kVecs - 1) / kVecs;
+  const Images images{p.src, p.channels, p.height, p.width, p.top, p.left};
+  parallel_for(z.c_blocks, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t c = begin; c < end; ++c)
+      transform_tiles<kPatch>(images, z.grid, row0, row1, c * kL, in + c * z.in_block, z.in_position);
+  });
+  parallel_for(kPositions * slivers, 4, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t position = i / slivers;
+      multiply(p, z, tiles, i % slivers * kVecs, in + position * z.in_position, weights + position * z.weight_position,
+               products + position * z.out_position);
+    }
+  });
+  parallel_for(z.o_blocks, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t o = begin; o < end; ++o) finish_tile_rows(p, z, row0, row1, o, products);
+  });
+}
+
+}  // namespace
+
+void winograd_conv(const WinogradArgs& p) {
+  const Sizes z(p);
+  Scratch<float> weights(kPositions * z.weight_position);
+  parallel_for(z.o_blocks * p.channels, 128, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) transform_kernel(p, z, i / p.channels, i % p.channels, weights);
+  });
+  // Blocks side by side each in their own scratch, or one after another.
+  parallel_for(z.blocks, z.blocks < kMinBlocks ? z.blocks : 1, [&](int64_t begin, int64_t end) {
+    Scratch<float> in(kPositions * z.in_position), products(kPositions * z.out_position);
+    for (int64_t block = begin; block < end; ++block) make_block(p, z, block, weights, in, products);
+  });
+}
+
+}  // namespace fastdl::FASTDL_ISA
