@@ -1,0 +1,110 @@
+"""Convolution: every attribute, three gradients, the algorithms of DESIGN."""
+
+import fastdl
+import fastdl.functional as F
+from fastdl.testing import BadCall, OpCase
+
+
+def inputs(rng, x, weight, bias=True, **_):
+    arrays = [rng.standard_normal(x), rng.standard_normal(weight)]
+    return [*arrays, rng.standard_normal(weight[0])] if bias else arrays
+
+
+def size(x, weight, **attributes):
+    return {"x": x, "weight": weight, **attributes}
+
+
+def flops(x, weight, *bias, stride=1, padding=0, dilation=1, groups=1):
+    with fastdl.no_grad():
+        out = F.conv2d(*(fastdl.zeros(a.shape) for a in (x, weight)), None, stride, padding, dilation, groups)
+    return 2.0 * out.numel() * weight[0].size
+
+
+def traffic(x, weight, *bias, **_):
+    return float(x.nbytes + weight.nbytes)
+
+
+def on(device, *shape, dtype="float32"):
+    return fastdl.ones(*shape, dtype=dtype, device=device)
+
+
+SIZES = [
+    size((2, 3, 6, 7), (4, 3, 3, 3)),
+    size((1, 1, 5, 5), (1, 1, 1, 1), bias=False),
+    size((2, 2, 5, 6), (3, 2, 3, 2), stride=(2, 1), padding=(1, 0)),
+    size((1, 4, 7, 7), (6, 2, 3, 3), groups=2, padding=1),
+    size((2, 5, 9, 8), (5, 1, 3, 3), groups=5, padding=1, stride=2),
+    size((1, 3, 8, 8), (6, 1, 3, 3), groups=3),
+    size((1, 2, 11, 11), (3, 2, 3, 3), dilation=(2, 3), padding=2),
+    size((2, 3, 1, 1), (4, 3, 3, 3), padding=1),
+    size((1, 2, 4, 9), (2, 2, 1, 7), padding=(0, 3)),
+    size((1, 2, 9, 4), (2, 2, 7, 1), padding=(3, 0)),
+    size((3, 6, 7), (2, 3, 3, 3)),  # one image without a batch axis
+    size((0, 3, 6, 6), (4, 3, 3, 3)),
+    size((2, 3, 8, 9), (4, 3, 4, 3), padding="same"),
+    size((2, 3, 8, 9), (4, 3, 3, 3), padding="valid"),
+    size((1, 3, 17, 16), (8, 3, 7, 7), stride=2, padding=3),
+    size((1, 3, 35, 35), (5, 3, 11, 11), stride=4, padding=2),
+    size((2, 16, 14, 15), (17, 16, 3, 3), padding=1),
+    size((1, 32, 17, 18), (32, 32, 3, 3)),
+    size((3, 32, 10, 13), (16, 32, 3, 3)),
+    size((2, 33, 7, 7), (48, 33, 3, 3), padding=1),
+    size((1, 20, 16, 31), (40, 20, 1, 1)),
+    size((2, 24, 9, 9), (12, 24, 1, 1), stride=2),
+    size((2, 8, 20, 33), (12, 8, 5, 5), padding=2),
+    size((4, 1, 28, 28), (32, 1, 3, 3)),
+    size((1, 1, 3, 40), (2, 1, 3, 3)),
+]
+BENCH = [
+    size((128, 1, 28, 28), (32, 1, 3, 3)),
+    size((128, 32, 26, 26), (32, 32, 3, 3)),
+    size((128, 32, 12, 12), (16, 32, 3, 3)),
+    size((128, 16, 10, 10), (16, 16, 3, 3)),
+    size((8, 64, 56, 56), (64, 64, 3, 3), padding=1),
+    size((8, 128, 28, 28), (128, 128, 3, 3), padding=1),
+    size((1, 256, 56, 56), (64, 256, 1, 1)),
+    size((1, 3, 224, 224), (64, 3, 7, 7), stride=2, padding=3),
+]
+BAD = [
+    BadCall(lambda d: F.conv2d(on(d, 2, 2), on(d, 1, 1, 1, 1)), ValueError,
+            "[conv2d] expected input with 3 or 4 dimensions, got shape (2, 2)"),
+    BadCall(lambda d: F.conv2d(on(d), on(d, 1, 1, 1, 1)), ValueError,
+            "[conv2d] expected input with 3 or 4 dimensions, got shape ()"),
+    BadCall(lambda d: F.conv2d(None, on(d, 1, 1, 1, 1)), TypeError,
+            "[conv2d] expected a Tensor for input, got NoneType"),
+    BadCall(lambda d: F.conv2d(on(d, 1, 1, 4, 4), None), TypeError,
+            "[conv2d] expected a Tensor for weight, got NoneType"),
+    BadCall(lambda d: F.conv2d(on(d, 1, 3, 4, 4), on(d, 2, 2, 3, 3)), ValueError,
+            "[conv2d] expected an input of 2 channels in each of 1 groups, got 3 channels"),
+    BadCall(lambda d: F.conv2d(on(d, 1, 1, 4, 4), on(d, 1, 1, 3, 3), stride=0), ValueError,
+            "[conv2d] expected stride of at least 1, got (0, 0)"),
+    BadCall(lambda d: F.conv2d(on(d, 1, 1, 4, 4), on(d, 1, 1, 3, 3), dilation=0), ValueError,
+            "[conv2d] expected dilation of at least 1, got (0, 0)"),
+    BadCall(lambda d: F.conv2d(on(d, 1, 1, 4, 4), on(d, 1, 1, 3, 3), padding=-1), ValueError,
+            "[conv2d] expected padding of at least 0, got (-1, -1, -1, -1)"),
+    BadCall(lambda d: F.conv2d(on(d, 1, 1, 4, 4), on(d, 1, 1, 3, 3), padding="sam"), ValueError,
+            "[conv2d] expected padding 'same', 'valid' or numbers, got 'sam'"),
+    BadCall(lambda d: F.conv2d(on(d, 1, 1, 2, 2), on(d, 1, 1, 3, 3)), ValueError,
+            "[conv2d] expected a dilated kernel of at most the padded input, 2, got 3"),
+    BadCall(lambda d: F.conv2d(on(d, 1, 4, 4, 4), on(d, 3, 2, 3, 3), groups=2), ValueError,
+            "[conv2d] expected output channels that 2 groups divide, got 3"),
+    BadCall(lambda d: F.conv2d(on(d, 1, 4, 4, 4), on(d, 3, 2, 3, 3), groups=0), ValueError,
+            "[conv2d] expected groups of at least 1, got 0"),
+    BadCall(lambda d: F.conv2d(on(d, 1, 1, 4, 4, dtype="int64"), on(d, 1, 1, 3, 3, dtype="int64")), TypeError,
+            "[conv2d] expected input of dtype float32 or float64, got int64"),
+    BadCall(lambda d: F.conv2d(on(d, 1, 1, 4, 4), on(d, 1, 1, 3, 3, dtype="float64")), TypeError,
+            "[conv2d] expected weight of dtype float32, got float64"),
+    BadCall(lambda d: F.conv2d(on(d, 1, 1, 4, 4), on(d, 2, 1, 3, 3), on(d, 3)), ValueError,
+            "[conv2d] expected bias of shape (2,), got shape (3,)"),
+    BadCall(lambda d: F.conv2d(on(d, 1, 1, 4, 4), on(d, 2, 1, 3, 3), stride="a"), TypeError,
+            "[conv2d] expected an int or two for stride, got 'a'"),
+    BadCall(lambda d: F.conv2d(on(d, 1, 1, 4, 4), on(d, 2, 1, 3, 3), padding=2**61), ValueError,
+            f"[conv2d] expected padding below 2^31, got ({2**61}, {2**61}, {2**61}, {2**61})"),
+]  # fmt: skip
+
+
+# Winograd's transforms round more than a plain sum; the bar for it is 6e-6 of the largest output: 50 epsilons.
+CASES = [
+    OpCase("conv2d", F.conv2d, inputs, SIZES, BENCH, BAD, shape_only=("x", "weight", "bias"), epsilons=50, flops=flops,
+           bytes=traffic, gradcheck_sizes=SIZES[:10]),
+]  # fmt: skip

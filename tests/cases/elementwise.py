@@ -1,0 +1,119 @@
+"""Arithmetic with broadcasting, comparisons, choice, activations."""
+
+import numpy as np
+
+import fastdl
+import fastdl.functional as F
+from fastdl.testing import BadCall, OpCase
+
+LENGTHS = [{"shape": (n,)} for n in (5, 0, 1, 7, 15, 16, 17, 33, 1000, 70_001)]
+PAIRS = [
+    {"a": (3, 5), "b": (3, 5)},
+    {"a": (1,), "b": (1,)},
+    {"a": (0, 4), "b": (0, 4)},
+    {"a": (4, 17), "b": (17,)},
+    {"a": (17,), "b": (4, 17)},
+    {"a": (2, 3, 5, 4), "b": (3, 1, 1)},
+    {"a": (5, 1), "b": (1, 33)},
+    {"a": (2, 1, 4), "b": (1, 3, 1)},
+    {"a": (), "b": (16,)},
+    {"a": (3, 40_001), "b": (3, 1)},
+    {"a": (0, 1), "b": (1, 7)},
+]
+BENCH = [{"shape": (8, 64, 112, 112)}]
+BENCH_PAIRS = [{"a": (8, 64, 112, 112), "b": (8, 64, 112, 112)}]
+
+
+def normal(rng, shape):
+    return [rng.standard_normal(shape)]
+
+
+def positive(rng, shape):
+    return [rng.uniform(0.1, 4.0, shape)]
+
+
+def off_zero(rng, shape):
+    """Away from kinks, for gradient checks."""
+    return [rng.choice([-1.0, 1.0], shape) * rng.uniform(0.1, 3.0, shape)]
+
+
+def pair(rng, a, b):
+    return [rng.standard_normal(a), rng.choice([-1.0, 1.0], b) * rng.uniform(0.5, 2.0, b)]
+
+
+def positive_pair(rng, a, b):
+    return [rng.uniform(0.2, 3.0, a), rng.uniform(-2.0, 2.0, b)]
+
+
+def integers(rng, a, b):
+    return [rng.integers(-9, 9, a), rng.integers(-9, 9, b)]
+
+
+def unary(name, call, inputs=normal, bench=False, epsilons=16):
+    return OpCase(name, call, inputs, LENGTHS, BENCH if bench else (), shape_only=("shape",), epsilons=epsilons,
+                  bytes=lambda x, **_: 2 * x.nbytes)  # fmt: skip
+
+
+def binary(name, call, inputs=pair, bench=False, epsilons=16, bad=()):
+    return OpCase(name, call, inputs, PAIRS, BENCH_PAIRS if bench else (), bad, shape_only=("a", "b"), epsilons=epsilons,
+                  bytes=lambda a, b, **_: a.nbytes + b.nbytes + max(a.nbytes, b.nbytes))  # fmt: skip
+
+
+def on(device, *shape, dtype="float32"):
+    return fastdl.ones(*shape, dtype=dtype, device=device)
+
+
+CASES = [
+    unary("neg", fastdl.neg),
+    unary("abs", fastdl.abs, off_zero),
+    unary("sign", fastdl.sign, off_zero),
+    unary("exp", fastdl.exp, bench=True),
+    unary("log", fastdl.log, positive, bench=True),
+    unary("sqrt", fastdl.sqrt, positive),
+    unary("relu", F.relu, off_zero, bench=True),
+    unary("sigmoid", F.sigmoid, bench=True),
+    unary("tanh", F.tanh, bench=True),
+    unary("add_scalar", lambda x: 2.5 + x),
+    unary("sub_scalar", lambda x: x - 0.75),
+    unary("rsub_scalar", lambda x: 0.75 - x),
+    unary("mul_scalar", lambda x: x * -3.0),
+    unary("div_scalar", lambda x: x / 3.0),
+    unary("rdiv_scalar", lambda x: 3.0 / x, off_zero),
+    unary("pow_2", lambda x: x**2),
+    unary("pow_3", lambda x: x**3),
+    unary("pow_half", lambda x: x**0.5, positive, epsilons=32),
+    unary("pow_minus_1", lambda x: x**-1, positive, epsilons=32),
+    unary("rpow_scalar", lambda x: 2.0**x, epsilons=32),
+    unary("clamp", lambda x: fastdl.clamp(x, -0.5, 0.75)),
+    unary("cast", lambda x: x.double().float(), epsilons=16),
+    binary("add", fastdl.add, bench=True, bad=[
+        BadCall(lambda d: on(d, 2, 3) + on(d, 4), ValueError, "[add] expected shapes that broadcast, got (2, 3) and (4,)"),
+        BadCall(lambda d: on(d, 2) + None, TypeError, "[add] expected a Tensor or a number, got NoneType"),
+        BadCall(lambda d: on(d, 2) + "a", TypeError, "[add] expected a Tensor or a number, got str"),
+        BadCall(lambda d: on(d, 2) + np.array([None]), TypeError,
+                "[from_numpy] expected dtype float32, float64, int32, int64, uint8 or bool, got object"),
+    ]),
+    binary("sub", fastdl.sub),
+    binary("mul", fastdl.mul, bench=True),
+    binary("div", fastdl.div),
+    binary("pow", fastdl.pow, positive_pair, epsilons=64),
+    binary("maximum", fastdl.maximum),
+    binary("minimum", fastdl.minimum),
+    binary("add_integers", fastdl.add, integers),
+    binary("mul_integers", fastdl.mul, integers),
+    binary("maximum_integers", fastdl.maximum, integers),
+    binary("eq", fastdl.eq, integers),
+    binary("ne", fastdl.ne, integers),
+    binary("lt", fastdl.lt, integers),
+    binary("le", fastdl.le),
+    binary("gt", fastdl.gt),
+    binary("ge", fastdl.ge, integers),
+    binary("where", lambda a, b: fastdl.where(a > b, a, b)),
+    OpCase("activation_errors", F.relu, off_zero, [{"shape": (3,)}], shape_only=("shape",), bad=[
+        BadCall(lambda d: F.relu(None), TypeError, "[relu] expected a Tensor for input, got NoneType"),
+        BadCall(lambda d: F.sigmoid(on(d, 2, dtype="int64")), TypeError,
+                "[sigmoid] expected x of dtype float32 or float64, got int64"),
+        BadCall(lambda d: fastdl.where(on(d, 2), on(d, 2), on(d, 2)), TypeError,
+                "[where] expected a bool Tensor for condition, got float32"),
+    ]),
+]  # fmt: skip

@@ -1,0 +1,67 @@
+"""Sums, means, extremes over axes."""
+
+import fastdl
+from fastdl.testing import BadCall, OpCase
+
+SIZES = [
+    {"shape": (3, 5), "dim": None},
+    {"shape": (3, 5), "dim": 1},
+    {"shape": (3, 5), "dim": 0},
+    {"shape": (17,), "dim": 0},
+    {"shape": (2, 3, 4, 5), "dim": (0, 2, 3)},
+    {"shape": (2, 3, 4, 5), "dim": (1, 3)},
+    {"shape": (2, 3, 33), "dim": -1},
+    {"shape": (70, 130), "dim": 0},
+    {"shape": (2, 70_001), "dim": 1},
+    {"shape": (100_003,), "dim": None},
+    {"shape": (1, 1), "dim": (0, 1)},
+    {"shape": (), "dim": None},
+]
+EMPTY = [{"shape": (0, 3), "dim": 0}, {"shape": (3, 0), "dim": None}]
+BENCH = [
+    {"shape": (8, 64, 112, 112), "dim": None},
+    {"shape": (8, 64, 112, 112), "dim": (0, 2, 3)},
+    {"shape": (6400, 1000), "dim": 1},
+    {"shape": (6400, 1000), "dim": 0},
+]
+
+
+def normal(rng, shape, dim):
+    return [rng.standard_normal(shape)]
+
+
+def case(name, call, sizes=SIZES, bench=(), epsilons=64, bad=(), differentiable=None):
+    return OpCase(name, call, normal, sizes, bench, bad, shape_only=("shape",), epsilons=epsilons,
+                  differentiable=differentiable, bytes=lambda x, **_: x.nbytes)  # fmt: skip
+
+
+def on(device, *shape, dtype="float32"):
+    return fastdl.ones(*shape, dtype=dtype, device=device)
+
+
+CASES = [
+    case("sum", fastdl.sum, SIZES + EMPTY, BENCH, bad=[
+        BadCall(lambda d: on(d, 2, 3).sum(2), IndexError, "[sum] expected dim in [-2, 1], got 2"),
+        BadCall(lambda d: on(d, 2, 3).sum((1, 1)), ValueError, "[sum] expected each dim once, got (1, 1)"),
+        BadCall(lambda d: on(d, 2, 3).sum("a"), TypeError, "[sum] expected an int for dim, got str"),
+        BadCall(lambda d: fastdl.sum(None), TypeError, "[sum] expected a Tensor for input, got NoneType"),
+    ]),
+    case("sum_keepdim", lambda x, dim: fastdl.sum(x, dim, True)),
+    case("mean", fastdl.mean, bad=[
+        BadCall(lambda d: on(d, 2, dtype="int64").mean(), TypeError,
+                "[mean] expected input of dtype float32 or float64, got int64"),
+    ]),
+    case("var", fastdl.var, [s for s in SIZES if s["shape"] not in ((1, 1), ())], epsilons=256),
+    case("amax", fastdl.amax, bad=[
+        BadCall(lambda d: on(d, 0, 3).amax(), ValueError,
+                "[amax] expected at least one element to reduce, got shape (0, 3)"),
+    ]),
+    case("amin", fastdl.amin),
+    case("max", lambda x, dim: fastdl.max(x, dim), [s for s in SIZES if isinstance(s["dim"], int)]),
+    case("min", lambda x, dim: fastdl.min(x, dim), [s for s in SIZES if isinstance(s["dim"], int)]),
+    case("argmax", lambda x, dim: fastdl.argmax(x, dim), [s for s in SIZES if not isinstance(s["dim"], tuple)], bad=[
+        BadCall(lambda d: on(d, 0, 3).argmax(), ValueError,
+                "[argmax] expected at least one element to reduce, got shape (0,)"),
+    ]),
+    case("argmin", lambda x, dim: fastdl.argmin(x, dim), [s for s in SIZES if not isinstance(s["dim"], tuple)]),
+]  # fmt: skip
