@@ -30,10 +30,10 @@ def load_into(owner: str, own: Mapping[str, Tensor], given: Mapping[str, Any], s
     keys = IncompatibleKeys([k for k in own if k not in given], [k for k in given if k not in own])
     values = {k: _as_tensor(k, given[k], own[k]) for k in own if k in given}
     errors = []
-    if strict and keys.unexpected_keys:
-        errors.append(f"Unexpected key(s) in state_dict: {_quoted(keys.unexpected_keys)}. ")
     if strict and keys.missing_keys:
         errors.append(f"Missing key(s) in state_dict: {_quoted(keys.missing_keys)}. ")
+    if strict and keys.unexpected_keys:
+        errors.append(f"Unexpected key(s) in state_dict: {_quoted(keys.unexpected_keys)}. ")
     for name, value in values.items():
         if value.shape != own[name].shape:
             errors.append(
