@@ -1,0 +1,82 @@
+#include "ops/reduce/reduce.h"
+
+#include "bind/call.h"
+
+namespace fastdl {
+namespace {
+
+void expect_number(const char* op, const Array& x) {
+  EXPECT(itemsize(x.dtype) > 1, TypeError, op, "x of dtype float32, float64, int32 or int64", text(x.dtype));
+}
+
+// The output's shape; args gets x's, with neighbouring axes of one kind merged and those of size 1 left out.
+Dims reduced_shape(const char* op, const Array& x, const Dims& axes, bool keepdim, ReduceArgs& args) {
+  bool reduced[kMaxDims] = {};
+  for (int i = 0; i < axes.n; ++i) {
+    EXPECT(axes[i] >= 0 && axes[i] < x.ndim(), IndexError, op, text("axes from 0 to ", x.ndim() - 1), text(axes));
+    EXPECT(i == 0 || axes[i] > axes[i - 1], ValueError, op, "sorted axes without repetition", text(axes));
+    reduced[axes[i]] = true;
+  }
+  Dims out;
+  int n = 0;
+  for (int i = 0; i < x.ndim(); ++i) {
+    if (!reduced[i])
+      out[out.n++] = x.dim(i);
+    else if (keepdim)
+      out[out.n++] = 1;
+    if (x.dim(i) == 1) continue;
+    if (n > 0 && args.reduced[n - 1] == reduced[i]) {
+      args.shape[n - 1] *= x.dim(i);
+    } else {
+      args.shape[n] = x.dim(i);
+      args.reduced[n++] = reduced[i];
+    }
+  }
+  if (n == 0) args.shape[0] = 1, args.reduced[0] = false, n = 1;
+  args.shape.n = n;
+  return out;
+}
+
+Array reduce_array(const char* name, Reduce op, const Array& x, const Dims& axes, bool keepdim) {
+  expect_number(name, x);
+  if (op == Reduce::k_mean) expect_float(name, "x", x);
+  ReduceArgs args{};
+  const Dims shape = reduced_shape(name, x, axes, keepdim, args);
+  EXPECT(op == Reduce::k_sum || op == Reduce::k_mean || x.size > 0 || shape.product() == 0, ValueError, name,
+         "at least one element along the axes", text("shape ", x.shape));
+  Array out = empty(shape, x.dtype);
+  args.op = op, args.dtype = x.dtype, args.out_size = out.size, args.x = x.data, args.out = out.data;
+  call(reduce, args, static_cast<int64_t>(x.bytes() + out.bytes()));
+  return out;
+}
+
+Array arg_reduce_array(const char* name, bool largest, const Array& x, int64_t axis, bool keepdim) {
+  expect_number(name, x);
+  EXPECT(axis >= 0 && axis < x.ndim(), IndexError, name, text("an axis from 0 to ", x.ndim() - 1), text(axis));
+  Dims shape;
+  for (int i = 0; i < x.ndim(); ++i)
+    if (i != axis || keepdim) shape[shape.n++] = i == axis ? 1 : x.dim(i);
+  const int at = static_cast<int>(axis);
+  EXPECT(x.dim(at) > 0 || shape.product() == 0, ValueError, name, "at least one element along the axis",
+         text("shape ", x.shape));
+  Array out = empty(shape, DType::kInt64);
+  const ArgReduceArgs args{largest, x.dtype, x.shape.product(0, at), x.dim(at), x.shape.product(at + 1), x.data,
+                           static_cast<int64_t*>(out.data)};
+  call(arg_reduce, args, static_cast<int64_t>(x.bytes() + out.bytes()));
+  return out;
+}
+
+}  // namespace
+
+void bind_reduce(py::module_& m) {
+#define FASTDL_DEF(name)                                                       \
+  m.def(#name, [](const Array& x, const Dims& axes, bool keepdim) {            \
+    return reduce_array(#name, Reduce::k_##name, x, axes, keepdim);            \
+  });
+  FASTDL_REDUCE_OPS(FASTDL_DEF)
+#undef FASTDL_DEF
+  m.def("argmax", [](const Array& x, int64_t axis, bool keepdim) { return arg_reduce_array("argmax", true, x, axis, keepdim); });
+  m.def("argmin", [](const Array& x, int64_t axis, bool keepdim) { return arg_reduce_array("argmin", false, x, axis, keepdim); });
+}
+
+}  // namespace fastdl

@@ -1,0 +1,381 @@
+// Reductions on the CPU: one read of memory, with enough accumulators to keep up with it.
+//
+// x is walked in one of two ways, by what happens to its last merged axis:
+//
+//     reduced   [N, C, HW] over 0, 2   pieces of a row shrink to one number       (rows)
+//     kept      [R, K] over 0          blocks of kBlockRows rows shrink to a row  (columns)
+//
+// What the pieces or blocks give is combined as a binary tree in order of their position (Pairwise), so the error of a sum
+// grows with the logarithm of its length. Threads own outputs; where those are too few, the pieces of an output are split
+// into parts, whose number depends on the shape alone, and a second reduction adds the parts.
+#include "ops/reduce/reduce.h"
+
+#include "cpu/parallel.h"
+#include "cpu/strided-inl.h"
+#include "cpu/vec-inl.h"
+
+namespace fastdl::FASTDL_ISA {
+namespace {
+
+constexpr int64_t kGrain = 64 * 1024;  // elements a chunk or part
+constexpr int64_t kPiece = 4096;       // elements of a row that a set of accumulators takes
+constexpr int kAccumulators = 8;       // hide the latency of an addition: 4 cycles, 2 a cycle
+constexpr int kBlockRows = 16;         // rows read side by side; more streams than that outrun the prefetcher
+constexpr int64_t kStrip = 512;        // columns whose tree stays in the L1 and L2 caches
+constexpr int kColumnVectors = 4;      // a quarter of a kilobyte of each row at a time
+
+// ---- the operations: combine(a, b), with a before b ------------------------------------------------------------------
+
+template <class T> struct WrappingOf { using type = T; };
+template <> struct WrappingOf<int32_t> { using type = uint32_t; };
+template <> struct WrappingOf<int64_t> { using type = uint64_t; };
+
+template <class T> struct Sum {
+  using Wrap = typename WrappingOf<T>::type;  // integers wrap around
+  FASTDL_INLINE T identity() { return T{0}; }
+  FASTDL_INLINE Vec<T> combine(Vec<T> a, Vec<T> b) { return (Vec<T>)((Vec<Wrap>)a + (Vec<Wrap>)b); }
+  FASTDL_INLINE T combine(T a, T b) { return static_cast<T>(static_cast<Wrap>(a) + static_cast<Wrap>(b)); }
+};
+
+template <class T> FASTDL_INLINE T lowest() {
+  if constexpr (std::is_floating_point_v<T>)
+    return -static_cast<T>(__builtin_inf());
+  else
+    return static_cast<T>(typename WrappingOf<T>::type{1} << (8 * sizeof(T) - 1));
+}
+template <class T> FASTDL_INLINE T highest() {
+  if constexpr (std::is_floating_point_v<T>)
+    return static_cast<T>(__builtin_inf());
+  else
+    return static_cast<T>(~lowest<T>());
+}
+
+template <class T> struct Max {
+  FASTDL_INLINE T identity() { return lowest<T>(); }
+  FASTDL_INLINE Vec<T> combine(Vec<T> a, Vec<T> b) { return max_nan<T>(a, b); }
+  FASTDL_INLINE T combine(T a, T b) { return a > b || a != a ? a : b; }
+};
+template <class T> struct Min {
+  FASTDL_INLINE T identity() { return highest<T>(); }
+  FASTDL_INLINE Vec<T> combine(Vec<T> a, Vec<T> b) { return min_nan<T>(a, b); }
+  FASTDL_INLINE T combine(T a, T b) { return a < b || a != a ? a : b; }
+};
+
+// The binary tree, built as values arrive: level k holds the combination of 2^k of them while bit k of count is set.
+template <class T> struct Pairwise {
+  uint64_t count = 0;
+  T level[48];
+};
+template <class Op, class T> FASTDL_INLINE void push(Pairwise<T>& tree, T x) {
+  int k = 0;
+  for (; tree.count >> k & 1; ++k) x = Op::combine(tree.level[k], x);
+  tree.level[k] = x;
+  ++tree.count;
+}
+template <class Op, class T> FASTDL_INLINE T total(const Pairwise<T>& tree) {
+  T x = Op::identity();
+  for (int k = 0; tree.count >> k; ++k)
+    if (tree.count >> k & 1) x = Op::combine(tree.level[k], x);
+  return x;
+}
+
+// ---- rows ------------------------------------------------------------------------------------------------------------
+
+template <class Op, class T> static T reduce_piece(const T* x, int64_t n) {
+  constexpr int kStep = kLanes<T>;
+  T out = Op::identity();
+  int64_t i = 0;
+  if (n >= kStep) {
+    Vec<T> sum[kAccumulators];
+    for (Vec<T>& s : sum) s = broadcast<T>(Op::identity());
+    for (; i + kAccumulators * kStep <= n; i += kAccumulators * kStep)
+      for (int k = 0; k < kAccumulators; ++k) sum[k] = Op::combine(sum[k], load<T>(x + i + k * kStep));
+    for (; i + kStep <= n; i += kStep) sum[0] = Op::combine(sum[0], load<T>(x + i));
+    for (int w = kAccumulators / 2; w > 0; w /= 2)
+      for (int k = 0; k < w; ++k) sum[k] = Op::combine(sum[k], sum[k + w]);
+    T lane[kStep];
+    store<T>(lane, sum[0]);
+    for (int w = kStep / 2; w > 0; w /= 2)
+      for (int k = 0; k < w; ++k) lane[k] = Op::combine(lane[k], lane[k + w]);
+    out = lane[0];
+  }
+  for (; i < n; ++i) out = Op::combine(out, x[i]);
+  return out;
+}
+
+// x as kept outer axes, reduced outer axes, and the last axis of `width` elements.
+struct Plan {
+  Walk<1> kept, reduced;
+  int64_t outer = 1;  // positions of the kept outer axes
+  int64_t rows = 1;   // positions of the reduced outer axes
+  int64_t width = 1;
+};
+
+static Plan plan_of(const ReduceArgs& p) {
+  Plan plan;
+  int64_t stride[kMaxDims], step_size = 1;
+  for (int i = p.shape.n - 1; i >= 0; --i) {
+    stride[i] = step_size;
+    step_size *= p.shape.d[i];
+  }
+  for (int i = 0; i < p.shape.n - 1; ++i) {
+    add_axis<1>(p.reduced[i] ? plan.reduced : plan.kept, p.shape.d[i], {stride[i]});
+    (p.reduced[i] ? plan.rows : plan.outer) *= p.shape.d[i];
+  }
+  plan.width = p.shape.d[p.shape.n - 1];
+  return plan;
+}
+
+// Into how many parts the `units` of one output are split, when `items` outputs of `work` elements are to be computed.
+static int64_t parts_of(int64_t items, int64_t units, int64_t work) {
+  const int64_t chunks = items * work / kGrain;
+  int64_t parts = items >= 64 ? 1 : chunks / items;
+  if (parts > units) parts = units;
+  return parts < 1 ? 1 : parts;
+}
+
+template <class Op, class T> static void columns(const Plan& plan, const T* x, T* out, T divisor);
+
+template <class Op, class T> static void rows(const Plan& plan, const T* x, T* out, T divisor) {
+  const int64_t pieces_a_row = (plan.width + kPiece - 1) / kPiece, pieces = plan.rows * pieces_a_row;
+  const int64_t work = plan.rows * plan.width, parts = parts_of(plan.outer, pieces, work);
+  auto reduce_all = [&](T* to, T divide_by) {
+    const int64_t per_part = (pieces + parts - 1) / parts, grain = kGrain * parts / (work + 1) + 1;
+    parallel_for(plan.outer * parts, grain, [&](int64_t begin, int64_t end) {
+      Walk<1> kept = plan.kept, reduced = plan.reduced;
+      seek<1>(kept, begin / parts);
+      int64_t part = begin % parts, output = begin / parts;
+      for (int64_t item = begin; item < end; ++item) {
+        const int64_t first = part * per_part, last = first + per_part < pieces ? first + per_part : pieces;
+        Pairwise<T> tree;
+        if (first < last) seek<1>(reduced, first / pieces_a_row);
+        for (int64_t i = first, column = first % pieces_a_row * kPiece; i < last; ++i) {
+          const int64_t n = plan.width - column < kPiece ? plan.width - column : kPiece;
+          push<Op>(tree, reduce_piece<Op, T>(x + kept.offset[0] + reduced.offset[0] + column, n));
+          column += kPiece;
+          if (column >= plan.width) column = 0, step<1>(reduced);
+        }
+        to[part * plan.outer + output] = divide_by != T{1} ? total<Op>(tree) / divide_by : total<Op>(tree);
+        if (++part == parts) part = 0, ++output, step<1>(kept);
+      }
+    });
+  };
+  if (parts == 1) return reduce_all(out, divisor);
+  Scratch<T> partial(parts * plan.outer);
+  reduce_all(partial, T{1});
+  Plan second;
+  second.rows = parts, second.width = plan.outer;
+  add_axis<1>(second.reduced, parts, {plan.outer});
+  columns<Op, T>(second, partial, out, divisor);
+}
+
+// ---- columns ---------------------------------------------------------------------------------------------------------
+
+// Pushes kVectors vectors of the combination of n rows into the trees of their columns; `lanes` of the last are real.
+template <class Op, class T, int kVectors>
+FASTDL_INLINE void push_block(const T* x, const int64_t* offset, int n, T* level, uint64_t count, int lanes) {
+  constexpr int kStep = kLanes<T>;
+  Vec<T> sum[kVectors];
+  for (int v = 0; v < kVectors; ++v)
+    sum[v] = kVectors > 1 || lanes == kStep ? load<T>(x + offset[0] + v * kStep) : load_n<T>(x + offset[0], lanes);
+  for (int r = 1; r < n; ++r)
+    for (int v = 0; v < kVectors; ++v)
+      sum[v] = Op::combine(sum[v], kVectors > 1 || lanes == kStep ? load<T>(x + offset[r] + v * kStep)
+                                                                  : load_n<T>(x + offset[r], lanes));
+  for (; count & 1; count >>= 1, level += kStrip)
+    for (int v = 0; v < kVectors; ++v) sum[v] = Op::combine(load<T>(level + v * kStep), sum[v]);
+  for (int v = 0; v < kVectors; ++v) store<T>(level + v * kStep, sum[v]);
+}
+
+template <class Op, class T>
+static void push_strip(const T* x, const int64_t* offset, int n, T* level, uint64_t count, int64_t width) {
+  constexpr int kStep = kLanes<T>;
+  int64_t j = 0;
+  for (; j + kColumnVectors * kStep <= width; j += kColumnVectors * kStep)
+    push_block<Op, T, kColumnVectors>(x + j, offset, n, level + j, count, kStep);
+  for (; j + kStep <= width; j += kStep) push_block<Op, T, 1>(x + j, offset, n, level + j, count, kStep);
+  if (j < width) push_block<Op, T, 1>(x + j, offset, n, level + j, count, static_cast<int>(width - j));
+}
+
+// Rows [first, last) of one strip of columns, from x on, to out.
+template <class Op, class T>
+static void reduce_strip(Walk<1>& reduced, int64_t first, int64_t last, const T* x, T* out, int64_t width, T* level,
+                         T divisor) {
+  uint64_t count = 0;
+  seek<1>(reduced, first);
+  for (int64_t r = first; r < last; ++count) {
+    int64_t offset[kBlockRows];
+    int n = 0;
+    for (; n < kBlockRows && r < last; ++n, ++r, step<1>(reduced)) offset[n] = reduced.offset[0];
+    push_strip<Op, T>(x, offset, n, level, count, width);
+  }
+  int low = 0;
+  while (!(count >> low & 1)) ++low;
+  T* sum = level + low * kStrip;
+  for (int k = low + 1; count >> k; ++k)
+    if (count >> k & 1)
+      for (int64_t j = 0; j < width; ++j) sum[j] = Op::combine(level[k * kStrip + j], sum[j]);
+  if (divisor != T{1})
+    for (int64_t j = 0; j < width; ++j) sum[j] /= divisor;
+  __builtin_memcpy(out, sum, static_cast<size_t>(width) * sizeof(T));
+}
+
+template <class Op, class T> static void columns(const Plan& plan, const T* x, T* out, T divisor) {
+  const int64_t strips = (plan.width + kStrip - 1) / kStrip, items = plan.outer * strips;
+  const int64_t strip_width = plan.width < kStrip ? plan.width : kStrip;
+  const int64_t blocks = (plan.rows + kBlockRows - 1) / kBlockRows;
+  const int64_t parts = parts_of(items, blocks, plan.rows * strip_width);
+  const int64_t rows_a_part = (blocks + parts - 1) / parts * kBlockRows;
+  auto reduce_all = [&](T* to, T divide_by) {
+    const int64_t grain = kGrain / (strip_width * (rows_a_part < plan.rows ? rows_a_part : plan.rows)) + 1;
+    parallel_for(items * parts, grain, [&](int64_t begin, int64_t end) {
+      int levels = 1;
+      while (blocks >> levels) ++levels;
+      Scratch<T> level(levels * kStrip);
+      Walk<1> kept = plan.kept, reduced = plan.reduced;
+      for (int64_t item = begin; item < end; ++item) {
+        const int64_t part = item / items, strip = item % items % strips, output = item % items / strips;
+        const int64_t first = part * rows_a_part, column = strip * kStrip;
+        const int64_t last = first + rows_a_part < plan.rows ? first + rows_a_part : plan.rows;
+        const int64_t width = plan.width - column < kStrip ? plan.width - column : kStrip;
+        seek<1>(kept, output);
+        reduce_strip<Op, T>(reduced, first, last, x + kept.offset[0] + column,
+                            to + (part * plan.outer + output) * plan.width + column, width, level, divide_by);
+      }
+    });
+  };
+  if (parts == 1) return reduce_all(out, divisor);
+  const int64_t used = (plan.rows + rows_a_part - 1) / rows_a_part;
+  Scratch<T> partial(parts * plan.outer * plan.width);
+  for (int64_t i = used * plan.outer * plan.width; i < parts * plan.outer * plan.width; ++i) partial[i] = Op::identity();
+  reduce_all(partial, T{1});
+  Plan second;
+  second.rows = used, second.width = plan.outer * plan.width;
+  add_axis<1>(second.reduced, used, {second.width});
+  columns<Op, T>(second, partial, out, divisor);
+}
+
+template <class Op, class T> static void run_reduce(const ReduceArgs& p) {
+  const T* x = static_cast<const T*>(p.x);
+  T* out = static_cast<T*>(p.out);
+  int64_t n = 1;
+  for (int i = 0; i < p.shape.n; ++i)
+    if (p.reduced[i]) n *= p.shape.d[i];
+  const T divisor = p.op == Reduce::k_mean ? static_cast<T>(n) : T{1};
+  if (n == 0) {
+    for (int64_t i = 0; i < p.out_size; ++i) out[i] = divisor != T{1} ? Op::identity() / divisor : Op::identity();
+    return;
+  }
+  const Plan plan = plan_of(p);
+  if (p.reduced[p.shape.n - 1])
+    rows<Op, T>(plan, x, out, divisor);
+  else
+    columns<Op, T>(plan, x, out, divisor);
+}
+
+// ---- the place of the largest element ----------------------------------------------------------------------------------
+
+// Whether x takes the place of the best so far, which comes before it.
+template <bool kLargest, class T> FASTDL_INLINE Mask<T> better(Vec<T> x, Vec<T> best) {
+  return (kLargest ? x > best : x < best) | ((x != x) & (best == best));
+}
+template <bool kLargest, class T> FASTDL_INLINE bool better(T x, T best) {
+  return (kLargest ? x > best : x < best) || (x != x && best == best);
+}
+
+template <class T> struct Found {
+  T value;
+  int64_t index;
+};
+
+// Each lane keeps its own best and its index; the lanes meet at the end. n stays below 2^31, the range of a lane.
+template <bool kLargest, class T> static Found<T> find_in_piece(const T* x, int64_t n) {
+  constexpr int kStep = kLanes<T>;
+  using Index = std::conditional_t<sizeof(T) == 8, int64_t, int32_t>;
+  Found<T> found{x[0], 0};
+  int64_t i = 0;
+  if (n >= kStep) {
+    Mask<T> at;
+    for (int k = 0; k < kStep; ++k) at[k] = k;
+    Vec<T> best = load<T>(x);
+    Mask<T> index = at;
+    for (i = kStep; i + kStep <= n; i += kStep) {
+      at += static_cast<Index>(kStep);
+      const Vec<T> v = load<T>(x + i);
+      const Mask<T> wins = better<kLargest, T>(v, best);
+      best = select<T>(wins, v, best);
+      index = wins ? at : index;
+    }
+    found = {best[0], index[0]};
+    for (int k = 1; k < kStep; ++k) {
+      const T v = best[k];
+      const bool equal = v == found.value || (v != v && found.value != found.value);
+      if (better<kLargest, T>(v, found.value) || (equal && index[k] < found.index)) found = {v, index[k]};
+    }
+  }
+  for (; i < n; ++i)
+    if (better<kLargest, T>(x[i], found.value)) found = {x[i], i};
+  return found;
+}
+
+template <bool kLargest, class T> static void find_in_rows(const ArgReduceArgs& p) {
+  constexpr int64_t kLongest = int64_t{1} << 30;
+  parallel_for(p.outer, kGrain / p.n + 1, [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      const T* x = static_cast<const T*>(p.x) + row * p.n;
+      Found<T> found{x[0], 0};
+      for (int64_t first = 0; first < p.n; first += kLongest) {
+        const Found<T> piece = find_in_piece<kLargest, T>(x + first, p.n - first < kLongest ? p.n - first : kLongest);
+        if (first == 0 || better<kLargest, T>(piece.value, found.value)) found = {piece.value, first + piece.index};
+      }
+      p.out[row] = found.index;
+    }
+  });
+}
+
+template <bool kLargest, class T> static void find_in_columns(const ArgReduceArgs& p) {
+  constexpr int kStep = kLanes<T>;
+  using Index = std::conditional_t<sizeof(T) == 8, int64_t, int32_t>;
+  const int64_t vectors = (p.inner + kStep - 1) / kStep;
+  parallel_for(p.outer * vectors, kGrain / (p.n * kStep) + 1, [&](int64_t begin, int64_t end) {
+    for (int64_t item = begin; item < end; ++item) {
+      const int64_t row = item / vectors, column = item % vectors * kStep;
+      const int lanes = static_cast<int>(p.inner - column < kStep ? p.inner - column : kStep);
+      const T* x = static_cast<const T*>(p.x) + row * p.n * p.inner + column;
+      Vec<T> best = load_n<T>(x, lanes);
+      Mask<T> index{};
+      for (int64_t i = 1; i < p.n; ++i) {
+        const Vec<T> v = lanes == kStep ? load<T>(x + i * p.inner) : load_n<T>(x + i * p.inner, lanes);
+        const Mask<T> wins = better<kLargest, T>(v, best);
+        best = select<T>(wins, v, best);
+        index = wins ? Mask<T>{} + static_cast<Index>(i) : index;
+      }
+      for (int k = 0; k < lanes; ++k) p.out[row * p.inner + column + k] = index[k];
+    }
+  });
+}
+
+}  // namespace
+
+// ---- launchers -------------------------------------------------------------------------------------------------------
+
+void reduce(const ReduceArgs& p) {
+  if (p.out_size == 0) return;
+  visit_number(p.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    if (p.op == Reduce::k_amax) return run_reduce<Max<T>, T>(p);
+    if (p.op == Reduce::k_amin) return run_reduce<Min<T>, T>(p);
+    run_reduce<Sum<T>, T>(p);
+  });
+}
+
+void arg_reduce(const ArgReduceArgs& p) {
+  if (p.outer * p.inner == 0) return;
+  visit_number(p.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    if (p.inner == 1) return p.largest ? find_in_rows<true, T>(p) : find_in_rows<false, T>(p);
+    p.largest ? find_in_columns<true, T>(p) : find_in_columns<false, T>(p);
+  });
+}
+
+}  // namespace fastdl::FASTDL_ISA
