@@ -239,11 +239,11 @@ BAD_LAYERS = [
     (lambda: F.conv2d(fastdl.ones(2), fastdl.ones(2)), ValueError, "[conv2d] expected input with 3 or 4 dimensions"),
     (lambda: F.pad(fastdl.ones(2), (1, 1), "reflect"), NotImplementedError, "[pad] expected mode 'constant'"),
     (lambda: F.pad(fastdl.ones(2), (-3, 0)), ValueError, "[pad] expected to cut off at most what shape (2,) has"),
-    (lambda: F.one_hot(fastdl.tensor([3]), 3), IndexError, "[one_hot] expected targets in [0, 3), got 3"),
+    (lambda: F.one_hot(fastdl.tensor([3]), 3), IndexError, "[one_hot] expected class indices in [0, 3), got 3"),
     (
         lambda: F.nll_loss(fastdl.ones(1, 2), fastdl.tensor([2])),
         IndexError,
-        "[nll_loss] expected targets in [0, 2), got 2",
+        "[nll_loss] expected class indices in [0, 2), got 2",
     ),
     (
         lambda: F.linear(fastdl.ones(1, 2), fastdl.ones(1, 2, device="reference")),

@@ -1,0 +1,179 @@
+"""Outputs and gradients of random shapes and attributes against PyTorch in float64 and float32."""
+
+import numpy as np
+import pytest
+
+import fastdl
+import fastdl.functional as F
+from fastdl.testing import assert_close
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+TF = torch.nn.functional
+
+SEEDS = range(12)
+
+
+def compare(ours, theirs, arrays, dtype="float64", epsilons=64, differentiable=None):
+    """Runs both functions on the same arrays and compares outputs and gradients."""
+    mine = [fastdl.tensor(a, dtype=dtype if a.dtype.kind == "f" else None) for a in arrays]
+    other = [torch.tensor(a, dtype=getattr(torch, dtype) if a.dtype.kind == "f" else None) for a in arrays]
+    for i, a in enumerate(arrays):
+        if a.dtype.kind == "f" and (differentiable is None or i in differentiable):
+            mine[i].requires_grad_()
+            other[i].requires_grad_()
+    out, expected = ours(*mine), theirs(*other)
+    assert_close(out, expected.detach().numpy(), epsilons)
+    if expected.requires_grad:
+        grad = np.random.default_rng(9).standard_normal(expected.shape)
+        out.backward(fastdl.tensor(grad, dtype=dtype))
+        expected.backward(torch.tensor(grad, dtype=getattr(torch, dtype)))
+        for i, (m, o) in enumerate(zip(mine, other, strict=True)):
+            if o.grad is not None:
+                assert_close(m.grad, o.grad.numpy(), epsilons, what=f"gradient {i}")
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_conv2d(seed, dtype):
+    rng = np.random.default_rng(seed)
+    groups = int(rng.choice([1, 1, 2, 3]))
+    kernel = rng.integers(1, 5, 2)
+    stride, dilation, padding = rng.integers(1, 4, 2), rng.integers(1, 3, 2), rng.integers(0, 3, 2)
+    size = (kernel - 1) * dilation + 1 + rng.integers(0, 20, 2)
+    channels, filters = int(groups * rng.integers(1, 20)), int(groups * rng.integers(1, 20))
+    x = rng.standard_normal((rng.integers(1, 4), channels, *size))
+    w = rng.standard_normal((filters, channels // groups, *kernel))
+    b = rng.standard_normal(filters)
+    attributes = dict(zip(("stride", "padding", "dilation"), (tuple(int(n) for n in a) for a in (stride, padding, dilation)),
+                          strict=True), groups=groups)  # fmt: skip
+    compare(lambda *t: F.conv2d(*t, **attributes), lambda *t: TF.conv2d(*t, **attributes), [x, w, b], dtype, 96)
+
+
+@pytest.mark.parametrize("size", [(1, 64, 28, 28), (2, 48, 13, 17), (1, 16, 30, 31), (3, 32, 12, 12)])
+@pytest.mark.parametrize("padding", [0, 1, "same"])
+def test_conv2d_3x3_large_enough_for_winograd(size, padding):
+    rng = np.random.default_rng(0)
+    x, w = rng.standard_normal(size), rng.standard_normal((40, size[1], 3, 3))
+    exact = TF.conv2d(torch.tensor(x.astype(np.float32)).double(), torch.tensor(w.astype(np.float32)).double(), padding=padding)
+    out = F.conv2d(fastdl.tensor(x, dtype="float32"), fastdl.tensor(w, dtype="float32"), padding=padding)
+    error = np.abs(out.numpy() - exact.numpy()).max() / np.abs(exact.numpy()).max()
+    assert error <= 6e-6
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_max_pool2d(seed):
+    rng = np.random.default_rng(seed)
+    kernel = tuple(int(k) for k in rng.integers(1, 5, 2))
+    attributes = {
+        "kernel_size": kernel,
+        "stride": tuple(int(s) for s in rng.integers(1, 4, 2)),
+        "padding": tuple(int(rng.integers(0, k // 2 + 1)) for k in kernel),
+        "dilation": tuple(int(d) for d in rng.integers(1, 3, 2)),
+        "ceil_mode": bool(rng.integers(2)),
+    }
+    x = rng.standard_normal((2, 3, *rng.integers(8, 40, 2)))
+    x[rng.random(x.shape) < 0.02] = np.nan
+    compare(lambda t: F.max_pool2d(t, **attributes), lambda t: TF.max_pool2d(t, **attributes), [x], "float32", 4)
+    mine = F.max_pool2d(fastdl.tensor(x), **attributes, return_indices=True)[1]
+    theirs = TF.max_pool2d(torch.tensor(x), **attributes, return_indices=True)[1]
+    np.testing.assert_array_equal(mine.numpy(), theirs.numpy())
+
+
+@pytest.mark.parametrize("shapes", [((3, 4), (4, 5)), ((2, 3, 4), (4, 5)), ((5,), (5,)), ((2, 1, 3, 4), (3, 4, 2)), ((4,), (3, 4, 2))])
+def test_matmul(shapes):
+    rng = np.random.default_rng(0)
+    arrays = [rng.standard_normal(s) for s in shapes]
+    compare(fastdl.matmul, torch.matmul, arrays)
+
+
+UNARY = ["exp", "log", "sqrt", "abs", "tanh", "sigmoid", "neg", "relu"]
+
+
+@pytest.mark.parametrize("name", UNARY)
+def test_unary(name):
+    x = np.abs(np.random.default_rng(0).standard_normal((5, 37))) + 0.1
+    compare(getattr(fastdl, name, None) or getattr(F, name), getattr(torch, name), [x])
+
+
+SPECIAL = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1e-45, -1e-40, 88.8, 89.0, -104.0, 1e30, -1e30, 1.0, 0.5, 20.0, -20.0])
+
+
+@pytest.mark.parametrize("name", [*UNARY, "sign"])
+def test_special_values(name):
+    x = np.concatenate([SPECIAL, SPECIAL]).astype(np.float32)
+    mine = (getattr(fastdl, name, None) or getattr(F, name))(fastdl.tensor(x)).numpy()
+    theirs = getattr(torch, name)(torch.tensor(x)).numpy()
+    normal = ~((np.abs(x) < 1.2e-38) & (x != 0))  # kernels read denormal numbers as zero
+    np.testing.assert_allclose(mine[normal], theirs[normal], rtol=3e-7, atol=1e-38)
+    zero = normal & (theirs == 0)
+    np.testing.assert_array_equal(np.signbit(mine[zero]), np.signbit(theirs[zero]))
+
+
+@pytest.mark.parametrize("name", ["add", "sub", "mul", "div", "maximum", "minimum", "pow"])
+@pytest.mark.parametrize("shapes", [((3, 4), (3, 4)), ((2, 3, 1), (1, 5)), ((4, 1, 6), (3, 1)), ((), (7,))])
+def test_binary(name, shapes):
+    rng = np.random.default_rng(0)
+    arrays = [rng.uniform(0.3, 2.0, s) for s in shapes]
+    compare(getattr(fastdl, name), getattr(torch, name), arrays)
+
+
+@pytest.mark.parametrize("name", ["sum", "mean", "amax", "amin", "var"])
+@pytest.mark.parametrize("dim", [0, 1, (0, 2), (1, 2, 3), -1])
+@pytest.mark.parametrize("keepdim", [False, True])
+def test_reductions(name, dim, keepdim):
+    x = np.random.default_rng(0).standard_normal((3, 4, 5, 6))
+    compare(lambda t: getattr(t, name)(dim=dim, keepdim=keepdim), lambda t: getattr(t, name)(dim=dim, keepdim=keepdim), [x])
+
+
+def test_max_gives_values_and_first_index():
+    x = np.random.default_rng(0).integers(0, 3, (20, 9)).astype(np.float64)
+    values, indices = fastdl.tensor(x).max(dim=1)
+    np.testing.assert_array_equal(indices.numpy(), x.argmax(1))
+    compare(lambda t: t.max(dim=1).values, lambda t: t.max(dim=1).values, [np.random.default_rng(1).standard_normal((4, 9))])
+
+
+@pytest.mark.parametrize("function", ["softmax", "log_softmax"])
+@pytest.mark.parametrize("dim", [0, 1, -1])
+def test_softmax(function, dim):
+    x = np.random.default_rng(0).standard_normal((4, 33, 5)) * 6
+    compare(lambda t: getattr(F, function)(t, dim), lambda t: getattr(TF, function)(t, dim), [x])
+    compare(lambda t: getattr(F, function)(t, dim), lambda t: getattr(TF, function)(t, dim), [np.full((2, 3, 4), -np.inf)],
+            differentiable=[])  # fmt: skip
+
+
+@pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("spatial", [(), (5,), (2, 3)])
+def test_cross_entropy(reduction, smoothing, weighted, spatial):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((6, 7, *spatial)) * 4
+    target = rng.integers(0, 7, (6, *spatial))
+    target.reshape(-1)[1] = -100
+    weight = [rng.uniform(0.5, 2, 7)] if weighted else []
+    probabilities = np.moveaxis(rng.dirichlet(np.ones(7), (6, *spatial)), -1, 1)
+    for y in (target, probabilities):
+        compare(
+            lambda x, y, *w: F.cross_entropy(x, y, *w, reduction=reduction, label_smoothing=smoothing),
+            lambda x, y, *w: TF.cross_entropy(x, y, *w, reduction=reduction, label_smoothing=smoothing),
+            [x, y, *weight], differentiable=[0],
+        )  # fmt: skip
+
+
+def test_cross_entropy_without_rows_that_count():
+    x, target = fastdl.ones(2, 3), fastdl.tensor([-100, -100])
+    assert np.isnan(F.cross_entropy(x, target).item())
+    assert F.cross_entropy(x, target, reduction="sum").item() == 0.0
+
+
+def test_other_functions():
+    rng = np.random.default_rng(0)
+    x, w, b = rng.standard_normal((5, 7)), rng.standard_normal((3, 7)), rng.standard_normal(3)
+    compare(F.linear, TF.linear, [x, w, b])
+    compare(lambda a, c: F.mse_loss(a, c), lambda a, c: TF.mse_loss(a, c), [x, rng.standard_normal((5, 7))])
+    compare(lambda a: F.pad(a, (1, 2, 0, 3), value=2.0), lambda a: TF.pad(a, (1, 2, 0, 3), value=2.0), [x])
+    compare(lambda a: fastdl.clamp(a, -0.3, 0.4), lambda a: torch.clamp(a, -0.3, 0.4), [x])
+    compare(lambda a: F.nll_loss(F.log_softmax(a, 1), fastdl.tensor([0, 1, 2, 3, 4])),
+            lambda a: TF.nll_loss(TF.log_softmax(a, 1), torch.tensor([0, 1, 2, 3, 4])), [x])  # fmt: skip
+    compare(lambda a: a.permute(1, 0)[2:, ::2], lambda a: a.permute(1, 0)[2:, ::2], [x])
+    compare(lambda a: fastdl.stack([a, a * 2], 1), lambda a: torch.stack([a, a * 2], 1), [x])

@@ -1,0 +1,121 @@
+"""The house itself: list = folders = bindings = cases, one surface on all backends, file sizes, instruction-set hygiene."""
+
+import inspect
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import fastdl
+from fastdl import backends
+from fastdl.backends.surface import Backend
+
+from . import cases
+from .conftest import devices
+
+ROOT = Path(__file__).parent.parent
+ROOMS = re.findall(r"^FASTDL_OP\((\w+)\)", (ROOT / "csrc/ops/ops.inc").read_text(), re.MULTILINE)
+SURFACE = {name: f for name, f in vars(Backend).items() if not name.startswith("_") and callable(f)}
+
+
+def tracked(*suffixes):
+    skipped = {"build", ".git", "out", "dist"}
+    return [p for p in ROOT.rglob("*") if p.suffix in suffixes and not skipped & {*p.relative_to(ROOT).parts}
+            and not any(part.startswith((".venv", "venv")) for part in p.relative_to(ROOT).parts)]  # fmt: skip
+
+
+def test_every_room_is_complete_and_listed():
+    folders = {p.name for p in (ROOT / "csrc/ops").iterdir() if p.is_dir()}
+    assert folders == set(ROOMS)
+    for room in ROOMS:
+        for name in (f"{room}.h", f"{room}_cpu.cc", f"{room}.cu", f"{room}_bind.cc", "README.md"):
+            assert (ROOT / "csrc/ops" / room / name).exists(), f"{room} lacks {name}"
+
+
+def test_every_room_has_cases():
+    files = {p.stem for p in (ROOT / "tests/cases").glob("*.py")} - {"__init__"}
+    assert files == set(ROOMS)
+    names = [case.name for case in cases.all_cases()]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("name", devices())
+def test_backends_have_one_surface(name):
+    module = backends.get(name)
+    missing = [f for f in SURFACE if not callable(getattr(module, f, None))]
+    assert missing == []
+    if name == "reference":
+        for f, declared in SURFACE.items():
+            expected = list(inspect.signature(declared).parameters)[1:]
+            assert list(inspect.signature(getattr(module, f)).parameters) == expected, f
+
+
+@pytest.mark.parametrize("name", [d for d in devices() if d != "reference"])
+def test_bindings_take_the_arguments_of_the_surface(name):
+    """pybind11 lists each function's arguments in its docstring."""
+    module = backends.get(name)
+    for f, declared in SURFACE.items():
+        line = (getattr(module, f).__doc__ or "").splitlines()[0]
+        bound = len(re.findall(r"arg\d+: ", line))
+        assert bound == len(inspect.signature(declared).parameters) - 1, f"{f}: {line}"
+
+
+def test_files_stay_short():
+    caps = {".py": 400, ".cc": 600, ".cu": 600, ".cuh": 600, ".h": 600}
+    long = {str(p.relative_to(ROOT)): n for p in tracked(*caps) if (n := len(p.read_text().splitlines())) > caps[p.suffix]}
+    assert long == {}
+    assert len((ROOT / "CMakeLists.txt").read_text().splitlines()) <= 150
+
+
+def test_kernels_know_no_python():
+    for p in [*ROOT.glob("csrc/ops/*/*_cpu.cc"), *ROOT.glob("csrc/ops/*/*.cu"), *ROOT.glob("csrc/ops/*/*.h")]:
+        assert "pybind11" not in p.read_text() and "Python.h" not in p.read_text(), p
+
+
+def test_kernels_launch_through_one_door():
+    for p in [*ROOT.glob("csrc/ops/*/*.cu"), *ROOT.glob("csrc/cuda/*.cuh")]:
+        text = p.read_text()
+        assert "<<<" not in text, p
+        assert "__shared__" not in text, p
+        assert "asm" not in re.sub(r"//.*", "", text).split(), p
+
+
+def test_no_file_names_its_makers_machine():
+    pattern = re.compile(r"(?<![\w.])/(?:work|tmp|root|home)/[a-z.]|TODO|FIXME|XXX")
+    for p in tracked(".py", ".cc", ".cu", ".cuh", ".h", ".md", ".toml", ".txt"):
+        if p != Path(__file__):
+            assert not pattern.search(p.read_text()), p
+
+
+@pytest.mark.skipif(shutil.which("nm") is None, reason="needs nm from binutils")
+def test_instruction_set_units_leak_no_symbols():
+    """A weak symbol outside its instruction set's namespace could become the copy that every machine runs."""
+    objects = [p for p in ROOT.glob("build/*/CMakeFiles/cpu_*.dir/**/*.o")]
+    for p in objects:
+        isa = re.search(r"cpu_(\w+)\.dir", str(p)).group(1)
+        for line in subprocess.run(["nm", "-C", p], capture_output=True, text=True, check=True).stdout.splitlines():
+            kind, _, name = line[17:].partition(" ")
+            assert kind not in "WVuw" or f"fastdl::{isa}::" in name or name.startswith("DW.ref."), f"{p.name}: {name}"
+
+
+def test_exports_exist_and_are_documented():
+    public = [n for n in dir(fastdl) if not n.startswith("_") and callable(getattr(fastdl, n))]
+    undocumented = [n for n in public if not (getattr(fastdl, n).__doc__ or "").strip()]
+    assert undocumented == []
+
+
+def test_import_is_quick():
+    """Nothing heavy at import: no torch, no matplotlib, no scikit-learn, no kernels."""
+    code = "import sys, fastdl; print(*sorted(m for m in sys.modules if '.' not in m))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"torch", "matplotlib", "sklearn", "scipy", "pandas", "tqdm", "safetensors"} & set(loaded)
+
+
+def test_info_prints_what_was_built():
+    out = subprocess.run([sys.executable, "-m", "fastdl.info"], capture_output=True, text=True, check=True).stdout
+    assert fastdl.__version__ in out
+    for word in ("baseline", "threads", "CUDA", "emu"):
+        assert word.lower() in out.lower()
