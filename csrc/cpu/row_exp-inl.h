@@ -2,15 +2,15 @@
 //   inner = 1   a row is contiguous; its lanes are summed up in kAccumulators vectors and folded at the end
 //   inner > 1   neighbouring columns are neighbouring lanes; a tile of kTileVectors vectors walks down the n numbers
 #pragma once
-#include "cpu/shuffle-inl.h"
 #include "cpu/math-inl.h"
+#include "cpu/shuffle-inl.h"
 
 namespace fastdl::FASTDL_ISA {
 
-constexpr int kAccumulators = 4;         // one chain of additions would wait for its own latency
-constexpr int kSumBlock = 32;            // vectors of each accumulator between two additions to the total
-constexpr int kTileVectors = 4;          // four cache lines of each of the n rows, and registers for two states a vector
-constexpr int64_t kColumnBlock = 512;    // columns of one work item
+constexpr int kAccumulators = 4;       // one chain of additions would wait for its own latency
+constexpr int kSumBlock = 32;          // vectors of each accumulator between two additions to the total
+constexpr int kTileVectors = 4;        // four cache lines of each of the n rows, and registers for two states a vector
+constexpr int64_t kColumnBlock = 512;  // columns of one work item
 constexpr int64_t kRowChunk = 32 * 1024;  // numbers of one chunk: tens of microseconds
 
 template <class T>

@@ -1,4 +1,5 @@
-// Work on the lanes of vectors: vectors that are only part full, neighbours apart and together, and reductions as a tree.
+// Work on the lanes of vectors: vectors that are only part full, neighbours apart and together, and reductions as a
+// tree.
 #pragma once
 #include <utility>
 
@@ -6,7 +7,8 @@
 
 namespace fastdl::FASTDL_ISA {
 
-// ---- the first n lanes; any n of kLanes and more means all of them, none or less means none ----------------------------
+// ---- the first n lanes; any n of kLanes and more means all of them, none or less means none
+// ----------------------------
 
 template <class T>
 FASTDL_INLINE Vec<T> load_some(const T* p, int64_t n) {

@@ -43,6 +43,7 @@ struct CrossEntropyBwdArgs {
   const void* lse;
   const void* total_weight;
   void* grad_x;
+  int64_t* bad_target;  // as in the forward pass
 };
 
 }  // namespace fastdl

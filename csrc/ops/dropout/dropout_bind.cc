@@ -23,18 +23,23 @@ Array dropout_forward(const Array& x, double p, const py::int_& seed, const py::
   const bool drop_all = p == 1;
   // p just below 1 would round to 2^32.
   const double threshold = std::fmin(std::floor(p * 4294967296.0), 4294967295.0);
-  const DropoutArgs args{x.dtype,  x.size,
+  const DropoutArgs args{x.dtype,
+                         x.size,
                          static_cast<uint32_t>(threshold),
                          drop_all ? 0 : 1 / (1 - p),
-                         drop_all, bits64("seed", seed),
+                         drop_all,
+                         bits64("seed", seed),
                          bits64("offset", offset),
-                         x.data,   out.data};
+                         x.data,
+                         out.data};
   call(dropout, args, static_cast<int64_t>(2 * x.bytes()));
   return out;
 }
 
 }  // namespace
 
-void bind_dropout(py::module_& m) { m.def("dropout", &dropout_forward); }
+void bind_dropout(py::module_& m) {
+  m.def("dropout", &dropout_forward);
+}
 
 }  // namespace fastdl

@@ -1,14 +1,15 @@
 // Dropout on the CPU: out = word >= threshold ? x * scale : 0, with the words of a vectorised Philox4x32-10.
 //
-// A 64-bit lane carries one 32-bit word of one counter, because the 32 x 32 -> 64 bit multiplication of every instruction
-// set reads the low half of such lanes and ignores the high one. So nothing is masked between the rounds: the high halves
-// may hold anything until the end, where two words of a counter are joined in one lane in the order of the elements:
+// A 64-bit lane carries one 32-bit word of one counter, because the 32 x 32 -> 64 bit multiplication of every
+// instruction set reads the low half of such lanes and ignores the high one. So nothing is masked between the rounds:
+// the high halves may hold anything until the end, where two words of a counter are joined in one lane in the order of
+// the elements:
 //
 //   c0, c1 -> (w0 w1) of each counter      zip of 64-bit lanes: w0 w1 w2 w3 | w0 w1 w2 w3 | ...
 //   c2, c3 -> (w2 w3)
 //
-// The rounds are a chain of dependent instructions, so kGroups vectors of counters run side by side. A chunk owns a fixed
-// range of elements; each element knows its counter.
+// The rounds are a chain of dependent instructions, so kGroups vectors of counters run side by side. A chunk owns a
+// fixed range of elements; each element knows its counter.
 #include "cpu/parallel.h"
 #include "cpu/shuffle-inl.h"
 #include "ops/dropout/dropout.h"
@@ -35,7 +36,9 @@ FASTDL_INLINE Word64 multiply_low_halves(Word64 a, uint32_t b) {
 #endif
 }
 
-FASTDL_INLINE Word64 join_words(Word64 low, Word64 high) { return (low & 0xffffffffu) | (high << 32); }
+FASTDL_INLINE Word64 join_words(Word64 low, Word64 high) {
+  return (low & 0xffffffffu) | (high << 32);
+}
 
 // The words of kTile / 4 counters from `counter` on, in the order of the elements.
 FASTDL_INLINE void make_words(uint64_t counter, uint64_t seed, uint32_t* words) {
@@ -52,8 +55,8 @@ FASTDL_INLINE void make_words(uint64_t counter, uint64_t seed, uint32_t* words) 
 #pragma GCC unroll 4
     for (int g = 0; g < kGroups; ++g) {
       const Word64 p0 = multiply_low_halves(c0[g], kPhiloxM0), p1 = multiply_low_halves(c2[g], kPhiloxM1);
-      c0[g] = (p1 >> 32) ^ c1[g] ^ uint64_t{k0};
-      c2[g] = (p0 >> 32) ^ c3[g] ^ uint64_t{k1};
+      c0[g] = (p1 >> 32) ^ c1[g] ^ uint64_t { k0 };
+      c2[g] = (p0 >> 32) ^ c3[g] ^ uint64_t { k1 };
       c1[g] = p1, c3[g] = p0;
     }
     k0 += kPhiloxW0, k1 += kPhiloxW1;

@@ -14,7 +14,8 @@ struct Pools {
 void expect_pair(const char* op, const char* what, const Dims& d, int64_t least) {
   EXPECT(d.n == 2, ValueError, op, text(what, " of two integers"), text(d));
   for (int i = 0; i < 2; ++i)
-    EXPECT(d[i] >= least && d[i] <= kLargest, ValueError, op, text(what, " of at least ", least, " and below 2^31"), text(d));
+    EXPECT(d[i] >= least && d[i] <= kLargest, ValueError, op, text(what, " of at least ", least, " and below 2^31"),
+           text(d));
 }
 
 void expect_attributes(const Pools& a) {
@@ -54,11 +55,8 @@ py::tuple max_pool2d(const Array& x, const Dims& kernel, const Dims& stride, con
          text("shape ", x.shape));
   Array out = empty(shape, x.dtype), index;
   if (indices) index = empty(shape, DType::kInt32);
-  const MaxPool2dFwdArgs args{x.dtype,
-                              geometry(a, x.dim(0) * x.dim(1), x.dim(2), x.dim(3), shape[2], shape[3]),
-                              x.data,
-                              out.data,
-                              indices ? static_cast<int32_t*>(index.data) : nullptr};
+  const MaxPool2dFwdArgs args{x.dtype, geometry(a, x.dim(0) * x.dim(1), x.dim(2), x.dim(3), shape[2], shape[3]), x.data,
+                              out.data, indices ? static_cast<int32_t*>(index.data) : nullptr};
   call(max_pool2d_fwd, args, static_cast<int64_t>(x.bytes() + out.bytes()));
   return py::make_tuple(std::move(out), indices ? py::cast(std::move(index)) : py::none());
 }
@@ -76,7 +74,8 @@ Array max_pool2d_backward(const Array& grad, const Array& indices, const Dims& i
   for (int i = 0; i < 2; ++i) {
     const int64_t low = out_size(a, i, input_hw[i], false), high = out_size(a, i, input_hw[i], true);
     EXPECT(grad.dim(2 + i) == low || grad.dim(2 + i) == high, ValueError, a.op,
-           text("grad of size ", low, low == high ? "" : text(" or ", high), " on axis ", 2 + i, " for an input of ", input_hw),
+           text("grad of size ", low, low == high ? "" : text(" or ", high), " on axis ", 2 + i, " for an input of ",
+                input_hw),
            text("shape ", grad.shape));
   }
   Dims shape = grad.shape;
@@ -84,12 +83,9 @@ Array max_pool2d_backward(const Array& grad, const Array& indices, const Dims& i
   Array grad_x = empty(shape, grad.dtype);
   int64_t bad = 0;
   const MaxPool2dBwdArgs args{
-      grad.dtype,
-      geometry(a, grad.dim(0) * grad.dim(1), input_hw[0], input_hw[1], grad.dim(2), grad.dim(3)),
-      grad.data,
-      static_cast<const int32_t*>(indices.data),
-      grad_x.data,
-      &bad};
+      grad.dtype,  geometry(a, grad.dim(0) * grad.dim(1), input_hw[0], input_hw[1], grad.dim(2), grad.dim(3)),
+      grad.data,   static_cast<const int32_t*>(indices.data),
+      grad_x.data, &bad};
   call(max_pool2d_bwd, args, static_cast<int64_t>(grad.bytes() + grad_x.bytes()));
   EXPECT(bad == 0, IndexError, a.op, text("indices into a plane of ", input_hw[0] * input_hw[1], " elements"),
          text("one outside it at position ", bad - 1));

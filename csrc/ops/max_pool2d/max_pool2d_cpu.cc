@@ -2,14 +2,14 @@
 //
 //   out[oy][ox] = max over ky, kx of x[oy * sh - ph + ky * dh][ox * sw - pw + kx * dw]
 //
-// Neighbouring outputs lie sw columns apart in the input. Input rows are therefore split by phase (column mod sw) into a
-// buffer with padding of minus infinity, where the kLanes inputs of one tap are contiguous:
+// Neighbouring outputs lie sw columns apart in the input. Input rows are therefore split by phase (column mod sw) into
+// a buffer with padding of minus infinity, where the kLanes inputs of one tap are contiguous:
 //
 //   x (sw = 2, pw = 1)      x0 x1 x2 x3 x4 x5     phase 0:  -inf x1 x3 x5 -inf
 //                                                 phase 1:  x0 x2 x4 -inf
 //
-// The buffer is a ring of as many rows as a window is high and stays in L1; each input row is split once. Windows of 2x2
-// with stride 2 and no padding are split in registers instead.
+// The buffer is a ring of as many rows as a window is high and stays in L1; each input row is split once. Windows of
+// 2x2 with stride 2 and no padding are split in registers instead.
 //
 // A chunk owns bands of output rows (forward) or planes (backward, where windows of one plane may add to one element).
 #include "cpu/parallel.h"
@@ -23,9 +23,15 @@ constexpr int64_t kBandInputs = 32 * 1024;  // input elements of one chunk: tens
 template <class T>
 using Lane = std::conditional_t<sizeof(T) == 8, int64_t, int32_t>;
 
-FASTDL_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-FASTDL_INLINE int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
-FASTDL_INLINE int64_t div_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+FASTDL_INLINE int64_t smaller(int64_t a, int64_t b) {
+  return a < b ? a : b;
+}
+FASTDL_INLINE int64_t larger(int64_t a, int64_t b) {
+  return a > b ? a : b;
+}
+FASTDL_INLINE int64_t div_up(int64_t a, int64_t b) {
+  return (a + b - 1) / b;
+}
 
 // ---- blocks of kLanes outputs ---------------------------------------------------------------------------------------
 
@@ -91,9 +97,7 @@ class RowRing {
   RowRing(const MaxPool2dGeometry& g, T* data) : g_(g), data_(data) {}
 
   static int64_t span(const MaxPool2dGeometry& g) { return (g.kernel_h - 1) * g.dilation_h + 1; }
-  static int64_t phases(const MaxPool2dGeometry& g) {
-    return smaller(g.stride_w, (g.kernel_w - 1) * g.dilation_w + 1);
-  }
+  static int64_t phases(const MaxPool2dGeometry& g) { return smaller(g.stride_w, (g.kernel_w - 1) * g.dilation_w + 1); }
   // Long enough for whole vectors of outputs and the reach of the last tap.
   static int64_t phase_size(const MaxPool2dGeometry& g) {
     return larger(g.out_w, kLanes<T>) + (g.kernel_w - 1) * g.dilation_w / g.stride_w + 1;
@@ -319,8 +323,8 @@ static bool spread_2x2(const MaxPool2dGeometry& g, const T* grad, const int32_t*
   return true;
 }
 
-// Overlapping windows, or indices of the caller's own: adds in the order of the outputs. Returns the first position whose
-// index is outside the plane, or -1.
+// Overlapping windows, or indices of the caller's own: adds in the order of the outputs. Returns the first position
+// whose index is outside the plane, or -1.
 template <class T>
 static int64_t scatter(const MaxPool2dGeometry& g, const T* grad, const int32_t* indices, T* grad_x) {
   const int64_t in_plane = g.in_h * g.in_w, out_plane = g.out_h * g.out_w;

@@ -9,7 +9,8 @@ namespace {
 
 // `states` are `what` of the parameters: as many, of their shapes and dtype.
 void expect_like(const char* op, const char* what, const ArrayList& states, const ArrayList& params) {
-  EXPECT(states.size() == params.size(), ValueError, op, text(what, " of ", params.size(), " arrays"), text(states.size()));
+  EXPECT(states.size() == params.size(), ValueError, op, text(what, " of ", params.size(), " arrays"),
+         text(states.size()));
   for (Py_ssize_t i = 0; i < params.size(); ++i) {
     const Array &s = states[i], &p = params[i];
     EXPECT(s.dtype == p.dtype, TypeError, op, text(what, "[", i, "] of dtype ", p.dtype), text(s.dtype));
@@ -40,7 +41,8 @@ void sgd(const ArrayList& params, const ArrayList& grads, const ArrayList& buffe
   expect_at_least_0(kOp, "weight_decay", weight_decay);
   EXPECT(std::isfinite(dampening), ValueError, kOp, text("a finite dampening"), text(dampening));
   EXPECT(!nesterov || (momentum > 0 && dampening == 0), ValueError, kOp,
-         text("momentum above 0 and dampening 0 with nesterov"), text("momentum ", momentum, ", dampening ", dampening));
+         text("momentum above 0 and dampening 0 with nesterov"),
+         text("momentum ", momentum, ", dampening ", dampening));
   if (momentum != 0 || buffers.size() != 0) expect_like(kOp, "buffers", buffers, params);
   if (params.size() == 0) return;
 
@@ -82,8 +84,8 @@ void adam(const ArrayList& params, const ArrayList& grads, const ArrayList& exp_
                                        exp_avgs[i].data, exp_avg_sqs[i].data, largest};
     bytes += static_cast<int64_t>(4 * params[i].bytes());
   }
-  const AdamArgs args{params[0].dtype, params.size(), tensors.data(), lr,   beta1,     beta2,
-                      eps,             weight_decay,  step,           decoupled, maximize};
+  const AdamArgs args{params[0].dtype, params.size(), tensors.data(), lr,      beta1, beta2, eps,
+                      weight_decay,    step,          decoupled,      maximize};
   call(adam_step, args, bytes);
 }
 

@@ -1,13 +1,14 @@
 // Optimizer steps on the CPU: every number of a parameter, its gradient and its states is read once and written once.
 //
-// All parameters of the group are one range, laid end to end, cut into chunks of kChunk numbers; a chunk owns its piece of
-// each parameter that it covers. The many biases of a network thus share chunks and a large matrix is spread over threads.
+// All parameters of the group are one range, laid end to end, cut into chunks of kChunk numbers; a chunk owns its piece
+// of each parameter that it covers. The many biases of a network thus share chunks and a large matrix is spread over
+// threads.
 //
-// The operations and their order are PyTorch's, so that both libraries follow the same trajectory to rounding. What only
-// depends on the step (the bias corrections) is computed in double, once.
-#include "cpu/shuffle-inl.h"
+// The operations and their order are PyTorch's, so that both libraries follow the same trajectory to rounding. What
+// only depends on the step (the bias corrections) is computed in double, once.
 #include "cpu/math-inl.h"
 #include "cpu/parallel.h"
+#include "cpu/shuffle-inl.h"
 #include "ops/optimizer/optimizer.h"
 
 namespace fastdl::FASTDL_ISA {
@@ -38,8 +39,8 @@ FASTDL_INLINE void for_each_vector(int64_t n, Update update) {
   for (; i + kLanes<T> <= n; i += kLanes<T>) update(i, std::integral_constant<int, kLanes<T>>{});
   if (i < n) update(i, n - i);
 }
-// The rounded product, not to be fused with the subtraction after it: PyTorch rounds here, and over the steps of a training
-// run the difference would add up.
+// The rounded product, not to be fused with the subtraction after it: PyTorch rounds here, and over the steps of a
+// training run the difference would add up.
 template <class T>
 FASTDL_INLINE Vec<T> rounded(Vec<T> v) {
 #if defined(__x86_64__)

@@ -2,8 +2,8 @@
 //
 //   m = max x,  s = sum exp(x - m);  softmax = exp(x - m) / s,  log_softmax = (x - m) - log s
 //
-// Three walks over a row that the caches still hold, so memory is read once and written once. The exponentials are stored
-// by the second walk and scaled by the third. A row of nothing but -inf gives NaN (-inf - -inf), as in PyTorch.
+// Three walks over a row that the caches still hold, so memory is read once and written once. The exponentials are
+// stored by the second walk and scaled by the third. A row of nothing but -inf gives NaN (-inf - -inf), as in PyTorch.
 //
 // A chunk owns whole rows (inner = 1), or blocks of kColumnBlock columns of one outer index.
 #include "cpu/parallel.h"
@@ -22,9 +22,8 @@ static void forward_row(const T* x, T* out, int64_t n) {
   if constexpr (kLog) {
     const T s = row_sum<T>(n, [=](int64_t i, auto left) FASTDL_BODY { return vexp<T>(load_some<T>(x + i, left) - m); });
     const T log_s = vlog<T>(broadcast<T>(s))[0];
-    for_row<T>(n, [=](int64_t i, auto left) FASTDL_BODY {
-      store_some<T>(out + i, (load_some<T>(x + i, left) - m) - log_s, left);
-    });
+    for_row<T>(n, [=](int64_t i, auto left)
+                      FASTDL_BODY { store_some<T>(out + i, (load_some<T>(x + i, left) - m) - log_s, left); });
   } else {
     const T s = row_sum<T>(n, [=](int64_t i, auto left) FASTDL_BODY {
       const Vec<T> e = vexp<T>(load_some<T>(x + i, left) - m);
@@ -32,9 +31,8 @@ static void forward_row(const T* x, T* out, int64_t n) {
       return e;
     });
     const T scale = 1 / s;
-    for_row<T>(n, [=](int64_t i, auto left) FASTDL_BODY {
-      store_some<T>(out + i, load_some<T>(out + i, left) * scale, left);
-    });
+    for_row<T>(n, [=](int64_t i, auto left)
+                      FASTDL_BODY { store_some<T>(out + i, load_some<T>(out + i, left) * scale, left); });
   }
 }
 

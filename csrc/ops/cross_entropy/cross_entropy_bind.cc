@@ -1,0 +1,109 @@
+#include <string_view>
+
+#include "bind/call.h"
+#include "ops/cross_entropy/cross_entropy.h"
+
+namespace fastdl {
+namespace {
+
+Reduction reduction_of(const char* op, std::string_view name) {
+  if (name == "none") return Reduction::kNone;
+  if (name == "mean") return Reduction::kMean;
+  EXPECT(name == "sum", ValueError, op, text("reduction none, mean or sum"), text(name));
+  return Reduction::kSum;
+}
+
+CrossEntropyGeometry checked_geometry(const char* op, const Array& x, const Array& target, const Array* weight,
+                                      double label_smoothing) {
+  expect_float(op, "input", x);
+  expect_ndim(op, "input", x, 3);
+  expect_same_dtype(op, "target", target, DType::kInt64);
+  Dims positions, classes;
+  positions.n = 2, positions[0] = x.dim(0), positions[1] = x.dim(2);
+  classes.n = 1, classes[0] = x.dim(1);
+  expect_shape(op, "target", target, positions);
+  if (weight) {
+    expect_same_dtype(op, "weight", *weight, x.dtype);
+    expect_shape(op, "weight", *weight, classes);
+  }
+  EXPECT(label_smoothing >= 0 && label_smoothing <= 1, ValueError, op, text("label_smoothing between 0 and 1"),
+         text(label_smoothing));
+  return {x.dim(0), x.dim(1), x.dim(2)};
+}
+
+void expect_targets(const char* op, int64_t bad, const Array& target, int64_t classes) {
+  if (bad == 0) return;
+  int64_t t = 0;
+  copy_to_host(&t, static_cast<const int64_t*>(target.data) + bad - 1, sizeof t);
+  EXPECT(false, IndexError, op, text("class indices in [0, ", classes, ") or ignore_index"),
+         text(t, " at position ", bad - 1));
+}
+
+const void* data_or_null(const Array* a) {
+  return a ? a->data : nullptr;
+}
+
+py::tuple forward(const Array& x, const Array& target, const Array* weight, int64_t ignore_index,
+                  double label_smoothing, std::string_view reduction) {
+  constexpr const char* kOp = "cross_entropy";
+  const Reduction r = reduction_of(kOp, reduction);
+  const CrossEntropyGeometry g = checked_geometry(kOp, x, target, weight, label_smoothing);
+  Array loss = empty(r == Reduction::kNone ? target.shape : Dims{}, x.dtype);
+  Array lse = empty(target.shape, x.dtype), total = empty(Dims{}, x.dtype);
+  int64_t bad = 0;
+  const CrossEntropyFwdArgs args{x.dtype,
+                                 g,
+                                 r,
+                                 ignore_index,
+                                 label_smoothing,
+                                 x.data,
+                                 static_cast<const int64_t*>(target.data),
+                                 data_or_null(weight),
+                                 loss.data,
+                                 lse.data,
+                                 total.data,
+                                 &bad};
+  call(cross_entropy_fwd, args, static_cast<int64_t>(x.bytes() + target.bytes()));
+  expect_targets(kOp, bad, target, g.classes);
+  return py::make_tuple(std::move(loss), std::move(lse), std::move(total));
+}
+
+Array backward(const Array& grad, const Array& x, const Array& target, const Array* weight, const Array& lse,
+               const Array& total, int64_t ignore_index, double label_smoothing, std::string_view reduction) {
+  constexpr const char* kOp = "cross_entropy_bwd";
+  const Reduction r = reduction_of(kOp, reduction);
+  const CrossEntropyGeometry g = checked_geometry(kOp, x, target, weight, label_smoothing);
+  expect_same_dtype(kOp, "grad", grad, x.dtype);
+  expect_shape(kOp, "grad", grad, r == Reduction::kNone ? target.shape : Dims{});
+  expect_same_dtype(kOp, "lse", lse, x.dtype);
+  expect_shape(kOp, "lse", lse, target.shape);
+  expect_same_dtype(kOp, "total_weight", total, x.dtype);
+  expect_shape(kOp, "total_weight", total, Dims{});
+  Array grad_x = empty(x.shape, x.dtype);
+  int64_t bad = 0;
+  const CrossEntropyBwdArgs args{x.dtype,
+                                 g,
+                                 r,
+                                 ignore_index,
+                                 label_smoothing,
+                                 grad.data,
+                                 x.data,
+                                 static_cast<const int64_t*>(target.data),
+                                 data_or_null(weight),
+                                 lse.data,
+                                 total.data,
+                                 grad_x.data,
+                                 &bad};
+  call(cross_entropy_bwd, args, static_cast<int64_t>(2 * x.bytes() + target.bytes()));
+  expect_targets(kOp, bad, target, g.classes);
+  return grad_x;
+}
+
+}  // namespace
+
+void bind_cross_entropy(py::module_& m) {
+  m.def("cross_entropy", &forward);
+  m.def("cross_entropy_bwd", &backward);
+}
+
+}  // namespace fastdl
