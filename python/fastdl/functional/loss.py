@@ -177,7 +177,7 @@ def _checked_targets(target: Tensor, classes: int, ignore_index: int, op: str) -
     counts = np.asarray(host != ignore_index)
     bad = host[counts & ((host < 0) | (host >= classes))]
     if bad.size:
-        raise IndexError(f"[{op}] expected targets in [0, {classes}), got {bad.flat[0]}")
+        raise IndexError(f"[{op}] expected class indices in [0, {classes}), got {bad.flat[0]}")
     return counts
 
 

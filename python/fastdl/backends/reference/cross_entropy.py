@@ -10,27 +10,30 @@ from __future__ import annotations
 
 import numpy as np
 
-from .checks import expect, expect_float, expect_ndim, expect_same_dtype, expect_shape, quiet
+from .checks import expect, expect_float, expect_ndim, expect_same_dtype, expect_shape, number, quiet
 
 Array = np.ndarray
 
 
-def _check(
-    op: str, x: Array, target: Array, weight: Array | None, ignore_index: int, label_smoothing: float, reduction: str
-) -> None:
+def _check(op: str, x: Array, target: Array, weight: Array | None, label_smoothing: float, reduction: str) -> None:
+    expect(reduction in ("none", "mean", "sum"), ValueError, op, "reduction none, mean or sum", reduction)
     expect_float(op, "input", x)
     expect_ndim(op, "input", x, 3)
     batch, classes, inner = x.shape
-    expect(target.dtype == np.int64, TypeError, op, "target of dtype int64", target.dtype)
+    expect_same_dtype(op, "target", target, np.dtype(np.int64))
     expect_shape(op, "target", target, (batch, inner))
     if weight is not None:
         expect_same_dtype(op, "weight", weight, x.dtype)
         expect_shape(op, "weight", weight, (classes,))
-    expect(0 <= label_smoothing <= 1, ValueError, op, "label_smoothing between 0 and 1", label_smoothing)
-    expect(reduction in ("none", "mean", "sum"), ValueError, op, "reduction none, mean or sum", reduction)
-    bad = target[(target != ignore_index) & ((target < 0) | (target >= classes))]
+    smooth = 0 <= label_smoothing <= 1
+    expect(smooth, ValueError, op, "label_smoothing between 0 and 1", number(label_smoothing))
+
+
+def _check_targets(op: str, target: Array, classes: int, ignore_index: int) -> None:
+    bad = np.flatnonzero((target != ignore_index) & ((target < 0) | (target >= classes)))
     if bad.size:
-        expect(False, IndexError, op, f"targets in [0, {classes})", bad[0])
+        expected = f"class indices in [0, {classes}) or ignore_index"
+        expect(False, IndexError, op, expected, f"{target.flat[bad[0]]} at position {bad[0]}")
 
 
 def _parts(x: Array, target: Array, weight: Array | None, ignore_index: int) -> tuple[Array, Array, Array, Array]:
@@ -47,7 +50,8 @@ def cross_entropy(
     x: Array, target: Array, weight: Array | None, ignore_index: int, label_smoothing: float, reduction: str
 ) -> tuple[Array, Array, Array]:
     """(loss, lse (N, S), total_weight ()): the last two are for the gradient."""
-    _check("cross_entropy", x, target, weight, ignore_index, label_smoothing, reduction)
+    _check("cross_entropy", x, target, weight, label_smoothing, reduction)
+    _check_targets("cross_entropy", target, x.shape[1], ignore_index)
     counts, chosen, weights, w = _parts(x, target, weight, ignore_index)
     dtype = x.dtype.type
     with quiet():
@@ -78,13 +82,14 @@ def cross_entropy_bwd(
     (1 - s) * w * (p_c - [c = target]) + s / C * (p_c * sum of weights - weight_c)
     """
     op = "cross_entropy_bwd"
-    _check(op, x, target, weight, ignore_index, label_smoothing, reduction)
+    _check(op, x, target, weight, label_smoothing, reduction)
     expect_same_dtype(op, "grad", grad, x.dtype)
     expect_shape(op, "grad", grad, target.shape if reduction == "none" else ())
     expect_same_dtype(op, "lse", lse, x.dtype)
     expect_shape(op, "lse", lse, target.shape)
     expect_same_dtype(op, "total_weight", total_weight, x.dtype)
     expect_shape(op, "total_weight", total_weight, ())
+    _check_targets(op, target, x.shape[1], ignore_index)
     if x.size == 0:
         return np.zeros_like(x)
     counts, chosen, weights, w = _parts(x, target, weight, ignore_index)

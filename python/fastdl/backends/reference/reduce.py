@@ -3,65 +3,81 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
-from .checks import FLOATS, NUMBERS, Shape, expect, expect_array, quiet
+from .checks import NUMBERS, Shape, expect, expect_array, expect_float, quiet
 from .elementwise import listed
 
 Array = np.ndarray
 
 
-def _check(op: str, x: Array, axes: Shape, dtypes: tuple[str, ...]) -> Shape:
-    expect_array(op, "input", x)
-    expect(x.dtype.name in dtypes, TypeError, op, f"input of dtype {listed(dtypes)}", x.dtype)
-    for axis in axes:
-        expect(0 <= axis < x.ndim, IndexError, op, f"an axis in [0, {x.ndim})", axis)
-    return tuple(axes)
+def _check_number(op: str, x: Array) -> None:
+    expect_array(op, "x", x)
+    expect(x.dtype.name in NUMBERS, TypeError, op, f"x of dtype {listed(NUMBERS)}", x.dtype)
 
 
-def _kept(x: Array, axes: Shape) -> Shape:
-    """The shape of the result with one element along each reduced axis."""
-    return tuple(1 if i in axes else n for i, n in enumerate(x.shape))
+def _checked_axes(op: str, x: Array, axes: Shape) -> Shape:
+    axes = tuple(axes)
+    for before, axis in zip((-1, *axes), axes, strict=False):
+        expect(0 <= axis < x.ndim, IndexError, op, f"axes from 0 to {x.ndim - 1}", axes)
+        expect(axis > before, ValueError, op, "sorted axes without repetition", axes)
+    return axes
 
 
-def _check_not_empty(op: str, x: Array, axes: Shape) -> None:
-    elements = math.prod(x.shape[axis] for axis in axes)
-    expect(elements > 0, ValueError, op, "at least one element to reduce", f"shape {x.shape}")
+def _check_elements(op: str, what: str, x: Array, axes: Shape) -> None:
+    """An extreme needs elements, unless the result has none either."""
+    out = math.prod(n for i, n in enumerate(x.shape) if i not in axes)
+    expect(x.size > 0 or out == 0, ValueError, op, f"at least one element along the {what}", f"shape {x.shape}")
 
 
 def sum(x: Array, axes: Shape, keepdim: bool) -> Array:
-    axes = _check("sum", x, axes, NUMBERS)
+    _check_number("sum", x)
+    axes = _checked_axes("sum", x, axes)
     with quiet():
         return np.asarray(x.sum(axis=axes, keepdims=keepdim, dtype=x.dtype))
 
 
 def mean(x: Array, axes: Shape, keepdim: bool) -> Array:
-    axes = _check("mean", x, axes, FLOATS)
+    _check_number("mean", x)
+    expect_float("mean", "x", x)
+    axes = _checked_axes("mean", x, axes)
     count = x.dtype.type(math.prod(x.shape[axis] for axis in axes))
     with quiet():
         return np.asarray(sum(x, axes, keepdim) / count)  # NaN of no elements
 
 
+def _extreme(op: str, f: Callable, x: Array, axes: Shape, keepdim: bool) -> Array:
+    _check_number(op, x)
+    axes = _checked_axes(op, x, axes)
+    _check_elements(op, "axes", x, axes)
+    if x.size == 0 or not axes:
+        return sum(x, axes, keepdim)  # no elements either, or a copy
+    return np.array(f(x, axis=axes, keepdims=keepdim))
+
+
+def _arg_extreme(op: str, f: Callable, x: Array, axis: int, keepdim: bool) -> Array:
+    """The first of equal elements; NaN beats numbers."""
+    _check_number(op, x)
+    expect(0 <= axis < x.ndim, IndexError, op, f"an axis from 0 to {x.ndim - 1}", axis)
+    _check_elements(op, "axis", x, (axis,))
+    if x.size == 0:
+        return sum(x, (axis,), keepdim).astype(np.int64)
+    return np.asarray(f(x, axis=axis, keepdims=keepdim), dtype=np.int64)
+
+
 def amax(x: Array, axes: Shape, keepdim: bool) -> Array:
-    axes = _check("amax", x, axes, NUMBERS)
-    _check_not_empty("amax", x, axes)
-    return np.array(x.max(axis=axes, keepdims=keepdim)) if axes else x.copy()
+    return _extreme("amax", np.amax, x, axes, keepdim)
 
 
 def amin(x: Array, axes: Shape, keepdim: bool) -> Array:
-    axes = _check("amin", x, axes, NUMBERS)
-    _check_not_empty("amin", x, axes)
-    return np.array(x.min(axis=axes, keepdims=keepdim)) if axes else x.copy()
+    return _extreme("amin", np.amin, x, axes, keepdim)
 
 
 def argmax(x: Array, axis: int, keepdim: bool) -> Array:
-    _check("argmax", x, (axis,), NUMBERS)
-    _check_not_empty("argmax", x, (axis,))
-    return np.asarray(np.argmax(x, axis=axis, keepdims=keepdim), dtype=np.int64)  # the first; NaN beats numbers
+    return _arg_extreme("argmax", np.argmax, x, axis, keepdim)
 
 
 def argmin(x: Array, axis: int, keepdim: bool) -> Array:
-    _check("argmin", x, (axis,), NUMBERS)
-    _check_not_empty("argmin", x, (axis,))
-    return np.asarray(np.argmin(x, axis=axis, keepdims=keepdim), dtype=np.int64)
+    return _arg_extreme("argmin", np.argmin, x, axis, keepdim)
