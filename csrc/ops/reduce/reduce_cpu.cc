@@ -83,7 +83,7 @@ template <class Op, class T> FASTDL_INLINE T total(const Pairwise<T>& tree) {
 
 template <class Op, class T> static T reduce_piece(const T* x, int64_t n) {
   constexpr int kStep = kLanes<T>;
-  T out = Op::identity();
+  T out = Op::identity(), rest = Op::identity();
   int64_t i = 0;
   if (n >= kStep) {
     Vec<T> sum[kAccumulators];
@@ -99,8 +99,8 @@ template <class Op, class T> static T reduce_piece(const T* x, int64_t n) {
       for (int k = 0; k < w; ++k) lane[k] = Op::combine(lane[k], lane[k + w]);
     out = lane[0];
   }
-  for (; i < n; ++i) out = Op::combine(out, x[i]);
-  return out;
+  for (; i < n; ++i) rest = Op::combine(rest, x[i]);
+  return Op::combine(out, rest);
 }
 
 // x as kept outer axes, reduced outer axes, and the last axis of `width` elements.

@@ -1,0 +1,145 @@
+#include "ops/layout/layout.h"
+
+#include "bind/call.h"
+#include "core/strided.h"
+#include "ops/elementwise/elementwise.h"
+
+namespace fastdl {
+namespace {
+
+int64_t traffic(const Array& a) { return 2 * static_cast<int64_t>(a.bytes()); }
+
+// out = the view of x with out's shape and the given strides.
+void gather(const Array& x, const Dims& stride, int64_t offset, Array& out) {
+  if (out.size == 0) return;
+  GatherStridedArgs args{static_cast<int>(itemsize(x.dtype)), out.shape, stride, offset, x.data, out.data};
+  Dims dense = contiguous_strides(out.shape);
+  merge_axes(args.shape, {&args.stride, &dense});
+  call(gather_strided, args, traffic(out));
+}
+
+void scatter(const Array& x, const Dims& stride, int64_t offset, Array& out) {
+  if (x.size == 0) return;
+  ScatterStridedArgs args{static_cast<int>(itemsize(x.dtype)), x.shape, stride, offset, x.data, out.data};
+  Dims dense = contiguous_strides(x.shape);
+  merge_axes(args.shape, {&args.stride, &dense});
+  call(scatter_strided, args, traffic(x));
+}
+
+Array permute(const Array& x, const Dims& dims) {
+  EXPECT(dims.n == x.ndim(), ValueError, "permute", text(x.ndim(), " axes"), text(dims));
+  const Dims stride = contiguous_strides(x.shape);
+  Dims shape, permuted;
+  shape.n = permuted.n = dims.n;
+  unsigned seen = 0;
+  for (int i = 0; i < dims.n; ++i) {
+    EXPECT(dims[i] >= 0 && dims[i] < x.ndim(), IndexError, "permute", text("axes from 0 to ", x.ndim() - 1), text(dims));
+    EXPECT(!(seen >> dims[i] & 1), ValueError, "permute", "each axis once", text(dims));
+    seen |= 1u << dims[i];
+    shape[i] = x.dim(static_cast<int>(dims[i]));
+    permuted[i] = stride[static_cast<int>(dims[i])];
+  }
+  Array out = empty(shape, x.dtype);
+  gather(x, permuted, 0, out);
+  return out;
+}
+
+Array broadcast_to(const Array& x, const Dims& shape) {
+  for (int i = 0; i < shape.n; ++i) EXPECT(shape[i] >= 0, ValueError, "broadcast_to", "sizes of at least 0", text(shape));
+  bool fits = x.ndim() <= shape.n;
+  for (int i = 1; fits && i <= x.ndim(); ++i) {
+    const int64_t from = x.dim(x.ndim() - i);
+    fits = from == 1 || from == shape[shape.n - i];
+  }
+  EXPECT(fits, ValueError, "broadcast_to", text("an array that broadcasts to ", shape), text("shape ", x.shape));
+  Array out = empty(shape, x.dtype);
+  gather(x, broadcast_strides(x.shape, shape), 0, out);
+  return out;
+}
+
+Array concat(const ArrayList& arrays, int64_t axis) {
+  EXPECT(arrays.size() > 0, ValueError, "concat", "at least one array", "none");
+  const Array& first = arrays[0];
+  EXPECT(axis >= 0 && axis < first.ndim(), IndexError, "concat", text("an axis from 0 to ", first.ndim() - 1), text(axis));
+  const int at = static_cast<int>(axis);
+  Dims shape = first.shape;
+  shape[at] = 0;
+  for (Py_ssize_t i = 0; i < arrays.size(); ++i) {
+    const Array& a = arrays[i];
+    expect_same_dtype("concat", "arrays", a, first.dtype);
+    Dims expected = first.shape;
+    if (a.ndim() == expected.n) expected[at] = a.dim(at);
+    EXPECT(a.shape == expected, ValueError, "concat", text("shapes equal to ", first.shape, " except along axis ", at),
+           text("shape ", a.shape));
+    shape[at] += a.dim(at);
+  }
+  Array out = empty(shape, first.dtype);
+  const Dims stride = contiguous_strides(shape);
+  int64_t offset = 0;
+  for (Py_ssize_t i = 0; i < arrays.size(); ++i) {
+    scatter(arrays[i], stride, offset, out);
+    offset += arrays[i].dim(at) * stride[at];
+  }
+  return out;
+}
+
+// Strides and offset of the view `whole[starts : ... : steps]` with `lengths` elements along each axis.
+Dims sliced(const char* op, const Dims& whole, const Dims& starts, const Dims& lengths, const Dims& steps,
+            int64_t& offset) {
+  EXPECT(starts.n == whole.n && lengths.n == whole.n && steps.n == whole.n, ValueError, op,
+         text("a start, length and step for each of ", whole.n, " axes"),
+         text(starts.n, ", ", lengths.n, " and ", steps.n));
+  Dims stride = contiguous_strides(whole);
+  offset = 0;
+  for (int i = 0; i < whole.n; ++i) {
+    EXPECT(steps[i] >= 1, ValueError, op, "steps of at least 1", text(steps));
+    // Not start + (length - 1) * step < size, which may overflow.
+    const bool inside = lengths[i] >= 0 && starts[i] >= 0 && starts[i] <= whole[i] &&
+                        (lengths[i] == 0 || (starts[i] < whole[i] && lengths[i] - 1 <= (whole[i] - 1 - starts[i]) / steps[i]));
+    EXPECT(inside, IndexError, op, text("a slice within shape ", whole),
+           text("starts ", starts, ", lengths ", lengths, ", steps ", steps));
+    offset += starts[i] * stride[i];
+    stride[i] *= steps[i];
+  }
+  return stride;
+}
+
+Array slice(const Array& x, const Dims& starts, const Dims& lengths, const Dims& steps) {
+  int64_t offset;
+  const Dims stride = sliced("slice", x.shape, starts, lengths, steps, offset);
+  Array out = empty(lengths, x.dtype);
+  gather(x, stride, offset, out);
+  return out;
+}
+
+Array slice_bwd(const Array& grad, const Dims& shape, const Dims& starts, const Dims& steps) {
+  for (int i = 0; i < shape.n; ++i) EXPECT(shape[i] >= 0, ValueError, "slice_bwd", "sizes of at least 0", text(shape));
+  int64_t offset;
+  const Dims stride = sliced("slice_bwd", shape, starts, grad.shape, steps, offset);
+  Array out = empty(shape, grad.dtype);
+  if (grad.size != out.size) call(fill, FillArgs{out.dtype, out.size, 0, 0, out.data}, static_cast<int64_t>(out.bytes()));
+  scatter(grad, stride, offset, out);
+  return out;
+}
+
+void slice_assign(Array& x, const Array& value, const Dims& starts, const Dims& steps) {
+  expect_same_dtype("slice_assign_", "value", value, x.dtype);
+  int64_t offset;
+  const Dims stride = sliced("slice_assign_", x.shape, starts, value.shape, steps, offset);
+  // Reshaped views of one buffer overlap; only the whole of it onto itself is left as it is.
+  if (value.data == x.data && value.size == x.size) return;
+  scatter(value, stride, offset, x);
+}
+
+}  // namespace
+
+void bind_layout(py::module_& m) {
+  m.def("permute", &permute);
+  m.def("broadcast_to", &broadcast_to);
+  m.def("concat", &concat);
+  m.def("slice", &slice);
+  m.def("slice_bwd", &slice_bwd);
+  m.def("slice_assign_", &slice_assign);
+}
+
+}  // namespace fastdl
