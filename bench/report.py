@@ -1,0 +1,60 @@
+"""The table and the roofline picture of a benchmark run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+COLUMNS = ("kernel", "pass", "threads", "time", "rate", "of peak", "PyTorch", "NumPy")
+
+
+def seconds(t: float) -> str:
+    for unit, scale in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
+        if t >= scale:
+            return f"{t / scale:.3g} {unit}"
+    return f"{t / 1e-9:.3g} ns"
+
+
+def row(record: dict[str, Any]) -> list[str]:
+    rate, share = "", ""
+    if record.get("flops_per_second"):
+        rate = f"{record['flops_per_second'] / 1e9:.1f} GFLOP/s"
+    elif record.get("bytes_per_second"):
+        rate = f"{record['bytes_per_second'] / 1e9:.1f} GB/s"
+    if record.get("share_of_peak"):
+        share = f"{100 * record['share_of_peak']:.0f} %"
+    ratios = [f"{record['ratio'][p]:.2f}x" if p in record["ratio"] else "" for p in ("PyTorch", "NumPy")]
+    return [record["name"], record["pass"], str(record["threads"]), seconds(record["seconds"]), rate, share, *ratios]
+
+
+def table(records: list[dict[str, Any]]) -> str:
+    """Markdown; a ratio is the peer's time over ours: above 1 fastdl is faster."""
+    rows = [list(COLUMNS)] + [row(r) for r in records]
+    widths = [max(len(r[i]) for r in rows) for i in range(len(COLUMNS))]
+    lines = ["| " + " | ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)) + " |" for r in rows]
+    return "\n".join([lines[0], "|" + "|".join("-" * (w + 2) for w in widths) + "|", *lines[1:]])
+
+
+def roofline(records: list[dict[str, Any]], peak: float, bandwidth: float, path: str, title: str) -> None:
+    """Each kernel as a point under what memory and arithmetic allow."""
+    from fastdl.viz.figure import COLOURS, MUTED, new_figure, plain
+
+    points = [r for r in records if r.get("flops") and r.get("bytes") and r["pass"] == "forward"]
+    figure = new_figure(8, 5)
+    axes = plain(figure.add_subplot())
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    low, high = 0.05, 2000.0
+    ridge = peak / bandwidth
+    axes.plot([low, ridge, high], [low * bandwidth / 1e9, peak / 1e9, peak / 1e9], color=MUTED, linewidth=1.5)
+    axes.text(high, peak / 1e9 * 1.08, f"{peak / 1e9:.0f} GFLOP/s", ha="right", fontsize=9, color=MUTED)
+    axes.text(low * 1.3, low * 2.4 * bandwidth / 1e9, f"{bandwidth / 1e9:.1f} GB/s", fontsize=9, color=MUTED)
+    for i, kind in enumerate(dict.fromkeys(r["kernel"] for r in points)):
+        mine = [r for r in points if r["kernel"] == kind]
+        x = [r["flops"] / r["bytes"] for r in mine]
+        y = [r["flops"] / r["seconds"] / 1e9 for r in mine]
+        axes.scatter(x, y, s=34, color=COLOURS[i % len(COLOURS)], marker="osD^v<>P"[i // len(COLOURS) % 8], label=kind, zorder=3)
+    axes.set_xlabel("operations for each byte that must move (FLOP/byte)")
+    axes.set_ylabel("GFLOP/s")
+    axes.set_title(title, fontsize=11)
+    axes.legend(frameon=False, fontsize=8, ncols=2, loc="lower right")
+    figure.savefig(path)
