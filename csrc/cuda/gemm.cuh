@@ -206,14 +206,16 @@ struct Accumulators {
     }
   }
 
-  // store(row, col, results): V results of one row, from column col of the tile on.
-  template <class Store>
-  __device__ void each_vector(Store&& store) {
+  // place(col) says where the V columns from col of the tile on are; store(row, place, results) writes them for one
+  // row.
+  template <class Place, class Store>
+  __device__ void each_vector(Place&& place, Store&& store) {
     const int row = first_row(), col = first_col();
 #pragma unroll
-    for (int i = 0; i < Tile::TM; ++i) {
+    for (int j = 0; j < Tile::TN / V; ++j) {
+      const auto at = place(col + j * 8 * V);
 #pragma unroll
-      for (int j = 0; j < Tile::TN / V; ++j) store(row + i / V * (4 * V) + i % V, col + j * 8 * V, sum[i][j]);
+      for (int i = 0; i < Tile::TM; ++i) store(row + i / V * (4 * V) + i % V, at, sum[i][j]);
     }
   }
 };

@@ -92,13 +92,14 @@ __global__ void __launch_bounds__(Tile::kThreads, 2) matmul_tiles(Product<typena
   __syncthreads();  // reads what the block works on again, instead of having kept it
   const Work<T> w = work[0];
   const bool vector = vectors_at(w.out, p.n);
-  results.each_vector([&](int r, int c, Pack<T, Tile::V>& v) {
-    if (r >= w.rows || c >= w.cols) return;
+  results.each_vector([](int c) { return c; },
+                      [&](int r, int c, Pack<T, Tile::V>& v) {
+                        if (r >= w.rows || c >= w.cols) return;
 #pragma unroll
-    for (int j = 0; j < Tile::V; ++j)
-      if (c + j < w.cols) v[j] = p.epilogue(v[j], w.col + c + j);
-    store_results(w.out + r * p.n + c, v, w.cols - c, vector);
-  });
+                        for (int j = 0; j < Tile::V; ++j)
+                          if (c + j < w.cols) v[j] = p.epilogue(v[j], w.col + c + j);
+                        store_results(w.out + r * p.n + c, v, w.cols - c, vector);
+                      });
 }
 
 template <class Tile, class T>

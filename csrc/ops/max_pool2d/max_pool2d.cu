@@ -7,31 +7,13 @@
 // order. The limit of both is memory bandwidth. Indices that no forward pass made (inside the plane, but outside their
 // window) are rare and still have a meaning; a thread a plane adds them up one after another.
 #include "cuda/first_failure.cuh"
+#include "cuda/planes.cuh"
 #include "ops/max_pool2d/max_pool2d.h"
 
 namespace fastdl {
 namespace {
 
 // ---- helpers --------------------------------------------------------------------------------------------------------
-
-struct Place {
-  int64_t plane;
-  int y, x;
-};
-
-// Divides a flat index into a stack of planes.
-struct Planes {
-  Divider h, w;
-
-  __device__ Place operator[](int64_t i) const {
-    const int64_t row = w.divide(i), plane = h.divide(row);
-    return {plane, static_cast<int>(row - plane * h.divisor), static_cast<int>(i - row * w.divisor)};
-  }
-};
-
-Planes planes_of(int64_t h, int64_t w) {
-  return {divide_by(h), divide_by(w)};
-}
 
 // First tap of a window that lies inside the input.
 __device__ inline int64_t first_inside(int64_t start, int64_t dilation) {
