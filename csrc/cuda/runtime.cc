@@ -1,6 +1,7 @@
-// Device memory and the device's properties, for CUDA and its emulation alike. Freed blocks are kept by size class, four
-// classes to a power of two, and handed out again: cudaMalloc takes longer than most kernels and cudaFree waits for all
-// of them. All work goes to one stream, so a block may be reused while the kernels of its previous owner still wait.
+// Device memory and the device's properties, for CUDA and its emulation alike. Freed blocks are kept by size class,
+// four classes to a power of two, and handed out again: cudaMalloc takes longer than most kernels and cudaFree waits
+// for all of them. All work goes to one stream, so a block may be reused while the kernels of its previous owner still
+// wait.
 #include "cuda/runtime.h"
 
 #include <pybind11/pybind11.h>
@@ -19,8 +20,8 @@ namespace {
 void check(cudaError_t error, const char* what) {
   if (error == cudaSuccess) return;
   cudaGetLastError();  // so that the next call does not report it again
-  throw std::runtime_error("[cuda] expected " + std::string(what) + " to succeed, got " + cudaGetErrorName(error) + ": " +
-                           cudaGetErrorString(error));
+  throw std::runtime_error("[cuda] expected " + std::string(what) + " to succeed, got " + cudaGetErrorName(error) +
+                           ": " + cudaGetErrorString(error));
 }
 
 // Becomes a MemoryError in Python.
@@ -71,8 +72,8 @@ int attribute(cudaDeviceAttr which) {
 constexpr size_t kUnit = 256;  // alignment and smallest block
 constexpr int kClasses = 4 * 48;
 
-// Classes 4p .. 4p+3 hold blocks of 2^p * {4, 5, 6, 7}/4 units: at most a quarter of a block is unused. Below four units
-// there are no quarters, and those classes stay empty.
+// Classes 4p .. 4p+3 hold blocks of 2^p * {4, 5, 6, 7}/4 units: at most a quarter of a block is unused. Below four
+// units there are no quarters, and those classes stay empty.
 int size_class(size_t units) {
   const int p = 63 - __builtin_clzll(units);
   const int quarter = p < 2 ? 0 : p - 2;
@@ -89,7 +90,9 @@ std::mutex mutex;
 Buffer* free_blocks[kClasses];  // linked through owner
 MemoryStats stats;
 
-int class_of(size_t bytes) { return size_class(bytes == 0 ? 1 : (bytes + kUnit - 1) / kUnit); }
+int class_of(size_t bytes) {
+  return size_class(bytes == 0 ? 1 : (bytes + kUnit - 1) / kUnit);
+}
 
 void free_now(Buffer* b) {
   cudaFree(b->data);  // an error here belongs to an earlier kernel, which synchronize() reports
@@ -189,9 +192,15 @@ void copy_on_device(void* to, const void* from, size_t bytes) {
 
 // ---- the device -----------------------------------------------------------------------------------------------------
 
-Stream current_stream() { return nullptr; }
-int device_count() { return devices().count; }
-bool is_available() { return device_count() > 0; }
+Stream current_stream() {
+  return nullptr;
+}
+int device_count() {
+  return devices().count;
+}
+bool is_available() {
+  return device_count() > 0;
+}
 int multiprocessors() {
   static const int n = attribute(cudaDevAttrMultiProcessorCount);
   return n;

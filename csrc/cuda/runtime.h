@@ -14,8 +14,8 @@ namespace fastdl {
 Stream current_stream();
 int device_count();  // 0 without a device or driver; never throws
 bool is_available();
-int multiprocessors();  // of the current device: grids of persistent blocks are multiples of it
-size_t max_shared_bytes();       // shared memory that a block may ask for
+int multiprocessors();      // of the current device: grids of persistent blocks are multiples of it
+size_t max_shared_bytes();  // shared memory that a block may ask for
 std::string device_name();
 void synchronize();                                        // waits for all kernels; throws what they failed with
 void set_zero(void* device, size_t bytes, Stream stream);  // in stream order

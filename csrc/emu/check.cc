@@ -25,8 +25,10 @@ bool was_fenced(uint32_t epoch) {
   return after != fenced.begin() && epoch <= std::prev(after)->second;
 }
 
-bool races(const Stamp& before, uint32_t who) {
-  if (before.epoch < engine.launch_epoch) return false;
+// `since`: the epoch in which the memory came to those who share it, the launch's for global and the block's for
+// shared.
+bool races(const Stamp& before, uint32_t who, uint32_t since) {
+  if (before.epoch < since) return false;
   if (!(before.who & who & kByteBits) || (before.who & who & kAtomicBit)) return false;
   if (before.epoch < engine.block_epoch) return !was_fenced(before.epoch);
   if (before.epoch < engine.epoch) return false;
@@ -62,16 +64,16 @@ void note_read(Cell& c, Stamp now, uint32_t pc) {
   c.read_pc = pc;
 }
 
-void check_word(Cell& c, uint32_t who, Access access, uint32_t pc_offset, const void* pc) {
+void check_word(Cell& c, uint32_t who, uint32_t since, Access access, uint32_t pc_offset, const void* pc) {
   const bool writes = access != Access::kRead;
-  if (races(c.write, who)) report_race(c.write, c.write_pc, "wrote", writes, pc);
+  if (races(c.write, who, since)) report_race(c.write, c.write_pc, "wrote", writes, pc);
   Stamp now{engine.epoch, who};
   if (!writes) {
     note_read(c, now, pc_offset);
     return;
   }
   for (const Stamp* read : {&c.read, &c.read_other_warp, &c.read_same_warp}) {
-    if (!races(*read, who)) continue;
+    if (!races(*read, who, since)) continue;
     report_race(*read, c.read_pc, "read", true, pc);
     break;
   }
@@ -84,11 +86,12 @@ void check_races(uintptr_t offset, size_t bytes, Access access, const void* pc) 
   const uint32_t who = static_cast<uint32_t>(current->number) | (current->warp->clock & 0xffffu) << 10 |
                        (access == Access::kAtomic ? kAtomicBit : 0);
   const uint32_t pc_offset = static_cast<uint32_t>(reinterpret_cast<uintptr_t>(pc) - module_base());
+  const uint32_t since = offset < kSharedRegion ? engine.block_epoch : engine.launch_epoch;
   Cell* c = arena.cells + offset / 4;
   for (uintptr_t at = offset, end = offset + bytes; at < end; ++c) {
     const uintptr_t word_end = std::min<uintptr_t>((at / 4 + 1) * 4, end);
     const uint32_t touched = ((1u << (word_end - at)) - 1) << at % 4;
-    check_word(*c, who | touched << 26, access, pc_offset, pc);
+    check_word(*c, who | touched << 26, since, access, pc_offset, pc);
     at = word_end;
   }
 }

@@ -1,0 +1,53 @@
+"""The emulation's own tests: its kernels are in csrc/emu/selftest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fastdl import backends
+
+ORDERS = [("ascending", 0), ("descending", 0), ("shuffled", 1), ("shuffled", 2)]
+
+
+@pytest.fixture(name="emu")
+def _emu() -> Iterator[ModuleType]:
+    try:
+        module = backends.get("emu")
+    except RuntimeError as error:
+        pytest.skip(str(error))
+    module.clear_report()
+    yield module
+    module.set_order("ascending", 0)
+    module.clear_report()
+
+
+class Lab:
+    """Runs a self test on NumPy arrays and gives its outputs back."""
+
+    def __init__(self, emu: ModuleType) -> None:
+        self.emu = emu
+
+    def run(self, name: str, *operands: np.ndarray | tuple[tuple[int, ...], str]) -> list[np.ndarray]:
+        """Operands are arrays, or (shape, dtype) of memory that nobody wrote. All come back."""
+        arrays: list[Any] = [
+            self.emu.from_numpy(np.ascontiguousarray(x), False) if isinstance(x, np.ndarray) else self.emu.empty(*x)
+            for x in operands
+        ]
+        self.emu.selftest(name, *arrays)
+        return [self.emu.to_numpy(a) for a in arrays]
+
+
+@pytest.fixture(name="lab")
+def _lab(emu: ModuleType) -> Lab:
+    return Lab(emu)
+
+
+@pytest.fixture(name="order", params=ORDERS, ids=lambda order: f"{order[0]}{order[1]}")
+def _order(request: pytest.FixtureRequest, emu: ModuleType) -> tuple[str, int]:
+    emu.set_order(*request.param)
+    return request.param
