@@ -13,10 +13,15 @@
 namespace fastdl::FASTDL_ISA {
 namespace {
 
-constexpr int kVecs = kTallTile.vecs;               // blocks of outputs in a sliver
-constexpr int64_t kBlockBytes = 448 << 10;          // inputs and products of a block, in the level-2 cache,
-constexpr int64_t kMinTiles = 56, kMaxTiles = 196;  // but enough tiles to use the weights that pass through it
-constexpr int64_t kMinBlocks = 4;                   // with fewer, threads share a block
+constexpr int kVecs = kTallTile.vecs;       // blocks of outputs in a sliver
+constexpr int64_t kBlockBytes = 360 << 10;  // inputs and products of a block: a third of the level-2 cache,
+constexpr int64_t kMinTiles = 28;           // but tiles enough to use the weights that pass through it
+constexpr int64_t kMinBlocks = 4;           // with fewer, threads share a block
+// Transformed weights of this size are made once and read from the caches. Larger ones would travel to memory and back:
+// they are made again for each block, kChunk input channels of one sliver at a time, and used from the level-2 cache.
+constexpr int64_t kWeightBytes = 3 << 20;
+constexpr int64_t kChunk = 64;
+constexpr int64_t kTilesAChunk = 128;  // tiles of a block then, to repeat the transform seldom
 
 struct Sizes {
   TileGrid grid;
@@ -25,11 +30,15 @@ struct Sizes {
   int64_t in_block, in_position;        // strides of the inputs
   int64_t out_block, out_position;      // of the products
   int64_t weight_position;
+  bool chunks;  // of weights, instead of all of them
 
   explicit Sizes(const WinogradArgs& p) : grid(p.batch, p.rows, p.cols) {
     c_blocks = (p.channels + kL - 1) / kL, o_blocks = (p.out_channels + kL - 1) / kL;
+    weight_position = o_blocks * kL * p.channels;
+    chunks = kPositions * weight_position * static_cast<int64_t>(sizeof(float)) > kWeightBytes;
     int64_t wanted = kBlockBytes / (kPositions * (c_blocks + o_blocks) * kVecBytes);
-    wanted = wanted < kMinTiles ? kMinTiles : wanted > kMaxTiles ? kMaxTiles : wanted;
+    if (wanted < kMinTiles) wanted = kMinTiles;
+    if (chunks) wanted = kTilesAChunk;
     rows_a_block = wanted / grid.across < 1 ? 1 : wanted / grid.across;
     blocks = (grid.rows + rows_a_block - 1) / rows_a_block;
     rows_a_block = (grid.rows + blocks - 1) / blocks;
@@ -37,14 +46,13 @@ struct Sizes {
     in_block = out_block = tiles * kL;
     // One line more than whole blocks: positions must not fall into the same sets of the cache.
     in_position = c_blocks * in_block + kL, out_position = o_blocks * out_block + kL;
-    weight_position = o_blocks * kL * p.channels;
   }
 };
 
 // ---- weights -------------------------------------------------------------------------------------------------------
 
-// All positions of output channels [block * kL, ...) and one input channel.
-void transform_kernel(const WinogradArgs& p, const Sizes& z, int64_t block, int64_t k, float* weights) {
+// All positions of output channels [block * kL, ...) and input channel k: kL numbers each, `stride` apart.
+void transform_kernel(const WinogradArgs& p, int64_t block, int64_t k, float* to, int64_t stride) {
   const float* w = p.weight + block * kL * p.weight_m + k * p.weight_k;
   const int64_t outs = p.out_channels - block * kL;
   alignas(64) float taps[9][kL];
@@ -58,9 +66,6 @@ void transform_kernel(const WinogradArgs& p, const Sizes& z, int64_t block, int6
     for (int s = 0; s < 3; ++s) row[s] = load<float>(taps[r * 3 + s]);
     transform_weights(row, half[r]);
   }
-  const int64_t first = block / kVecs * kVecs;
-  const int64_t vecs = z.o_blocks - first < kVecs ? z.o_blocks - first : kVecs;
-  float* to = weights + first * kL * p.channels + (k * vecs + block - first) * kL;
 #pragma GCC unroll 8
   for (int j = 0; j < kPatch; ++j) {
     V column[3], t[kPatch];
@@ -68,8 +73,21 @@ void transform_kernel(const WinogradArgs& p, const Sizes& z, int64_t block, int6
     for (int r = 0; r < 3; ++r) column[r] = half[r][j];
     transform_weights(column, t);
 #pragma GCC unroll 8
-    for (int i = 0; i < kPatch; ++i) store<float>(to + (i * kPatch + j) * z.weight_position, t[i]);
+    for (int i = 0; i < kPatch; ++i) store<float>(to + (i * kPatch + j) * stride, t[i]);
   }
+}
+
+int64_t vecs_of(const Sizes& z, int64_t sliver) {
+  return z.o_blocks - sliver * kVecs < kVecs ? z.o_blocks - sliver * kVecs : kVecs;
+}
+
+// Input channels [k0, k1) of one sliver of outputs: to[position * stride + (k - k0) * vecs * kL].
+void transform_sliver(const WinogradArgs& p, const Sizes& z, int64_t sliver, int64_t k0, int64_t k1, float* to,
+                      int64_t stride) {
+  const int64_t vecs = vecs_of(z, sliver);
+  for (int64_t k = k0; k < k1; ++k)
+    for (int64_t j = 0; j < vecs; ++j)
+      transform_kernel(p, sliver * kVecs + j, k, to + ((k - k0) * vecs + j) * kL, stride);
 }
 
 // ---- products ------------------------------------------------------------------------------------------------------
@@ -77,12 +95,12 @@ void transform_kernel(const WinogradArgs& p, const Sizes& z, int64_t block, int6
 // MR tiles x NV blocks of outputs, at one position, summed over the input channels.
 template <int MR, int NV>
 __attribute__((noinline)) void product_tile(int64_t channels, const float* in, int64_t in_block, const float* weights,
-                                            float* out, int64_t out_block) {
+                                            float* out, int64_t out_block, bool accumulate) {
   V sums[MR][NV];
 #pragma GCC unroll 16
   for (int i = 0; i < MR; ++i)
 #pragma GCC unroll 4
-    for (int j = 0; j < NV; ++j) sums[i][j] = V{};
+    for (int j = 0; j < NV; ++j) sums[i][j] = accumulate ? load<float>(out + j * out_block + i * kL) : V{};
   for (; channels > 0; channels -= kL, in += in_block) {
     const int64_t n = channels < kL ? channels : kL;
     for (int64_t k = 0; k < n; ++k, weights += NV * kL) {
@@ -101,7 +119,7 @@ __attribute__((noinline)) void product_tile(int64_t channels, const float* in, i
     for (int j = 0; j < NV; ++j) store<float>(out + j * out_block + i * kL, sums[i][j]);
 }
 
-using ProductTile = void (*)(int64_t, const float*, int64_t, const float*, float*, int64_t);
+using ProductTile = void (*)(int64_t, const float*, int64_t, const float*, float*, int64_t, bool);
 template <int NV, int... I>
 ProductTile product_tile_of(int rows, std::integer_sequence<int, I...>) {
   static constexpr ProductTile kInstances[] = {&product_tile<I + 1, NV>...};
@@ -113,17 +131,48 @@ ProductTile product_tile_for(int rows, int64_t vecs) {
   return vecs == 1 ? product_tile_of<1>(rows, Rows{}) : product_tile_of<2>(rows, Rows{});
 }
 
-// One position, the sliver of outputs that starts at block `first`, all tiles in balanced panels.
-void multiply(const WinogradArgs& p, const Sizes& z, int64_t tiles, int64_t first, const float* in,
-              const float* weights, float* products) {
-  const int64_t vecs = z.o_blocks - first < kVecs ? z.o_blocks - first : kVecs;
-  const int64_t panels = (tiles + kTallTile.rows - 1) / kTallTile.rows;
+// One position and sliver of outputs: all tiles, in balanced panels, summed over `channels` that start at `in`.
+void multiply(const Sizes& z, int64_t tiles, int64_t sliver, int64_t channels, const float* in, const float* weights,
+              float* out, bool accumulate) {
+  const int64_t panels = (tiles + kTallTile.rows - 1) / kTallTile.rows, vecs = vecs_of(z, sliver);
   for (int64_t i = 0; i < panels; ++i) {
     const int64_t t0 = tiles * i / panels, t1 = tiles * (i + 1) / panels;
-    product_tile_for(static_cast<int>(t1 - t0), vecs)(p.channels, in + t0 * kL, z.in_block,
-                                                      weights + first * kL * p.channels,
-                                                      products + first * z.out_block + t0 * kL, z.out_block);
+    product_tile_for(static_cast<int>(t1 - t0), vecs)(channels, in + t0 * kL, z.in_block, weights,
+                                                      out + sliver * kVecs * z.out_block + t0 * kL, z.out_block,
+                                                      accumulate);
   }
+}
+
+// All positions with weights made beforehand. The tiles of a position stay in the cache for all slivers.
+void multiply_positions(const WinogradArgs& p, const Sizes& z, int64_t tiles, const float* in, const float* weights,
+                        float* products) {
+  const int64_t slivers = (z.o_blocks + kVecs - 1) / kVecs;
+  parallel_for(kPositions * slivers, 4, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t position = i / slivers, sliver = i % slivers;
+      multiply(z, tiles, sliver, p.channels, in + position * z.in_position,
+               weights + position * z.weight_position + sliver * kVecs * kL * p.channels,
+               products + position * z.out_position, false);
+    }
+  });
+}
+
+// All positions with weights made on the way. The weights of a chunk stay in the cache for all positions and tiles.
+void multiply_chunks(const WinogradArgs& p, const Sizes& z, int64_t tiles, const float* in, float* products) {
+  static_assert(kChunk % kL == 0, "a chunk is made of whole blocks of channels");
+  constexpr int64_t stride = kChunk * kVecs * kL + kL;
+  parallel_for((z.o_blocks + kVecs - 1) / kVecs, 1, [&](int64_t begin, int64_t end) {
+    Scratch<float> weights(kPositions * stride);
+    for (int64_t sliver = begin; sliver < end; ++sliver) {
+      for (int64_t k = 0; k < p.channels; k += kChunk) {
+        const int64_t k1 = k + kChunk < p.channels ? k + kChunk : p.channels;
+        transform_sliver(p, z, sliver, k, k1, weights, stride);
+        for (int64_t position = 0; position < kPositions; ++position)
+          multiply(z, tiles, sliver, k1 - k, in + position * z.in_position + k / kL * z.in_block,
+                   weights + position * stride, products + position * z.out_position, k > 0);
+      }
+    }
+  });
 }
 
 // ---- tiles to images -----------------------------------------------------------------------------------------------
@@ -199,19 +248,16 @@ void make_block(const WinogradArgs& p, const Sizes& z, int64_t block, const floa
                 float* products) {
   const int64_t row0 = block * z.rows_a_block;
   const int64_t row1 = row0 + z.rows_a_block < z.grid.rows ? row0 + z.rows_a_block : z.grid.rows;
-  const int64_t tiles = (row1 - row0) * z.grid.across, slivers = (z.o_blocks + kVecs - 1) / kVecs;
+  const int64_t tiles = (row1 - row0) * z.grid.across;
   const Images images{p.src, p.channels, p.height, p.width, p.top, p.left};
   parallel_for(z.c_blocks, 1, [&](int64_t begin, int64_t end) {
     for (int64_t c = begin; c < end; ++c)
       transform_tiles<kPatch>(images, z.grid, row0, row1, c * kL, in + c * z.in_block, z.in_position);
   });
-  parallel_for(kPositions * slivers, 4, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t position = i / slivers;
-      multiply(p, z, tiles, i % slivers * kVecs, in + position * z.in_position, weights + position * z.weight_position,
-               products + position * z.out_position);
-    }
-  });
+  if (z.chunks)
+    multiply_chunks(p, z, tiles, in, products);
+  else
+    multiply_positions(p, z, tiles, in, weights, products);
   parallel_for(z.o_blocks, 1, [&](int64_t begin, int64_t end) {
     for (int64_t o = begin; o < end; ++o) finish_tile_rows(p, z, row0, row1, o, products);
   });
@@ -221,10 +267,13 @@ void make_block(const WinogradArgs& p, const Sizes& z, int64_t block, const floa
 
 void winograd_conv(const WinogradArgs& p) {
   const Sizes z(p);
-  Scratch<float> weights(kPositions * z.weight_position);
-  parallel_for(z.o_blocks * p.channels, 128, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) transform_kernel(p, z, i / p.channels, i % p.channels, weights);
-  });
+  Scratch<float> weights(z.chunks ? 1 : kPositions * z.weight_position);
+  if (!z.chunks) {
+    parallel_for((z.o_blocks + kVecs - 1) / kVecs, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i)
+        transform_sliver(p, z, i, 0, p.channels, weights + i * kVecs * kL * p.channels, z.weight_position);
+    });
+  }
   // Blocks side by side each in their own scratch, or one after another.
   parallel_for(z.blocks, z.blocks < kMinBlocks ? z.blocks : 1, [&](int64_t begin, int64_t end) {
     Scratch<float> in(kPositions * z.in_position), products(kPositions * z.out_position);

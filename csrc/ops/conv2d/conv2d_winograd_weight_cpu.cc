@@ -15,8 +15,8 @@ namespace {
 
 // Register tile: outputs x blocks of channels. kRows divides kL, so that a panel stays within a block of outputs.
 constexpr int kRows = kL < 8 ? kL : kL / 2, kVecs = 2;
-constexpr int64_t kBlockBytes = 640 << 10;          // inputs and gradients of a block
-constexpr int64_t kMinTiles = 64, kMaxTiles = 256;  // each sum is loaded and stored once a block
+constexpr int64_t kBlockBytes = 360 << 10;          // inputs and gradients of a block
+constexpr int64_t kMinTiles = 36, kMaxTiles = 256;  // each sum is loaded and stored once a block
 constexpr int64_t kPartsBytes = 16 << 20;           // sums of all parts
 constexpr int64_t kMaxParts = 8, kMinParts = 4;     // with fewer than kMinParts, threads share a block
 
