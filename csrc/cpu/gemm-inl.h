@@ -33,6 +33,7 @@ constexpr GemmBlocks kGemmBlocks{1024, 126, 2048};  // L2 of 1 or 2 MB
 constexpr GemmBlocks kGemmBlocks{384, 144, 2048};  // L2 of 256 KB or more
 #endif
 constexpr int64_t kWideFrom = 1024;          // columns from which the wide tile is the faster one
+constexpr int64_t kOwnColumns = 128;         // of B, not shared, packed at a time
 constexpr int64_t kPackGrain = 64 << 10;     // elements that a thread packs at least
 constexpr int64_t kTaskFlops = 4'000'000;    // least work of a task: some 40 microseconds
 constexpr int64_t kDirectBytes = 512 << 10;  // B of at most this size, in lines of at most kDirectLine bytes,
@@ -150,6 +151,26 @@ static void pack(T* dst, int width, const T* src, int64_t ld, bool along_k, int 
   pack_across<T>(dst, width, src, ld, rows, kc);
 }
 
+FASTDL_INLINE int sliver_width(int64_t columns, int width, int lanes) {
+  return static_cast<int>(columns >= width ? width : ceil_div(columns, lanes) * lanes);
+}
+
+// Packs `columns` of B into slivers of `width` columns, the last one of whole vectors: sliver s begins at s * width *
+// kc. Lines across k are read in runs as long as the columns go, since short pieces of far lines come slowly from
+// memory.
+template <class T>
+static void pack_slivers(T* dst, int width, const T* src, int64_t ld, bool along_k, int64_t columns, int64_t kc) {
+  constexpr int L = kLanes<T>;
+  const int64_t whole = along_k ? 0 : columns / width * width;
+  for (int64_t p = 0; whole > 0 && p < kc; ++p)
+    for (int64_t j = 0; j < whole; j += width)
+      for (int i = 0; i < width; i += L) store<T>(dst + j * kc + p * width + i, load<T>(src + p * ld + j + i));
+  for (int64_t j = whole; j < columns; j += width) {
+    const int some = static_cast<int>(min64(width, columns - j));
+    pack<T>(dst + j * kc, sliver_width(some, width, L), src + j * (along_k ? ld : 1), ld, along_k, some, kc);
+  }
+}
+
 // Packs panels [first, last) of A, one after the other: panel i begins (its first row - that of `first`) * kc after
 // dst. a points at row 0 of op(A) and the first k of the block; along_k: A is stored m x k, else k x m.
 template <class T>
@@ -167,7 +188,8 @@ static void pack_panels(T* dst, const Split& panels, int64_t first, int64_t last
 // --------------------------------------------------------------------------------------------------
 
 // Panels [first, last) of packed A (the first at a) times one sliver of B, into `columns` columns of C (row 0 at c).
-// b: rows of ceil(columns / lanes) whole vectors. finish(c, row, rows) is called on each tile of C while it is in L1.
+// b: rows of ceil(columns / lanes) whole vectors. keep, or null: where the first panel packs b for the others, at no
+// cost of its own. finish(c, row, rows) is called on each tile of C while it is in L1.
 template <class T, class Finish>
 static void multiply_sliver(const Split& panels, int64_t first, int64_t last, int64_t kc, const T* a, const T* b,
                             int64_t ldb, int columns, T* c, int64_t ldc, bool accumulate, const Finish& finish) {
@@ -281,21 +303,23 @@ template <class T, class Finish>
 static void gemm_task(const GemmPlan& plan, const GemmBlock<T>& block, const Operand<T>& a, const Operand<T>& b,
                       int64_t first, int64_t last, int64_t begin, int64_t end, T* c, int64_t ldc,
                       const Finish& finish) {
+  const int64_t own_columns = plan.direct_b || b.along_k ? plan.width : min64(kOwnColumns, plan.task_columns);
   const int64_t kc = block.kc, rows0 = part_begin(block.panels, first), rows = part_begin(block.panels, last) - rows0;
-  Workspace<T> own_a(block.packed_a ? 0 : rows * kc), own_b(block.packed_b ? 0 : plan.width * kc);
+  Workspace<T> own_a(block.packed_a ? 0 : rows * kc), own_b(block.packed_b ? 0 : own_columns * kc);
   const T* packed_a = block.packed_a ? block.packed_a + rows0 * kc : own_a.get();
   if (!block.packed_a)
     pack_panels<T>(own_a.get(), block.panels, first, last, operand_at(a, block.m0, block.k0), a.ld, a.along_k, kc);
   for (int64_t j = begin; j < end; j += plan.width) {
     const int columns = static_cast<int>(min64(plan.width, end - j));
-    const int whole = static_cast<int>(ceil_div(columns, kLanes<T>)) * kLanes<T>;
+    const int whole = sliver_width(columns, plan.width, kLanes<T>);
     const T* sliver = operand_at(b, block.n0 + j, block.k0);
     int64_t ldb = b.ld;
     if (block.packed_b) {
       sliver = block.packed_b + j * kc, ldb = whole;
     } else if (!plan.direct_b || whole != columns) {
-      pack<T>(own_b.get(), whole, sliver, b.ld, b.along_k, columns, kc);
-      sliver = own_b.get(), ldb = whole;
+      const int64_t at = (j - begin) % own_columns;
+      if (at == 0) pack_slivers<T>(own_b.get(), plan.width, sliver, b.ld, b.along_k, min64(own_columns, end - j), kc);
+      sliver = own_b.get() + at * kc, ldb = whole;
     }
     multiply_sliver<T>(block.panels, first, last, kc, packed_a, sliver, ldb, columns, c + block.m0 * ldc + block.n0 + j,
                        ldc, block.k0 > 0, [&](T* tile, int64_t row, int tile_rows) {
@@ -325,12 +349,9 @@ static void gemm(const GemmPlan& plan, const Operand<T>& a, const Operand<T>& b,
       if (plan.shared_b) {
         parallel_for(ceil_div(block.n, plan.width), ceil_div(kPackGrain, plan.width * block.kc),
                      [&](int64_t first, int64_t last) {
-                       for (int64_t j = first * plan.width; j < min64(last * plan.width, block.n); j += plan.width) {
-                         const int columns = static_cast<int>(min64(plan.width, block.n - j));
-                         const int whole = static_cast<int>(ceil_div(columns, kLanes<T>)) * kLanes<T>;
-                         pack<T>(block.packed_b + j * block.kc, whole, operand_at(b, block.n0 + j, block.k0), b.ld,
-                                 b.along_k, columns, block.kc);
-                       }
+                       const int64_t j = first * plan.width, columns = min64(last * plan.width, block.n) - j;
+                       pack_slivers<T>(block.packed_b + j * block.kc, plan.width, operand_at(b, block.n0 + j, block.k0),
+                                       b.ld, b.along_k, columns, block.kc);
                      });
       }
       for (int64_t mb = 0; mb < m_blocks.count; ++mb) {

@@ -6,8 +6,10 @@
 //
 // Lines of W are divided among threads; each output is summed by one thread in an order that only k decides.
 #pragma once
+#include <utility>
+
 #include "cpu/parallel.h"
-#include "cpu/shuffle-inl.h"
+#include "cpu/vec-inl.h"
 
 namespace fastdl::FASTDL_ISA {
 
@@ -15,7 +17,7 @@ constexpr int kThinVectors = 4;                    // x rows in registers togeth
 constexpr int64_t kThinGrain = int64_t{64} << 10;  // numbers of W in a chunk, at least
 // Lines of W in registers at a time, by the number of x rows: lines * rows accumulators.
 #if defined(FASTDL_ISA_avx512)
-constexpr int kThinLines[kThinVectors + 1] = {0, 8, 8, 4, 4};
+constexpr int kThinLines[kThinVectors + 1] = {0, 8, 8, 6, 6};
 #else
 constexpr int kThinLines[kThinVectors + 1] = {0, 8, 4, 2, 2};
 #endif
@@ -32,6 +34,20 @@ struct ThinOut {
   T* data;
   int64_t row, line;
 };
+
+// The sum of all lanes by halving: a chain of lanes - 1 additions would cost as much as a short product.
+template <class T, int D, int... I>
+FASTDL_INLINE T sum_halves(Vec<T> v, std::integer_sequence<int, I...> lanes) {
+  v += __builtin_shufflevector(v, v, (I ^ D)...);
+  if constexpr (D > 1)
+    return sum_halves<T, D / 2>(v, lanes);
+  else
+    return v[0];
+}
+template <class T>
+FASTDL_INLINE T sum_lanes(Vec<T> v) {
+  return sum_halves<T, kLanes<T> / 2>(v, std::make_integer_sequence<int, kLanes<T>>{});
+}
 
 // R lines of W times M vectors (contiguous): R * M sums over the lanes of k.
 template <class T, int R, int M>
@@ -61,7 +77,7 @@ static void dot_tile(int64_t k, const T* __restrict w, int64_t ldw, const T* __r
   for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 4
     for (int i = 0; i < M; ++i) {
-      T sum = tree_sum<T>(sums[r][i]);
+      T sum = sum_lanes<T>(sums[r][i]);
       for (int q = 0; q < rest; ++q) sum += w[r * ldw + p + q] * x[i * ldx + p + q];
       out[i * row + r * line] = sum;
     }

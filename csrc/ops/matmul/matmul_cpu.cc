@@ -14,7 +14,8 @@
 
 namespace fastdl::FASTDL_ISA {
 
-constexpr int64_t kThinRows = 8;             // most rows that stream the other operand instead of packing it
+// Thin: at most kThinRows, and a k so long that summing up the lanes at its end does not matter, and lines that fit L2.
+constexpr int64_t kThinRows = 64, kThinLength = 12, kThinBytes = 1 << 20;
 constexpr int64_t kBatchFlops = 16'000'000;  // matrices below it share threads by the batch
 
 // ---- bias and activation
@@ -77,6 +78,13 @@ static void copy_lines(T* dst, const Operand<T>& x, int64_t lines, int64_t k) {
     for (int64_t p = 0; p < k; ++p) dst[i * k + p] = *operand_at(x, i, p);
 }
 
+template <class T>
+static bool is_thin(int64_t few, int64_t lines, int64_t k) {
+  if (few > lines) return false;
+  return few == 1 || (few <= kThinRows && k >= kThinLength * few &&
+                      (few <= kThinVectors || few * k * static_cast<int64_t>(sizeof(T)) <= kThinBytes));
+}
+
 // The big operand w streams past the few lines of x. transposed: x is B, so that out(line of x, line of w) is C^T.
 // False if the layout is one for which packing is better.
 template <class T>
@@ -109,8 +117,8 @@ static void multiply(const GemmPlan& plan, const Operand<T>& a, const Operand<T>
     __builtin_memset(c, 0, static_cast<size_t>(m * n) * sizeof(T));
     return apply<T>(e, c, n, m, 0, n);
   }
-  if (m <= kThinRows && m <= n && thin_product<T>(m, n, k, a, b, c, false, e)) return;
-  if (n <= kThinRows && n < m && thin_product<T>(n, m, k, b, a, c, true, e)) return;
+  if (is_thin<T>(m, n, k) && thin_product<T>(m, n, k, a, b, c, false, e)) return;
+  if (is_thin<T>(n, m, k) && thin_product<T>(n, m, k, b, a, c, true, e)) return;
   gemm<T>(plan, a, b, c, n, [&](T* tile, int64_t ldc, int64_t, int rows, int64_t column, int columns) {
     apply<T>(e, tile, ldc, rows, column, columns);
   });
