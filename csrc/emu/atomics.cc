@@ -12,19 +12,19 @@ template <class T>
 T checked_load(const void* p, const void* pc) {
   T v;
   std::memset(&v, 0xff, sizeof v);
-  if (check_access(p, sizeof v, Access::kRead, pc)) std::memcpy(&v, p, sizeof v);
+  if (check_access<sizeof(T)>(p, Access::kRead, pc)) std::memcpy(&v, p, sizeof v);
   return v;
 }
 template <class T>
 void checked_store(void* p, const T& v, const void* pc) {
-  if (check_access(p, sizeof v, Access::kWrite, pc)) std::memcpy(p, &v, sizeof v);
+  if (check_access<sizeof(T)>(p, Access::kWrite, pc)) std::memcpy(p, &v, sizeof v);
 }
 
 template <class T, class F>
 T read_modify_write(T* p, const void* pc, F&& f) {
   T old;
   std::memset(&old, 0xff, sizeof old);
-  if (!check_access(p, sizeof old, Access::kAtomic, pc)) return old;
+  if (!check_access<sizeof(T)>(p, Access::kAtomic, pc)) return old;
   std::memcpy(&old, p, sizeof old);
   const T changed = f(old);
   std::memcpy(p, &changed, sizeof changed);

@@ -8,6 +8,7 @@
 // taken as published if it executed __threadfence (the "last block adds up" pattern).
 #include <algorithm>
 #include <cstdio>
+#include <cstring>
 #include <utility>
 
 #include "emu/engine.h"
@@ -26,8 +27,8 @@ bool was_fenced(uint32_t epoch) {
 }
 
 // `since`: the epoch in which the memory came to those who share it, the launch's for global and the block's for
-// shared.
-bool races(const Stamp& before, uint32_t who, uint32_t since) {
+// shared. Nearly every access ends at the first line.
+inline bool races(const Stamp& before, uint32_t who, uint32_t since) {
   if (before.epoch < since) return false;
   if (!(before.who & who & kByteBits) || (before.who & who & kAtomicBit)) return false;
   if (before.epoch < engine.block_epoch) return !was_fenced(before.epoch);
@@ -38,7 +39,8 @@ bool races(const Stamp& before, uint32_t who, uint32_t since) {
   return !(differs & kClockBits);
 }
 
-void report_race(const Stamp& before, uint32_t before_pc, const char* did, bool writes, const void* pc) {
+[[gnu::noinline, gnu::cold]] void report_race(const Stamp& before, uint32_t before_pc, const char* did, bool writes,
+                                              const void* pc) {
   if (repeated(Kind::kRace, pc)) return;
   std::string who;
   if (before.epoch < engine.block_epoch)
@@ -50,7 +52,7 @@ void report_race(const Stamp& before, uint32_t before_pc, const char* did, bool 
             before_pc, did);
 }
 
-void note_read(Cell& c, Stamp now, uint32_t pc) {
+inline void note_read(Cell& c, Stamp now, uint32_t pc) {
   const uint32_t differs = c.read.who ^ now.who;
   if (c.read.epoch == now.epoch && !(differs & kThreadBits)) {
     now.who |= c.read.who & kByteBits;
@@ -64,7 +66,7 @@ void note_read(Cell& c, Stamp now, uint32_t pc) {
   c.read_pc = pc;
 }
 
-void check_word(Cell& c, uint32_t who, uint32_t since, Access access, uint32_t pc_offset, const void* pc) {
+inline void check_word(Cell& c, uint32_t who, uint32_t since, Access access, uint32_t pc_offset, const void* pc) {
   const bool writes = access != Access::kRead;
   if (races(c.write, who, since)) report_race(c.write, c.write_pc, "wrote", writes, pc);
   Stamp now{engine.epoch, who};
@@ -82,12 +84,17 @@ void check_word(Cell& c, uint32_t who, uint32_t since, Access access, uint32_t p
   c.write_pc = pc_offset;
 }
 
-void check_races(uintptr_t offset, size_t bytes, Access access, const void* pc) {
-  const uint32_t who = static_cast<uint32_t>(current->number) | (current->warp->clock & 0xffffu) << 10 |
+inline void check_races(uintptr_t offset, size_t bytes, Access access, const void* pc) {
+  const Thread* t = current;
+  const uint32_t who = static_cast<uint32_t>(t->number) | (t->warp->clock & 0xffffu) << 10 |
                        (access == Access::kAtomic ? kAtomicBit : 0);
-  const uint32_t pc_offset = static_cast<uint32_t>(reinterpret_cast<uintptr_t>(pc) - module_base());
+  const uint32_t pc_offset = static_cast<uint32_t>(reinterpret_cast<uintptr_t>(pc) - arena.code);
   const uint32_t since = offset < kSharedRegion ? engine.block_epoch : engine.launch_epoch;
   Cell* c = arena.cells + offset / 4;
+  if (offset % 4 == 0 && bytes % 4 == 0) {
+    for (size_t i = 0; i < bytes / 4; ++i) check_word(c[i], who | kByteBits, since, access, pc_offset, pc);
+    return;
+  }
   for (uintptr_t at = offset, end = offset + bytes; at < end; ++c) {
     const uintptr_t word_end = std::min<uintptr_t>((at / 4 + 1) * 4, end);
     const uint32_t touched = ((1u << (word_end - at)) - 1) << at % 4;
@@ -96,31 +103,44 @@ void check_races(uintptr_t offset, size_t bytes, Access access, const void* pc) 
   }
 }
 
-// Flags that all bytes have, and that any has.
-void combine_flags(const uint8_t* flags, size_t bytes, uint8_t& all, uint8_t& any) {
-  all = kAllocated | kWritten, any = 0;
-  for (size_t i = 0; i < bytes; ++i) all &= flags[i], any |= flags[i];
+// True if every byte is allocated and written: one or two comparisons for the sizes of loads and stores.
+template <size_t N>
+inline bool all_written(const uint8_t* flags) {
+  constexpr uint64_t kEach = 0x0101010101010101u * (kAllocated | kWritten);
+  uint64_t seen[N / 8 + 1];
+  seen[0] = kEach;
+  std::memcpy(seen, flags, N);
+  if constexpr (N == 16) return seen[0] == kEach && seen[1] == kEach;
+  return seen[0] == kEach;
 }
 
 const char* verb(Access access) {
   return access == Access::kRead ? "reads " : access == Access::kWrite ? "writes " : "atomic on ";
 }
 
-bool check_arena(uintptr_t offset, size_t bytes, Access access, const void* pc) {
+// Some of the bytes are not allocated, or not written yet.
+[[gnu::noinline]] bool check_flags(uintptr_t offset, size_t bytes, Access access, const void* pc) {
   uint8_t* flags = arena.flags + offset;
-  uint8_t all, any;
-  combine_flags(flags, bytes, all, any);
+  uint8_t all = kAllocated | kWritten;
+  for (size_t i = 0; i < bytes; ++i) all &= flags[i];
   if (!(all & kAllocated)) {
     if (!repeated(Kind::kOutOfBounds, pc))
       report_at(Kind::kOutOfBounds, pc, verb(access) + std::to_string(bytes) + " bytes, " + describe(offset, bytes));
     if (access == Access::kWrite) repair_later(offset, bytes);
     return false;
   }
-  if (access != Access::kWrite && !(all & kWritten) && !repeated(Kind::kUninitialised, pc))
+  if (all & kWritten) return true;
+  if (access != Access::kWrite && !repeated(Kind::kUninitialised, pc))
     report_at(Kind::kUninitialised, pc, verb(access) + std::to_string(bytes) + " bytes that nothing wrote");
-  if (access != Access::kRead && !(all & kWritten)) std::fill_n(flags, bytes, uint8_t{kAllocated | kWritten});
-  check_races(offset, bytes, access, pc);
+  if (access != Access::kRead) std::fill_n(flags, bytes, uint8_t{kAllocated | kWritten});
   return true;
+}
+
+[[gnu::noinline, gnu::cold]] void report_misaligned(size_t bytes, Access access, const void* pc) {
+  if (!repeated(Kind::kMisaligned, pc))
+    report_at(Kind::kMisaligned, pc,
+              verb(access) + std::to_string(bytes) + " bytes at an address that is not a multiple of " +
+                  std::to_string(bytes));
 }
 
 // Outside the device's memory: the thread's own variables, the kernel's arguments, constants; else a wrong pointer,
@@ -137,24 +157,40 @@ bool check_outside(uintptr_t address, size_t bytes, Access access, const void* p
   abort_launch();
 }
 
-}  // namespace
-
-bool check_access(const void* p, size_t bytes, Access access, const void* pc) {
-  const uintptr_t address = reinterpret_cast<uintptr_t>(p), offset = address - arena.base;
+bool check_elsewhere(const void* p, size_t bytes, Access access, const void* pc) {
+  const uintptr_t address = reinterpret_cast<uintptr_t>(p);
   if (!current) {
-    if (offset < arena.size)
+    if (address - arena.base < arena.size && !repeated(Kind::kHostAccess, pc))
       report_at(Kind::kHostAccess, pc, "host code " + std::string(verb(access)) + "device memory; copy it to the host");
     return true;
   }
-  if (offset < arena.size) {
-    if (bytes <= 16 && (bytes & (bytes - 1)) == 0 && address % bytes != 0)
-      report_at(Kind::kMisaligned, pc,
-                verb(access) + std::to_string(bytes) + " bytes at an address that is not a multiple of " +
-                    std::to_string(bytes));
-    return check_arena(offset, bytes, access, pc);
-  }
   if (address - current->fiber->stack_low < kStackBytes) return true;
   return check_outside(address, bytes, access, pc);
+}
+
+}  // namespace
+
+template <size_t N>
+bool check_access(const void* p, Access access, const void* pc) {
+  const uintptr_t offset = reinterpret_cast<uintptr_t>(p) - arena.base;
+  if (!current || offset >= arena.size) return check_elsewhere(p, N, access, pc);
+  if (offset % N != 0) report_misaligned(N, access, pc);
+  if (!all_written<N>(arena.flags + offset) && !check_flags(offset, N, access, pc)) return false;
+  check_races(offset, N, access, pc);
+  return true;
+}
+template bool check_access<1>(const void*, Access, const void*);
+template bool check_access<2>(const void*, Access, const void*);
+template bool check_access<4>(const void*, Access, const void*);
+template bool check_access<8>(const void*, Access, const void*);
+template bool check_access<16>(const void*, Access, const void*);
+
+bool check_range(const void* p, size_t bytes, Access access, const void* pc) {
+  const uintptr_t offset = reinterpret_cast<uintptr_t>(p) - arena.base;
+  if (!current || offset >= arena.size) return check_elsewhere(p, bytes, access, pc);
+  if (!check_flags(offset, bytes, access, pc)) return false;
+  check_races(offset, bytes, access, pc);
+  return true;
 }
 
 void fence(bool device_wide) {

@@ -107,6 +107,7 @@ struct Arena {
   size_t size = 0;  // 0 until the first allocation
   uint8_t* flags = nullptr;
   Cell* cells = nullptr;
+  uintptr_t code = 0;  // module_base()
 };
 extern Arena arena;
 void ensure_arena();
@@ -122,8 +123,11 @@ void repair_gaps();
 // ---- checks and reports ---------------------------------------------------------------------------------------------
 
 enum class Access { kRead, kWrite, kAtomic };
-bool check_access(const void* p, size_t bytes, Access access, const void* pc);  // false: do not touch the memory
-void end_block_races();                                                         // remembers whether the block fenced
+// An access of N = 1, 2, 4, 8 or 16 bytes, or of any number. False: do not touch the memory.
+template <size_t N>
+bool check_access(const void* p, Access access, const void* pc);
+bool check_range(const void* p, size_t bytes, Access access, const void* pc);
+void end_block_races();  // remembers whether the block fenced
 
 enum class Kind {
   kOutOfBounds,

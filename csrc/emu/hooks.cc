@@ -7,28 +7,29 @@
 
 using fastdl::emu::Access;
 using fastdl::emu::check_access;
+using fastdl::emu::check_range;
 
 #define HOOK extern "C" __attribute__((visibility("hidden")))
 #define CALLER __builtin_return_address(0)
 
 #define FASTDL_SIZED_HOOKS(n)                    \
   HOOK void __tsan_read##n(void* p) {            \
-    check_access(p, n, Access::kRead, CALLER);   \
+    check_access<n>(p, Access::kRead, CALLER);   \
   }                                              \
   HOOK void __tsan_write##n(void* p) {           \
-    check_access(p, n, Access::kWrite, CALLER);  \
+    check_access<n>(p, Access::kWrite, CALLER);  \
   }                                              \
   HOOK void __tsan_unaligned_read##n(void* p) {  \
-    check_access(p, n, Access::kRead, CALLER);   \
+    check_access<n>(p, Access::kRead, CALLER);   \
   }                                              \
   HOOK void __tsan_unaligned_write##n(void* p) { \
-    check_access(p, n, Access::kWrite, CALLER);  \
+    check_access<n>(p, Access::kWrite, CALLER);  \
   }                                              \
   HOOK void __tsan_volatile_read##n(void* p) {   \
-    check_access(p, n, Access::kRead, CALLER);   \
+    check_access<n>(p, Access::kRead, CALLER);   \
   }                                              \
   HOOK void __tsan_volatile_write##n(void* p) {  \
-    check_access(p, n, Access::kWrite, CALLER);  \
+    check_access<n>(p, Access::kWrite, CALLER);  \
   }
 FASTDL_SIZED_HOOKS(1)
 FASTDL_SIZED_HOOKS(2)
@@ -40,16 +41,16 @@ HOOK void __tsan_init() {}
 HOOK void __tsan_func_entry(void*) {}
 HOOK void __tsan_func_exit(void*) {}
 HOOK void __tsan_read_range(void* p, size_t bytes) {
-  check_access(p, bytes, Access::kRead, CALLER);
+  check_range(p, bytes, Access::kRead, CALLER);
 }
 HOOK void __tsan_write_range(void* p, size_t bytes) {
-  check_access(p, bytes, Access::kWrite, CALLER);
+  check_range(p, bytes, Access::kWrite, CALLER);
 }
 HOOK void __tsan_vptr_read(void* p) {
-  check_access(p, sizeof(void*), Access::kRead, CALLER);
+  check_access<sizeof(void*)>(p, Access::kRead, CALLER);
 }
 HOOK void __tsan_vptr_update(void* p, void*) {
-  check_access(p, sizeof(void*), Access::kWrite, CALLER);
+  check_access<sizeof(void*)>(p, Access::kWrite, CALLER);
 }
 
 // std::atomic, in the host code of a kernel file: reference counts of buffers, for example.

@@ -53,7 +53,8 @@ bool reserve_arena(size_t size) {
   void* flags = reserve(size);
   void* cells = reserve(cell_bytes(size));
   if (data && flags && cells) {
-    arena = {reinterpret_cast<uintptr_t>(data), size, static_cast<uint8_t*>(flags), static_cast<Cell*>(cells)};
+    arena = {reinterpret_cast<uintptr_t>(data), size, static_cast<uint8_t*>(flags), static_cast<Cell*>(cells),
+             module_base()};
     return true;
   }
   if (data) munmap(data, size);
