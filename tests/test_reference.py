@@ -250,3 +250,15 @@ def test_get():
         backends.get("cuda:1")
     with pytest.raises(TypeError, match=r"^\[device\] expected a name, got int$"):
         backends.get(0)
+
+
+def test_device_that_was_not_built(monkeypatch):
+    missing = ModuleNotFoundError("No module named 'fastdl._cuda'", name="fastdl._cuda")
+    built = backends._import
+    monkeypatch.setattr(backends, "_import", lambda base: (None, missing) if base == "cuda" else built(base))
+    monkeypatch.setattr(backends, "_loaded", {})
+    with pytest.raises(
+        RuntimeError, match=r"^\[device\] expected one of .*reference, got 'cuda' \(this build has no CUDA"
+    ):
+        backends.get("cuda")
+    assert "cuda" not in backends.available()

@@ -5,6 +5,7 @@ Modules load at first use, so that importing the library loads no kernels.
 
 from __future__ import annotations
 
+import functools
 import importlib
 from types import ModuleType
 
@@ -31,15 +32,16 @@ def available() -> tuple[str, ...]:
     >>> "reference" in available()
     True
     """
-    return tuple(name for name in NAMES if _is_built(name))
+    return tuple(name for name in NAMES if _import(name)[0] is not None)
 
 
-def _is_built(name: str) -> bool:
+@functools.cache
+def _import(base: str) -> tuple[ModuleType | None, ImportError | None]:
+    """The module of a device, or why there is none; a build does not change while it runs."""
     try:
-        _load(name)
-    except RuntimeError:
-        return False
-    return True
+        return importlib.import_module(f"{__name__}.{base}"), None
+    except ImportError as error:
+        return None, error
 
 
 def _load(name: str) -> ModuleType:
@@ -48,26 +50,20 @@ def _load(name: str) -> ModuleType:
     base, _, index = name.partition(":")
     if base not in NAMES or (index and index != "0"):
         raise ValueError(f"[device] expected one of {', '.join(NAMES)}, got {name!r}")
-    try:
-        module = importlib.import_module(f"{__name__}.{base}")
-    except ImportError as error:
+    module, error = _import(str(base))
+    if module is None:
         reason = _why_not(base, error)
-        raise RuntimeError(f"[device] expected one of {_built_names(base)}, got {name!r} ({reason})") from error
+        raise RuntimeError(f"[device] expected one of {', '.join(available())}, got {name!r} ({reason})") from error
     _loaded[str(name)] = module
     return module
 
 
-def _built_names(missing: str) -> str:
-    return ", ".join(name for name in NAMES if name != missing and _is_built(name)) if missing != "cpu" else "reference"
-
-
-def _why_not(base: str, error: ImportError) -> str:
-    extension = f"_{base}"
-    if not (isinstance(error, ModuleNotFoundError) and (error.name or "").endswith(extension)):
+def _why_not(base: str, error: ImportError | None) -> str:
+    if not (isinstance(error, ModuleNotFoundError) and (error.name or "").endswith(f"_{base}")):
         return f"its module does not load: {error}"
     if base == "cpu":
         return "this installation has no compiled module: build it with `pip install .`"
-    note = ""
-    if base == "cuda" and "cpu" in _loaded:
-        note = f": {_loaded['cpu'].build_info()['cuda_note']}"
-    return f"this build has no {'CUDA' if base == 'cuda' else 'emulation'} module{note}"
+    if base == "emu":
+        return "this build has no emulation module"
+    cpu = _import("cpu")[0]
+    return "this build has no CUDA module" + (f": {cpu.build_info()['cuda_note']}" if cpu else "")
