@@ -90,19 +90,24 @@ struct TapRow {
 
 namespace {
 
-// The split rows of one band. Row iy lies in slot iy % span.
+// The split rows of one band. Row iy lies in slot iy % slots.
 template <class T>
 class RowRing {
  public:
   RowRing(const MaxPool2dGeometry& g, T* data) : g_(g), data_(data) {}
 
-  static int64_t span(const MaxPool2dGeometry& g) { return (g.kernel_h - 1) * g.dilation_h + 1; }
+  // At least the rows of a window; a power of two, because a division a row costs as much as the row.
+  static int64_t slots(const MaxPool2dGeometry& g) {
+    int64_t n = 1;
+    while (n < (g.kernel_h - 1) * g.dilation_h + 1) n *= 2;
+    return n;
+  }
   static int64_t phases(const MaxPool2dGeometry& g) { return smaller(g.stride_w, (g.kernel_w - 1) * g.dilation_w + 1); }
   // Long enough for whole vectors of outputs and the reach of the last tap.
   static int64_t phase_size(const MaxPool2dGeometry& g) {
     return larger(g.out_w, kLanes<T>) + (g.kernel_w - 1) * g.dilation_w / g.stride_w + 1;
   }
-  static int64_t size(const MaxPool2dGeometry& g) { return span(g) * phases(g) * phase_size(g); }
+  static int64_t size(const MaxPool2dGeometry& g) { return slots(g) * phases(g) * phase_size(g); }
   static int64_t tap_offset(const MaxPool2dGeometry& g, int64_t kx) {
     const int64_t column = kx * g.dilation_w;
     return column % g.stride_w * phase_size(g) + column / g.stride_w;
@@ -117,7 +122,7 @@ class RowRing {
     next_ = larger(next_, end);
   }
 
-  T* slot(int64_t iy) const { return data_ + iy % span_ * phases_ * phase_size_; }
+  T* slot(int64_t iy) const { return data_ + (iy & last_slot_) * slot_size_; }
 
  private:
   // The padding around the copied columns was set once and stays.
@@ -155,7 +160,8 @@ class RowRing {
   const MaxPool2dGeometry& g_;
   T* data_;
   int64_t next_ = 0;
-  const int64_t span_ = span(g_), phases_ = phases(g_), phase_size_ = phase_size(g_);
+  const int64_t last_slot_ = slots(g_) - 1, phases_ = phases(g_), phase_size_ = phase_size(g_);
+  const int64_t slot_size_ = phases_ * phase_size_;
 };
 
 // The two ways to load one tap of a block of outputs.
