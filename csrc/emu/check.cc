@@ -2,10 +2,9 @@
 // alignment, memory that nobody wrote, and races.
 //
 // A race: two threads access the same bytes, one of them writes, not both are atomic, and nothing orders them. Ordered
-// are a thread's own accesses, those of one block in different epochs (a barrier lies between) and those of one warp
-// with a
-// __syncwarp between. Accesses of different blocks are never ordered, except that what a block wrote before it ended is
-// taken as published if it executed __threadfence (the "last block adds up" pattern).
+// are a thread's own accesses, those of one block in different epochs (a barrier lies between), and those of one warp
+// with a __syncwarp between. Accesses of different blocks are never ordered, except that what a block wrote before it
+// ended is taken as published if it executed __threadfence (the "last block adds up" pattern).
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
@@ -41,6 +40,7 @@ inline bool races(const Stamp& before, uint32_t who, uint32_t since) {
 
 [[gnu::noinline, gnu::cold]] void report_race(const Stamp& before, uint32_t before_pc, const char* did, bool writes,
                                               const void* pc) {
+  InEngine scope;
   if (repeated(Kind::kRace, pc)) return;
   std::string who;
   if (before.epoch < engine.block_epoch)
@@ -120,6 +120,7 @@ const char* verb(Access access) {
 
 // Some of the bytes are not allocated, or not written yet.
 [[gnu::noinline]] bool check_flags(uintptr_t offset, size_t bytes, Access access, const void* pc) {
+  InEngine scope;
   uint8_t* flags = arena.flags + offset;
   uint8_t all = kAllocated | kWritten;
   for (size_t i = 0; i < bytes; ++i) all &= flags[i];
@@ -137,6 +138,7 @@ const char* verb(Access access) {
 }
 
 [[gnu::noinline, gnu::cold]] void report_misaligned(size_t bytes, Access access, const void* pc) {
+  InEngine scope;
   if (!repeated(Kind::kMisaligned, pc))
     report_at(Kind::kMisaligned, pc,
               verb(access) + std::to_string(bytes) + " bytes at an address that is not a multiple of " +
@@ -164,7 +166,8 @@ bool check_elsewhere(const void* p, size_t bytes, Access access, const void* pc)
       report_at(Kind::kHostAccess, pc, "host code " + std::string(verb(access)) + "device memory; copy it to the host");
     return true;
   }
-  if (address - current->fiber->stack_low < kStackBytes) return true;
+  if (!watched || address - current->fiber->stack_low < kStackBytes) return true;
+  InEngine scope;
   return check_outside(address, bytes, access, pc);
 }
 
@@ -173,7 +176,7 @@ bool check_elsewhere(const void* p, size_t bytes, Access access, const void* pc)
 template <size_t N>
 bool check_access(const void* p, Access access, const void* pc) {
   const uintptr_t offset = reinterpret_cast<uintptr_t>(p) - arena.base;
-  if (!current || offset >= arena.size) return check_elsewhere(p, N, access, pc);
+  if (!watched || offset >= arena.size) return check_elsewhere(p, N, access, pc);
   if (offset % N != 0) report_misaligned(N, access, pc);
   if (!all_written<N>(arena.flags + offset) && !check_flags(offset, N, access, pc)) return false;
   check_races(offset, N, access, pc);
@@ -187,7 +190,7 @@ template bool check_access<16>(const void*, Access, const void*);
 
 bool check_range(const void* p, size_t bytes, Access access, const void* pc) {
   const uintptr_t offset = reinterpret_cast<uintptr_t>(p) - arena.base;
-  if (!current || offset >= arena.size) return check_elsewhere(p, bytes, access, pc);
+  if (!watched || offset >= arena.size) return check_elsewhere(p, bytes, access, pc);
   if (!check_flags(offset, bytes, access, pc)) return false;
   check_races(offset, bytes, access, pc);
   return true;

@@ -77,8 +77,16 @@ struct Engine {
 };
 extern Engine engine;
 
+#define FASTDL_THREAD_LOCAL thread_local __attribute__((tls_model("initial-exec")))
 // The emulated thread that this OS thread runs, or null on the host side.
-extern thread_local Thread* current __attribute__((tls_model("initial-exec")));
+extern FASTDL_THREAD_LOCAL Thread* current;
+// The same while kernel code runs, null while the engine does. The linker keeps one copy of an inline function of, say,
+// std::string for all files, which may be the instrumented one of a kernel file: its accesses are not the kernel's.
+extern FASTDL_THREAD_LOCAL Thread* watched;
+struct InEngine {
+  InEngine() { watched = nullptr; }
+  ~InEngine() { watched = current; }
+};
 
 void make_ready(Thread* t);  // queues it
 void suspend();              // the running thread waits; returns when it was made ready and chosen

@@ -224,11 +224,13 @@ void begin_block_memory(size_t dynamic_bytes) {
 }
 
 void* shared_variable(const void* key, size_t bytes, size_t alignment) {
+  InEngine scope;
   for (const SharedVariable& v : shared_variables)
     if (v.key == key) return at(v.offset);
   return at(add_shared(key, bytes, alignment));
 }
 unsigned char* dynamic_shared() {
+  InEngine scope;
   for (const SharedVariable& v : shared_variables)
     if (v.key == &kDynamicKey) return at(v.offset);
   return at(kSharedRegion);  // the launch asked for none: any access is out of bounds

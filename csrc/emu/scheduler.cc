@@ -14,7 +14,8 @@ namespace fastdl::emu {
 
 Engine engine;
 std::mutex engine_mutex;
-thread_local Thread* current = nullptr;
+FASTDL_THREAD_LOCAL Thread* current = nullptr;
+FASTDL_THREAD_LOCAL Thread* watched = nullptr;
 
 namespace {
 
@@ -36,7 +37,9 @@ void thread_done(Thread* t);
 // Every fiber runs threads in a loop: a new thread starts where the previous one returned.
 void run_threads() {
   for (;;) {
+    watched = current;
     engine.invoke(engine.launch->call);
+    watched = nullptr;
     thread_done(current);
     switch_fiber(current->fiber, engine.scheduler);
   }
@@ -270,6 +273,7 @@ dim3 grid_size() {
 }
 
 int barrier(Vote vote, bool predicate, Site site) {
+  InEngine scope;
   Thread* t = current;
   t->site = site;
   t->predicate = predicate;

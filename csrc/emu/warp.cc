@@ -135,6 +135,7 @@ void complete(Warp& w, int index) {
 }
 
 uint64_t meet(int kind, unsigned mask, uint64_t value, int argument, int width, Site site) {
+  InEngine scope;
   Thread* t = current;
   Warp& w = *t->warp;
   const unsigned self = 1u << t->lane;
