@@ -14,10 +14,10 @@ __device__ inline int64_t global_thread() {
   return static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
 }
 
-// ---- packs
-// ----------------------------------------------------------------------------------------------------------- One
-// instruction moves at most 16 bytes a thread. Neighbouring threads take neighbouring packs, so that a warp moves 512
-// bytes in a row.
+// ---- packs ----------------------------------------------------------------------------------------------------------
+
+// One instruction moves at most 16 bytes a thread. Neighbouring threads take neighbouring packs, so that a warp moves
+// 512 bytes in a row.
 constexpr int kPackBytes = 16;
 template <class T>
 constexpr int kPack = kPackBytes / static_cast<int>(sizeof(T));
@@ -54,6 +54,7 @@ __device__ inline Pack<T, N> load_pack(const T* p, int64_t count = N) {
   return pack;
 }
 
+// A whole pack in as few accesses as its size allows; part of one, at the end of an array, element by element.
 template <int N, class T>
 __device__ inline void store_pack(T* p, const Pack<T, N>& pack, int64_t count = N) {
   constexpr int kPart = kAccess<T, N> / static_cast<int>(sizeof(T));
@@ -74,6 +75,7 @@ __device__ inline void store_pack(T* p, const Pack<T, N>& pack, int64_t count = 
     if (i < count) p[i] = pack[i];
 }
 
+// One element for all: a number, or an axis that is broadcast.
 template <int N, class T>
 __device__ inline Pack<T, N> splat(T x) {
   Pack<T, N> pack;
@@ -82,11 +84,11 @@ __device__ inline Pack<T, N> splat(T x) {
   return pack;
 }
 
-// ---- places
-// ---------------------------------------------------------------------------------------------------------- Division
-// by a number that the host knows, as a multiplication: a 64-bit division takes a GPU about a hundred instructions.
-// With 2^(shift) < divisor <= 2^(shift + 1) and magic = ceil(2^(64 + shift) / divisor) it is exact for 0 <= n < 2^63:
-// the excess, below divisor * n / 2^(64 + shift), stays under one.
+// ---- places ---------------------------------------------------------------------------------------------------------
+
+// Division by a number that the host knows, as a multiplication: a 64-bit division takes a GPU about a hundred
+// instructions. With 2^shift < divisor <= 2^(shift + 1) and magic = ceil(2^(64 + shift) / divisor) it is exact for
+// 0 <= n < 2^63: rounding magic up adds less than n / 2^(64 + shift) to the quotient, too little to reach the next one.
 struct Divider {
   int64_t divisor = 1;
   uint64_t magic = 0;  // 0: the divisor is 1
@@ -122,6 +124,7 @@ struct Axes {
   }
 };
 
+// One struct for all operands: the coordinates are found once.
 template <int kOperands>
 struct Offsets {
   int64_t at[kOperands];

@@ -16,8 +16,7 @@
 namespace fastdl {
 namespace {
 
-// ---- the operations, one line each
-// -----------------------------------------------------------------------------------
+// ---- the operations -------------------------------------------------------------------------------------------------
 
 // Integers wrap around; in C++ only unsigned ones may.
 template <class T>
@@ -38,7 +37,7 @@ __device__ inline T apply(T x) {
   using Wrap = typename WrapOf<T>::type;
   if constexpr (op == Unary::k_neg)
     return static_cast<T>(-static_cast<Wrap>(x));  // 0 gives -0
-  else if constexpr (op == Unary::k_abs)
+  else if constexpr (op == Unary::k_abs)           // 0 - x, not -x: -0 becomes 0
     return x > T{0} || x != x ? x : static_cast<T>(Wrap{0} - static_cast<Wrap>(x));
   else if constexpr (op == Unary::k_sign)
     return static_cast<T>((x > T{0}) - (x < T{0}));  // NaN gives 0, as in PyTorch
@@ -49,13 +48,14 @@ __device__ inline T apply(T x) {
   else if constexpr (op == Unary::k_sqrt)
     return static_cast<T>(sqrt(x));
   else if constexpr (op == Unary::k_relu)
-    return x < T{0} ? T{0} : x;  // keeps NaN
-  else if constexpr (op == Unary::k_sigmoid)
+    return x < T{0} ? T{0} : x;               // keeps NaN
+  else if constexpr (op == Unary::k_sigmoid)  // far below zero exp(-x) is infinite, and the quotient a true 0
     return static_cast<T>(T{1} / (T{1} + exp(-x)));
   else
     return static_cast<T>(tanh(x));
 }
 
+// The gradients (last three) take the gradient of the output, a, and the output, b: nothing else need be kept.
 template <Binary op, class T>
 __device__ inline T apply(T a, T b) {
   using Wrap = typename WrapOf<T>::type;
@@ -75,7 +75,7 @@ __device__ inline T apply(T a, T b) {
   else if constexpr (op == Binary::k_minimum)
     return a < b || a != a ? a : b;
   else if constexpr (op == Binary::k_relu_bwd)
-    return b <= T{0} ? T{0} : a;
+    return b <= T{0} ? T{0} : a;  // a NaN lets the gradient pass, as in PyTorch
   else if constexpr (op == Binary::k_sigmoid_bwd)
     return a * b * (T{1} - b);
   else
@@ -95,6 +95,7 @@ __device__ inline bool holds(T a, T b) {
     return a <= b;
 }
 
+// Floats to integers truncate.
 template <class To, class From>
 struct Convert {
   __device__ static To of(From x) { return static_cast<To>(x); }
@@ -113,8 +114,7 @@ struct Convert<uint8_t, double> {
   __device__ static uint8_t of(double x) { return static_cast<uint8_t>(static_cast<int64_t>(x)); }
 };
 
-// ---- operands
-// --------------------------------------------------------------------------------------------------------
+// ---- operands -------------------------------------------------------------------------------------------------------
 
 // An array, or without data one number for all elements. `step` is the stride along the last axis.
 template <class T>
@@ -124,6 +124,8 @@ struct Operand {
   int64_t step;
 };
 
+// The branches go one way for the whole grid, so they cost a comparison and no divergence; that saves a kernel for each
+// combination of arrays, rows, columns and numbers.
 template <int N, class T>
 __device__ inline Pack<T, N> read(const Operand<T>& x, int64_t at, int64_t count) {
   if (x.data == nullptr) return splat<N>(x.scalar);
@@ -152,6 +154,7 @@ void with_packs(bool fit, Run run) {
   run(Elements<1>{});
 }
 
+// A thread for each pack and no loop: blocks that end make room for others, which keeps as many loads in flight.
 template <int N>
 unsigned grid_for(int64_t n) {
   return blocks_for(n, int64_t{kBlock} * N);
@@ -168,8 +171,7 @@ int64_t step_of(const Axes<kOperands>& axes, int operand) {
   return axes.rank > 0 ? axes.stride[operand][axes.rank - 1] : 0;
 }
 
-// ---- kernels
-// ---------------------------------------------------------------------------------------------------------
+// ---- kernels --------------------------------------------------------------------------------------------------------
 
 template <Unary op, int N, class T>
 __global__ void __launch_bounds__(kBlock) unary_kernel(int64_t n, const T* x, T* out) {
@@ -238,13 +240,13 @@ __global__ void __launch_bounds__(kBlock) fill_kernel(int64_t n, Bits value, Bit
   if (i < n) store_pack(out + i, splat<N>(value), n - i);
 }
 
-// ---- launchers
-// -------------------------------------------------------------------------------------------------------
+// ---- launchers ------------------------------------------------------------------------------------------------------
 
 // A bool is read as the byte that it is: its values 0 and 1 compare and convert like those of uint8.
 template <class F>
 void visit_stored(DType t, F&& f) {
-  visit_any(t == DType::kBool ? DType::kUInt8 : t, f);
+  if (t == DType::kBool || t == DType::kUInt8) return f(uint8_t{});
+  visit_number(t, f);
 }
 
 template <class F>
@@ -264,6 +266,7 @@ void launch_unary(const UnaryArgs& args, Stream stream) {
   });
 }
 
+// Which operations integers have is the binding's check; here it only saves kernels.
 template <Unary op>
 void launch_unary(const UnaryArgs& args, Stream stream) {
   constexpr bool kIntegers = op == Unary::k_neg || op == Unary::k_abs || op == Unary::k_sign;
@@ -288,6 +291,7 @@ struct Operands {
       if (b.data == nullptr) axes.stride[1][d] = 0;
     }
   }
+  // One element for all, or for a row, is read alone and may lie anywhere.
   template <int N>
   bool fit() const {
     return divides_into_packs(axes, N) && (a.step == 0 || aligned<N>(a.data)) && (b.step == 0 || aligned<N>(b.data));

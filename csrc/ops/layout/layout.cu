@@ -33,8 +33,7 @@ struct alignas(16) Bits128 {
   uint64_t low, high;
 };
 
-// ---- runs and elements
-// -----------------------------------------------------------------------------------------------
+// ---- runs and elements ----------------------------------------------------------------------------------------------
 
 template <bool kGather, class Unit>
 __global__ void __launch_bounds__(kBlock) move_units(int64_t n, Axes<1> axes, const Unit* from, Unit* to) {
@@ -55,8 +54,7 @@ __global__ void __launch_bounds__(kBlock) repeat(int64_t n, Axes<1> axes, const 
   if (i < n) store_pack(out + i, splat<N>(x[locate(axes, i).at[0]]), n - i);
 }
 
-// ---- transpose
-// -------------------------------------------------------------------------------------------------------
+// ---- transpose ------------------------------------------------------------------------------------------------------
 
 // `across` is the axis that is contiguous in x, `along` the last axis of out.
 struct Transpose {
@@ -78,22 +76,23 @@ __global__ void __launch_bounds__(kBlock) transpose(Transpose t, const T* x, T* 
   const Offsets<2> base = locate(t.others, other);
 
 #pragma unroll
-  for (int k = threadIdx.x; k < kTile; k += kBlock) {
+  for (int u = 0; u < kTile / kBlock; ++u) {
+    const int k = u * kBlock + static_cast<int>(threadIdx.x);
     const int row = k >> t.across_log2, column = k & (across_size - 1);
     const int64_t l = along0 + row, a = across0 + column;
     if (l < t.along && a < t.across) tile[row * pitch + column] = x[base.at[0] + l * t.along_x + a];
   }
   __syncthreads();
 #pragma unroll
-  for (int k = threadIdx.x; k < kTile; k += kBlock) {
+  for (int u = 0; u < kTile / kBlock; ++u) {
+    const int k = u * kBlock + static_cast<int>(threadIdx.x);
     const int column = k >> along_log2, row = k & ((1 << along_log2) - 1);
     const int64_t l = along0 + row, a = across0 + column;
     if (l < t.along && a < t.across) out[base.at[1] + a * t.across_out + l] = tile[row * pitch + column];
   }
 }
 
-// ---- launchers
-// -------------------------------------------------------------------------------------------------------
+// ---- launchers ------------------------------------------------------------------------------------------------------
 
 // A strided view and the contiguous array of the same elements.
 struct View {

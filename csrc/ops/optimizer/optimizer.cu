@@ -22,6 +22,7 @@ namespace {
 constexpr int kTensors = 48;
 constexpr int kPacksPerThread = 4;
 
+// The work of a block is large enough to pay for finding its tensor, small enough to spread a layer over the device.
 template <class T>
 constexpr int64_t kChunk = int64_t{kBlock} * kPacksPerThread * kPack<T>;
 
@@ -53,8 +54,7 @@ __device__ inline T decayed(T grad, T weight_decay, T param) {
   return weight_decay != T{0} ? grad + weight_decay * param : grad;
 }
 
-// ---- one pack
-// --------------------------------------------------------------------------------------------------------
+// ---- one pack -------------------------------------------------------------------------------------------------------
 
 template <int N, class T>
 __device__ inline void update(const Sgd<T>& s, const SgdTensor& t, int64_t i, int64_t count) {
@@ -90,6 +90,7 @@ __device__ inline void update(const Adam<T>& a, const AdamTensor& t, int64_t i, 
     g[k] = decayed(a.sign * g[k], a.weight_decay, p[k]);
     m[k] = a.beta1 * m[k] + a.new1 * g[k];
     v[k] = a.beta2 * v[k] + a.new2 * g[k] * g[k];
+    // The largest keeps NaN, from either side.
     w[k] = !largest || v[k] > w[k] || v[k] != v[k] ? v[k] : w[k];
     p[k] = a.keep * p[k] - a.step_size * m[k] / (static_cast<T>(sqrt(w[k])) / a.root_correction + a.eps);
   }
@@ -99,9 +100,9 @@ __device__ inline void update(const Adam<T>& a, const AdamTensor& t, int64_t i, 
   if (largest) store_pack(largest, w, count);
 }
 
-// ---- kernel
-// ----------------------------------------------------------------------------------------------------------
+// ---- kernel ---------------------------------------------------------------------------------------------------------
 
+// A null pointer is aligned. The whole block goes one way.
 __device__ inline bool all_aligned(const SgdTensor& t) {
   const auto bits = reinterpret_cast<uintptr_t>(t.param) | reinterpret_cast<uintptr_t>(t.grad) |
                     reinterpret_cast<uintptr_t>(t.momentum_buffer);
@@ -114,6 +115,7 @@ __device__ inline bool all_aligned(const AdamTensor& t) {
   return bits % kPackBytes == 0;
 }
 
+// The loop is short and its rounds are independent; neighbouring threads take neighbouring packs.
 template <int N, class T, class Rule>
 __device__ inline void update_chunk(const Rule& rule, const typename Rule::Tensor& tensor, int64_t begin, int64_t end) {
   for (int64_t i = begin + static_cast<int64_t>(threadIdx.x) * N; i < end; i += int64_t{kBlock} * N)
@@ -138,8 +140,7 @@ __global__ void __launch_bounds__(kBlock)
     update_chunk<1, T>(rule, tensor, begin, end);
 }
 
-// ---- launchers
-// -------------------------------------------------------------------------------------------------------
+// ---- launchers ------------------------------------------------------------------------------------------------------
 
 template <class T, class Rule>
 void launch_step(const Rule& rule, const typename Rule::Tensor* tensors, int64_t count, Stream stream) {

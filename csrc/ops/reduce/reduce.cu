@@ -22,7 +22,8 @@
 namespace fastdl {
 namespace {
 
-// Loads in flight a thread; sums of this many chains are also closer to pairwise summation than one chain.
+// Loads in flight a thread. They are added in pairs before they reach the running sum, whose chain of roundings is then
+// a quarter as long.
 constexpr int kUnroll = 4;
 constexpr int kBlockLog2 = 8, kWarpLog2 = 5;
 static_assert(kBlock == 1 << kBlockLog2 && kWarp == 1 << kWarpLog2);
@@ -30,8 +31,7 @@ static_assert(kBlock == 1 << kBlockLog2 && kWarp == 1 << kWarpLog2);
 // chain stay small. Between them, a chunk is as long as it may be with this many blocks in the grid.
 constexpr int64_t kStepsMin = kUnroll, kStepsMax = 32, kFillBlocks = 1024;
 
-// ---- the division of work
-// --------------------------------------------------------------------------------------------
+// ---- the division of work -------------------------------------------------------------------------------------------
 
 struct Tasks {
   int lanes_log2;   // threads that share an output
@@ -43,6 +43,7 @@ struct Tasks {
   int64_t blocks() const { return tiles.divisor * chunks; }
 };
 
+// What a thread does: its lane's share of steps [begin, end) of one output.
 struct Task {
   int lane;
   bool active;
@@ -92,8 +93,7 @@ Tasks divide_work(int64_t outputs, int64_t steps, int slots_log2, bool in_chunks
   return tasks;
 }
 
-// ---- sum, amax, amin
-// -------------------------------------------------------------------------------------------------
+// ---- sum, amax, amin ------------------------------------------------------------------------------------------------
 
 template <class T>
 struct Reduction {
@@ -107,7 +107,8 @@ struct Reduction {
   T count;
 };
 
-// All steps of a lane into a pack of accumulators. Four loads are issued before the first is used.
+// All steps of a lane into a pack of accumulators. Lanes take steps in turn, so that neighbours read neighbours; four
+// loads are issued before the first is used.
 template <int N, class T, class Op>
 __device__ inline Pack<T, N> accumulate(const Axes<1>& gone, const T* x, const Task& task, int lanes, T identity,
                                         Op op) {
@@ -118,9 +119,7 @@ __device__ inline Pack<T, N> accumulate(const Axes<1>& gone, const T* x, const T
 #pragma unroll
     for (int u = 0; u < kUnroll; ++u) loaded[u] = load_pack<N>(x + locate(gone, step + int64_t{u} * lanes).at[0]);
 #pragma unroll
-    for (int u = 0; u < kUnroll; ++u)
-#pragma unroll
-      for (int k = 0; k < N; ++k) sum[k] = op(sum[k], loaded[u][k]);
+    for (int k = 0; k < N; ++k) sum[k] = op(sum[k], op(op(loaded[0][k], loaded[1][k]), op(loaded[2][k], loaded[3][k])));
   }
   for (; step < task.end; step += lanes) {
     const Pack<T, N> loaded = load_pack<N>(x + locate(gone, step).at[0]);
@@ -134,9 +133,10 @@ __device__ inline Pack<T, N> accumulate(const Axes<1>& gone, const T* x, const T
 template <class T, class Op>
 __device__ inline T reduce_lanes(T v, int lanes_log2, Op op) {
   FASTDL_SHARED(T, of_warp, [kBlock / kWarp]);
+  // Idle threads bring the identity, so every lane of every warp takes part.
   for (int bit = (lanes_log2 < kWarpLog2 ? lanes_log2 : kWarpLog2) - 1; bit >= 0; --bit)
     v = op(v, shuffle_xor(v, 1 << bit));
-  if (lanes_log2 <= kWarpLog2) return v;
+  if (lanes_log2 <= kWarpLog2) return v;  // the same for the whole block: no barrier is missed
   const int warp = static_cast<int>(threadIdx.x) / kWarp, warps = 1 << (lanes_log2 - kWarpLog2);
   if (threadIdx.x % kWarp == 0) of_warp[warp] = v;
   __syncthreads();
@@ -176,7 +176,8 @@ __global__ void __launch_bounds__(kBlock) reduce_columns(Reduction<T> r) {
     const T* top = r.x + locate(r.kept, task.output * N).at[0];
     sum = accumulate<N>(r.gone, top, task, lanes, r.identity, op);
   }
-  // The upper half of the lanes hands its sums to the lower half, until one lane is left.
+  // The upper half of the lanes hands its sums to the lower half, until one lane is left. A slot is written once, so
+  // one barrier a round is enough.
   for (int half = lanes / 2; half > 0; half /= 2) {
     if (task.lane >= half && task.lane < 2 * half) of_thread[thread] = sum;
     __syncthreads();
@@ -192,8 +193,7 @@ __global__ void __launch_bounds__(kBlock) reduce_columns(Reduction<T> r) {
   store_pack(r.out + (task.chunk * r.tasks.outputs + task.output) * N, sum);
 }
 
-// ---- argmax, argmin
-// --------------------------------------------------------------------------------------------------
+// ---- argmax, argmin -------------------------------------------------------------------------------------------------
 
 // The first pass looks at all positions along the axis, the second at those that the chunks of the first have chosen.
 template <class T>
@@ -207,6 +207,7 @@ struct ArgReduction {
   int64_t* out;           // (chunks, outputs)
 };
 
+// Value and position travel together: a tie of values is broken by position, whatever the order of comparison.
 template <class T>
 struct Candidate {
   T value;
@@ -251,9 +252,9 @@ __global__ void __launch_bounds__(kBlock) reduce_arg(ArgReduction<T> r) {
   if (task.active && task.lane == 0) r.out[task.chunk * r.tasks.outputs + task.output] = best.position;
 }
 
-// ---- launchers
-// -------------------------------------------------------------------------------------------------------
+// ---- launchers ------------------------------------------------------------------------------------------------------
 
+// What changes no result: infinities where there are, since the largest finite number is not the largest.
 template <class T>
 constexpr T identity_of(Reduce op) {
   using Limits = std::numeric_limits<T>;
@@ -288,6 +289,7 @@ void plan(Reduction<T>& r, const ReduceArgs& args, bool rows, bool in_chunks) {
     }
   }
   r.tail = rows ? args.shape[last] % N : 0;
+  // A short last axis leaves lanes to more rows of the column instead of to outputs that are not there.
   const int64_t neighbours = rows || last < 0 ? 1 : args.shape[last] / N;
   const int slots_log2 = neighbours < kWarp ? log2_ceil(neighbours) : kWarpLog2;
   r.tasks = divide_work(rows ? args.out_size : args.out_size / N, steps, rows ? 0 : slots_log2, in_chunks);
@@ -320,7 +322,7 @@ void reduce_typed(const ReduceArgs& args, int64_t count, bool in_chunks, Stream 
   DeviceScratch<T> partial(r.tasks.chunks * args.out_size);
   r.out = partial.get();
   start();
-  ReduceArgs second = args;
+  ReduceArgs second = args;  // the sum of a mean is divided at its end
   second.x = partial.get();
   second.shape = Dims{args.out_size > 1 ? 2 : 1, {r.tasks.chunks, args.out_size}};
   second.reduced[0] = true, second.reduced[1] = false;
