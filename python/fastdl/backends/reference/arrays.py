@@ -44,9 +44,20 @@ class _Capsule:
         return dlpack_device()
 
 
+class _Writable:
+    """The memory of an array that NumPy marks as read-only, which it does to every capsule of the older protocol."""
+
+    def __init__(self, source: np.ndarray) -> None:
+        self._source = source
+        address, _ = source.__array_interface__["data"]
+        self.__array_interface__ = {**source.__array_interface__, "data": (address, False)}
+
+
 def from_dlpack(capsule: Any) -> np.ndarray:
     shared = np.from_dlpack(_Capsule(capsule))
-    return shared if shared.flags.c_contiguous and shared.flags.writeable else np.array(shared, order="C")
+    contiguous = shared.flags.c_contiguous
+    expect(contiguous, ValueError, "from_dlpack", "contiguous memory", f"strides {shared.strides}")
+    return np.asarray(_Writable(shared))
 
 
 def dlpack_device() -> tuple[int, int]:
