@@ -35,7 +35,8 @@ inline Dims broadcast_strides(const Dims& from, const Dims& to) {
 }
 
 // Drops axes of size 1 and joins neighbours that every operand walks with one stride. At least one axis is left.
-template <int N> void merge_axes(Dims& shape, Dims* const (&strides)[N]) {
+template <int N>
+void merge_axes(Dims& shape, Dims* const (&strides)[N]) {
   int n = 0;
   for (int i = 0; i < shape.n; ++i) {
     if (shape[i] == 1) continue;

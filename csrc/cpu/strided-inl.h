@@ -5,7 +5,8 @@
 
 namespace fastdl::FASTDL_ISA {
 
-template <int N> struct Walk {
+template <int N>
+struct Walk {
   int n = 0;
   int64_t shape[kMaxDims];
   int64_t stride[N][kMaxDims];
@@ -13,14 +14,16 @@ template <int N> struct Walk {
   int64_t offset[N];     // of each operand, in elements
 };
 
-template <int N> FASTDL_INLINE void add_axis(Walk<N>& w, int64_t size, const int64_t (&stride)[N]) {
+template <int N>
+FASTDL_INLINE void add_axis(Walk<N>& w, int64_t size, const int64_t (&stride)[N]) {
   w.shape[w.n] = size;
   for (int k = 0; k < N; ++k) w.stride[k][w.n] = stride[k];
   ++w.n;
 }
 
 // To position `index` of the row-major order.
-template <int N> FASTDL_INLINE void seek(Walk<N>& w, int64_t index) {
+template <int N>
+FASTDL_INLINE void seek(Walk<N>& w, int64_t index) {
   for (int k = 0; k < N; ++k) w.offset[k] = 0;
   for (int i = w.n - 1; i >= 0; --i) {
     w.at[i] = i == 0 ? index : index % w.shape[i];
@@ -29,7 +32,8 @@ template <int N> FASTDL_INLINE void seek(Walk<N>& w, int64_t index) {
   }
 }
 
-template <int N> FASTDL_INLINE void step(Walk<N>& w) {
+template <int N>
+FASTDL_INLINE void step(Walk<N>& w) {
   for (int i = w.n - 1; i >= 0; --i) {
     for (int k = 0; k < N; ++k) w.offset[k] += w.stride[k][i];
     if (++w.at[i] < w.shape[i]) return;

@@ -8,12 +8,11 @@
 //
 // Rows too short for vectors are first written out in full into a buffer that stays in the L1 cache.
 // Threads own ranges of output elements. Outputs of kStreamBytes and more bypass the caches.
-#include "ops/elementwise/elementwise.h"
-
 #include "cpu/math-inl.h"
 #include "cpu/parallel.h"
 #include "cpu/strided-inl.h"
 #include "cpu/vec-inl.h"
+#include "ops/elementwise/elementwise.h"
 
 namespace fastdl::FASTDL_ISA {
 namespace {
@@ -22,31 +21,47 @@ constexpr int64_t kGrain = 32 * 1024;  // elements a chunk: 20 microseconds from
 constexpr int64_t kShortRow = 32;      // below, the step from row to row costs more than writing the operand out
 constexpr int kBlock = 1024;           // elements of that buffer: two of doubles are 16 KB
 
-// ---- the functions ----------------------------------------------------------------------------------------------------
+// ---- the functions
+// ----------------------------------------------------------------------------------------------------
 
 // Integers wrap around as NumPy's do; in C++ only unsigned ones may.
-template <class T> struct WrappingOf { using type = T; };
-template <> struct WrappingOf<int32_t> { using type = uint32_t; };
-template <> struct WrappingOf<int64_t> { using type = uint64_t; };
-template <class T> using Wrapping = Vec<typename WrappingOf<T>::type>;
+template <class T>
+struct WrappingOf {
+  using type = T;
+};
+template <>
+struct WrappingOf<int32_t> {
+  using type = uint32_t;
+};
+template <>
+struct WrappingOf<int64_t> {
+  using type = uint64_t;
+};
+template <class T>
+using Wrapping = Vec<typename WrappingOf<T>::type>;
 
-#define FASTDL_UNARY(name, integers, expression)                       \
-  struct name##_op {                                                   \
-    static constexpr bool kIntegers = integers;                        \
-    template <class T> FASTDL_INLINE Vec<T> apply(Vec<T> x) {          \
-      return expression;                                               \
-    }                                                                  \
+#define FASTDL_UNARY(name, integers, expression) \
+  struct name##_op {                             \
+    static constexpr bool kIntegers = integers;  \
+    template <class T>                           \
+    FASTDL_INLINE Vec<T> apply(Vec<T> x) {       \
+      return expression;                         \
+    }                                            \
   };
-#define FASTDL_BINARY(name, integers, expression)                      \
-  struct name##_op {                                                   \
-    static constexpr bool kIntegers = integers;                        \
-    template <class T> FASTDL_INLINE Vec<T> apply(Vec<T> a, Vec<T> b) { \
-      return expression;                                               \
-    }                                                                  \
+#define FASTDL_BINARY(name, integers, expression)    \
+  struct name##_op {                                 \
+    static constexpr bool kIntegers = integers;      \
+    template <class T>                               \
+    FASTDL_INLINE Vec<T> apply(Vec<T> a, Vec<T> b) { \
+      return expression;                             \
+    }                                                \
   };
-#define FASTDL_COMPARE(name, expression)                               \
-  struct name##_op {                                                   \
-    template <class T> FASTDL_INLINE bool apply(T a, T b) { return expression; } \
+#define FASTDL_COMPARE(name, expression) \
+  struct name##_op {                     \
+    template <class T>                   \
+    FASTDL_INLINE bool apply(T a, T b) { \
+      return expression;                 \
+    }                                    \
   };
 
 // Negation flips the sign of zero too, hence not 0 - x.
@@ -68,8 +83,8 @@ FASTDL_BINARY(pow, false, vpow<T>(a, b))
 FASTDL_BINARY(maximum, true, max_nan<T>(a, b))
 FASTDL_BINARY(minimum, true, min_nan<T>(a, b))
 FASTDL_BINARY(relu_bwd, false, select<T>(b <= T{0}, Vec<T>{}, a))
-FASTDL_BINARY(sigmoid_bwd, false, a * (b * (T{1} - b)))
-FASTDL_BINARY(tanh_bwd, false, a * (T{1} - b * b))
+FASTDL_BINARY(sigmoid_bwd, false, a*(b*(T{1} - b)))
+FASTDL_BINARY(tanh_bwd, false, a*(T{1} - b * b))
 
 FASTDL_COMPARE(eq, a == b)
 FASTDL_COMPARE(ne, a != b)
@@ -81,29 +96,34 @@ FASTDL_COMPARE(ge, a >= b)
 // Powers with a constant exponent that need no logarithm.
 FASTDL_UNARY(copy, true, x)
 FASTDL_UNARY(square, false, x* x)
-FASTDL_UNARY(cube, false, x* x* x)
+FASTDL_UNARY(cube, false, x * x * x)
 FASTDL_UNARY(reciprocal, false, T{1} / x)
 
-// ---- writing a row ----------------------------------------------------------------------------------------------------
+// ---- writing a row
+// ----------------------------------------------------------------------------------------------------
 
-template <class T> struct Elements {
+template <class T>
+struct Elements {
   const T* p;
   FASTDL_INLINE Vec<T> get(const Elements& e, int64_t i) { return load<T>(e.p + i); }
   FASTDL_INLINE Vec<T> get(const Elements& e, int64_t i, int n) { return load_n<T>(e.p + i, n); }
 };
-template <class T> struct Repeated {
+template <class T>
+struct Repeated {
   Vec<T> v;
   FASTDL_INLINE Vec<T> get(const Repeated& r, int64_t) { return r.v; }
   FASTDL_INLINE Vec<T> get(const Repeated& r, int64_t, int) { return r.v; }
 };
 
-// out[0, n) = Op(operands), past the caches if `streams`; then the elements before the first whole line are stored apart.
+// out[0, n) = Op(operands), past the caches if `streams`; then the elements before the first whole line are stored
+// apart.
 template <class Op, class T, class... Operand>
 FASTDL_INLINE void map(T* out, int64_t n, bool streams, const Operand&... x) {
   constexpr int kStep = kLanes<T>;
   int64_t i = 0;
   if (streams && n >= 2 * kStep) {
-    const int head = static_cast<int>((kVecBytes - reinterpret_cast<uintptr_t>(out) % kVecBytes) % kVecBytes / sizeof(T));
+    const int head =
+        static_cast<int>((kVecBytes - reinterpret_cast<uintptr_t>(out) % kVecBytes) % kVecBytes / sizeof(T));
     if (head) store_n<T>(out, Op::template apply<T>(Operand::get(x, 0, head)...), head);
     for (i = head; i + kStep <= n; i += kStep) stream<T>(out + i, Op::template apply<T>(Operand::get(x, i)...));
   } else {
@@ -115,7 +135,8 @@ FASTDL_INLINE void map(T* out, int64_t n, bool streams, const Operand&... x) {
   }
 }
 
-template <class Op, class T> static void map_all(const void* x, void* out, int64_t n) {
+template <class Op, class T>
+static void map_all(const void* x, void* out, int64_t n) {
   const bool streams = n * static_cast<int64_t>(sizeof(T)) >= kStreamBytes && x != out;
   parallel_for(n, kGrain, [=](int64_t begin, int64_t end) {
     map<Op, T>(static_cast<T*>(out) + begin, end - begin, streams, Elements<T>{static_cast<const T*>(x) + begin});
@@ -123,7 +144,8 @@ template <class Op, class T> static void map_all(const void* x, void* out, int64
   });
 }
 
-template <class Op> static void run_unary(const UnaryArgs& p) {
+template <class Op>
+static void run_unary(const UnaryArgs& p) {
   auto run = [&](auto zero) { map_all<Op, decltype(zero)>(p.x, p.out, p.n); };
   if constexpr (Op::kIntegers)
     visit_number(p.dtype, run);
@@ -131,10 +153,12 @@ template <class Op> static void run_unary(const UnaryArgs& p) {
     visit_float(p.dtype, run);
 }
 
-// ---- two operands ------------------------------------------------------------------------------------------------------
+// ---- two operands
+// ------------------------------------------------------------------------------------------------------
 
 // How one operand of a broadcast operation is read.
-template <class T> struct Operand {
+template <class T>
+struct Operand {
   const T* p;
   int64_t stride[kMaxDims];
 };
@@ -144,7 +168,8 @@ static void set_operand(Operand<T>& x, const void* p, const T* scalar, const Dim
   for (int i = 0; i < axes; ++i) x.stride[i] = p ? stride.d[i] : 0;
 }
 
-// buffer = elements [begin, begin + n) of x read with the output's shape. Returns where they lie: no copy if x is dense.
+// buffer = elements [begin, begin + n) of x read with the output's shape. Returns where they lie: no copy if x is
+// dense.
 template <class T>
 static const T* written_out(const Operand<T>& x, const Dims& shape, int64_t begin, int64_t n, T* buffer) {
   bool dense = true;
@@ -167,7 +192,8 @@ static const T* written_out(const Operand<T>& x, const Dims& shape, int64_t begi
 }
 
 // segment(a, stride of a, b, stride of b, first output, n) over all outputs; the strides are 0 or 1.
-template <class T, class Segment> FASTDL_INLINE void for_segments(const BinaryArgs& p, Segment segment) {
+template <class T, class Segment>
+FASTDL_INLINE void for_segments(const BinaryArgs& p, Segment segment) {
   constexpr bool kFloat = std::is_floating_point_v<T>;
   const T scalar_a = kFloat ? static_cast<T>(p.scalar_a) : static_cast<T>(p.integer_a);
   const T scalar_b = kFloat ? static_cast<T>(p.scalar_b) : static_cast<T>(p.integer_b);
@@ -189,7 +215,8 @@ template <class T, class Segment> FASTDL_INLINE void for_segments(const BinaryAr
     seek<2>(rows, begin / size);
     for (int64_t at = begin, column = begin % size; at < end; column = 0, step<2>(rows)) {
       const int64_t n = size - column < end - at ? size - column : end - at;
-      segment(a.p + rows.offset[0] + column * stride_a, stride_a, b.p + rows.offset[1] + column * stride_b, stride_b, at, n);
+      segment(a.p + rows.offset[0] + column * stride_a, stride_a, b.p + rows.offset[1] + column * stride_b, stride_b,
+              at, n);
       at += n;
     }
   };
@@ -197,7 +224,8 @@ template <class T, class Segment> FASTDL_INLINE void for_segments(const BinaryAr
     T buffer_a[kBlock], buffer_b[kBlock];
     for (int64_t at = begin; at < end; at += kBlock) {
       const int64_t n = end - at < kBlock ? end - at : kBlock;
-      segment(written_out(a, p.shape, at, n, buffer_a), int64_t{1}, written_out(b, p.shape, at, n, buffer_b), int64_t{1}, at, n);
+      segment(written_out(a, p.shape, at, n, buffer_a), int64_t{1}, written_out(b, p.shape, at, n, buffer_b),
+              int64_t{1}, at, n);
     }
   };
   if (last == 0)
@@ -208,7 +236,8 @@ template <class T, class Segment> FASTDL_INLINE void for_segments(const BinaryAr
     parallel_for(total, kGrain, by_rows);
 }
 
-template <class Op, class T> static void run_binary_typed(const BinaryArgs& p) {
+template <class Op, class T>
+static void run_binary_typed(const BinaryArgs& p) {
   int64_t total = sizeof(T);
   for (int i = 0; i < p.shape.n; ++i) total *= p.shape.d[i];
   const bool streams = total >= kStreamBytes && p.out != p.a && p.out != p.b;
@@ -225,7 +254,8 @@ template <class Op, class T> static void run_binary_typed(const BinaryArgs& p) {
   });
 }
 
-template <class Op> static void run_binary(const BinaryArgs& p) {
+template <class Op>
+static void run_binary(const BinaryArgs& p) {
   auto run = [&](auto zero) { run_binary_typed<Op, decltype(zero)>(p); };
   if constexpr (Op::kIntegers)
     visit_number(p.dtype, run);
@@ -253,7 +283,8 @@ static bool simple_power(const BinaryArgs& p) {
 }
 
 // The compiler vectorises these loops: a lane is as wide as T on one side and a byte on the other.
-template <class Op, class T> static void run_compare_typed(const BinaryArgs& p) {
+template <class Op, class T>
+static void run_compare_typed(const BinaryArgs& p) {
   for_segments<T>(p, [&](const T* a, int64_t stride_a, const T* b, int64_t stride_b, int64_t at, int64_t n) {
     uint8_t* __restrict out = static_cast<uint8_t*>(p.out) + at;
     if (stride_a && stride_b) {
@@ -268,14 +299,17 @@ template <class Op, class T> static void run_compare_typed(const BinaryArgs& p) 
   });
 }
 
-template <class Op> static void run_compare(const BinaryArgs& p) {
+template <class Op>
+static void run_compare(const BinaryArgs& p) {
   if (p.dtype == DType::kBool || p.dtype == DType::kUInt8) return run_compare_typed<Op, uint8_t>(p);
   visit_number(p.dtype, [&](auto zero) { run_compare_typed<Op, decltype(zero)>(p); });
 }
 
-// ---- where, cast, fill ---------------------------------------------------------------------------------------------------
+// ---- where, cast, fill
+// ---------------------------------------------------------------------------------------------------
 
-template <class T> static void run_where(const WhereArgs& p) {
+template <class T>
+static void run_where(const WhereArgs& p) {
   const int last = p.shape.n - 1;
   int64_t outer = 1;
   for (int i = 0; i < last; ++i) outer *= p.shape.d[i];
@@ -312,7 +346,8 @@ template <class T> static void run_where(const WhereArgs& p) {
   });
 }
 
-template <class From, class To> FASTDL_INLINE To convert(From x) {
+template <class From, class To>
+FASTDL_INLINE To convert(From x) {
   if constexpr (std::is_same_v<To, bool>)
     return x != From{0};
   else if constexpr (std::is_same_v<To, uint8_t> && std::is_floating_point_v<From>)
@@ -321,7 +356,8 @@ template <class From, class To> FASTDL_INLINE To convert(From x) {
     return static_cast<To>(x);
 }
 
-template <class From, class To> static void run_cast(const CastArgs& p) {
+template <class From, class To>
+static void run_cast(const CastArgs& p) {
   parallel_for(p.n, kGrain, [&](int64_t begin, int64_t end) {
     const From* x = static_cast<const From*>(p.x);
     To* __restrict out = static_cast<To*>(p.out);
@@ -329,7 +365,8 @@ template <class From, class To> static void run_cast(const CastArgs& p) {
   });
 }
 
-template <class T> static void run_fill(void* out, int64_t n, T value) {
+template <class T>
+static void run_fill(void* out, int64_t n, T value) {
   const bool streams = n * static_cast<int64_t>(sizeof(T)) >= kStreamBytes;
   parallel_for(n, kGrain, [=](int64_t begin, int64_t end) {
     map<copy_op, T>(static_cast<T*>(out) + begin, end - begin, streams, Repeated<T>{broadcast<T>(value)});
@@ -339,12 +376,14 @@ template <class T> static void run_fill(void* out, int64_t n, T value) {
 
 }  // namespace
 
-// ---- launchers -------------------------------------------------------------------------------------------------------
+// ---- launchers
+// -------------------------------------------------------------------------------------------------------
 
 void unary(const UnaryArgs& p) {
   switch (p.op) {
 #define FASTDL_CASE(name) \
-  case Unary::k_##name: return run_unary<name##_op>(p);
+  case Unary::k_##name:   \
+    return run_unary<name##_op>(p);
     FASTDL_UNARY_OPS(FASTDL_CASE)
 #undef FASTDL_CASE
   }
@@ -354,7 +393,8 @@ void binary(const BinaryArgs& p) {
   if (p.op == static_cast<int>(Binary::k_pow) && simple_power(p)) return;
   switch (static_cast<Binary>(p.op)) {
 #define FASTDL_CASE(name) \
-  case Binary::k_##name: return run_binary<name##_op>(p);
+  case Binary::k_##name:  \
+    return run_binary<name##_op>(p);
     FASTDL_BINARY_OPS(FASTDL_CASE)
 #undef FASTDL_CASE
   }
@@ -363,7 +403,8 @@ void binary(const BinaryArgs& p) {
 void compare(const BinaryArgs& p) {
   switch (static_cast<Compare>(p.op)) {
 #define FASTDL_CASE(name) \
-  case Compare::k_##name: return run_compare<name##_op>(p);
+  case Compare::k_##name: \
+    return run_compare<name##_op>(p);
     FASTDL_COMPARE_OPS(FASTDL_CASE)
 #undef FASTDL_CASE
   }
@@ -371,16 +412,17 @@ void compare(const BinaryArgs& p) {
 
 void where(const WhereArgs& p) {
   switch (itemsize(p.dtype)) {
-    case 1: return run_where<uint8_t>(p);
-    case 4: return run_where<uint32_t>(p);
-    case 8: return run_where<uint64_t>(p);
+    case 1:
+      return run_where<uint8_t>(p);
+    case 4:
+      return run_where<uint32_t>(p);
+    case 8:
+      return run_where<uint64_t>(p);
   }
 }
 
 void cast(const CastArgs& p) {
-  visit_any(p.from, [&](auto from) {
-    visit_any(p.to, [&](auto to) { run_cast<decltype(from), decltype(to)>(p); });
-  });
+  visit_any(p.from, [&](auto from) { visit_any(p.to, [&](auto to) { run_cast<decltype(from), decltype(to)>(p); }); });
 }
 
 void fill(const FillArgs& p) {

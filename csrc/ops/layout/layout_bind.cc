@@ -1,13 +1,14 @@
-#include "ops/layout/layout.h"
-
 #include "bind/call.h"
 #include "core/strided.h"
 #include "ops/elementwise/elementwise.h"
+#include "ops/layout/layout.h"
 
 namespace fastdl {
 namespace {
 
-int64_t traffic(const Array& a) { return 2 * static_cast<int64_t>(a.bytes()); }
+int64_t traffic(const Array& a) {
+  return 2 * static_cast<int64_t>(a.bytes());
+}
 
 // out = the view of x with out's shape and the given strides.
 void gather(const Array& x, const Dims& stride, int64_t offset, Array& out) {
@@ -33,7 +34,8 @@ Array permute(const Array& x, const Dims& dims) {
   shape.n = permuted.n = dims.n;
   unsigned seen = 0;
   for (int i = 0; i < dims.n; ++i) {
-    EXPECT(dims[i] >= 0 && dims[i] < x.ndim(), IndexError, "permute", text("axes from 0 to ", x.ndim() - 1), text(dims));
+    EXPECT(dims[i] >= 0 && dims[i] < x.ndim(), IndexError, "permute", text("axes from 0 to ", x.ndim() - 1),
+           text(dims));
     EXPECT(!(seen >> dims[i] & 1), ValueError, "permute", "each axis once", text(dims));
     seen |= 1u << dims[i];
     shape[i] = x.dim(static_cast<int>(dims[i]));
@@ -45,7 +47,8 @@ Array permute(const Array& x, const Dims& dims) {
 }
 
 Array broadcast_to(const Array& x, const Dims& shape) {
-  for (int i = 0; i < shape.n; ++i) EXPECT(shape[i] >= 0, ValueError, "broadcast_to", "sizes of at least 0", text(shape));
+  for (int i = 0; i < shape.n; ++i)
+    EXPECT(shape[i] >= 0, ValueError, "broadcast_to", "sizes of at least 0", text(shape));
   bool fits = x.ndim() <= shape.n;
   for (int i = 1; fits && i <= x.ndim(); ++i) {
     const int64_t from = x.dim(x.ndim() - i);
@@ -60,7 +63,8 @@ Array broadcast_to(const Array& x, const Dims& shape) {
 Array concat(const ArrayList& arrays, int64_t axis) {
   EXPECT(arrays.size() > 0, ValueError, "concat", "at least one array", "none");
   const Array& first = arrays[0];
-  EXPECT(axis >= 0 && axis < first.ndim(), IndexError, "concat", text("an axis from 0 to ", first.ndim() - 1), text(axis));
+  EXPECT(axis >= 0 && axis < first.ndim(), IndexError, "concat", text("an axis from 0 to ", first.ndim() - 1),
+         text(axis));
   const int at = static_cast<int>(axis);
   Dims shape = first.shape;
   shape[at] = 0;
@@ -94,12 +98,13 @@ Dims sliced(const char* op, const Dims& whole, const Dims& starts, const Dims& l
   for (int i = 0; i < whole.n; ++i) {
     EXPECT(steps[i] >= 1, ValueError, op, "steps of at least 1", text(steps));
     // Not start + (length - 1) * step < size, which may overflow.
-    const bool inside = lengths[i] >= 0 && starts[i] >= 0 && starts[i] <= whole[i] &&
-                        (lengths[i] == 0 || (starts[i] < whole[i] && lengths[i] - 1 <= (whole[i] - 1 - starts[i]) / steps[i]));
+    const bool inside =
+        lengths[i] >= 0 && starts[i] >= 0 && starts[i] <= whole[i] &&
+        (lengths[i] == 0 || (starts[i] < whole[i] && lengths[i] - 1 <= (whole[i] - 1 - starts[i]) / steps[i]));
     EXPECT(inside, IndexError, op, text("a slice within shape ", whole),
            text("starts ", starts, ", lengths ", lengths, ", steps ", steps));
     offset += starts[i] * stride[i];
-    stride[i] *= steps[i];
+    stride[i] = lengths[i] > 1 ? stride[i] * steps[i] : 0;
   }
   return stride;
 }
@@ -117,7 +122,8 @@ Array slice_bwd(const Array& grad, const Dims& shape, const Dims& starts, const 
   int64_t offset;
   const Dims stride = sliced("slice_bwd", shape, starts, grad.shape, steps, offset);
   Array out = empty(shape, grad.dtype);
-  if (grad.size != out.size) call(fill, FillArgs{out.dtype, out.size, 0, 0, out.data}, static_cast<int64_t>(out.bytes()));
+  if (grad.size != out.size)
+    call(fill, FillArgs{out.dtype, out.size, 0, 0, out.data}, static_cast<int64_t>(out.bytes()));
   scatter(grad, stride, offset, out);
   return out;
 }

@@ -4,24 +4,25 @@
 //
 //     runs        the last axis has stride 1 on both sides         long vectors, row by row
 //     fills       ... or 0 in the source (broadcast_to)
-//     transposes  the sides have stride 1 along different axes     squares of kLanes x kLanes through registers, so that
+//     transposes  the sides have stride 1 along different axes     squares of kLanes x kLanes through registers, so
+//     that
 //                                                                  both sides move in whole vectors
 //     elements    anything else (steps, one-byte transposes)       one by one
 //
-// Threads own ranges of whole planes' parts. Outputs of kStreamBytes and more bypass the caches where they are contiguous.
-#include "ops/layout/layout.h"
-
+// Threads own ranges of whole planes' parts. Outputs of kStreamBytes and more bypass the caches where they are
+// contiguous.
 #include <utility>
 
 #include "cpu/parallel.h"
 #include "cpu/strided-inl.h"
 #include "cpu/vec-inl.h"
+#include "ops/layout/layout.h"
 
 namespace fastdl::FASTDL_ISA {
 namespace {
 
 constexpr int64_t kGrain = 64 * 1024;  // elements a chunk
-constexpr int64_t kTile = 64;          // rows and columns of a transposition's tile: lines of both sides stay in the L1 cache
+constexpr int64_t kTile = 64;  // rows and columns of a transposition's tile: lines of both sides stay in the L1 cache
 
 // The axes of a copy, and which stride each side has along them.
 struct Copy {
@@ -30,9 +31,11 @@ struct Copy {
   bool streams;
 };
 
-// ---- runs and fills ----------------------------------------------------------------------------------------------------
+// ---- runs and fills
+// ----------------------------------------------------------------------------------------------------
 
-template <class T> FASTDL_INLINE void copy_run(const T* x, T* out, int64_t n, bool streams) {
+template <class T>
+FASTDL_INLINE void copy_run(const T* x, T* out, int64_t n, bool streams) {
   constexpr int kStep = kLanes<T>;
   if (!streams || n < 4 * kStep || reinterpret_cast<uintptr_t>(out) % sizeof(T)) {
     if (n <= 8)
@@ -48,7 +51,8 @@ template <class T> FASTDL_INLINE void copy_run(const T* x, T* out, int64_t n, bo
 }
 
 // Rows are cut at kGrain elements, so that threads share a single long one as well.
-template <class T> static void copy_rows(const Copy& c, const T* x, T* out) {
+template <class T>
+static void copy_rows(const Copy& c, const T* x, T* out) {
   const int last = c.n - 1;
   const int64_t size = c.shape[last], pieces = (size + kGrain - 1) / kGrain;
   const int64_t from = c.from[last], to = c.to[last];
@@ -77,7 +81,8 @@ template <class T> static void copy_rows(const Copy& c, const T* x, T* out) {
   });
 }
 
-// ---- transpositions ------------------------------------------------------------------------------------------------------
+// ---- transpositions
+// ------------------------------------------------------------------------------------------------------
 
 // a0 b0 a1 b1 ... of the first (kHigh: second) halves of a and b.
 template <class T, bool kHigh, int... kIndex>
@@ -87,7 +92,8 @@ FASTDL_INLINE Vec<T> interleave(Vec<T> a, Vec<T> b, std::integer_sequence<int, k
 }
 
 // A square of kLanes x kLanes: log2(kLanes) rounds, each of which interleaves row i with row i + kLanes / 2.
-template <class T> FASTDL_INLINE void transpose_registers(Vec<T> (&v)[kLanes<T>]) {
+template <class T>
+FASTDL_INLINE void transpose_registers(Vec<T> (&v)[kLanes<T>]) {
   constexpr int n = kLanes<T>;
   constexpr auto kLane = std::make_integer_sequence<int, n>{};
 #pragma GCC unroll 8
@@ -131,13 +137,15 @@ static void transpose_tile(const T* x, int64_t from, T* out, int64_t to, int64_t
   constexpr int n = kLanes<T>;
   for (int64_t j = 0; j < columns; j += n) {
     for (int64_t i = 0; i < rows; i += n) {
-      const int r = static_cast<int>(rows - i < n ? rows - i : n), c = static_cast<int>(columns - j < n ? columns - j : n);
+      const int r = static_cast<int>(rows - i < n ? rows - i : n),
+                c = static_cast<int>(columns - j < n ? columns - j : n);
       transpose_square<T>(x + i * from + j, from, out + j * to + i, to, r, c, streams);
     }
   }
 }
 
-template <class T> static void copy_transposed(const Copy& c, int p, int q, const T* x, T* out) {
+template <class T>
+static void copy_transposed(const Copy& c, int p, int q, const T* x, T* out) {
   const int64_t rows = c.shape[p], columns = c.shape[q], from = c.from[p], to = c.to[q];
   const int64_t row_tiles = (rows + kTile - 1) / kTile, tiles = row_tiles * ((columns + kTile - 1) / kTile);
   // A stream needs every vector of out aligned: the base, and each stride that leads from one to another.
@@ -164,9 +172,11 @@ template <class T> static void copy_transposed(const Copy& c, int p, int q, cons
   });
 }
 
-// ---- the choice ----------------------------------------------------------------------------------------------------------
+// ---- the choice
+// ----------------------------------------------------------------------------------------------------------
 
-template <class T> static void copy_strided(const Copy& c, const T* x, T* out) {
+template <class T>
+static void copy_strided(const Copy& c, const T* x, T* out) {
   const int last = c.n - 1;
   int p = -1, q = -1;
   for (int i = 0; i < c.n; ++i) {
@@ -203,7 +213,8 @@ static void set_axes(Copy& c, const Dims& shape, const Dims& stride, int64_t (&c
 
 }  // namespace
 
-// ---- launchers -------------------------------------------------------------------------------------------------------
+// ---- launchers
+// -------------------------------------------------------------------------------------------------------
 
 void gather_strided(const GatherStridedArgs& p) {
   Copy c;

@@ -1,6 +1,5 @@
-#include "ops/reduce/reduce.h"
-
 #include "bind/call.h"
+#include "ops/reduce/reduce.h"
 
 namespace fastdl {
 namespace {
@@ -60,7 +59,12 @@ Array arg_reduce_array(const char* name, bool largest, const Array& x, int64_t a
   EXPECT(x.dim(at) > 0 || shape.product() == 0, ValueError, name, "at least one element along the axis",
          text("shape ", x.shape));
   Array out = empty(shape, DType::kInt64);
-  const ArgReduceArgs args{largest, x.dtype, x.shape.product(0, at), x.dim(at), x.shape.product(at + 1), x.data,
+  const ArgReduceArgs args{largest,
+                           x.dtype,
+                           x.shape.product(0, at),
+                           x.dim(at),
+                           x.shape.product(at + 1),
+                           x.data,
                            static_cast<int64_t*>(out.data)};
   call(arg_reduce, args, static_cast<int64_t>(x.bytes() + out.bytes()));
   return out;
@@ -69,14 +73,16 @@ Array arg_reduce_array(const char* name, bool largest, const Array& x, int64_t a
 }  // namespace
 
 void bind_reduce(py::module_& m) {
-#define FASTDL_DEF(name)                                                       \
-  m.def(#name, [](const Array& x, const Dims& axes, bool keepdim) {            \
-    return reduce_array(#name, Reduce::k_##name, x, axes, keepdim);            \
+#define FASTDL_DEF(name)                                            \
+  m.def(#name, [](const Array& x, const Dims& axes, bool keepdim) { \
+    return reduce_array(#name, Reduce::k_##name, x, axes, keepdim); \
   });
   FASTDL_REDUCE_OPS(FASTDL_DEF)
 #undef FASTDL_DEF
-  m.def("argmax", [](const Array& x, int64_t axis, bool keepdim) { return arg_reduce_array("argmax", true, x, axis, keepdim); });
-  m.def("argmin", [](const Array& x, int64_t axis, bool keepdim) { return arg_reduce_array("argmin", false, x, axis, keepdim); });
+  m.def("argmax",
+        [](const Array& x, int64_t axis, bool keepdim) { return arg_reduce_array("argmax", true, x, axis, keepdim); });
+  m.def("argmin",
+        [](const Array& x, int64_t axis, bool keepdim) { return arg_reduce_array("argmin", false, x, axis, keepdim); });
 }
 
 }  // namespace fastdl

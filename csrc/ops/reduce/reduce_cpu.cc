@@ -5,14 +5,13 @@
 //     reduced   [N, C, HW] over 0, 2   pieces of a row shrink to one number       (rows)
 //     kept      [R, K] over 0          blocks of kBlockRows rows shrink to a row  (columns)
 //
-// What the pieces or blocks give is combined as a binary tree in order of their position (Pairwise), so the error of a sum
-// grows with the logarithm of its length. Threads own outputs; where those are too few, the pieces of an output are split
-// into parts, whose number depends on the shape alone, and a second reduction adds the parts.
-#include "ops/reduce/reduce.h"
-
+// What the pieces or blocks give is combined as a binary tree in order of their position (Pairwise), so the error of a
+// sum grows with the logarithm of its length. Threads own outputs; where those are too few, the pieces of an output are
+// split into parts, whose number depends on the shape alone, and a second reduction adds the parts.
 #include "cpu/parallel.h"
 #include "cpu/strided-inl.h"
 #include "cpu/vec-inl.h"
+#include "ops/reduce/reduce.h"
 
 namespace fastdl::FASTDL_ISA {
 namespace {
@@ -24,64 +23,84 @@ constexpr int kBlockRows = 16;         // rows read side by side; more streams t
 constexpr int64_t kStrip = 512;        // columns whose tree stays in the L1 and L2 caches
 constexpr int kColumnVectors = 4;      // a quarter of a kilobyte of each row at a time
 
-// ---- the operations: combine(a, b), with a before b ------------------------------------------------------------------
+// ---- the operations: combine(a, b), with a before b
+// ------------------------------------------------------------------
 
-template <class T> struct WrappingOf { using type = T; };
-template <> struct WrappingOf<int32_t> { using type = uint32_t; };
-template <> struct WrappingOf<int64_t> { using type = uint64_t; };
+template <class T>
+struct WrappingOf {
+  using type = T;
+};
+template <>
+struct WrappingOf<int32_t> {
+  using type = uint32_t;
+};
+template <>
+struct WrappingOf<int64_t> {
+  using type = uint64_t;
+};
 
-template <class T> struct Sum {
+template <class T>
+struct Sum {
   using Wrap = typename WrappingOf<T>::type;  // integers wrap around
   FASTDL_INLINE T identity() { return T{0}; }
   FASTDL_INLINE Vec<T> combine(Vec<T> a, Vec<T> b) { return (Vec<T>)((Vec<Wrap>)a + (Vec<Wrap>)b); }
   FASTDL_INLINE T combine(T a, T b) { return static_cast<T>(static_cast<Wrap>(a) + static_cast<Wrap>(b)); }
 };
 
-template <class T> FASTDL_INLINE T lowest() {
+template <class T>
+FASTDL_INLINE T lowest() {
   if constexpr (std::is_floating_point_v<T>)
     return -static_cast<T>(__builtin_inf());
   else
     return static_cast<T>(typename WrappingOf<T>::type{1} << (8 * sizeof(T) - 1));
 }
-template <class T> FASTDL_INLINE T highest() {
+template <class T>
+FASTDL_INLINE T highest() {
   if constexpr (std::is_floating_point_v<T>)
     return static_cast<T>(__builtin_inf());
   else
     return static_cast<T>(~lowest<T>());
 }
 
-template <class T> struct Max {
+template <class T>
+struct Max {
   FASTDL_INLINE T identity() { return lowest<T>(); }
   FASTDL_INLINE Vec<T> combine(Vec<T> a, Vec<T> b) { return max_nan<T>(a, b); }
   FASTDL_INLINE T combine(T a, T b) { return a > b || a != a ? a : b; }
 };
-template <class T> struct Min {
+template <class T>
+struct Min {
   FASTDL_INLINE T identity() { return highest<T>(); }
   FASTDL_INLINE Vec<T> combine(Vec<T> a, Vec<T> b) { return min_nan<T>(a, b); }
   FASTDL_INLINE T combine(T a, T b) { return a < b || a != a ? a : b; }
 };
 
 // The binary tree, built as values arrive: level k holds the combination of 2^k of them while bit k of count is set.
-template <class T> struct Pairwise {
+template <class T>
+struct Pairwise {
   uint64_t count = 0;
   T level[48];
 };
-template <class Op, class T> FASTDL_INLINE void push(Pairwise<T>& tree, T x) {
+template <class Op, class T>
+FASTDL_INLINE void push(Pairwise<T>& tree, T x) {
   int k = 0;
   for (; tree.count >> k & 1; ++k) x = Op::combine(tree.level[k], x);
   tree.level[k] = x;
   ++tree.count;
 }
-template <class Op, class T> FASTDL_INLINE T total(const Pairwise<T>& tree) {
+template <class Op, class T>
+FASTDL_INLINE T total(const Pairwise<T>& tree) {
   T x = Op::identity();
   for (int k = 0; tree.count >> k; ++k)
     if (tree.count >> k & 1) x = Op::combine(tree.level[k], x);
   return x;
 }
 
-// ---- rows ------------------------------------------------------------------------------------------------------------
+// ---- rows
+// ------------------------------------------------------------------------------------------------------------
 
-template <class Op, class T> static T reduce_piece(const T* x, int64_t n) {
+template <class Op, class T>
+static T reduce_piece(const T* x, int64_t n) {
   constexpr int kStep = kLanes<T>;
   T out = Op::identity(), rest = Op::identity();
   int64_t i = 0;
@@ -126,21 +145,22 @@ static Plan plan_of(const ReduceArgs& p) {
   return plan;
 }
 
-// Into how many parts the `units` of one output are split, when `items` outputs of `work` elements are to be computed.
-static int64_t parts_of(int64_t items, int64_t units, int64_t work) {
-  const int64_t chunks = items * work / kGrain;
-  int64_t parts = items >= 64 ? 1 : chunks / items;
-  if (parts > units) parts = units;
-  return parts < 1 ? 1 : parts;
+// How many of the `units` of one output make a part, when `items` outputs of `work` elements are to be computed.
+static int64_t units_a_part(int64_t items, int64_t units, int64_t work) {
+  const int64_t parts = items >= 64 ? 1 : work / kGrain;
+  return parts <= 1 ? units : (units + parts - 1) / parts;
 }
 
-template <class Op, class T> static void columns(const Plan& plan, const T* x, T* out, T divisor);
+template <class Op, class T>
+static void columns(const Plan& plan, const T* x, T* out, T divisor);
 
-template <class Op, class T> static void rows(const Plan& plan, const T* x, T* out, T divisor) {
+template <class Op, class T>
+static void rows(const Plan& plan, const T* x, T* out, T divisor) {
   const int64_t pieces_a_row = (plan.width + kPiece - 1) / kPiece, pieces = plan.rows * pieces_a_row;
-  const int64_t work = plan.rows * plan.width, parts = parts_of(plan.outer, pieces, work);
+  const int64_t work = plan.rows * plan.width, per_part = units_a_part(plan.outer, pieces, work);
+  const int64_t parts = (pieces + per_part - 1) / per_part;
   auto reduce_all = [&](T* to, T divide_by) {
-    const int64_t per_part = (pieces + parts - 1) / parts, grain = kGrain * parts / (work + 1) + 1;
+    const int64_t grain = kGrain * parts / work + 1;
     parallel_for(plan.outer * parts, grain, [&](int64_t begin, int64_t end) {
       Walk<1> kept = plan.kept, reduced = plan.reduced;
       seek<1>(kept, begin / parts);
@@ -148,7 +168,7 @@ template <class Op, class T> static void rows(const Plan& plan, const T* x, T* o
       for (int64_t item = begin; item < end; ++item) {
         const int64_t first = part * per_part, last = first + per_part < pieces ? first + per_part : pieces;
         Pairwise<T> tree;
-        if (first < last) seek<1>(reduced, first / pieces_a_row);
+        seek<1>(reduced, first / pieces_a_row);
         for (int64_t i = first, column = first % pieces_a_row * kPiece; i < last; ++i) {
           const int64_t n = plan.width - column < kPiece ? plan.width - column : kPiece;
           push<Op>(tree, reduce_piece<Op, T>(x + kept.offset[0] + reduced.offset[0] + column, n));
@@ -169,7 +189,8 @@ template <class Op, class T> static void rows(const Plan& plan, const T* x, T* o
   columns<Op, T>(second, partial, out, divisor);
 }
 
-// ---- columns ---------------------------------------------------------------------------------------------------------
+// ---- columns
+// ---------------------------------------------------------------------------------------------------------
 
 // Pushes kVectors vectors of the combination of n rows into the trees of their columns; `lanes` of the last are real.
 template <class Op, class T, int kVectors>
@@ -220,12 +241,13 @@ static void reduce_strip(Walk<1>& reduced, int64_t first, int64_t last, const T*
   __builtin_memcpy(out, sum, static_cast<size_t>(width) * sizeof(T));
 }
 
-template <class Op, class T> static void columns(const Plan& plan, const T* x, T* out, T divisor) {
+template <class Op, class T>
+static void columns(const Plan& plan, const T* x, T* out, T divisor) {
   const int64_t strips = (plan.width + kStrip - 1) / kStrip, items = plan.outer * strips;
   const int64_t strip_width = plan.width < kStrip ? plan.width : kStrip;
   const int64_t blocks = (plan.rows + kBlockRows - 1) / kBlockRows;
-  const int64_t parts = parts_of(items, blocks, plan.rows * strip_width);
-  const int64_t rows_a_part = (blocks + parts - 1) / parts * kBlockRows;
+  const int64_t rows_a_part = units_a_part(items, blocks, plan.rows * strip_width) * kBlockRows;
+  const int64_t parts = (plan.rows + rows_a_part - 1) / rows_a_part;
   auto reduce_all = [&](T* to, T divide_by) {
     const int64_t grain = kGrain / (strip_width * (rows_a_part < plan.rows ? rows_a_part : plan.rows)) + 1;
     parallel_for(items * parts, grain, [&](int64_t begin, int64_t end) {
@@ -245,17 +267,16 @@ template <class Op, class T> static void columns(const Plan& plan, const T* x, T
     });
   };
   if (parts == 1) return reduce_all(out, divisor);
-  const int64_t used = (plan.rows + rows_a_part - 1) / rows_a_part;
   Scratch<T> partial(parts * plan.outer * plan.width);
-  for (int64_t i = used * plan.outer * plan.width; i < parts * plan.outer * plan.width; ++i) partial[i] = Op::identity();
   reduce_all(partial, T{1});
   Plan second;
-  second.rows = used, second.width = plan.outer * plan.width;
-  add_axis<1>(second.reduced, used, {second.width});
+  second.rows = parts, second.width = plan.outer * plan.width;
+  add_axis<1>(second.reduced, parts, {second.width});
   columns<Op, T>(second, partial, out, divisor);
 }
 
-template <class Op, class T> static void run_reduce(const ReduceArgs& p) {
+template <class Op, class T>
+static void run_reduce(const ReduceArgs& p) {
   const T* x = static_cast<const T*>(p.x);
   T* out = static_cast<T*>(p.out);
   int64_t n = 1;
@@ -273,23 +294,28 @@ template <class Op, class T> static void run_reduce(const ReduceArgs& p) {
     columns<Op, T>(plan, x, out, divisor);
 }
 
-// ---- the place of the largest element ----------------------------------------------------------------------------------
+// ---- the place of the largest element
+// ----------------------------------------------------------------------------------
 
 // Whether x takes the place of the best so far, which comes before it.
-template <bool kLargest, class T> FASTDL_INLINE Mask<T> better(Vec<T> x, Vec<T> best) {
+template <bool kLargest, class T>
+FASTDL_INLINE Mask<T> better(Vec<T> x, Vec<T> best) {
   return (kLargest ? x > best : x < best) | ((x != x) & (best == best));
 }
-template <bool kLargest, class T> FASTDL_INLINE bool better(T x, T best) {
+template <bool kLargest, class T>
+FASTDL_INLINE bool better(T x, T best) {
   return (kLargest ? x > best : x < best) || (x != x && best == best);
 }
 
-template <class T> struct Found {
+template <class T>
+struct Found {
   T value;
   int64_t index;
 };
 
 // Each lane keeps its own best and its index; the lanes meet at the end. n stays below 2^31, the range of a lane.
-template <bool kLargest, class T> static Found<T> find_in_piece(const T* x, int64_t n) {
+template <bool kLargest, class T>
+static Found<T> find_in_piece(const T* x, int64_t n) {
   constexpr int kStep = kLanes<T>;
   using Index = std::conditional_t<sizeof(T) == 8, int64_t, int32_t>;
   Found<T> found{x[0], 0};
@@ -318,7 +344,8 @@ template <bool kLargest, class T> static Found<T> find_in_piece(const T* x, int6
   return found;
 }
 
-template <bool kLargest, class T> static void find_in_rows(const ArgReduceArgs& p) {
+template <bool kLargest, class T>
+static void find_in_rows(const ArgReduceArgs& p) {
   constexpr int64_t kLongest = int64_t{1} << 30;
   parallel_for(p.outer, kGrain / p.n + 1, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
@@ -333,7 +360,8 @@ template <bool kLargest, class T> static void find_in_rows(const ArgReduceArgs& 
   });
 }
 
-template <bool kLargest, class T> static void find_in_columns(const ArgReduceArgs& p) {
+template <bool kLargest, class T>
+static void find_in_columns(const ArgReduceArgs& p) {
   constexpr int kStep = kLanes<T>;
   using Index = std::conditional_t<sizeof(T) == 8, int64_t, int32_t>;
   const int64_t vectors = (p.inner + kStep - 1) / kStep;
@@ -357,7 +385,8 @@ template <bool kLargest, class T> static void find_in_columns(const ArgReduceArg
 
 }  // namespace
 
-// ---- launchers -------------------------------------------------------------------------------------------------------
+// ---- launchers
+// -------------------------------------------------------------------------------------------------------
 
 void reduce(const ReduceArgs& p) {
   if (p.out_size == 0) return;
