@@ -240,6 +240,8 @@ FASTDL_INLINE const T* operand_at(const Operand<T>& o, int64_t line, int64_t ste
 // How a shape is computed; made once for a batch of equal shapes.
 struct GemmPlan {
   int64_t m, n, k;
+  Split panels;  // of the rows, when one task does it all
+  bool one_task;
   int tile_rows, width;     // of the register tile
   int64_t kc;               // the longest block of k
   int64_t task_panels;      // tasks: so many panels of A
@@ -252,7 +254,8 @@ template <class T>
 static GemmPlan plan_gemm(int64_t m, int64_t n, int64_t k, bool b_along_k, int64_t ldb) {
   constexpr int64_t kBytes = sizeof(T);
   const TileShape tile = n >= kWideFrom && m > kTallTile.rows ? kWideTile : kTallTile;
-  GemmPlan p{m, n, k, tile.rows, tile.vecs * kLanes<T>, 0, 0, 0, false, false, false};
+  GemmPlan p{m,     n,     k,    split_evenly(m, tile.rows), false, tile.rows, tile.vecs * kLanes<T>, 0, 0, 0,
+             false, false, false};
   const Split blocks = split_evenly(k, kGemmBlocks.kc * 4 / kBytes);
   p.kc = k > 0 ? part_size(blocks, 0) : 1;
 
@@ -267,9 +270,10 @@ static GemmPlan plan_gemm(int64_t m, int64_t n, int64_t k, bool b_along_k, int64
     const int64_t least = ceil_div(kTaskFlops, panel_flops);
     p.task_panels = min64(panels, least > p.task_panels ? least : p.task_panels);
   }
-  p.direct_b = !b_along_k && (panels <= 2 || (p.kc * n * kBytes <= kDirectBytes && ldb * kBytes <= kDirectLine));
+  p.direct_b = !b_along_k && (panels == 1 || (p.kc * n * kBytes <= kDirectBytes && ldb * kBytes <= kDirectLine));
   p.shared_a = task_slivers < slivers;
   p.shared_b = p.task_panels < panels && !p.direct_b;
+  p.one_task = p.kc >= k && p.task_panels == panels && task_slivers == slivers;
   return p;
 }
 
@@ -333,6 +337,10 @@ static void gemm_task(const GemmPlan& plan, const GemmBlock<T>& block, const Ope
 template <class T, class Finish>
 static void gemm(const GemmPlan& plan, const Operand<T>& a, const Operand<T>& b, T* c, int64_t ldc,
                  const Finish& finish) {
+  if (plan.one_task) {  // a small product should not pay for the loops below
+    const GemmBlock<T> all{0, 0, plan.n, 0, plan.k, plan.panels, nullptr, nullptr};
+    return gemm_task<T>(plan, all, a, b, 0, plan.panels.count, 0, plan.n, c, ldc, finish);
+  }
   const int64_t m_block = plan.shared_a ? min64(plan.m, kGemmBlocks.shared) : plan.m;
   const int64_t n_block = plan.shared_b ? min64(plan.n, kGemmBlocks.shared) : plan.n;
   const Split k_blocks = split_evenly(plan.k, plan.kc), m_blocks = split_evenly(plan.m, m_block);
