@@ -159,6 +159,14 @@ bool check_outside(uintptr_t address, size_t bytes, Access access, const void* p
   abort_launch();
 }
 
+[[gnu::noinline, gnu::cold]] void report_endless(const void* pc) {
+  InEngine scope;
+  report_at(Kind::kDeadlock, pc,
+            "the thread goes on and on without waiting; threads run one at a time, so another cannot "
+            "change what it waits for");
+  abort_launch();
+}
+
 bool check_elsewhere(const void* p, size_t bytes, Access access, const void* pc) {
   const uintptr_t address = reinterpret_cast<uintptr_t>(p);
   if (!current) {
@@ -177,6 +185,7 @@ template <size_t N>
 bool check_access(const void* p, Access access, const void* pc) {
   const uintptr_t offset = reinterpret_cast<uintptr_t>(p) - arena.base;
   if (!watched || offset >= arena.size) return check_elsewhere(p, N, access, pc);
+  if (++engine.slice > kLongestSlice) report_endless(pc);
   if (offset % N != 0) report_misaligned(N, access, pc);
   if (!all_written<N>(arena.flags + offset) && !check_flags(offset, N, access, pc)) return false;
   check_races(offset, N, access, pc);

@@ -18,7 +18,8 @@ namespace fastdl::emu {
 
 constexpr int kLanes = 32;
 constexpr int kMaxThreads = 1024;
-constexpr int kMultiprocessors = 4;             // few, so that persistent kernels stay small
+constexpr int kMultiprocessors = 4;           // few, so that persistent kernels stay small
+constexpr uint64_t kLongestSlice = 1u << 28;  // some seconds; a thread that goes on so long waits for another in a loop
 constexpr size_t kMaxSharedBytes = 163 * 1024;  // compute capability 8.0
 
 // ---- threads --------------------------------------------------------------------------------------------------------
@@ -74,6 +75,7 @@ struct Engine {
   // unless their threads share a warp that synchronised between them.
   uint32_t epoch = 1, launch_epoch = 1, block_epoch = 1;
   bool block_fenced = false;
+  uint64_t slice = 0;  // accesses of the running thread since it last waited
 };
 extern Engine engine;
 

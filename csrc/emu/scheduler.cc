@@ -59,6 +59,7 @@ void give_fiber(Fiber* fiber) {
 void resume(Thread* t) {
   if (!t->fiber) t->fiber = take_fiber();
   current = t;
+  engine.slice = 0;
   switch_fiber(engine.scheduler, t->fiber);
   current = nullptr;
   if (t->state != State::kDone) return;

@@ -244,6 +244,15 @@ FASTDL_SELFTEST(masks_differ) {
   launch(masks_differ, 1, kWarp, 0, stream, operands[0].as<float>(), operands[1].as<float>());
 }
 
+__global__ void spin(const volatile int* flag, int* out) {
+  while (flag[0] == 1) {  // finds DEADLOCK waits_in_a_loop
+  }
+  out[threadIdx.x] = flag[0];
+}
+FASTDL_SELFTEST(waits_in_a_loop) {
+  launch(spin, 1, kBlock, 0, stream, operands[0].as<int>(), operands[1].as<int>());
+}
+
 __global__ void much_shared(float* out) {
   FASTDL_SHARED(float, a, [20000]);
   FASTDL_DYNAMIC_SHARED(b);
