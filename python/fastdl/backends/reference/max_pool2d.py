@@ -54,7 +54,7 @@ def _windows(x: Array, fill: float, out_hw: Pair, kernel: Pair, stride: Pair, pa
     windows = sliding_window_view(padded, extent, axis=(-2, -1))
     windows = windows[..., :: stride[0], :: stride[1], :: dilation[0], :: dilation[1]]
     windows = windows[..., : out_hw[0], : out_hw[1], :, :]
-    return windows.reshape(*windows.shape[:-2], -1)
+    return windows.reshape(*windows.shape[:-2], kernel[0] * kernel[1])
 
 
 def max_pool2d(
@@ -77,7 +77,10 @@ def max_pool2d(
     windows = _windows(x, -np.inf, *geometry)
     inside = _windows(np.ones((in_h, in_w), bool), False, *geometry)
     first_inside = np.broadcast_to(inside.argmax(-1), windows.shape[:-1])
-    winner = windows.argmax(-1)  # the first maximum; NaN beats numbers
+    winner = windows.argmax(-1)  # the first maximum
+    nan = np.isnan(windows)
+    last_nan = windows.shape[-1] - 1 - nan[..., ::-1].argmax(-1)
+    winner = np.where(nan.any(-1), last_nan, winner)  # NaN beats numbers, and the last of several wins, as in PyTorch
     out = np.take_along_axis(windows, winner[..., None], -1)[..., 0].copy()
     winner = np.where(out == -np.inf, first_inside, winner)  # an input of minus infinity is not padding
     if not indices:
