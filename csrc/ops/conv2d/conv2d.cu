@@ -37,20 +37,21 @@ struct Axis {
   __host__ __device__ int taps_of(int slot) const { return (kernel - 1 - slot) / period + 1; }
 };
 
-__device__ WindowAxis forward_axis(const Axis& a) {
-  return {a.in, a.out, a.stride, -a.pad, a.kernel, a.dilation, 0, 1};
+__device__ void find_forward_axis(const Axis& a, WindowAxis& w) {
+  w.size = a.in, w.pixels = a.out, w.stride = a.stride, w.start = -a.pad, w.taps = a.kernel, w.step = a.dilation;
+  w.out_start = 0, w.out_stride = 1;
 }
 
-// Phase `first`: pixels first, first + stride, ... Slot: their first tap, or -1 when no tap meets them.
-__device__ WindowAxis gradient_axis(const Axis& a, int first, int& slot) {
+// Phase `first`: pixels first, first + stride, ... Slot: their first tap, or -1 when no tap meets them; then one that
+// must not be read.
+__device__ void find_gradient_axis(const Axis& a, int first, int& slot, WindowAxis& w) {
   slot = a.slots() - 1;
   while (slot >= 0 && slot * a.dilation % a.stride != (first + a.pad) % a.stride) --slot;
-  WindowAxis axis = {a.out, (a.in - 1 - first) / a.stride + 1, 1, 0, 0, 0, first, a.stride};
-  if (slot < 0) return axis;
-  axis.start = (first + a.pad - slot * a.dilation) / a.stride;
-  axis.taps = a.taps_of(slot);
-  axis.step = -(a.period * a.dilation / a.stride);
-  return axis;
+  w.size = a.out, w.pixels = (a.in - 1 - first) / a.stride + 1, w.stride = 1;
+  w.start = slot < 0 ? 0 : (first + a.pad - slot * a.dilation) / a.stride;
+  w.taps = slot < 0 ? 1 : a.taps_of(slot);
+  w.step = -(a.period * a.dilation / a.stride);
+  w.out_start = first, w.out_stride = a.stride;
 }
 
 // ---- out and grad_x: channels x pixels ------------------------------------------------------------------------------
@@ -74,16 +75,20 @@ struct WindowProduct {
 };
 
 template <class Tile, class T>
-__device__ WindowWork<T> window_work(const WindowProduct<T>& p) {
+__device__ void find_work(const WindowProduct<T>& p, WindowWork<T>& w) {
   const TileIndex at = tile_of_block(p.plan);
   const int phase = static_cast<int>(at.batch % (p.phases_y * p.phases_x));
   const int group = static_cast<int>(at.batch / (p.phases_y * p.phases_x));
-  WindowWork<T> w;
   int slot_y = 0, slot_x = 0;
-  w.y = p.gradient ? gradient_axis(p.y, phase / p.phases_x, slot_y) : forward_axis(p.y);
-  w.x = p.gradient ? gradient_axis(p.x, phase % p.phases_x, slot_x) : forward_axis(p.x);
+  if (p.gradient) {
+    find_gradient_axis(p.y, phase / p.phases_x, slot_y, w.y);
+    find_gradient_axis(p.x, phase % p.phases_x, slot_x, w.x);
+  } else {
+    find_forward_axis(p.y, w.y);
+    find_forward_axis(p.x, w.x);
+  }
   const bool meets = slot_y >= 0 && slot_x >= 0;
-  if (!meets) slot_y = slot_x = 0, w.y.taps = w.x.taps = 1;
+  if (!meets) slot_y = slot_x = 0;
 
   const int row = at.m * Tile::BM, taps = w.y.taps * w.x.taps;
   const int64_t first = at.split * p.plan.chunk, pixel = int64_t{at.n} * Tile::BN;
@@ -107,7 +112,6 @@ __device__ WindowWork<T> window_work(const WindowProduct<T>& p) {
   const int tap = static_cast<int>(first % taps), skip = Tile::BK - WindowLoader<Tile>::kEach;
   w.first_channel = static_cast<int>(first / taps), w.first_y = tap / w.x.taps, w.first_x = tap % w.x.taps;
   w.skip_channel = skip / taps, w.skip_y = skip / w.x.taps % w.y.taps, w.skip_x = skip % w.x.taps;
-  return w;
 }
 
 // V results of a row: all in one place, or each where it belongs.
@@ -136,7 +140,7 @@ __global__ void __launch_bounds__(Tile::kThreads, 2) conv_windows(WindowProduct<
   FASTDL_SHARED(T, panels_a, [2][Tile::BK][Tile::BM + kPanelPad]);
   FASTDL_SHARED(T, panels_b, [2][Tile::BK][Tile::BN + kPanelPad]);
   FASTDL_SHARED(WindowWork<T>, work, [1]);
-  if (threadIdx.x == 0) work[0] = window_work<Tile>(p);
+  if (threadIdx.x == 0) find_work<Tile>(p, work[0]);
   __syncthreads();
   const WindowWork<T>& w = work[0];
   if (w.cols == 0) return;  // a phase with fewer pixels than the first
@@ -209,13 +213,13 @@ struct TapProduct {
 };
 
 template <class Tile, class T>
-__device__ TapWork<T> tap_work(const TapProduct<T>& p) {
+__device__ void find_work(const TapProduct<T>& p, TapWork<T>& w) {
   const TileIndex at = tile_of_block(p.plan);
   const int group = static_cast<int>(at.batch), row = at.m * Tile::BM;
   const int columns = p.depth * p.y_axis.kernel * p.x_axis.kernel;
   const int64_t first = at.split * p.plan.chunk;
-  TapWork<T> w;
-  w.y = forward_axis(p.y_axis), w.x_axis = forward_axis(p.x_axis);
+  find_forward_axis(p.y_axis, w.y);
+  find_forward_axis(p.x_axis, w.x_axis);
   const int grad_plane = w.y.pixels * w.x_axis.pixels, x_plane = w.y.size * w.x_axis.size;
   w.grad_planes = {(int64_t{p.groups} * p.rows - 1) * grad_plane, grad_plane};
   w.x_planes = {(int64_t{p.groups} * p.depth - 1) * x_plane, x_plane};
@@ -227,7 +231,6 @@ __device__ TapWork<T> tap_work(const TapProduct<T>& p) {
   w.rows = min(p.rows - row, Tile::BM), w.cols = min(columns - w.first_col, Tile::BN);
   w.steps = static_cast<int>(min(p.batch * grad_plane - first, p.plan.chunk));
   w.pixels = PixelRun::from(first, w.y.pixels, w.x_axis.pixels);
-  return w;
 }
 
 // A column past the last tap is nowhere in the input.
@@ -246,7 +249,7 @@ __global__ void __launch_bounds__(Tile::kThreads, 2) conv_taps(TapProduct<typena
   FASTDL_SHARED(T, panels_b, [2][Tile::BK][Tile::BN + kPanelPad]);
   FASTDL_SHARED(TapWork<T>, work, [1]);
   FASTDL_SHARED(Tap, taps, [Tile::BN]);
-  if (threadIdx.x == 0) work[0] = tap_work<Tile>(p);
+  if (threadIdx.x == 0) find_work<Tile>(p, work[0]);
   __syncthreads();
   const TapWork<T>& w = work[0];
   if (!kPointwise && threadIdx.x < Tile::BN)

@@ -58,11 +58,10 @@ struct Work {
 };
 
 template <class Tile, bool kTransA, bool kTransB, class T>
-__device__ Work<T> work_of_block(const Product<T>& p) {
+__device__ void find_work(const Product<T>& p, Work<T>& work) {
   const TileIndex at = tile_of_block(p.plan);
   const BatchOffsets matrix = p.batch[at.batch];
   const int64_t row = int64_t{at.m} * Tile::BM, col = int64_t{at.n} * Tile::BN, first = at.split * p.plan.chunk;
-  Work<T> work;
   work.a = p.a + matrix.a + (kTransA ? first * p.lda + row : row * p.lda + first);
   work.b = p.b + matrix.b + (kTransB ? col * p.ldb + first : first * p.ldb + col);
   work.out = p.out + ((at.split * p.matrices + at.batch) * p.m + row) * p.n + col;
@@ -70,7 +69,6 @@ __device__ Work<T> work_of_block(const Product<T>& p) {
   work.rows = static_cast<int>(min(p.m - row, int64_t{Tile::BM}));
   work.cols = static_cast<int>(min(p.n - col, int64_t{Tile::BN}));
   work.steps = static_cast<int>(min(p.k - first, p.plan.chunk));
-  return work;
 }
 
 template <class Tile, bool kTransA, bool kTransB>
@@ -79,7 +77,7 @@ __global__ void __launch_bounds__(Tile::kThreads, 2) matmul_tiles(Product<typena
   FASTDL_SHARED(T, panels_a, [2][Tile::BK][Tile::BM + kPanelPad]);
   FASTDL_SHARED(T, panels_b, [2][Tile::BK][Tile::BN + kPanelPad]);
   FASTDL_SHARED(Work<T>, work, [1]);
-  if (threadIdx.x == 0) work[0] = work_of_block<Tile, kTransA, kTransB>(p);
+  if (threadIdx.x == 0) find_work<Tile, kTransA, kTransB>(p, work[0]);
   __syncthreads();
 
   Accumulators<Tile> results;
