@@ -14,6 +14,21 @@ void conv_direct(View& v) {
   conv_panels(v);
 }
 
+// Whether some residue modulo the stride is met by no tap: taps lie at multiples of the dilation.
+bool leaves_gaps(const Conv2dGeometry& g) {
+  const auto met = [](int64_t stride, int64_t dilation, int64_t kernel) {
+    int64_t residues = stride;  // stride / gcd(stride, dilation), as far as the kernel goes
+    for (int64_t i = 1; i < stride; ++i) {
+      if (i * dilation % stride == 0) {
+        residues = i;
+        break;
+      }
+    }
+    return (residues < kernel ? residues : kernel) == stride;
+  };
+  return !met(g.stride_h, g.dilation_h, g.kernel_h) || !met(g.stride_w, g.dilation_w, g.kernel_w);
+}
+
 WinogradArgs winograd_forward(const Conv2dFwdArgs& p) {
   const Conv2dGeometry& g = p.g;
   WinogradArgs w{};
@@ -57,9 +72,16 @@ void conv2d_bwd_input(const Conv2dBwdInputArgs& p) {
   if (g.batch == 0 || g.in_h == 0 || g.in_w == 0) return;
   if (use_winograd(p.dtype, g, g.in_h, g.in_w)) return winograd_conv(winograd_gradient(p));
   Scratch<Tap> taps(g.kernel_h * g.kernel_w);
+  // Strides beyond the kernel leave pixels that no output has read.
+  const int64_t bytes = g.batch * g.in_channels * g.in_h * g.in_w * static_cast<int64_t>(itemsize(p.dtype));
+  if (leaves_gaps(g))
+    parallel_for(bytes, 1 << 20, [&](int64_t begin, int64_t end) {
+      __builtin_memset(static_cast<char*>(p.grad_x) + begin, 0, static_cast<size_t>(end - begin));
+    });
   for (int64_t y0 = 0; y0 < g.stride_h && y0 < g.in_h; ++y0) {
     for (int64_t x0 = 0; x0 < g.stride_w && x0 < g.in_w; ++x0) {
       View v = gradient_view(g, p.dtype, y0, x0, taps);
+      if (v.num_taps == 0) continue;
       v.src = p.grad, v.weight = p.weight, v.activation = Activation::kNone, v.out = p.grad_x;
       conv_direct(v);
     }

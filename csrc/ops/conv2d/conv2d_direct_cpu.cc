@@ -10,6 +10,7 @@
 // A chunk of work owns its slivers and a range of output channels; chunks share the packed weights.
 #include "cpu/microkernel-inl.h"
 #include "ops/conv2d/conv2d_activation-inl.h"
+#include "ops/conv2d/conv2d_shuffle-inl.h"
 #include "ops/conv2d/conv2d_view-inl.h"
 
 namespace fastdl::FASTDL_ISA {
@@ -31,17 +32,51 @@ struct Panels {
   int rows(int64_t i) const { return static_cast<int>(begin(i + 1) - begin(i)); }
 };
 
+// to[i * rows + m] = from[m * stride + i], for i < n: rows side by side become columns, a square of registers at a
+// time.
+template <class T>
+void pack_columns(const T* from, int64_t stride, int64_t n, int64_t rows, T* to) {
+  constexpr int L = kLanes<T>;
+  for (int64_t m0 = 0; m0 < rows; m0 += L) {
+    const int height = static_cast<int>(rows - m0 < L ? rows - m0 : L);
+    for (int64_t i = 0; i < n; i += L) {
+      const int width = static_cast<int>(n - i < L ? n - i : L);
+      const T* corner = from + m0 * stride + i;
+      Vec<T> r[L];
+#pragma GCC unroll 16
+      for (int m = 0; m < L; ++m) {
+        r[m] = Vec<T>{};
+        if (m < height) r[m] = width == L ? load<T>(corner + m * stride) : load_n<T>(corner + m * stride, width);
+      }
+      transpose<T>(r);
+#pragma GCC unroll 16
+      for (int j = 0; j < L; ++j)
+        if (j < width) store_n<T>(to + (i + j) * rows + m0, r[j], height);
+    }
+  }
+}
+
 // packed[panel][k][rows]; k = channel * num_taps + tap, and the bias last.
 template <class T>
 void pack_weights(const View& v, int64_t group, const Panels& panels, int64_t i, T* packed) {
   const int64_t m0 = panels.begin(i), rows = panels.rows(i), taps = v.num_taps;
   const T* w = static_cast<const T*>(v.weight) + group * v.weight_group + m0 * v.weight_m;
-  for (int64_t m = 0; m < rows; ++m) {
-    T* to = packed + m;
+  bool in_order = true;
+  for (int64_t t = 0; t < taps; ++t) in_order &= v.taps[t].weight == t;
+  if (in_order && v.weight_k == taps) {
+    pack_columns(w, v.weight_m, v.k_channels * taps, rows, packed);
+  } else if (in_order && taps > 1) {
     for (int64_t k = 0; k < v.k_channels; ++k)
-      for (int64_t t = 0; t < taps; ++t, to += rows) *to = w[m * v.weight_m + k * v.weight_k + v.taps[t].weight];
-    if (v.bias) *to = static_cast<const T*>(v.bias)[group * v.m_channels + m0 + m];
+      pack_columns(w + k * v.weight_k, v.weight_m, taps, rows, packed + k * taps * rows);
+  } else {
+    T* to = packed;
+    for (int64_t k = 0; k < v.k_channels; ++k)
+      for (int64_t t = 0; t < taps; ++t)
+        for (int64_t m = 0; m < rows; ++m) *to++ = w[m * v.weight_m + k * v.weight_k + v.taps[t].weight];
   }
+  if (!v.bias) return;
+  for (int64_t m = 0; m < rows; ++m)
+    packed[v.taps_and_channels() * rows + m] = static_cast<const T*>(v.bias)[group * v.m_channels + m0 + m];
 }
 
 // Where the lanes of a sliver go: stretches that are contiguous in the output (or steps of out_x apart).
@@ -95,8 +130,6 @@ void pack_sliver(const View& v, int64_t group, int64_t first, T* panel, Sliver& 
   Run runs[kPixels<float>];
   sliver.lanes = static_cast<int>(n < kPixels<T> ? n : kPixels<T>);
   const int count = cut_runs(v, first, sliver.lanes, runs);
-  if (sliver.lanes < kPixels<T>)  // stale numbers there would do no harm, denormals and NaN would cost time
-    for (int64_t i = 0; i < k_size * kPixels<T>; ++i) panel[i] = T{0};
   pack_runs(v, group, runs, count, panel, kPixels<T>, 0, v.k_channels);
   for (int i = 0; i < kPixels<T>; ++i) panel[k_size * kPixels<T> + i] = T{1};
   sliver.count = merge_targets(v, runs, count, sliver.targets);

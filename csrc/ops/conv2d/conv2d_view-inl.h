@@ -5,6 +5,8 @@
 // with zeros outside src. The forward pass is one such view. The gradient of the input is one view for each residue of
 // (y, x) modulo the stride: there the taps that meet a gradient are the same for all pixels, and lie at unit steps.
 #pragma once
+#include <utility>
+
 #include "core/dtype.h"
 #include "cpu/parallel.h"
 #include "cpu/vec-inl.h"
@@ -93,30 +95,96 @@ FASTDL_INLINE void fill_zeros(T* dst, int n) {
   for (int i = 0; i < n; ++i) dst[i] = T{0};
 }
 
-// Packs channels [k0, k1) of a sliver of NR pixels: panel[(k * num_taps + t) * ld + lane]. Lanes past the last pixel
-// are zeroed by the caller, once: no run touches them.
+// The lanes of run r that tap t reads inside the source, [lo, hi), and where lane 0 would be read (channel 0).
+struct Reach {
+  int64_t lo, hi, offset;
+};
+FASTDL_INLINE Reach reach_of(const View& v, const Run& run, const Tap& tap) {
+  const int64_t y = run.y * v.step_y + tap.dy, x = run.x * v.step_x + tap.dx;
+  int64_t lo = x < 0 ? (-x + v.step_x - 1) / v.step_x : 0;
+  int64_t hi = x < v.src_w ? (v.src_w - x + v.step_x - 1) / v.step_x : 0;
+  if (y < 0 || y >= v.src_h) hi = 0;
+  if (hi > run.len) hi = run.len;
+  if (lo > hi) lo = hi;
+  return {lo, hi, (run.image * v.groups * v.k_channels * v.src_h + y) * v.src_w + x};
+}
+
+#if defined(FASTDL_ISA_avx512)
+// A vector of the panel is put together from the runs it meets: lane i of a piece is src[offset + i * step].
+struct Piece {
+  int64_t offset;
+  unsigned lanes;  // bit mask
+};
+template <class T>
+FASTDL_INLINE Vec<T> load_lanes(const T* p, unsigned lanes) {
+  if constexpr (sizeof(T) == 4)
+    return (Vec<T>)_mm512_maskz_loadu_ps(static_cast<__mmask16>(lanes), p);
+  else
+    return (Vec<T>)_mm512_maskz_loadu_pd(static_cast<__mmask8>(lanes), p);
+}
+template <class T, int STEP, int... J>
+FASTDL_INLINE Vec<T> load_piece(const T* p, unsigned lanes, std::integer_sequence<int, J...>) {
+  if constexpr (STEP == 1) return load_lanes<T>(p, lanes);
+  const unsigned even = _pdep_u32(lanes, 0x55555555u);
+  return __builtin_shuffle(load_lanes<T>(p, even), load_lanes<T>(p + kLanes<T>, even >> kLanes<T>), Mask<T>{2 * J...});
+}
+
+template <class T, int STEP>
+static void pack_pieces(const View& v, const T* src, const Run* runs, int count, int64_t width, T* panel, int64_t ld,
+                        int64_t channels) {
+  constexpr int L = kLanes<T>;
+  constexpr auto numbers = std::make_integer_sequence<int, L>{};
+  const int64_t plane = v.src_h * v.src_w;
+  for (int64_t t = 0; t < v.num_taps; ++t) {
+    int r = 0;
+    for (int64_t first = 0; first < width; first += L) {
+      Piece pieces[L];
+      int n = 0;
+      // Runs are in the order of their lanes; the last one of a vector may go on in the next.
+      for (; r < count && runs[r].lane < first + L; ++r) {
+        const Reach reach = reach_of(v, runs[r], v.taps[t]);
+        const int64_t shift = runs[r].lane - first, lo = shift + reach.lo < 0 ? 0 : shift + reach.lo;
+        const int64_t hi = shift + reach.hi > L ? L : shift + reach.hi;
+        if (hi > lo) pieces[n++] = {reach.offset - shift * STEP, (1u << hi) - (1u << lo)};
+        if (runs[r].lane + runs[r].len > first + L) break;
+      }
+      T* to = panel + t * ld + first;
+      const T* from = src;
+      for (int64_t k = 0; k < channels; ++k, to += v.num_taps * ld, from += plane) {
+        Vec<T> x = n > 0 ? load_piece<T, STEP>(from + pieces[0].offset, pieces[0].lanes, numbers) : Vec<T>{};
+        for (int i = 1; i < n; ++i)  // lanes are disjoint, zero elsewhere
+          x = (Vec<T>)((Mask<T>)x | (Mask<T>)load_piece<T, STEP>(from + pieces[i].offset, pieces[i].lanes, numbers));
+        store<T>(to, x);
+      }
+    }
+  }
+}
+#endif
+
+// Packs channels [k0, k1) of the pixels in `runs`: panel[((k - k0) * num_taps + t) * ld + lane]. Lanes past the last
+// pixel are zeroed up to a whole vector.
 template <class T>
 static void pack_runs(const View& v, int64_t group, const Run* runs, int count, T* panel, int64_t ld, int64_t k0,
                       int64_t k1) {
-  const int64_t plane = v.src_h * v.src_w, channels = v.groups * v.k_channels;
-  const T* src = static_cast<const T*>(v.src) + group * v.k_channels * plane;
+  const int64_t plane = v.src_h * v.src_w;
+  const T* src = static_cast<const T*>(v.src) + (group * v.k_channels + k0) * plane;
+  const int n = runs[count - 1].lane + runs[count - 1].len, width = (n + kLanes<T> - 1) / kLanes<T> * kLanes<T>;
+#if defined(FASTDL_ISA_avx512)
+  if (v.step_x == 1) return pack_pieces<T, 1>(v, src, runs, count, width, panel, ld, k1 - k0);
+  if (v.step_x == 2) return pack_pieces<T, 2>(v, src, runs, count, width, panel, ld, k1 - k0);
+#endif
   for (int64_t t = 0; t < v.num_taps; ++t) {
     for (int r = 0; r < count; ++r) {
       const Run run = runs[r];
-      const int64_t y = run.y * v.step_y + v.taps[t].dy, x = run.x * v.step_x + v.taps[t].dx;
-      // Lanes [lo, hi) lie inside the source row.
-      int64_t lo = x < 0 ? (-x + v.step_x - 1) / v.step_x : 0;
-      int64_t hi = x < v.src_w ? (v.src_w - x + v.step_x - 1) / v.step_x : 0;
-      if (y < 0 || y >= v.src_h) hi = 0;
-      if (hi > run.len) hi = run.len;
-      if (lo > hi) lo = hi;
-      const int64_t offset = run.image * channels * plane + y * v.src_w + x + lo * v.step_x;
-      T* dst = panel + t * ld + run.lane;
-      for (int64_t k = k0; k < k1; ++k) {
-        T* row = dst + (k - k0) * v.num_taps * ld;
-        if (lo > 0) fill_zeros(row, static_cast<int>(lo));
-        if (hi > lo) copy_steps(row + lo, src + offset + k * plane, v.step_x, static_cast<int>(hi - lo));
-        if (hi < run.len) fill_zeros(row + hi, static_cast<int>(run.len - hi));
+      const Reach reach = reach_of(v, run, v.taps[t]);
+      const int lo = static_cast<int>(reach.lo), hi = static_cast<int>(reach.hi);
+      const int end = r == count - 1 ? width - run.lane : run.len;
+      const T* from = src + reach.offset + lo * v.step_x;
+      T* to = panel + t * ld + run.lane;
+      for (int64_t k = k0; k < k1; ++k, from += plane, to += v.num_taps * ld) {
+        if (lo > 0) fill_zeros(to, lo);
+        if (hi > lo) copy_steps(to + lo, from, v.step_x, hi - lo);
+        if (hi < end) fill_zeros(to + hi, end - hi);
       }
     }
   }

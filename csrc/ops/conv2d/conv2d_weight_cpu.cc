@@ -144,7 +144,6 @@ void one_chunk(const Plan<T>& plan, const T* grad, int64_t part, int64_t group, 
       const int64_t c1 = c + plan.channels_a_panel < v.k_channels ? c + plan.channels_a_panel : v.k_channels;
       const int64_t rows = (c1 - c) * v.num_taps;
       pack_runs(v, group, runs.get(), count, panel.get(), plan.pitch, c, c1);
-      for (int64_t k = 0; k < rows; ++k) fill_zeros(panel + k * plan.pitch + n, static_cast<int>(padded - n));
       add_products<T>(o1 - o0, rows, padded, grads, panel, plan.pitch, sums + c * v.num_taps, ks);
     }
   }
