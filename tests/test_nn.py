@@ -59,6 +59,8 @@ def test_assignment():
     assert net.scale is None and not list(net.parameters())
     with pytest.raises(TypeError, match=r"^\[Net\] expected a Parameter or None for scale, got Tensor$"):
         net.scale = fastdl.ones(1)
+    net.scale = nn.Tanh()
+    assert isinstance(net.scale, nn.Tanh) and "scale" not in net.state_dict() and not list(net.parameters())
     del net.body
     with pytest.raises(AttributeError, match="no attribute 'body'"):
         net.body  # noqa: B018 (reading it is the test)

@@ -122,7 +122,10 @@ class Module:
             return
         if "_parameters" not in self.__dict__:
             raise AttributeError(f"[{type(self).__name__}] expected super().__init__() first, got {name!r} before it")
-        self._forget(name)
+        self.__dict__.pop(name, None)
+        for other in _REGISTRIES:
+            if other != registry:
+                self.__dict__[other].pop(name, None)
         self.__dict__[registry][name] = value
 
     def _set_plain(self, name: str, value: Any) -> None:
@@ -137,13 +140,6 @@ class Module:
             names[name] = value
             return
         object.__setattr__(self, name, value)
-
-    def _forget(self, name: str) -> None:
-        self.__dict__.pop(name, None)
-        for registry in _REGISTRIES:
-            # The place in the order stays when a name is assigned again.
-            if name in self.__dict__[registry] and registry != "_parameters" and registry != "_modules":
-                del self.__dict__[registry][name]
 
     def __getattr__(self, name: str) -> Any:
         for registry in _REGISTRIES:

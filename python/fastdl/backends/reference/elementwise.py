@@ -90,12 +90,12 @@ def sqrt(x: Array) -> Array:
 
 
 def relu(x: Array) -> Array:
-    return _unary("relu", x, lambda v: np.maximum(v, 0))
+    return _unary("relu", x, lambda v: np.where(v < 0, v.dtype.type(0), v))  # NaN and -0 stay, as in PyTorch
 
 
 def relu_(x: Array) -> None:
     _check("relu_", "x", x, FLOATS)
-    np.maximum(x, 0, out=x)
+    x[...] = relu(x)
 
 
 def sigmoid(x: Array) -> Array:
