@@ -11,6 +11,7 @@
 #include <dlfcn.h>
 #include <link.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
@@ -36,7 +37,11 @@ constexpr size_t kReturnPagesAbove = size_t{1} << 20;  // freed memory beyond th
 
 std::map<uintptr_t, size_t> allocations;  // offset -> bytes as asked for
 std::map<uintptr_t, size_t> free_ranges;  // offset -> bytes, neighbours merged
-uintptr_t rover = 0;                      // allocation goes round, so that freed memory stays untouched for a while
+// Allocation goes on behind the last one, so that freed memory stays untouched for a while, and starts again at the
+// front after kRound bytes, so that the pages in use stay few.
+constexpr size_t kRound = size_t{32} << 20;
+uintptr_t rover = 0;
+size_t gone_since_start = 0;
 std::vector<std::pair<uintptr_t, size_t>> dirty_gaps;
 
 void* reserve(size_t bytes) {
@@ -77,6 +82,15 @@ std::map<uintptr_t, size_t>::iterator find_free(size_t bytes) {
   if (found != free_ranges.end()) return found;
   const auto wrapped = std::find_if(free_ranges.begin(), from, fits);
   return wrapped == from ? free_ranges.end() : wrapped;
+}
+
+// Zeroes the bytes and gives whole pages back to the system.
+void forget_pages(uintptr_t start, size_t bytes) {
+  const uintptr_t page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+  const uintptr_t end = start + bytes, first = (start + page - 1) / page * page, last = end / page * page;
+  std::memset(reinterpret_cast<void*>(start), 0, first - start);
+  madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
+  std::memset(reinterpret_cast<void*>(last), 0, end - last);
 }
 
 void add_free(uintptr_t offset, size_t bytes) {
@@ -155,6 +169,8 @@ void* allocate_global(size_t bytes) {
   free_ranges.erase(range);
   if (available > span(bytes)) free_ranges[offset + span(bytes)] = available - span(bytes);
   rover = offset + span(bytes);
+  gone_since_start += span(bytes);
+  if (gone_since_start > kRound) rover = gone_since_start = 0;
   allocations[offset] = bytes;
   std::memset(at(offset), kPoison, span(bytes));
   std::memset(arena.flags + offset, kAllocated, bytes);
@@ -168,16 +184,12 @@ bool free_global(void* data) {
   if (found == allocations.end()) return false;
   const size_t bytes = span(found->second);
   allocations.erase(found);
-  std::memset(arena.flags + offset, 0, bytes);
   if (bytes > kReturnPagesAbove) {
-    const size_t page = 4096, first = (arena.base + offset + page - 1) / page * page;
-    const size_t whole = (arena.base + offset + bytes) / page * page - first;
-    madvise(reinterpret_cast<void*>(first), whole, MADV_DONTNEED);
-    const uintptr_t cells = reinterpret_cast<uintptr_t>(arena.cells + offset / 4);
-    const uintptr_t cells_first = (cells + page - 1) / page * page;
-    madvise(reinterpret_cast<void*>(cells_first), (cells + cell_bytes(bytes)) / page * page - cells_first,
-            MADV_DONTNEED);
+    forget_pages(arena.base + offset, bytes);
+    forget_pages(reinterpret_cast<uintptr_t>(arena.flags) + offset, bytes);
+    forget_pages(reinterpret_cast<uintptr_t>(arena.cells) + cell_bytes(offset), cell_bytes(bytes));
   } else {
+    std::memset(arena.flags + offset, 0, bytes);
     std::memset(at(offset), kPoison, bytes);
   }
   add_free(offset, bytes);
