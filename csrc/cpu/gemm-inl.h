@@ -62,8 +62,7 @@ FASTDL_INLINE int64_t part_size(const Split& s, int64_t i) {
   return s.base + (i < s.longer);
 }
 
-// ---- packing
-// ---------------------------------------------------------------------------------------------------------
+// ---- packing ------------------------------------------------------------------------------------------------------
 
 template <class T, int D, int... I>
 FASTDL_INLINE void exchange(Vec<T>& x, Vec<T>& y, std::integer_sequence<int, I...>) {
@@ -115,6 +114,7 @@ static void pack_along(T* dst, int width, const T* src, int64_t ld, int rows, in
   }
 }
 
+// Rows of a constant length below that of a vector: a few moves each instead of a call of memcpy.
 template <class T, int W>
 static void copy_narrow(T* dst, const T* src, int64_t ld, int64_t kc) {
   for (int64_t p = 0; p < kc; ++p) __builtin_memcpy(dst + p * W, src + p * ld, W * sizeof(T));
@@ -184,8 +184,7 @@ static void pack_panels(T* dst, const Split& panels, int64_t first, int64_t last
   }
 }
 
-// ---- multiplication
-// --------------------------------------------------------------------------------------------------
+// ---- multiplication -----------------------------------------------------------------------------------------------
 
 // Panels [first, last) of packed A (the first at a) times one sliver of B, into `columns` columns of C (row 0 at c).
 // b: rows of ceil(columns / lanes) whole vectors. keep, or null: where the first panel packs b for the others, at no
@@ -197,6 +196,7 @@ static void multiply_sliver(const Split& panels, int64_t first, int64_t last, in
   const int vecs = (columns + L - 1) / L;
   const Microkernel<T> kernel[2] = {microkernel_for<T>(static_cast<int>(panels.base), vecs),
                                     microkernel_for<T>(static_cast<int>(panels.base + (panels.longer > 0)), vecs)};
+  // Panels have two sizes at most. Columns that do not fill a vector are computed in a tile apart.
   alignas(64) T edge[kMaxTileRows * 4 * L];
   for (int64_t i = first; i < last; ++i) {
     const int64_t row = part_begin(panels, i);
@@ -222,8 +222,7 @@ static void multiply_sliver(const Split& panels, int64_t first, int64_t last, in
   }
 }
 
-// ---- the whole product
-// -----------------------------------------------------------------------------------------------
+// ---- the whole product --------------------------------------------------------------------------------------------
 
 // One operand: element (line, step of k) at data[line * ld + step] if along_k, else at data[step * ld + line].
 template <class T>
@@ -254,8 +253,10 @@ template <class T>
 static GemmPlan plan_gemm(int64_t m, int64_t n, int64_t k, bool b_along_k, int64_t ldb) {
   constexpr int64_t kBytes = sizeof(T);
   const TileShape tile = n >= kWideFrom && m > kTallTile.rows ? kWideTile : kTallTile;
-  GemmPlan p{m,     n,     k,    split_evenly(m, tile.rows), false, tile.rows, tile.vecs * kLanes<T>, 0, 0, 0,
-             false, false, false};
+  GemmPlan p{};
+  p.m = m, p.n = n, p.k = k;
+  p.tile_rows = tile.rows, p.width = tile.vecs * kLanes<T>;
+  p.panels = split_evenly(m, tile.rows);
   const Split blocks = split_evenly(k, kGemmBlocks.kc * 4 / kBytes);
   p.kc = k > 0 ? part_size(blocks, 0) : 1;
 
@@ -270,6 +271,7 @@ static GemmPlan plan_gemm(int64_t m, int64_t n, int64_t k, bool b_along_k, int64
     const int64_t least = ceil_div(kTaskFlops, panel_flops);
     p.task_panels = min64(panels, least > p.task_panels ? least : p.task_panels);
   }
+  // One panel reads B once: a packed copy would not be used again.
   p.direct_b = !b_along_k && (panels == 1 || (p.kc * n * kBytes <= kDirectBytes && ldb * kBytes <= kDirectLine));
   p.shared_a = task_slivers < slivers;
   p.shared_b = p.task_panels < panels && !p.direct_b;
@@ -341,6 +343,7 @@ static void gemm(const GemmPlan& plan, const Operand<T>& a, const Operand<T>& b,
     const GemmBlock<T> all{0, 0, plan.n, 0, plan.k, plan.panels, nullptr, nullptr};
     return gemm_task<T>(plan, all, a, b, 0, plan.panels.count, 0, plan.n, c, ldc, finish);
   }
+  // Only what is packed for all tasks must be kept small; otherwise one block gives the threads the most tasks.
   const int64_t m_block = plan.shared_a ? min64(plan.m, kGemmBlocks.shared) : plan.m;
   const int64_t n_block = plan.shared_b ? min64(plan.n, kGemmBlocks.shared) : plan.n;
   const Split k_blocks = split_evenly(plan.k, plan.kc), m_blocks = split_evenly(plan.m, m_block);

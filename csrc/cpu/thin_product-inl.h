@@ -22,12 +22,6 @@ constexpr int kThinLines[kThinVectors + 1] = {0, 8, 8, 6, 6};
 constexpr int kThinLines[kThinVectors + 1] = {0, 8, 4, 2, 2};
 #endif
 
-// x[i] at data + i * row, element p of it at p * step.
-template <class T>
-struct ThinVectors {
-  const T* data;
-  int64_t row, step;
-};
 // out(i, j) at data + i * row + j * line, i of the vectors and j of the lines of W.
 template <class T>
 struct ThinOut {
@@ -60,6 +54,7 @@ static void dot_tile(int64_t k, const T* __restrict w, int64_t ldw, const T* __r
 #pragma GCC unroll 4
     for (int i = 0; i < M; ++i) sums[r][i] = Vec<T>{};
   }
+  // R + M loads for R * M multiply-adds: from 4 x 4 on the limit is arithmetic even when W comes from memory.
   int64_t p = 0;
   for (; p + L <= k; p += L) {
     Vec<T> v[M];
@@ -84,6 +79,7 @@ static void dot_tile(int64_t k, const T* __restrict w, int64_t ldw, const T* __r
   }
 }
 
+// All lines for M vectors; the last ones, fewer than a group, one by one: the same sums in the same order.
 template <class T, int M>
 static void dot_lines(int64_t lines, int64_t k, const T* w, int64_t ldw, const T* x, int64_t ldx, ThinOut<T> out) {
   constexpr int R = kThinLines[M];
@@ -97,6 +93,7 @@ static void dot_lines(int64_t lines, int64_t k, const T* w, int64_t ldw, const T
 template <class T, class Finish>
 static void thin_dots(int64_t m, int64_t lines, int64_t k, const T* w, int64_t ldw, const T* x, int64_t ldx,
                       const ThinOut<T>& out, const Finish& finish) {
+  // Whole groups of lines, and a chunk of W that stays in L2 while the next vectors pass over it.
   const int64_t grain = (kThinGrain / k / 8 + 1) * 8;
   parallel_for(lines, grain, [&](int64_t begin, int64_t end) {
     for (int64_t i = 0; i < m; i += kThinVectors) {

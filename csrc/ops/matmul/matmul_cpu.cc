@@ -18,8 +18,7 @@ namespace fastdl::FASTDL_ISA {
 constexpr int64_t kThinRows = 64, kThinLength = 12, kThinBytes = 1 << 20;
 constexpr int64_t kBatchFlops = 16'000'000;  // matrices below it share threads by the batch
 
-// ---- bias and activation
-// ---------------------------------------------------------------------------------------------
+// ---- bias and activation ------------------------------------------------------------------------------------------
 
 template <class T, Activation A>
 FASTDL_INLINE Vec<T> activate(Vec<T> v) {
@@ -68,8 +67,7 @@ static void apply(const Epilogue<T>& e, T* c, int64_t ldc, int64_t rows, int64_t
   }
 }
 
-// ---- one matrix
-// ------------------------------------------------------------------------------------------------------
+// ---- one matrix ---------------------------------------------------------------------------------------------------
 
 // dst[i][p] = element (line i, step p): the few lines of a thin operand, made contiguous.
 template <class T>
@@ -105,6 +103,7 @@ static bool thin_product(int64_t few, int64_t lines, int64_t k, const Operand<T>
     thin_dots<T>(few, lines, k, w.data, w.ld, contiguous ? x.data : copy.get(), x.along_k ? x.ld : k, out, finish);
     return true;
   }
+  // Lines across k with several vectors: out would be read and written too often.
   if (few > 1) return false;
   thin_sums<T>(lines, k, w.data, w.ld, x.data, x.along_k ? 1 : x.ld, c, finish);
   return true;
@@ -113,7 +112,7 @@ static bool thin_product(int64_t few, int64_t lines, int64_t k, const Operand<T>
 template <class T>
 static void multiply(const GemmPlan& plan, const Operand<T>& a, const Operand<T>& b, T* c, const Epilogue<T>& e) {
   const int64_t m = plan.m, n = plan.n, k = plan.k;
-  if (k == 0) {
+  if (k == 0) {  // an empty sum is zero
     __builtin_memset(c, 0, static_cast<size_t>(m * n) * sizeof(T));
     return apply<T>(e, c, n, m, 0, n);
   }
@@ -124,8 +123,7 @@ static void multiply(const GemmPlan& plan, const Operand<T>& a, const Operand<T>
   });
 }
 
-// ---- batches
-// ---------------------------------------------------------------------------------------------------------
+// ---- batches ------------------------------------------------------------------------------------------------------
 
 // Offsets of matrix `index` of the batch.
 struct BatchOffsets {
@@ -157,6 +155,7 @@ static void run(const MatmulArgs& args) {
   int64_t batch = 1, m = args.m;
   for (int i = 0; i < args.batch.n; ++i) batch *= args.batch.d[i];
   if (batch == 0 || m == 0 || args.n == 0) return;
+  // The longer the side, the less of it is spent on edges and packing of B.
   if (batch > 1 && is_tall(args)) m *= batch, batch = 1;
 
   const int64_t n = args.n, k = args.k, lda = args.trans_a ? args.m : k, ldb = args.trans_b ? k : n;
