@@ -99,6 +99,19 @@ FASTDL_INLINE T total(const Pairwise<T>& tree) {
 // ---- rows
 // ------------------------------------------------------------------------------------------------------------
 
+// Halves meet in registers: through memory each round would wait for a store.
+template <class Op, class T>
+FASTDL_INLINE T fold_lanes(Vec<T> v) {
+#pragma GCC unroll 4
+  for (int w = kLanes<T> / 2; w > 0; w /= 2) {
+    Mask<T> rotated;
+#pragma GCC unroll 16
+    for (int k = 0; k < kLanes<T>; ++k) rotated[k] = (k + w) % kLanes<T>;
+    v = Op::combine(v, __builtin_shuffle(v, rotated));
+  }
+  return v[0];
+}
+
 template <class Op, class T>
 static T reduce_piece(const T* x, int64_t n) {
   constexpr int kStep = kLanes<T>;
@@ -112,11 +125,7 @@ static T reduce_piece(const T* x, int64_t n) {
     for (; i + kStep <= n; i += kStep) sum[0] = Op::combine(sum[0], load<T>(x + i));
     for (int w = kAccumulators / 2; w > 0; w /= 2)
       for (int k = 0; k < w; ++k) sum[k] = Op::combine(sum[k], sum[k + w]);
-    T lane[kStep];
-    store<T>(lane, sum[0]);
-    for (int w = kStep / 2; w > 0; w /= 2)
-      for (int k = 0; k < w; ++k) lane[k] = Op::combine(lane[k], lane[k + w]);
-    out = lane[0];
+    out = fold_lanes<Op, T>(sum[0]);
   }
   for (; i < n; ++i) rest = Op::combine(rest, x[i]);
   return Op::combine(out, rest);
