@@ -209,11 +209,11 @@ inline T __ldg(const T* p) {
 
 // Atomics are functions of the engine: it checks the address and does the operation between its own hooks.
 #define FASTDL_ATOMIC(T, name) T atomic##name(T* p, T v);
-#define FASTDL_ATOMIC_INTEGER(T)                                                                                \
-  T atomicCAS(T* p, T expected, T v);                                                                           \
-  FASTDL_ATOMIC(T, Add)                                                                                         \
-  FASTDL_ATOMIC(T, Exch) FASTDL_ATOMIC(T, Max) FASTDL_ATOMIC(T, Min) FASTDL_ATOMIC(T, Or) FASTDL_ATOMIC(T, And) \
-      FASTDL_ATOMIC(T, Xor)
+#define FASTDL_ATOMIC_INTEGER(T)      \
+  T atomicCAS(T* p, T expected, T v); \
+  FASTDL_ATOMIC(T, Add)               \
+  FASTDL_ATOMIC(T, Exch)              \
+  FASTDL_ATOMIC(T, Max) FASTDL_ATOMIC(T, Min) FASTDL_ATOMIC(T, Or) FASTDL_ATOMIC(T, And) FASTDL_ATOMIC(T, Xor)
 FASTDL_ATOMIC_INTEGER(int)
 FASTDL_ATOMIC_INTEGER(unsigned)
 FASTDL_ATOMIC_INTEGER(unsigned long long)

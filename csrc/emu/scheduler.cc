@@ -290,6 +290,12 @@ int barrier(Vote vote, bool predicate, Site site) {
 void run(const Launch& launch, void (*invoke)(const void*)) {
   check_limits(launch);
   std::lock_guard<std::mutex> lock(engine_mutex);
+  struct Finish {
+    ~Finish() {
+      repair_gaps();
+      engine.launch = nullptr;
+    }
+  } finish;
   set_up_launch(launch, invoke);
   std::vector<int> order(engine.threads);
   const uint64_t blocks = uint64_t{launch.grid.x} * launch.grid.y * launch.grid.z;
@@ -307,8 +313,6 @@ void run(const Launch& launch, void (*invoke)(const void*)) {
                                                                : block_order[i];
     run_block(number, order);
   }
-  repair_gaps();
-  engine.launch = nullptr;
 }
 
 }  // namespace fastdl::emu
