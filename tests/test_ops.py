@@ -42,7 +42,7 @@ def expect_clean_report(device):
         assert report == []
 
 
-@pytest.mark.parametrize(("case", "attributes", "device", "isa"), runs())
+@pytest.mark.parametrize(("case", "attributes", "device", "isa"), list(runs()))
 def test_result_and_gradients(case, attributes, device, isa):
     select(isa)
     for dtype in case.dtypes:
@@ -89,7 +89,7 @@ def bad_calls():
                 yield pytest.param(bad, device, id=f"{case.name}-{i}-{device}")
 
 
-@pytest.mark.parametrize(("bad", "device"), bad_calls())
+@pytest.mark.parametrize(("bad", "device"), list(bad_calls()))
 def test_bad_calls_raise_the_same_error_everywhere(bad, device):
     with pytest.raises(bad.error) as raised:
         bad.call(device)

@@ -14,7 +14,7 @@ Sizes = Any
 
 
 def _shape(size: tuple[Any, ...], op: str) -> tuple[int, ...]:
-    if len(size) == 1 and not isinstance(size[0], int | np.integer):
+    if len(size) == 1 and isinstance(size[0], tuple | list):
         size = tuple(size[0])
     for n in size:
         if not isinstance(n, int | np.integer) or isinstance(n, bool):

@@ -43,7 +43,7 @@ CASES = [
         {"shape": (1,), "to": (0,)},
     ], bad=[
         BadCall(lambda d: on(d, 2, 3).expand(2, 4), ValueError,
-                "[broadcast_to] expected a shape that (2, 3) broadcasts to, got (2, 4)"),
+                "[broadcast_to] expected an array that broadcasts to (2, 4), got shape (2, 3)"),
         BadCall(lambda d: on(d, 2, 3).reshape(4), ValueError, "[reshape] expected a shape of 6 elements, got (4,)"),
     ], shape_only=("shape",), epsilons=16, bytes=copied),
     OpCase("cat", lambda *parts, dim: fastdl.cat(parts, dim), several, [
@@ -53,7 +53,7 @@ CASES = [
         {"shapes": [(7,)], "dim": 0},
     ], bad=[
         BadCall(lambda d: fastdl.cat([on(d, 2, 3), on(d, 2, 4)], 0), ValueError,
-                "[concat] expected array 1 with the shape (2, 3) outside axis 0, got shape (2, 4)"),
+                "[concat] expected shapes equal to (2, 3) except along axis 0, got shape (2, 4)"),
         BadCall(lambda d: fastdl.cat([]), ValueError, "[cat] expected a non-empty sequence of tensors, got none"),
     ], shape_only=("shapes",), epsilons=1),
     OpCase("stack", lambda *parts, dim: fastdl.stack(parts, dim), several, [

@@ -105,7 +105,7 @@ def test_special_values(name):
     theirs = getattr(torch, name)(torch.tensor(x)).numpy()
     normal = ~((np.abs(x) < 1.2e-38) & (x != 0))  # kernels read denormal numbers as zero
     np.testing.assert_allclose(mine[normal], theirs[normal], rtol=3e-7, atol=1e-38)
-    zero = normal & (theirs == 0)
+    zero = normal & (theirs == 0) & (name != "relu")  # PyTorch's own relu(-0) depends on where in a vector it stands
     np.testing.assert_array_equal(np.signbit(mine[zero]), np.signbit(theirs[zero]))
 
 

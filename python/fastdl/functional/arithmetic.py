@@ -27,6 +27,8 @@ def as_tensor_like(value: Any, like: Tensor, op: str) -> Tensor:
     if isinstance(value, Tensor):
         return value
     if isinstance(value, np.ndarray):
+        if value.dtype.name not in dtypes.dtype._by_name:
+            raise TypeError(f"[{op}] expected an array of dtype {', '.join(dtypes.dtype._by_name)}, got {value.dtype}")
         return Tensor(like._backend.from_numpy(np.ascontiguousarray(value), False), like._backend)
     raise TypeError(f"[{op}] expected a Tensor or a number, got {type(value).__name__}")
 
