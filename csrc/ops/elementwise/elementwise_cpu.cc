@@ -67,7 +67,8 @@ using Wrapping = Vec<typename WrappingOf<T>::type>;
 // Negation flips the sign of zero too, hence not 0 - x.
 FASTDL_UNARY(neg, true, (Vec<T>)(-(Wrapping<T>)x))
 FASTDL_UNARY(abs, true, select<T>(x > T{0}, x, (Vec<T>)(T{0} - (Wrapping<T>)x)))
-FASTDL_UNARY(sign, true, select<T>(x > T{0}, broadcast<T>(1), select<T>(x < T{0}, broadcast<T>(-1), x)))
+// 0 for NaN, as in PyTorch.
+FASTDL_UNARY(sign, true, select<T>(x > T{0}, broadcast<T>(1), select<T>(x < T{0}, broadcast<T>(-1), Vec<T>{})))
 FASTDL_UNARY(exp, false, vexp<T>(x))
 FASTDL_UNARY(log, false, vlog<T>(x))
 FASTDL_UNARY(sqrt, false, vsqrt<T>(x))
