@@ -5,6 +5,9 @@
 #include "cpu/math-inl.h"
 #include "cpu/shuffle-inl.h"
 
+// Of a lambda that is the body of a loop here: as a function called for each vector it would spill all registers.
+#define FASTDL_BODY __attribute__((always_inline))
+
 namespace fastdl::FASTDL_ISA {
 
 constexpr int kAccumulators = 4;       // one chain of additions would wait for its own latency
@@ -23,7 +26,7 @@ FASTDL_INLINE Vec<T> max_number(Vec<T> a, Vec<T> b) {
 
 // ---- rows -----------------------------------------------------------------------------------------------------------
 
-// The maximum of a row's numbers. NaN may be lost: exp(NaN - maximum) brings it back.
+// The maximum of a row's numbers. NaN may be lost here: exp(NaN - maximum) brings it back.
 template <class T>
 static T row_max(const T* x, int64_t n) {
   constexpr int kWidth = kLanes<T>;

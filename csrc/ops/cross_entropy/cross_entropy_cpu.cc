@@ -17,8 +17,6 @@
 
 namespace fastdl::FASTDL_ISA {
 
-#define FASTDL_BODY __attribute__((always_inline))
-
 // ---- targets --------------------------------------------------------------------------------------------------------
 
 FASTDL_INLINE bool is_bad(int64_t target, int64_t classes, int64_t ignore_index) {

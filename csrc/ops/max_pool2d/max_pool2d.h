@@ -12,7 +12,8 @@ struct MaxPool2dGeometry {
 };
 
 // PyTorch's rule: in ceil mode the last window must still start inside the input or its left padding.
-FASTDL_HD int64_t pool_out_size(int64_t in, int64_t kernel, int64_t stride, int64_t pad, int64_t dilation, bool ceil_mode) {
+FASTDL_HD int64_t pool_out_size(int64_t in, int64_t kernel, int64_t stride, int64_t pad, int64_t dilation,
+                                bool ceil_mode) {
   const int64_t room = in + 2 * pad - dilation * (kernel - 1) - 1;
   if (room < 0 && !(ceil_mode && room + stride - 1 >= 0)) return 0;
   int64_t out = (room + (ceil_mode ? stride - 1 : 0)) / stride + 1;
@@ -20,7 +21,7 @@ FASTDL_HD int64_t pool_out_size(int64_t in, int64_t kernel, int64_t stride, int6
   return out;
 }
 
-// Padding counts as minus infinity; the first maximum of a window wins; NaN wins over numbers, the last one over others.
+// Padding counts as minus infinity; the first maximum of a window wins; NaN wins over numbers, and over earlier NaN.
 struct MaxPool2dFwdArgs {
   DType dtype;
   MaxPool2dGeometry g;

@@ -12,8 +12,6 @@
 
 namespace fastdl::FASTDL_ISA {
 
-#define FASTDL_BODY __attribute__((always_inline))
-
 // ---- rows -----------------------------------------------------------------------------------------------------------
 
 template <class T, bool kLog>
