@@ -99,10 +99,11 @@ FASTDL_INLINE void fill_zeros(T* dst, int n) {
 struct Reach {
   int64_t lo, hi, offset;
 };
-FASTDL_INLINE Reach reach_of(const View& v, const Run& run, const Tap& tap) {
-  const int64_t y = run.y * v.step_y + tap.dy, x = run.x * v.step_x + tap.dx;
-  int64_t lo = x < 0 ? (-x + v.step_x - 1) / v.step_x : 0;
-  int64_t hi = x < v.src_w ? (v.src_w - x + v.step_x - 1) / v.step_x : 0;
+// (`step` is v.step_x, a constant where the caller knows it: divisions would cost more than the rest.)
+FASTDL_INLINE Reach reach_of(const View& v, const Run& run, const Tap& tap, int64_t step) {
+  const int64_t y = run.y * v.step_y + tap.dy, x = run.x * step + tap.dx;
+  int64_t lo = x < 0 ? (-x + step - 1) / step : 0;
+  int64_t hi = x < v.src_w ? (v.src_w - x + step - 1) / step : 0;
   if (y < 0 || y >= v.src_h) hi = 0;
   if (hi > run.len) hi = run.len;
   if (lo > hi) lo = hi;
@@ -142,7 +143,7 @@ static void pack_pieces(const View& v, const T* src, const Run* runs, int count,
       int n = 0;
       // Runs are in the order of their lanes; the last one of a vector may go on in the next.
       for (; r < count && runs[r].lane < first + L; ++r) {
-        const Reach reach = reach_of(v, runs[r], v.taps[t]);
+        const Reach reach = reach_of(v, runs[r], v.taps[t], STEP);
         const int64_t shift = runs[r].lane - first, lo = shift + reach.lo < 0 ? 0 : shift + reach.lo;
         const int64_t hi = shift + reach.hi > L ? L : shift + reach.hi;
         if (hi > lo) pieces[n++] = {reach.offset - shift * STEP, (1u << hi) - (1u << lo)};
@@ -176,7 +177,7 @@ static void pack_runs(const View& v, int64_t group, const Run* runs, int count, 
   for (int64_t t = 0; t < v.num_taps; ++t) {
     for (int r = 0; r < count; ++r) {
       const Run run = runs[r];
-      const Reach reach = reach_of(v, run, v.taps[t]);
+      const Reach reach = reach_of(v, run, v.taps[t], v.step_x);
       const int lo = static_cast<int>(reach.lo), hi = static_cast<int>(reach.hi);
       const int end = r == count - 1 ? width - run.lane : run.len;
       const T* from = src + reach.offset + lo * v.step_x;

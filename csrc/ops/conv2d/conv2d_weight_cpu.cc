@@ -23,28 +23,38 @@ constexpr int kRows = 6, kCols = 4;
 constexpr int kRows = 3, kCols = 3;
 #endif
 constexpr int64_t kPanelBytes = 384 << 10;
-constexpr int64_t kBlockPixels = 512;   // of one pass over a tile: hides the adding of lanes
+constexpr int64_t kBlockPixels = 768;   // of one pass over a tile: hides the adding of lanes
+constexpr int64_t kWholePlane = 192;    // planes of this size are read where they lie; smaller ones are joined
 constexpr int64_t kPartChannels = 128;  // output channels of a chunk: its gradients stay in the level-2 cache
 constexpr int64_t kMaxParts = 16;       // of the pixels, as long as their sums are small:
 constexpr int64_t kPartsBytes = 8 << 20;
 constexpr int64_t kMinPartPixels = 4096;
 
-// sums[i * ld + j] += inner product of row i of a and row j of b, over n numbers (a multiple of the lanes).
+// sums[i * ld + j] += inner product of row i of a and row j of b, over n numbers.
 template <class T, int MR, int NR>
-__attribute__((noinline)) void dot_tile(int64_t n, const T* a, const T* b, int64_t pitch, T* sums, int64_t ld) {
+__attribute__((noinline)) void dot_tile(int64_t n, const T* a, int64_t a_pitch, const T* b, int64_t b_pitch, T* sums,
+                                        int64_t ld) {
   constexpr int L = kLanes<T>, kGroups = (MR * NR + L - 1) / L;
   Vec<T> acc[kGroups * L];
 #pragma GCC unroll 48
   for (int i = 0; i < kGroups * L; ++i) acc[i] = Vec<T>{};
-  for (int64_t p = 0; p < n; p += L) {
+  for (; n >= L; n -= L, a += L, b += L) {
     Vec<T> col[NR];
 #pragma GCC unroll 8
-    for (int j = 0; j < NR; ++j) col[j] = load<T>(b + j * pitch + p);
+    for (int j = 0; j < NR; ++j) col[j] = load<T>(b + j * b_pitch);
 #pragma GCC unroll 8
     for (int i = 0; i < MR; ++i) {
-      const Vec<T> row = load<T>(a + i * pitch + p);
+      const Vec<T> row = load<T>(a + i * a_pitch);
 #pragma GCC unroll 8
       for (int j = 0; j < NR; ++j) acc[i * NR + j] += row * col[j];
+    }
+  }
+  if (n > 0) {  // the panel ends in zeros, the gradients in those of another plane
+#pragma GCC unroll 8
+    for (int i = 0; i < MR; ++i) {
+      const Vec<T> row = load_n<T>(a + i * a_pitch, static_cast<int>(n));
+#pragma GCC unroll 8
+      for (int j = 0; j < NR; ++j) acc[i * NR + j] += row * load<T>(b + j * b_pitch);
     }
   }
   T total[kGroups * L];
@@ -55,7 +65,7 @@ __attribute__((noinline)) void dot_tile(int64_t n, const T* a, const T* b, int64
 }
 
 template <class T>
-using DotTile = void (*)(int64_t n, const T* a, const T* b, int64_t pitch, T* sums, int64_t ld);
+using DotTile = void (*)(int64_t n, const T* a, int64_t a_pitch, const T* b, int64_t b_pitch, T* sums, int64_t ld);
 template <class T, int... I>
 DotTile<T> dot_tile_of(int rows, int cols, std::integer_sequence<int, I...>) {
   static constexpr DotTile<T> kInstances[] = {&dot_tile<T, I / kCols + 1, I % kCols + 1>...};
@@ -68,23 +78,22 @@ DotTile<T> dot_tile_for(int rows, int cols) {
 
 // One block of pixels: sums[o][k] += grads[o][.] * panel[k][.]; tiles of balanced size.
 template <class T>
-void add_products(int64_t outs, int64_t ks, int64_t n, const T* grads, const T* panel, int64_t pitch, T* sums,
-                  int64_t ld) {
+void add_products(int64_t outs, int64_t ks, int64_t n, const T* grads, int64_t grads_pitch, const T* panel,
+                  int64_t pitch, T* sums, int64_t ld) {
   const int64_t row_tiles = (outs + kRows - 1) / kRows, col_tiles = (ks + kCols - 1) / kCols;
   for (int64_t i = 0; i < row_tiles; ++i) {
     const int64_t o0 = outs * i / row_tiles, o1 = outs * (i + 1) / row_tiles;
     for (int64_t j = 0; j < col_tiles; ++j) {
       const int64_t k0 = ks * j / col_tiles, k1 = ks * (j + 1) / col_tiles;
-      dot_tile_for<T>(static_cast<int>(o1 - o0), static_cast<int>(k1 - k0))(n, grads + o0 * pitch, panel + k0 * pitch,
-                                                                            pitch, sums + o0 * ld + k0, ld);
+      dot_tile_for<T>(static_cast<int>(o1 - o0), static_cast<int>(k1 - k0))(
+          n, grads + o0 * grads_pitch, grads_pitch, panel + k0 * pitch, pitch, sums + o0 * ld + k0, ld);
     }
   }
 }
 
-// grads[o][lane] of pixels [first, first + n), in the flat order (image, y, x); n is filled up with zeros to `padded`.
+// Gradients of channels [o0, o1) at pixels [first, first + n) of the flat order (image, y, x), side by side.
 template <class T>
-void pack_grads(const View& v, const T* grad, int64_t o0, int64_t o1, int64_t first, int64_t n, int64_t padded, T* to,
-                int64_t pitch) {
+void pack_grads(const View& v, const T* grad, int64_t o0, int64_t o1, int64_t first, int64_t n, T* to, int64_t pitch) {
   const int64_t plane = v.rows * v.cols, channels = v.groups * v.m_channels;
   for (int64_t o = o0; o < o1; ++o, to += pitch) {
     for (int64_t lane = 0; lane < n;) {
@@ -93,58 +102,63 @@ void pack_grads(const View& v, const T* grad, int64_t o0, int64_t o1, int64_t fi
       copy_steps(to + lane, grad + (image * channels + o) * plane + p, 1, static_cast<int>(len));
       lane += len;
     }
-    fill_zeros(to + n, static_cast<int>(padded - n));
   }
 }
 
-template <class T>
 struct Plan {
   View v;
   int64_t pitch, channels_a_panel;
-  int64_t parts, part_pixels;  // of the pixels
-  int64_t ranges;              // of the output channels of a group
+  int64_t pieces;  // blocks of one plane, or 0: blocks run through small planes
+  int64_t blocks, parts;
+  int64_t ranges;  // of the output channels of a group
 };
 
-template <class T>
-Plan<T> plan_for(const Conv2dBwdWeightArgs& p, Tap* taps) {
-  Plan<T> plan{};
+Plan plan_for(const Conv2dBwdWeightArgs& p, Tap* taps) {
+  Plan plan{};
   View& v = plan.v;
   v = forward_view(p.g, p.dtype, taps);
   v.src = p.x;
   join_rows(v);
-  plan.pitch = kBlockPixels + kLanes<T>;  // off the power of two, whose rows would share cache sets
-  plan.channels_a_panel = kPanelBytes / (plan.pitch * static_cast<int64_t>(sizeof(T)) * v.num_taps);
+  const int64_t size = static_cast<int64_t>(itemsize(p.dtype));
+  plan.pitch = kBlockPixels + 64 / size;  // off the power of two, whose rows would share cache sets
+  plan.channels_a_panel = kPanelBytes / (plan.pitch * size * v.num_taps);
   if (plan.channels_a_panel < 1) plan.channels_a_panel = 1;
   plan.ranges = (v.m_channels + kPartChannels - 1) / kPartChannels;
-  const int64_t weight_bytes = v.groups * v.weight_group * static_cast<int64_t>(sizeof(T));
-  int64_t parts = kPartsBytes / weight_bytes;
-  if (parts > v.pixels() / kMinPartPixels) parts = v.pixels() / kMinPartPixels;
-  if (parts > kMaxParts) parts = kMaxParts;
-  if (parts < 1) parts = 1;
-  const int64_t blocks = (v.pixels() + kBlockPixels - 1) / kBlockPixels;
-  plan.part_pixels = (blocks + parts - 1) / parts * kBlockPixels;
-  plan.parts = plan.part_pixels ? (v.pixels() + plan.part_pixels - 1) / plan.part_pixels : 0;
+  const int64_t plane = v.rows * v.cols;
+  plan.pieces = plane < kWholePlane ? 0 : (plane + kBlockPixels - 1) / kBlockPixels;
+  plan.blocks = plan.pieces ? v.batch * plan.pieces : (v.pixels() + kBlockPixels - 1) / kBlockPixels;
+  plan.parts = kPartsBytes / (v.groups * v.weight_group * size);
+  if (plan.parts > v.pixels() / kMinPartPixels) plan.parts = v.pixels() / kMinPartPixels;
+  if (plan.parts > kMaxParts) plan.parts = kMaxParts;
+  if (plan.parts < 1) plan.parts = 1;
   return plan;
 }
 
 template <class T>
-void one_chunk(const Plan<T>& plan, const T* grad, int64_t part, int64_t group, int64_t o0, int64_t o1, T* sums) {
+void one_chunk(const Plan& plan, const T* grad, int64_t part, int64_t group, int64_t o0, int64_t o1, T* sums) {
   const View& v = plan.v;
-  const int64_t ks = v.taps_and_channels(), end = (part + 1) * plan.part_pixels;
+  const int64_t ks = v.taps_and_channels(), plane = v.rows * v.cols;
+  const int64_t channel0 = group * v.m_channels + o0, channel1 = group * v.m_channels + o1;
   Scratch<T> panel(plan.channels_a_panel * v.num_taps * plan.pitch);
-  Scratch<T> grads((o1 - o0) * plan.pitch);
+  Scratch<T> joined(plan.pieces ? 1 : (o1 - o0) * plan.pitch);
   Scratch<Run> runs(kBlockPixels);
-  for (int64_t first = part * plan.part_pixels; first < end && first < v.pixels(); first += kBlockPixels) {
-    const int64_t n = v.pixels() - first < kBlockPixels ? v.pixels() - first : kBlockPixels;
-    const int64_t padded = (n + kLanes<T> - 1) / kLanes<T> * kLanes<T>;
-    pack_grads(v, grad, group * v.m_channels + o0, group * v.m_channels + o1, first, n, padded, grads.get(),
-               plan.pitch);
-    const int count = cut_runs(v, first, n, runs);
+  for (int64_t block = plan.blocks * part / plan.parts; block < plan.blocks * (part + 1) / plan.parts; ++block) {
+    int64_t first = block * kBlockPixels, last = first + kBlockPixels < v.pixels() ? first + kBlockPixels : v.pixels();
+    int64_t pitch = plan.pitch;
+    const T* grads = joined;
+    if (plan.pieces) {
+      const int64_t image = block / plan.pieces, piece = block % plan.pieces, p0 = plane * piece / plan.pieces;
+      first = image * plane + p0, last = image * plane + plane * (piece + 1) / plan.pieces;
+      grads = grad + (image * v.groups * v.m_channels + channel0) * plane + p0, pitch = plane;
+    } else {
+      pack_grads<T>(v, grad, channel0, channel1, first, last - first, joined, pitch);
+    }
+    const int count = cut_runs(v, first, last - first, runs.get());
     for (int64_t c = 0; c < v.k_channels; c += plan.channels_a_panel) {
       const int64_t c1 = c + plan.channels_a_panel < v.k_channels ? c + plan.channels_a_panel : v.k_channels;
-      const int64_t rows = (c1 - c) * v.num_taps;
       pack_runs(v, group, runs.get(), count, panel.get(), plan.pitch, c, c1);
-      add_products<T>(o1 - o0, rows, padded, grads, panel, plan.pitch, sums + c * v.num_taps, ks);
+      add_products<T>(o1 - o0, (c1 - c) * v.num_taps, last - first, grads, pitch, panel, plan.pitch,
+                      sums + c * v.num_taps, ks);
     }
   }
 }
@@ -152,13 +166,13 @@ void one_chunk(const Plan<T>& plan, const T* grad, int64_t part, int64_t group, 
 template <class T>
 void weight_panels_of(const Conv2dBwdWeightArgs& p) {
   Scratch<Tap> taps(p.g.kernel_h * p.g.kernel_w);
-  const Plan<T> plan = plan_for<T>(p, taps);
+  const Plan plan = plan_for(p, taps);
   const View& v = plan.v;
   const int64_t size = v.groups * v.weight_group, ks = v.taps_and_channels();
   T* grad_weight = static_cast<T*>(p.grad_weight);
   Scratch<T> sums(plan.parts > 1 ? plan.parts * size : 1);
   T* out = plan.parts > 1 ? sums.get() : grad_weight;
-  const double flops = 2.0 * plan.part_pixels * v.weight_group / plan.ranges;
+  const double flops = 2.0 * v.pixels() * v.weight_group / (plan.parts * plan.ranges);
   const int64_t grain = flops < 1e6 ? static_cast<int64_t>(1e6 / (flops + 1)) + 1 : 1;
   parallel_for(size * (plan.parts > 1 ? plan.parts : 1), 1 << 16, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) out[i] = T{0};
