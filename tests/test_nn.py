@@ -162,6 +162,12 @@ def test_to_keeps_parameters():
         layer.to(fastdl.int64)
 
 
+def test_to_leaves_integer_buffers_alone():
+    net = nn.Identity()
+    net.register_buffer("count", fastdl.tensor([2**40 + 1]))
+    assert net.double().count.tolist() == [2**40 + 1] and net.count.dtype is fastdl.int64
+
+
 def test_zero_grad_and_requires_grad():
     layer = nn.Linear(2, 1)
     layer(fastdl.ones(1, 2)).sum().backward()

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
 
-from .. import dtypes
+from .. import backends, dtypes
 from ..autograd import no_grad
 from ..tensor import RemovableHandle, Tensor
 from .parameter import Parameter
@@ -290,17 +290,18 @@ class Module:
         >>> fastdl.nn.Linear(2, 1).to(fastdl.float64).weight.dtype
         fastdl.float64
         """
-        probe_dtype = dtype
         for a in args:
-            if isinstance(a, dtypes.dtype):
-                probe_dtype = a
-        if probe_dtype is not None and not dtypes.as_dtype(probe_dtype, "to").is_floating_point:
-            raise TypeError(f"[to] expected dtype float32 or float64 for a module, got {probe_dtype!r}")
+            if isinstance(a, Tensor):
+                dtype, device = a.dtype, a.device
+            elif isinstance(a, str) and a.partition(":")[0] in backends.NAMES:
+                device = a
+            else:
+                dtype = a
+        if dtype is not None and not dtypes.as_dtype(dtype, "to").is_floating_point:
+            raise TypeError(f"[to] expected dtype float32 or float64 for a module, got {dtype!r}")
 
-        def moved(t: Tensor) -> Tensor:
-            out = t.detach().to(*args, dtype=dtype, device=device)
-            # Integer buffers, such as counters, keep their dtype.
-            return out if t.is_floating_point() else out.to(dtype=t.dtype)
+        def moved(t: Tensor) -> Tensor:  # integer buffers, such as counters, keep their dtype
+            return t.detach().to(dtype=dtype if t.is_floating_point() else None, device=device)
 
         return self._apply(moved)
 
