@@ -19,7 +19,7 @@ constexpr int64_t kThinGrain = int64_t{64} << 10;  // numbers of W in a chunk, a
 #if defined(FASTDL_ISA_avx512)
 constexpr int kThinLines[kThinVectors + 1] = {0, 8, 8, 6, 6};
 #else
-constexpr int kThinLines[kThinVectors + 1] = {0, 8, 4, 2, 2};
+constexpr int kThinLines[kThinVectors + 1] = {0, 8, 4, 3, 3};
 #endif
 
 // out(i, j) at data + i * row + j * line, i of the vectors and j of the lines of W.
