@@ -23,8 +23,9 @@ constexpr int kRows = 6, kCols = 4;
 constexpr int kRows = 3, kCols = 3;
 #endif
 constexpr int64_t kPanelBytes = 384 << 10;
-constexpr int64_t kBlockPixels = 768;   // of one pass over a tile: hides the adding of lanes
-constexpr int64_t kWholePlane = 192;    // planes of this size are read where they lie; smaller ones are joined
+constexpr int64_t kBlockPixels = 512;  // of one pass over a tile: hides the adding of lanes
+// With few products a weight row has nothing to spare for copying the gradients: large planes are read where they lie.
+constexpr int64_t kFewProducts = 64, kLargePlane = 192, kPiecePixels = 768;
 constexpr int64_t kPartChannels = 128;  // output channels of a chunk: its gradients stay in the level-2 cache
 constexpr int64_t kMaxParts = 16;       // of the pixels, as long as their sums are small:
 constexpr int64_t kPartsBytes = 8 << 20;
@@ -119,13 +120,14 @@ Plan plan_for(const Conv2dBwdWeightArgs& p, Tap* taps) {
   v = forward_view(p.g, p.dtype, taps);
   v.src = p.x;
   join_rows(v);
-  const int64_t size = static_cast<int64_t>(itemsize(p.dtype));
-  plan.pitch = kBlockPixels + 64 / size;  // off the power of two, whose rows would share cache sets
+  const int64_t size = static_cast<int64_t>(itemsize(p.dtype)), plane = v.rows * v.cols;
+  if (plane >= kLargePlane && v.taps_and_channels() <= kFewProducts)
+    plan.pieces = (plane + kPiecePixels - 1) / kPiecePixels;
+  plan.pitch = (plan.pieces ? kPiecePixels : kBlockPixels) +
+               64 / size;  // off the power of two, whose rows would share cache sets
   plan.channels_a_panel = kPanelBytes / (plan.pitch * size * v.num_taps);
   if (plan.channels_a_panel < 1) plan.channels_a_panel = 1;
   plan.ranges = (v.m_channels + kPartChannels - 1) / kPartChannels;
-  const int64_t plane = v.rows * v.cols;
-  plan.pieces = plane < kWholePlane ? 0 : (plane + kBlockPixels - 1) / kBlockPixels;
   plan.blocks = plan.pieces ? v.batch * plan.pieces : (v.pixels() + kBlockPixels - 1) / kBlockPixels;
   plan.parts = kPartsBytes / (v.groups * v.weight_group * size);
   if (plan.parts > v.pixels() / kMinPartPixels) plan.parts = v.pixels() / kMinPartPixels;
@@ -141,7 +143,7 @@ void one_chunk(const Plan& plan, const T* grad, int64_t part, int64_t group, int
   const int64_t channel0 = group * v.m_channels + o0, channel1 = group * v.m_channels + o1;
   Scratch<T> panel(plan.channels_a_panel * v.num_taps * plan.pitch);
   Scratch<T> joined(plan.pieces ? 1 : (o1 - o0) * plan.pitch);
-  Scratch<Run> runs(kBlockPixels);
+  Scratch<Run> runs(plan.pitch);
   for (int64_t block = plan.blocks * part / plan.parts; block < plan.blocks * (part + 1) / plan.parts; ++block) {
     int64_t first = block * kBlockPixels, last = first + kBlockPixels < v.pixels() ? first + kBlockPixels : v.pixels();
     int64_t pitch = plan.pitch;
