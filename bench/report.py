@@ -52,7 +52,9 @@ def roofline(records: list[dict[str, Any]], peak: float, bandwidth: float, path:
         mine = [r for r in points if r["kernel"] == kind]
         x = [r["flops"] / r["bytes"] for r in mine]
         y = [r["flops"] / r["seconds"] / 1e9 for r in mine]
-        axes.scatter(x, y, s=34, color=COLOURS[i % len(COLOURS)], marker="osD^v<>P"[i // len(COLOURS) % 8], label=kind, zorder=3)
+        axes.scatter(
+            x, y, s=34, color=COLOURS[i % len(COLOURS)], marker="osD^v<>P"[i // len(COLOURS) % 8], label=kind, zorder=3
+        )
     axes.set_xlabel("operations for each byte that must move (FLOP/byte)")
     axes.set_ylabel("GFLOP/s")
     axes.set_title(title, fontsize=11)

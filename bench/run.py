@@ -5,8 +5,8 @@
     python bench/run.py --training              whole training steps only
     python bench/run.py --json results.json --roofline roofline.png
 
-A ratio is the peer's time divided by fastdl's, the median over slices that took turns: above 1 fastdl is faster. PyTorch
-stands for its better memory format. Peers that are not installed are left out.
+A ratio is the peer's time divided by fastdl's, the median over slices that took turns: above 1 fastdl is faster.
+PyTorch stands for its better memory format. Peers that are not installed are left out.
 """
 
 from __future__ import annotations
@@ -80,8 +80,9 @@ def run_case(case: OpCase, attributes: dict, threads: int, backward: bool, args:
     before = machine.fma_peak()
     taken, ratios = measured(functions, args.slices)
     peak = statistics.mean([before, machine.fma_peak()])
-    record = {"name": describe(case, attributes), "kernel": case.name, "threads": threads, "seconds": taken, "ratio": ratios,
-              "pass": "forward + backward" if backward else "forward"}  # fmt: skip
+    direction = "forward + backward" if backward else "forward"
+    record = {"name": describe(case, attributes), "kernel": case.name, "pass": direction, "threads": threads}
+    record |= {"seconds": taken, "ratio": ratios}
     if not backward:
         record["flops"] = case.flops(*arrays, **call_attributes) if case.flops else None
         record["bytes"] = case.bytes(*arrays, **call_attributes) if case.bytes else None
@@ -110,7 +111,9 @@ def training_records(threads: int, args: argparse.Namespace) -> list[dict]:
     records = []
     for name, make in training.ROWS.items():
         taken, ratios = measured(make(), args.slices)
-        records.append({"name": name, "kernel": "training", "threads": threads, "seconds": taken, "ratio": ratios, "pass": ""})
+        records.append(
+            {"name": name, "kernel": "training", "threads": threads, "seconds": taken, "ratio": ratios, "pass": ""}
+        )
         print(report.table(records[-1:]).splitlines()[-1], file=sys.stderr, flush=True)
     return records
 
@@ -138,14 +141,19 @@ def main() -> None:
             records += training_records(threads, args)
     title = f"{machine.processor()}, {fastdl.backends.get('cpu').isa()}"
     for threads in counts:
-        print(f"{title}, {threads} thread(s): {peaks[threads] / 1e9:.0f} GFLOP/s, {args.bandwidth[threads] / 1e9:.1f} GB/s")
+        print(
+            f"{title}, {threads} thread(s): "
+            f"{peaks[threads] / 1e9:.0f} GFLOP/s, {args.bandwidth[threads] / 1e9:.1f} GB/s"
+        )
     print(report.table(records))
     if args.json:
-        args.json.write_text(json.dumps({"machine": title, "peak": peaks, "bandwidth": args.bandwidth, "rows": records}, indent=1))
+        args.json.write_text(
+            json.dumps({"machine": title, "peak": peaks, "bandwidth": args.bandwidth, "rows": records}, indent=1)
+        )
     if args.roofline:
         one = counts[0]
-        report.roofline([r for r in records if r["threads"] == one], peaks[one], args.bandwidth[one], str(args.roofline),
-                        f"{title}, {one} thread(s)")  # fmt: skip
+        mine = [r for r in records if r["threads"] == one]
+        report.roofline(mine, peaks[one], args.bandwidth[one], str(args.roofline), f"{title}, {one} thread(s)")
 
 
 if __name__ == "__main__":

@@ -92,7 +92,7 @@ def main() -> None:
     if args.device in ("emu", "reference"):  # both check or define the kernels, neither is made for speed
         args.epochs = min(args.epochs, 2)
         training, test = (TensorDataset(*(a[::step] for a in d.arrays)) for d, step in ((training, 125), (test, 50)))
-    fastdl.summary(digits_network(), (1, 28, 28))
+    print(fastdl.summary(digits_network(), (1, 28, 28)))
     results = [train(seed, args, training, test) for seed in range(args.seeds)]
     if len(results) > 1:
         print(f"median accuracy: {statistics.median(r['accuracy'] for r in results):.1%}")

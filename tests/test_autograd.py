@@ -139,7 +139,9 @@ def test_errors():
         (x * 2).backward(fastdl.ones(3, dtype=fastdl.float64))
     with pytest.raises(TypeError, match=r"\[requires_grad_\] expected dtype float32 or float64, got int64"):
         fastdl.tensor([1]).requires_grad_()
-    with pytest.raises(RuntimeError, match=r"\[in-place\] expected a tensor inside the graph or no_grad\(\), got a leaf"):
+    with pytest.raises(
+        RuntimeError, match=r"\[in-place\] expected a tensor inside the graph or no_grad\(\), got a leaf"
+    ):
         x += 1
 
 

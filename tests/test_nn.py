@@ -4,9 +4,10 @@ import copy
 import pickle
 from collections import OrderedDict
 
-import fastdl
 import numpy as np
 import pytest
+
+import fastdl
 from fastdl import functional as F
 from fastdl import nn
 from fastdl.testing import assert_close, gradcheck

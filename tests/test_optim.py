@@ -1,8 +1,9 @@
 """Optimizers: updates against the formulas, groups, state in PyTorch's layout, errors."""
 
-import fastdl
 import numpy as np
 import pytest
+
+import fastdl
 from fastdl import optim
 
 

@@ -4,6 +4,7 @@ import inspect
 
 import numpy as np
 import pytest
+
 from fastdl import backends
 from fastdl.backends import reference as ref
 from fastdl.backends import surface

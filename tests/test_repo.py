@@ -1,4 +1,4 @@
-"""The house itself: list = folders = bindings = cases, one surface on all backends, file sizes, instruction-set hygiene."""
+"""The house itself: list = folders = bindings = cases, one surface, short files, instruction-set hygiene."""
 
 import inspect
 import re
@@ -65,7 +65,9 @@ def test_bindings_take_the_arguments_of_the_surface(name):
 
 def test_files_stay_short():
     caps = {".py": 400, ".cc": 600, ".cu": 600, ".cuh": 600, ".h": 600}
-    long = {str(p.relative_to(ROOT)): n for p in tracked(*caps) if (n := len(p.read_text().splitlines())) > caps[p.suffix]}
+    long = {
+        str(p.relative_to(ROOT)): n for p in tracked(*caps) if (n := len(p.read_text().splitlines())) > caps[p.suffix]
+    }
     assert long == {}
     assert len((ROOT / "CMakeLists.txt").read_text().splitlines()) <= 150
 

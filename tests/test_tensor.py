@@ -135,7 +135,11 @@ def test_assignment():
 def test_operators_and_promotion():
     i, f = fastdl.tensor([1, 2]), fastdl.tensor([0.5, 1.5])
     assert (i + f).dtype is fastdl.float32 and (i / i).dtype is fastdl.float32 and (i + 1).dtype is fastdl.int64
-    assert (i + 1.5).tolist() == [2.5, 3.5] and (1 - i).tolist() == [0, -1] and (1 / f).tolist() == [2.0, np.float32(1) / np.float32(1.5)]
+    assert (
+        (i + 1.5).tolist() == [2.5, 3.5]
+        and (1 - i).tolist() == [0, -1]
+        and (1 / f).tolist() == [2.0, np.float32(1) / np.float32(1.5)]
+    )
     assert (f.double() + f).dtype is fastdl.float64
     assert (f + fastdl.tensor(1.0, dtype=fastdl.float64)).dtype is fastdl.float32
     assert (fastdl.tensor([True, False]) + 1).tolist() == [2, 1]

@@ -7,28 +7,64 @@
 [2.0, 4.0, 6.0]
 """
 
-from . import autograd, backends, dtypes
+from . import autograd, backends, dtypes, functional, nn, optim
 from .autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from .creation import (
-    arange, as_tensor, empty, empty_like, eye, from_dlpack, from_numpy, full, full_like, linspace, ones, ones_like, rand,
-    rand_like, randint, randn, randn_like, randperm, tensor, zeros, zeros_like,
-)  # fmt: skip
+    arange,
+    as_tensor,
+    empty,
+    empty_like,
+    eye,
+    from_dlpack,
+    from_numpy,
+    full,
+    full_like,
+    linspace,
+    ones,
+    ones_like,
+    rand,
+    rand_like,
+    randint,
+    randn,
+    randn_like,
+    randperm,
+    tensor,
+    zeros,
+    zeros_like,
+)
 from .dtypes import bool, double, dtype, float, float32, float64, int, int32, int64, long, uint8
 from .functional import methods as _methods
+from .functional.activation import log_softmax, relu, sigmoid, softmax, tanh
 from .functional.arithmetic import (
-    abs, add, div, exp, log, maximum, minimum, mul, neg, pow, sign, sqrt, sub,
-)  # fmt: skip
+    abs,
+    add,
+    div,
+    exp,
+    log,
+    maximum,
+    minimum,
+    mul,
+    neg,
+    pow,
+    sign,
+    sqrt,
+    sub,
+)
 from .functional.comparison import allclose, clamp, eq, equal, ge, gt, le, lt, ne, where
 from .functional.layout import cat, clone, flatten, permute, reshape, squeeze, stack, t, transpose, unsqueeze
 from .functional.product import bmm, dot, matmul, mm
 from .functional.reduction import amax, amin, argmax, argmin, max, mean, min, std, sum, var
-from .random import Generator, get_rng_state, initial_seed, manual_seed, set_rng_state
-from .settings import (
-    empty_cache, get_conv_algorithm, get_num_threads, memory_stats, set_conv_algorithm, set_num_threads,
-)  # fmt: skip
-from .tensor import Tensor, device
-from . import functional, nn, optim  # noqa: I001 (layers stand on everything above)
 from .nn.summary import summary
+from .random import Generator, get_rng_state, initial_seed, manual_seed, set_rng_state
 from .saving import load, save
+from .settings import (
+    empty_cache,
+    get_conv_algorithm,
+    get_num_threads,
+    memory_stats,
+    set_conv_algorithm,
+    set_num_threads,
+)
+from .tensor import Tensor, device
 
 __version__ = "0.1.0"

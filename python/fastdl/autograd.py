@@ -1,8 +1,8 @@
 """Reverse-mode gradients (the chain rule) on a tape that operations write as they run.
 
 Every operation on a tensor that requires a gradient leaves a `Node`: the rule that turns the gradient of its output
-into the gradients of its inputs, what the rule needs to know, and where those gradients go (the edges). `backward` walks
-the nodes from the newest to the oldest. Gradients are first order: rules work on arrays, not on tensors.
+into the gradients of its inputs, what the rule needs to know, and where those gradients go (the edges). `backward`
+walks the nodes from the newest to the oldest. Gradients are first order: rules work on arrays, not on tensors.
 """
 
 from __future__ import annotations
@@ -367,7 +367,7 @@ class Function:
                 grads = cls.backward(ctx, Tensor(g, node.backend))
             grads = grads if isinstance(grads, tuple) else (grads,)
             if len(grads) != len(args):
-                raise RuntimeError(f"[{cls.__name__}] expected backward to return {len(args)} gradients, got {len(grads)}")
+                raise RuntimeError(f"[{cls.__name__}] expected {len(args)} gradients from backward, got {len(grads)}")
             return [None if grads[i] is None else grads[i]._array for i in places]
 
         return record(out, rule, tensors, None)

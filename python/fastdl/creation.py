@@ -52,12 +52,12 @@ def tensor(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool
             data = [x.tolist() if isinstance(x, Tensor) else x for x in data]
         array = np.asarray(data)
     except ValueError as error:
-        raise ValueError(f"[tensor] expected nested lists of equal lengths, got {type(data).__name__}: {error}") from None
+        raise ValueError(
+            f"[tensor] expected nested lists of equal lengths, got {type(data).__name__}: {error}"
+        ) from None
     if dtype is not None:
         target = dtypes.as_dtype(dtype, "tensor").numpy
-    elif array.size == 0 and from_python:
-        target = np.dtype("float32")
-    elif from_python and array.dtype == np.float64:
+    elif (array.size == 0 and from_python) or (from_python and array.dtype == np.float64):
         target = np.dtype("float32")
     else:
         target = array.dtype
@@ -165,7 +165,7 @@ def eye(n: int, m: int | None = None, dtype: Any = None, device: Any = None) -> 
     return tensor(np.eye(n, m), dtype or "float32", device)
 
 
-# ---- random numbers: drawn on the host, so equal on every device -------------------------------------------------------------
+# ---- random numbers: drawn on the host, so equal on every device -----------------------------------------------------
 
 
 def _drawn(values: np.ndarray, dtype: Any, device: Any, requires_grad: bool) -> Tensor:

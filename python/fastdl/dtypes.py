@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import builtins
+
 import numpy as np
 
 
@@ -11,7 +13,7 @@ class dtype:
     __slots__ = ("is_floating_point", "itemsize", "name", "numpy", "rank")
     _by_name: dict[str, dtype] = {}  # noqa: RUF012 (a registry)
 
-    def __init__(self, name: str, rank: int) -> None:
+    def __init__(self, name: str, rank: builtins.int) -> None:
         self.name = name
         self.rank = rank  # place in the order of promotion
         self.numpy = np.dtype(name)
@@ -46,7 +48,7 @@ def as_dtype(value: object, op: str = "dtype") -> dtype:
     """
     if isinstance(value, dtype):
         return value
-    if value is _PY_FLOAT:
+    if value is builtins.float:
         return float32
     try:
         name = np.dtype(value).name  # type: ignore[call-overload]
@@ -56,9 +58,6 @@ def as_dtype(value: object, op: str = "dtype") -> dtype:
     if found is None:
         raise TypeError(f"[{op}] expected dtype {', '.join(dtype._by_name)}, got {value!r}")
     return found
-
-
-_PY_FLOAT = type(0.0)
 
 
 def promote(a: str, b: str) -> str:

@@ -1,7 +1,7 @@
 """Random numbers: one seed for everything (`fastdl.manual_seed`).
 
-Weights, shuffles and `fastdl.rand...` draw from a NumPy Philox generator on the host, so that they are the same on every
-device; dropout draws from its own counter-based stream inside the kernels (csrc/ops/dropout/dropout.h).
+Weights, shuffles and `fastdl.rand...` draw from a NumPy Philox generator on the host, so that they are the same on
+every device; dropout draws from its own counter-based stream inside the kernels (csrc/ops/dropout/dropout.h).
 """
 
 from __future__ import annotations

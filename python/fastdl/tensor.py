@@ -1,7 +1,7 @@
 """Tensor: an array on a device, with gradients.
 
-Arithmetic, reductions and the like live in `fastdl.functional`; `functional/methods.py` makes them methods and operators
-of this class.
+Arithmetic, reductions and the like live in `fastdl.functional`; `functional/methods.py` makes them methods and
+operators of this class.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ class device(str):
 
     @property
     def type(self) -> str:
-        return self.partition(":")[0]
+        return str(self).partition(":")[0]
 
     @property
-    def index(self) -> int | None:
+    def index(self) -> int | None:  # type: ignore[override]
         return int(self.partition(":")[2]) if ":" in self else None
 
     def __repr__(self) -> str:
@@ -39,7 +39,7 @@ class device(str):
 
 
 class Tensor:
-    """A multi-dimensional array with a dtype, a device and, when asked for, a gradient. Make one with `fastdl.tensor`."""
+    """A multi-dimensional array with a dtype, a device and, if asked for, a gradient. Make one with `fastdl.tensor`."""
 
     __slots__ = ("__weakref__", "_array", "_backend", "_node", "grad", "requires_grad")
 
@@ -57,7 +57,7 @@ class Tensor:
         self.grad: Tensor | None = None
         self.requires_grad = False
 
-    # ---- what it is ---------------------------------------------------------------------------------------------------
+    # ---- what it is --------------------------------------------------------------------------------------------------
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -110,6 +110,16 @@ class Tensor:
 
     __hash__ = object.__hash__
 
+    def __reduce__(self) -> Any:
+        return _rebuild, (self._host(), str(self.device), self.requires_grad)
+
+    def __deepcopy__(self, memo: dict) -> Tensor:
+        if not self.is_leaf:
+            raise RuntimeError("[deepcopy] expected a leaf tensor, got the output of an operation: use detach()")
+        out = memo[id(self)] = Tensor(self._backend.cast(self._array, str(self._array.dtype)), self._backend)
+        out.requires_grad = self.requires_grad
+        return out
+
     def __bool__(self) -> bool:
         return bool(self.item())
 
@@ -139,7 +149,7 @@ class Tensor:
             extra += ", requires_grad=True"
         return f"tensor({body}{extra})"
 
-    # ---- to and from other libraries ------------------------------------------------------------------------------------
+    # ---- to and from other libraries ---------------------------------------------------------------------------------
 
     def _host(self) -> np.ndarray:
         return self._backend.to_numpy(self._array)
@@ -156,7 +166,7 @@ class Tensor:
     def numpy(self) -> np.ndarray:
         """A NumPy array; on the CPU it shares the tensor's memory."""
         if self.requires_grad:
-            raise RuntimeError("[numpy] expected a tensor without gradient, got one that requires it: use detach() first")
+            raise RuntimeError("[numpy] expected a tensor without gradient, got one that requires it: use detach()")
         if self._backend.NAME not in ("cpu", "reference"):
             raise TypeError(f"[numpy] expected a tensor on cpu, got one on {self._backend.NAME}: use cpu() first")
         return self._host()
@@ -239,7 +249,7 @@ class Tensor:
     def contiguous(self) -> Tensor:
         return self  # every tensor is
 
-    # ---- gradients --------------------------------------------------------------------------------------------------------
+    # ---- gradients ---------------------------------------------------------------------------------------------------
 
     def backward(self, gradient: Tensor | None = None, retain_graph: Any = False) -> None:
         """Adds the gradient of this tensor with respect to every leaf it came from to the leaf's `.grad`.
@@ -279,9 +289,18 @@ class Tensor:
             return
 
         def keep(grad: Tensor) -> None:
-            self.grad = grad if self.grad is None else Tensor(grad._backend.add(self.grad._array, grad._array), grad._backend)
+            self.grad = (
+                grad if self.grad is None else Tensor(grad._backend.add(self.grad._array, grad._array), grad._backend)
+            )
 
         self.register_hook(keep)
+
+
+def _rebuild(array: np.ndarray, name: str, requires_grad: bool) -> Tensor:
+    backend = backends.get(name)
+    out = Tensor(backend.from_numpy(np.ascontiguousarray(array).reshape(array.shape), False), backend)
+    out.requires_grad = requires_grad
+    return out
 
 
 class RemovableHandle:

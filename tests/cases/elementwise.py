@@ -55,7 +55,8 @@ def unary(name, call, inputs=normal, bench=False, epsilons=16):
 
 
 def binary(name, call, inputs=pair, bench=False, epsilons=16, bad=()):
-    return OpCase(name, call, inputs, PAIRS, BENCH_PAIRS if bench else (), bad, shape_only=("a", "b"), epsilons=epsilons,
+    sizes = BENCH_PAIRS if bench else ()
+    return OpCase(name, call, inputs, PAIRS, sizes, bad, shape_only=("a", "b"), epsilons=epsilons,
                   bytes=lambda a, b, **_: a.nbytes + b.nbytes + max(a.nbytes, b.nbytes))  # fmt: skip
 
 
@@ -87,7 +88,8 @@ CASES = [
     unary("clamp", lambda x: fastdl.clamp(x, -0.5, 0.75)),
     OpCase("cast", lambda x: x.double().float(), normal, LENGTHS, shape_only=("shape",), gradcheck_sizes=[]),
     binary("add", fastdl.add, bench=True, bad=[
-        BadCall(lambda d: on(d, 2, 3) + on(d, 4), ValueError, "[add] expected shapes that broadcast, got (2, 3) and (4,)"),
+        BadCall(lambda d: on(d, 2, 3) + on(d, 4), ValueError,
+                "[add] expected shapes that broadcast, got (2, 3) and (4,)"),
         BadCall(lambda d: on(d, 2) + None, TypeError, "[add] expected a Tensor or a number, got NoneType"),
         BadCall(lambda d: on(d, 2) + "a", TypeError, "[add] expected a Tensor or a number, got str"),
         BadCall(lambda d: on(d, 2) + np.array([None]), TypeError,

@@ -40,8 +40,8 @@ SETS = [(5,), (1, 17, 0, 33), (70_001, 3)]
 def case(name, call, states, attributes, bench=()):
     sizes = [{"lengths": lengths, "states": states, **a} for lengths in SETS[:2] for a in attributes]
     sizes.append({"lengths": SETS[2], "states": states, **attributes[-1]})
-    return OpCase(name, call, parameters, sizes, bench, differentiable=[], shape_only=("lengths", "states"), epsilons=16,
-                  bytes=lambda *arrays, **_: float(sum(a.nbytes for a in arrays)) * 1.5)  # fmt: skip
+    return OpCase(name, call, parameters, sizes, bench, differentiable=[], shape_only=("lengths", "states"),
+                  epsilons=16, bytes=lambda *arrays, **_: float(sum(a.nbytes for a in arrays)) * 1.5)  # fmt: skip
 
 
 CASES = [

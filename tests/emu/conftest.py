@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from fastdl import backends
 
 ORDERS = [("ascending", 0), ("descending", 0), ("shuffled", 1), ("shuffled", 2)]

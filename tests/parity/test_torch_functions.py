@@ -44,8 +44,8 @@ def test_conv2d(seed, dtype):
     x = rng.standard_normal((rng.integers(1, 4), channels, *size))
     w = rng.standard_normal((filters, channels // groups, *kernel))
     b = rng.standard_normal(filters)
-    attributes = dict(zip(("stride", "padding", "dilation"), (tuple(int(n) for n in a) for a in (stride, padding, dilation)),
-                          strict=True), groups=groups)  # fmt: skip
+    pairs = {"stride": stride, "padding": padding, "dilation": dilation}
+    attributes = {name: tuple(int(n) for n in pair) for name, pair in pairs.items()} | {"groups": groups}
     compare(lambda *t: F.conv2d(*t, **attributes), lambda *t: TF.conv2d(*t, **attributes), [x, w, b], dtype, 96)
 
 
@@ -54,7 +54,9 @@ def test_conv2d(seed, dtype):
 def test_conv2d_3x3_large_enough_for_winograd(size, padding):
     rng = np.random.default_rng(0)
     x, w = rng.standard_normal(size), rng.standard_normal((40, size[1], 3, 3))
-    exact = TF.conv2d(torch.tensor(x.astype(np.float32)).double(), torch.tensor(w.astype(np.float32)).double(), padding=padding)
+    exact = TF.conv2d(
+        torch.tensor(x.astype(np.float32)).double(), torch.tensor(w.astype(np.float32)).double(), padding=padding
+    )
     out = F.conv2d(fastdl.tensor(x, dtype="float32"), fastdl.tensor(w, dtype="float32"), padding=padding)
     error = np.abs(out.numpy() - exact.numpy()).max() / np.abs(exact.numpy()).max()
     assert error <= 6e-6
@@ -79,7 +81,9 @@ def test_max_pool2d(seed):
     np.testing.assert_array_equal(mine.numpy(), theirs.numpy())
 
 
-@pytest.mark.parametrize("shapes", [((3, 4), (4, 5)), ((2, 3, 4), (4, 5)), ((5,), (5,)), ((2, 1, 3, 4), (3, 4, 2)), ((4,), (3, 4, 2))])
+@pytest.mark.parametrize(
+    "shapes", [((3, 4), (4, 5)), ((2, 3, 4), (4, 5)), ((5,), (5,)), ((2, 1, 3, 4), (3, 4, 2)), ((4,), (3, 4, 2))]
+)
 def test_matmul(shapes):
     rng = np.random.default_rng(0)
     arrays = [rng.standard_normal(s) for s in shapes]
@@ -95,7 +99,9 @@ def test_unary(name):
     compare(getattr(fastdl, name, None) or getattr(F, name), getattr(torch, name), [x])
 
 
-SPECIAL = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1e-45, -1e-40, 88.8, 89.0, -104.0, 1e30, -1e30, 1.0, 0.5, 20.0, -20.0])
+SPECIAL = np.array(
+    [0.0, -0.0, np.inf, -np.inf, np.nan, 1e-45, -1e-40, 88.8, 89.0, -104.0, 1e30, -1e30, 1.0, 0.5, 20.0, -20.0]
+)
 
 
 @pytest.mark.parametrize("name", [*UNARY, "sign"])
@@ -122,14 +128,18 @@ def test_binary(name, shapes):
 @pytest.mark.parametrize("keepdim", [False, True])
 def test_reductions(name, dim, keepdim):
     x = np.random.default_rng(0).standard_normal((3, 4, 5, 6))
-    compare(lambda t: getattr(t, name)(dim=dim, keepdim=keepdim), lambda t: getattr(t, name)(dim=dim, keepdim=keepdim), [x])
+    compare(
+        lambda t: getattr(t, name)(dim=dim, keepdim=keepdim), lambda t: getattr(t, name)(dim=dim, keepdim=keepdim), [x]
+    )
 
 
 def test_max_gives_values_and_first_index():
     x = np.random.default_rng(0).integers(0, 3, (20, 9)).astype(np.float64)
-    values, indices = fastdl.tensor(x).max(dim=1)
+    _, indices = fastdl.tensor(x).max(dim=1)
     np.testing.assert_array_equal(indices.numpy(), x.argmax(1))
-    compare(lambda t: t.max(dim=1).values, lambda t: t.max(dim=1).values, [np.random.default_rng(1).standard_normal((4, 9))])
+    compare(
+        lambda t: t.max(dim=1).values, lambda t: t.max(dim=1).values, [np.random.default_rng(1).standard_normal((4, 9))]
+    )
 
 
 @pytest.mark.parametrize("function", ["softmax", "log_softmax"])
@@ -137,8 +147,10 @@ def test_max_gives_values_and_first_index():
 def test_softmax(function, dim):
     x = np.random.default_rng(0).standard_normal((4, 33, 5)) * 6
     compare(lambda t: getattr(F, function)(t, dim), lambda t: getattr(TF, function)(t, dim), [x])
-    compare(lambda t: getattr(F, function)(t, dim), lambda t: getattr(TF, function)(t, dim), [np.full((2, 3, 4), -np.inf)],
-            differentiable=[])  # fmt: skip
+    nothing = np.full((2, 3, 4), -np.inf)
+    compare(
+        lambda t: getattr(F, function)(t, dim), lambda t: getattr(TF, function)(t, dim), [nothing], differentiable=[]
+    )
 
 
 @pytest.mark.parametrize("reduction", ["none", "mean", "sum"])

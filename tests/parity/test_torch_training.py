@@ -71,7 +71,8 @@ def test_layers_print_as_in_torch():
 
 
 @pytest.mark.parametrize(
-    ("name", "options"), [("StepLR", {"step_size": 3, "gamma": 0.5}), ("CosineAnnealingLR", {"T_max": 20, "eta_min": 0.01})]
+    ("name", "options"),
+    [("StepLR", {"step_size": 3, "gamma": 0.5}), ("CosineAnnealingLR", {"T_max": 20, "eta_min": 0.01})],
 )
 def test_schedules(name, options):
     def rates(optimizer, scheduler):
@@ -97,4 +98,6 @@ def test_both_devices_agree_with_torch(device):
     mine = mine.to(device)
     x = np.random.default_rng(0).standard_normal((3, 1, 12, 12))
     out = mine(fastdl.tensor(x, device=device))
-    np.testing.assert_allclose(out.detach().cpu().numpy(), theirs(torch.tensor(x)).detach().numpy(), rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(
+        out.detach().cpu().numpy(), theirs(torch.tensor(x)).detach().numpy(), rtol=1e-10, atol=1e-10
+    )

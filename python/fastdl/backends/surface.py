@@ -5,8 +5,8 @@ same order; `tests/test_repo.py` compares. `Array` stands for the backend's own 
 `shape`, `dtype`, `ndim` and `size` (`numpy.ndarray` for the reference).
 
 Rules. Calls are positional. Axes are normalised by the caller: non-negative, sorted, without repetition. Shapes and
-attribute pairs are tuples of int. Operands have equal dtypes unless said otherwise. Every function checks its arguments
-and raises ``ValueError``, ``TypeError``, ``IndexError`` or ``NotImplementedError`` with ``[op] expected X, got Y`` before it
+attribute pairs are tuples of int. Operands have equal dtypes unless said otherwise. Every function checks its
+arguments and raises ``ValueError``, ``TypeError``, ``IndexError`` or ``NotImplementedError`` with ``[op] expected X, got Y`` before it
 touches memory. Names that end in an underscore write into their first argument and return None.
 """
 

@@ -35,7 +35,14 @@ class Augment:
         for name, value in (("degrees", degrees), ("shear", shear), ("shift", shift), ("noise", noise)):
             if value < 0:
                 raise ValueError(f"[Augment] expected {name} of at least 0, got {value}")
-        self.degrees, self.scale, self.shear, self.shift, self.noise, self.flip = degrees, scale, shear, shift, noise, flip
+        self.degrees, self.scale, self.shear, self.shift, self.noise, self.flip = (
+            degrees,
+            scale,
+            shear,
+            shift,
+            noise,
+            flip,
+        )
 
     def __call__(self, batch: tuple[Any, ...], rng: np.random.Generator) -> tuple[Any, ...]:
         images, *rest = batch

@@ -53,7 +53,7 @@ class TensorDataset(Dataset):
 class Subset(Dataset):
     """Some items of another set (`torch.utils.data.Subset`)."""
 
-    def __init__(self, dataset: Any, indices: Sequence[int]) -> None:
+    def __init__(self, dataset: Any, indices: Sequence[int] | np.ndarray) -> None:
         self.dataset = dataset
         self.indices = np.asarray(indices, dtype=np.int64)
 

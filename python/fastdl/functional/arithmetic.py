@@ -19,7 +19,7 @@ Number = int | float | bool
 _NUMBERS = (int, float, bool, np.number, np.bool_)
 
 
-# ---- operands ------------------------------------------------------------------------------------------------------------
+# ---- operands --------------------------------------------------------------------------------------------------------
 
 
 def as_tensor_like(value: Any, like: Tensor, op: str) -> Tensor:
@@ -92,7 +92,7 @@ def unbroadcast(backend: Any, g: Array, shape: tuple[int, ...]) -> Array:
     return backend.reshape(backend.sum(g, axes, False), shape)
 
 
-# ---- add, sub, mul, div -----------------------------------------------------------------------------------------------------
+# ---- add, sub, mul, div ----------------------------------------------------------------------------------------------
 
 
 def _add_bwd(node: Node, g: Array) -> tuple[Array | None, Array | None]:
@@ -243,7 +243,7 @@ def _floats(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     return a._cast(dtypes.float32), b._cast(dtypes.float32)
 
 
-# ---- powers, maximum, minimum ---------------------------------------------------------------------------------------------
+# ---- powers, maximum, minimum ----------------------------------------------------------------------------------------
 
 
 @fresh
@@ -323,7 +323,7 @@ def minimum(input: Tensor, other: Tensor) -> Tensor:
     return _choice("minimum", input, other)
 
 
-# ---- elementary functions ---------------------------------------------------------------------------------------------------
+# ---- elementary functions --------------------------------------------------------------------------------------------
 
 
 def _expect_float(x: Any, op: str) -> Tensor:

@@ -16,8 +16,11 @@ def _compare(name: str, input: Any, other: Any) -> Tensor:
     k = input._backend
     if is_number(other):
         x = input
-        if isinstance(other, float) and not other.is_integer() and not x.dtype.is_floating_point:
-            x = x._cast(dtypes.float32)
+        if not x.dtype.is_floating_point and isinstance(other, float):
+            if other.is_integer():
+                other = int(other)
+            else:
+                x = x._cast(dtypes.float32)
         return Tensor(getattr(k, name + "_scalar")(x._array, other), k)
     a, b = matched(input, other, name)
     return Tensor(getattr(a._backend, name)(a._array, b._array), a._backend)

@@ -29,7 +29,7 @@ def _sizes(shape: tuple[Any, ...], op: str) -> tuple[int, ...]:
     return shape
 
 
-# ---- reshape -----------------------------------------------------------------------------------------------------------------
+# ---- reshape ---------------------------------------------------------------------------------------------------------
 
 
 def _reshape_bwd(node: Node, g: Array) -> tuple[Array]:
@@ -86,7 +86,7 @@ def squeeze(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
     return reshape(x, tuple(n for i, n in enumerate(x.shape) if n != 1 or i not in axes))
 
 
-# ---- permute -----------------------------------------------------------------------------------------------------------------
+# ---- permute ---------------------------------------------------------------------------------------------------------
 
 
 @fresh
@@ -125,7 +125,7 @@ def t(input: Tensor) -> Tensor:
     return x if x.ndim < 2 else permute(x, (1, 0))
 
 
-# ---- concatenate, expand --------------------------------------------------------------------------------------------------------
+# ---- concatenate, expand ---------------------------------------------------------------------------------------------
 
 
 @fresh
@@ -143,7 +143,9 @@ def _cat_bwd(node: Node, g: Array) -> list[Array | None]:
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Tensors one after another along an existing axis (`torch.cat`); dtypes are promoted to a common one."""
     if isinstance(tensors, Tensor) or len(tensors) == 0:
-        raise ValueError("[cat] expected a non-empty sequence of tensors, got " + ("a Tensor" if len(tensors) else "none"))
+        raise ValueError(
+            "[cat] expected a non-empty sequence of tensors, got " + ("a Tensor" if len(tensors) else "none")
+        )
     parts = [_expect(x, "cat") for x in tensors]
     name = parts[0].dtype.name
     for x in parts[1:]:
@@ -189,7 +191,7 @@ def clone(input: Tensor) -> Tensor:
     return expand(input, input.shape)
 
 
-# ---- index -----------------------------------------------------------------------------------------------------------------------
+# ---- index -----------------------------------------------------------------------------------------------------------
 
 
 def _selection(index: Any, shape: tuple[int, ...]) -> tuple[list[int], list[int], list[int], list[int]]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from .. import autograd
 from ..tensor import Tensor
-from . import arithmetic, comparison, layout, product, reduction
+from . import activation, arithmetic, comparison, layout, product, reduction
 from .arithmetic import matched
 
 
@@ -22,7 +22,9 @@ def _in_place(function: Any) -> Any:
 
     def operator(self: Tensor, *args: Any) -> Tensor:
         if autograd.mode.enabled and self.requires_grad and self.is_leaf:
-            raise RuntimeError("[in-place] expected a tensor inside the graph or no_grad(), got a leaf that requires a gradient")
+            raise RuntimeError(
+                "[in-place] expected a tensor inside the graph or no_grad(), got a leaf that requires a gradient"
+            )
         out = function(self, *args)
         if out.shape != self.shape:
             raise ValueError(f"[in-place] expected a result of shape {self.shape}, got {out.shape}")
@@ -70,13 +72,13 @@ def _invert(self: Tensor) -> Tensor:
 
 
 def _both(self: Tensor, other: Any) -> Tensor:
-    a, b = matched(self, other, "and")
-    return (a != 0).mul((b != 0).int()) != 0
+    a, b = (comparison.ne(x, 0).int() for x in matched(self, other, "and"))
+    return comparison.ne(arithmetic.mul(a, b), 0)
 
 
 def _either(self: Tensor, other: Any) -> Tensor:
-    a, b = matched(self, other, "or")
-    return ((a != 0).int() + (b != 0).int()) != 0
+    a, b = (comparison.ne(x, 0).int() for x in matched(self, other, "or"))
+    return comparison.ne(arithmetic.add(a, b), 0)
 
 
 _FUNCTIONS = {
@@ -85,6 +87,7 @@ _FUNCTIONS = {
     reduction: "sum mean var std amax amin argmax argmin max min",
     layout: "reshape flatten unsqueeze squeeze permute transpose t expand clone",
     product: "matmul mm bmm dot",
+    activation: "relu relu_ sigmoid tanh softmax log_softmax",
 }
 _OPERATORS = {
     "__add__": arithmetic.add,

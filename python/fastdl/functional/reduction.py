@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from .. import autograd, dtypes
 from ..autograd import Node, fresh, record
 from ..tensor import Tensor
-from .arithmetic import Array
+from .arithmetic import Array, div, mul, sqrt, sub
 
 Axes = int | Sequence[int] | None
 
@@ -96,18 +97,14 @@ def var(input: Tensor, dim: Axes = None, correction: int = 1, keepdim: bool = Fa
     count = 1
     for a in axes:
         count *= x.shape[a]
-    deviation = x - mean(x, axes or None, True)
-    return sum(deviation * deviation, axes or None, keepdim) / max_int(count - correction, 0)
-
-
-def max_int(a: int, b: int) -> float:
-    """The larger number, as a float divisor."""
-    return float(a if a > b else b)
+    deviation = sub(x, mean(x, axes or None, True))
+    divisor = float(builtins.max(count - correction, 0))
+    return div(sum(mul(deviation, deviation), axes or None, keepdim), divisor)
 
 
 def std(input: Tensor, dim: Axes = None, correction: int = 1, keepdim: bool = False) -> Tensor:
     """Standard deviation (`torch.std`)."""
-    return var(input, dim, correction, keepdim).sqrt()
+    return sqrt(var(input, dim, correction, keepdim))
 
 
 @fresh

@@ -8,7 +8,7 @@ from typing import Any
 
 
 class LRScheduler:
-    """Base class: define `rate(base_lr, epoch, group)`, the learning rate of a parameter group in an epoch from 0 on."""
+    """Base class: define `rate(base_lr, epoch, group)`, the learning rate of a group in an epoch from 0 on."""
 
     def __init__(self, optimizer: Any, last_epoch: int = -1) -> None:
         self.optimizer = optimizer
@@ -41,7 +41,7 @@ class LRScheduler:
 
 
 class LambdaLR(LRScheduler):
-    """Base rate times `lr_lambda(epoch)`, one function for all groups or one each (`torch.optim.lr_scheduler.LambdaLR`)."""
+    """Base rate times `lr_lambda(epoch)`: one function, or one for each group (`torch.optim.lr_scheduler.LambdaLR`)."""
 
     def __init__(self, optimizer: Any, lr_lambda: Callable | Sequence[Callable], last_epoch: int = -1) -> None:
         groups = len(optimizer.param_groups)

@@ -54,7 +54,9 @@ def fit(
         raise ValueError(f"[fit] expected epochs of at least 1, got {epochs}")
     history = History()
     device = _device(model)
-    with tqdm(total=epochs * _batches(loader), disable=not progress, unit="batch", dynamic_ncols=True) as bar:
+    with tqdm(
+        total=epochs * _batches(loader), disable=not progress, unit="batch", dynamic_ncols=True, mininterval=0.5
+    ) as bar:
         for epoch in range(epochs):
             model.train()
             figures = _Means()

@@ -20,7 +20,7 @@ def confusion_matrix(target: Any, predicted: Any, classes: int) -> np.ndarray:
     t, p = np.asarray(target).astype(np.int64).ravel(), np.asarray(predicted).astype(np.int64).ravel()
     if t.shape != p.shape:
         raise ValueError(f"[confusion_matrix] expected as many predictions as targets, got {p.size} and {t.size}")
-    if t.size and not (0 <= min(t.min(), p.min()) and max(t.max(), p.max()) < classes):
+    if t.size and not (min(t.min(), p.min()) >= 0 and max(t.max(), p.max()) < classes):
         raise IndexError(f"[confusion_matrix] expected classes in [0, {classes}), got others")
     return np.bincount(t * classes + p, minlength=classes * classes).reshape(classes, classes)
 
