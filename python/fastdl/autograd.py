@@ -255,7 +255,8 @@ def _root_gradient(root: Tensor, gradient: Tensor | None, op: str) -> Array:
         raise ValueError(f"[{op}] expected a gradient of shape {root.shape}, got {gradient.shape}")
     if gradient._backend is not backend or gradient.dtype is not root.dtype:
         raise TypeError(
-            f"[{op}] expected a {root.dtype.name} gradient on {root.device}, got {gradient.dtype.name} on {gradient.device}"
+            f"[{op}] expected a gradient of dtype {root.dtype.name} on {root.device}, "
+            f"got {gradient.dtype.name} on {gradient.device}"
         )
     return gradient._array
 
