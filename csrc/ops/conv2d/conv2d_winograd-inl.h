@@ -117,6 +117,14 @@ struct Images {
   int64_t top, left;  // where tile (0, 0) starts
 };
 
+// How far ahead of a row its image is prefetched, in numbers: the rows of many small planes are too short for the hardware
+// to follow. The same row of the next image for the smallest, the next tile row up to kShortRows; then nothing.
+constexpr int64_t kTinyPlane = 256, kShortRows = 32;
+FASTDL_INLINE int64_t prefetch_distance(int64_t channels, int64_t plane, int64_t width) {
+  if (plane <= kTinyPlane) return channels * plane;
+  return width <= kShortRows ? kTile * width : 0;
+}
+
 // line[i][lane] = pixel left + i of row `y` of channel c0 + lane, i < n.
 static void load_line(const Images& s, int64_t image, int64_t c0, int64_t y, int64_t n, float* line) {
   const int64_t from = s.left < 0 ? (-s.left < n ? -s.left : n) : 0;
@@ -127,9 +135,12 @@ static void load_line(const Images& s, int64_t image, int64_t c0, int64_t y, int
   const int64_t plane = s.height * s.width;
   const int channels = static_cast<int>(s.channels - c0 < kL ? s.channels - c0 : kL);
   const float* src = s.data + (image * s.channels + c0) * plane + y * s.width + s.left;
+  const int64_t ahead = prefetch_distance(s.channels, plane, s.width);
   for (int64_t i = from; i < to; i += kL) {
     // The last full block overlaps the one before it.
     if (to - i < kL && to - from >= kL) i = to - kL;
+    if (ahead > 0)
+      for (int c = 0; c < channels; ++c) __builtin_prefetch(src + c * plane + i + ahead);
     const int pixels = static_cast<int>(to - i < kL ? to - i : kL);
     V r[kL];
     if (pixels == kL && channels == kL) {
