@@ -302,6 +302,7 @@ struct Axes2d {
   Axis y, x;
 };
 Axes2d axes_of(const char* op, const Conv2dGeometry& g) {
+  EXPECT(g.batch <= 0x7fffffff, ValueError, op, "a batch of fewer than 2^31 images", text(g.batch));
   EXPECT(g.in_channels * g.in_h * g.in_w <= 0x7fffffff && g.out_channels * g.out_h * g.out_w <= 0x7fffffff, ValueError,
          op, "images of fewer than 2^31 elements",
          text("input ", g.in_channels, " x ", g.in_h, " x ", g.in_w, ", output ", g.out_channels, " x ", g.out_h, " x ",

@@ -212,15 +212,13 @@ struct TapLoader {
   static_assert(Tile::BK % kLanesK == 0 && Tile::BN % kColumnStep == 0);
 
   const TapWork<T>& w;
-  const Tap* taps;  // of the tile's columns
-  const T* image;
-  int y, x, steps;  // pixel
+  const Tap* taps;         // of the tile's columns
+  int image, y, x, steps;  // pixel
   T held[kEach];
 
   __device__ TapLoader(const TapWork<T>& work, const Tap* taps) : w(work), taps(taps) {
     const PixelRun at = w.pixels + own_k();
-    image = w.x + at.image * w.x_image;
-    y = at.y, x = at.x;
+    image = static_cast<int>(at.image), y = at.y, x = at.x;
     steps = w.steps - own_k();
   }
 
@@ -231,16 +229,17 @@ struct TapLoader {
 
   __device__ void load() {
     const int from_y = w.y.start + y * w.y.stride, from_x = w.x_axis.start + x * w.x_axis.stride;
+    const T* window = w.x + image * w.x_image + (from_y * w.x_axis.size + from_x);
 #pragma unroll
     for (int i = 0; i < kEach; ++i) {
       const Tap tap = taps[own_column() + i * kColumnStep];
       const bool in = steps > 0 && static_cast<unsigned>(from_y + tap.y) < static_cast<unsigned>(w.y.size) &&
                       static_cast<unsigned>(from_x + tap.x) < static_cast<unsigned>(w.x_axis.size);
-      held[i] = in ? image[from_y * w.x_axis.size + from_x + tap.offset] : T(0);
+      held[i] = in ? window[tap.offset] : T(0);
     }
     steps -= Tile::BK;
     for (x += Tile::BK; x >= w.x_axis.pixels && steps > 0; x -= w.x_axis.pixels)
-      if (++y == w.y.pixels) y = 0, image += w.x_image;
+      if (++y == w.y.pixels) y = 0, ++image;
   }
 
   __device__ void store(typename Tile::PanelB& panel) const {
