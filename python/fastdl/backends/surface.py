@@ -7,7 +7,8 @@ same order; `tests/test_repo.py` compares. `Array` stands for the backend's own 
 Rules. Calls are positional. Axes are normalised by the caller: non-negative, sorted, without repetition. Shapes and
 attribute pairs are tuples of int. Operands have equal dtypes unless said otherwise. Every function checks its
 arguments and raises ``ValueError``, ``TypeError``, ``IndexError`` or ``NotImplementedError`` with
-``[op] expected X, got Y`` before it touches memory. Names that end in an underscore write into their first argument and return None.
+``[op] expected X, got Y`` before it touches memory. Names that end in an underscore write into their first argument
+and return None.
 """
 
 from __future__ import annotations
