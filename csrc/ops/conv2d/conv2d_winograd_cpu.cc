@@ -177,11 +177,13 @@ void multiply_chunks(const WinogradArgs& p, const Sizes& z, int64_t tiles, const
 
 // ---- tiles to images -----------------------------------------------------------------------------------------------
 
-// Pixels [0, n) of one row of `channels` planes from line[pixel][lane].
-void store_line(const float* line, int64_t n, int channels, float* out, int64_t plane) {
+// Pixels [0, n) of one row of `channels` planes from line[pixel][lane]; the row `ahead` is fetched for writing.
+void store_line(const float* line, int64_t n, int channels, float* out, int64_t plane, int64_t ahead) {
   for (int64_t i = 0; i < n; i += kL) {
     if (n - i < kL && n >= kL) i = n - kL;
     const int pixels = static_cast<int>(n - i < kL ? n - i : kL);
+    if (ahead > 0)
+      for (int c = 0; c < channels; ++c) __builtin_prefetch(out + c * plane + i + ahead, 1);
     V r[kL];
 #pragma GCC unroll 16
     for (int j = 0; j < kL; ++j) r[j] = j < pixels ? load<float>(line + (i + j) * kL) : V{};
@@ -238,7 +240,8 @@ void finish_tile_rows(const WinogradArgs& p, const Sizes& z, int64_t row0, int64
     if (later) activate_row(p.activation, lines.get(), kTile * line);
     float* out = p.out + (image * p.out_channels + block * kL) * plane + y * p.cols;
     for (int i = 0; i < kTile && y + i < p.rows; ++i)
-      store_line(lines + i * line, p.cols, channels, out + i * p.cols, plane);
+      store_line(lines + i * line, p.cols, channels, out + i * p.cols, plane,
+                 prefetch_distance(p.out_channels, plane, p.cols));
   }
 }
 
