@@ -117,8 +117,9 @@ struct Images {
   int64_t top, left;  // where tile (0, 0) starts
 };
 
-// How far ahead of a row its image is prefetched, in numbers: the rows of many small planes are too short for the hardware
-// to follow. The same row of the next image for the smallest, the next tile row up to kShortRows; then nothing.
+// How far ahead of a row its image is prefetched, in numbers: the rows of many small planes are too short for the
+// hardware to follow. The same row of the next image for the smallest, the next tile row up to kShortRows; then
+// nothing.
 constexpr int64_t kTinyPlane = 256, kShortRows = 32;
 FASTDL_INLINE int64_t prefetch_distance(int64_t channels, int64_t plane, int64_t width) {
   if (plane <= kTinyPlane) return channels * plane;
