@@ -15,10 +15,10 @@ constexpr int64_t kFewProducts = 4;  // input x output channels of a group that 
 template <class T, int TAPS>
 __attribute__((noinline)) void add_band(const View& v, const Bands& b, const int64_t* offsets, int64_t rows,
                                         const T* copies, const T* grads, T* sums) {
-  constexpr int L = kLanes<T>;
-  Vec<T> acc[TAPS];
+  constexpr int L = kLanes<T>, kGroups = (TAPS + L - 1) / L;
+  Vec<T> acc[kGroups * L];
 #pragma GCC unroll 16
-  for (int t = 0; t < TAPS; ++t) acc[t] = Vec<T>{};
+  for (int t = 0; t < kGroups * L; ++t) acc[t] = Vec<T>{};
   for (int64_t y = 0; y < rows; ++y, grads += v.cols, copies += v.step_y * b.line) {
     int64_t x = 0;
     for (; x + L <= v.cols; x += L) {
@@ -33,8 +33,10 @@ __attribute__((noinline)) void add_band(const View& v, const Bands& b, const int
       for (int t = 0; t < TAPS; ++t) acc[t] += grad * load_n<T>(copies + offsets[t] + x, rest);
     }
   }
-#pragma GCC unroll 16
-  for (int t = 0; t < TAPS; ++t) sums[t] += lane_sum<T>(acc[t]);
+  T total[kGroups * L];
+#pragma GCC unroll 8
+  for (int i = 0; i < kGroups; ++i) store<T>(total + i * L, lane_sums<T>(acc + i * L));
+  for (int t = 0; t < TAPS; ++t) sums[t] += total[t];
 }
 
 template <class T, int TAPS = kTaps>
