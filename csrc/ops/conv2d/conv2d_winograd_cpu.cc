@@ -100,7 +100,7 @@ __attribute__((noinline)) void product_tile(int64_t channels, const float* in, i
 #pragma GCC unroll 16
   for (int i = 0; i < MR; ++i)
 #pragma GCC unroll 4
-    for (int j = 0; j < NV; ++j) sums[i][j] = accumulate ? load<float>(out + j * out_block + i * kL) : V{};
+    for (int j = 0; j < NV; ++j) sums[i][j] = V{};
   for (; channels > 0; channels -= kL, in += in_block) {
     const int64_t n = channels < kL ? channels : kL;
     for (int64_t k = 0; k < n; ++k, weights += NV * kL) {
@@ -113,10 +113,15 @@ __attribute__((noinline)) void product_tile(int64_t channels, const float* in, i
         for (int j = 0; j < NV; ++j) sums[i][j] += in[i * kL + k] * w[j];
     }
   }
+  // Each chunk is summed by itself: short chains of additions are what keeps 512 channels exact.
 #pragma GCC unroll 16
-  for (int i = 0; i < MR; ++i)
+  for (int i = 0; i < MR; ++i) {
 #pragma GCC unroll 4
-    for (int j = 0; j < NV; ++j) store<float>(out + j * out_block + i * kL, sums[i][j]);
+    for (int j = 0; j < NV; ++j) {
+      float* to = out + j * out_block + i * kL;
+      store<float>(to, accumulate ? load<float>(to) + sums[i][j] : sums[i][j]);
+    }
+  }
 }
 
 using ProductTile = void (*)(int64_t, const float*, int64_t, const float*, float*, int64_t, bool);

@@ -55,7 +55,7 @@ __attribute__((noinline)) void product_tile(int64_t tiles, const float* grads, c
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; ++i)
 #pragma GCC unroll 4
-    for (int j = 0; j < NV; ++j) acc[i][j] = accumulate ? load<float>(sums + i * sum_row + j * kL) : V{};
+    for (int j = 0; j < NV; ++j) acc[i][j] = V{};
   for (int64_t t = 0; t < tiles; ++t, grads += kL, in += kL) {
     V x[NV];
 #pragma GCC unroll 4
@@ -66,9 +66,13 @@ __attribute__((noinline)) void product_tile(int64_t tiles, const float* grads, c
       for (int j = 0; j < NV; ++j) acc[i][j] += grads[i] * x[j];
   }
 #pragma GCC unroll 16
-  for (int i = 0; i < kRows; ++i)
+  for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 4
-    for (int j = 0; j < NV; ++j) store<float>(sums + i * sum_row + j * kL, acc[i][j]);
+    for (int j = 0; j < NV; ++j) {
+      float* to = sums + i * sum_row + j * kL;
+      store<float>(to, accumulate ? load<float>(to) + acc[i][j] : acc[i][j]);
+    }
+  }
 }
 
 // One position and one block of outputs; the channels in slivers of kVecs blocks.
