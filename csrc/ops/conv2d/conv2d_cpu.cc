@@ -60,7 +60,7 @@ WinogradArgs winograd_gradient(const Conv2dBwdInputArgs& p) {
 void conv2d_fwd(const Conv2dFwdArgs& p) {
   const Conv2dGeometry& g = p.g;
   if (g.batch == 0) return;
-  if (use_winograd(p.dtype, g, g.out_h, g.out_w)) return winograd_conv(winograd_forward(p));
+  if (use_winograd(p.dtype, g, g.out_h, g.out_w, kWinogradTiles)) return winograd_conv(winograd_forward(p));
   Scratch<Tap> taps(g.kernel_h * g.kernel_w);
   View v = forward_view(g, p.dtype, taps);
   v.src = p.x, v.weight = p.weight, v.bias = p.bias, v.activation = p.activation, v.out = p.out;
@@ -70,7 +70,7 @@ void conv2d_fwd(const Conv2dFwdArgs& p) {
 void conv2d_bwd_input(const Conv2dBwdInputArgs& p) {
   const Conv2dGeometry& g = p.g;
   if (g.batch == 0 || g.in_h == 0 || g.in_w == 0) return;
-  if (use_winograd(p.dtype, g, g.in_h, g.in_w)) return winograd_conv(winograd_gradient(p));
+  if (use_winograd(p.dtype, g, g.in_h, g.in_w, kWinogradTiles)) return winograd_conv(winograd_gradient(p));
   Scratch<Tap> taps(g.kernel_h * g.kernel_w);
   // Strides beyond the kernel leave pixels that no output has read.
   const int64_t bytes = g.batch * g.in_channels * g.in_h * g.in_w * static_cast<int64_t>(itemsize(p.dtype));
@@ -89,8 +89,11 @@ void conv2d_bwd_input(const Conv2dBwdInputArgs& p) {
 }
 
 void conv2d_bwd_weight(const Conv2dBwdWeightArgs& p) {
-  if (use_winograd(p.dtype, p.g, p.g.out_h, p.g.out_w)) return winograd_weight_gradient(p);
-  if (planes_serve_weights(p.g)) return weight_gradient_planes(p);
+  const Conv2dGeometry& g = p.g;
+  const bool large = g.in_channels * g.out_channels > kWinogradSums;
+  const int64_t least_tiles = large ? kWinogradTilesOfSums : kWinogradTiles;
+  if (use_winograd(p.dtype, g, g.out_h, g.out_w, least_tiles)) return winograd_weight_gradient(p);
+  if (planes_serve_weights(g)) return weight_gradient_planes(p);
   weight_gradient_panels(p);
 }
 
