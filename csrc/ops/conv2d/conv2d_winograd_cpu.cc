@@ -14,8 +14,8 @@ namespace fastdl::FASTDL_ISA {
 namespace {
 
 constexpr int kVecs = kTallTile.vecs;       // blocks of outputs in a sliver
-constexpr int64_t kBlockBytes = 360 << 10;  // inputs and products of a block: a third of the level-2 cache,
-constexpr int64_t kMinTiles = 28;           // but tiles enough to use the weights that pass through it
+constexpr int64_t kBlockBytes = 230 << 10;  // inputs and products of a block: a quarter of the level-2 cache,
+constexpr int64_t kMinTiles = 24;           // but tiles enough to use the weights that pass through it
 constexpr int64_t kMinBlocks = 4;           // with fewer, threads share a block
 // Transformed weights of this size are made once and read from the caches. Larger ones would travel to memory and back:
 // they are made again for each block, kChunk input channels of one sliver at a time, and used from the level-2 cache.
