@@ -35,22 +35,9 @@ from .creation import (
 from .dtypes import bool, double, dtype, float, float32, float64, int, int32, int64, long, uint8
 from .functional import methods as _methods
 from .functional.activation import log_softmax, relu, sigmoid, softmax, tanh
-from .functional.arithmetic import (
-    abs,
-    add,
-    div,
-    exp,
-    log,
-    maximum,
-    minimum,
-    mul,
-    neg,
-    pow,
-    sign,
-    sqrt,
-    sub,
-)
+from .functional.arithmetic import add, div, maximum, minimum, mul, pow, sub
 from .functional.comparison import allclose, clamp, eq, equal, ge, gt, le, lt, ne, where
+from .functional.elementary import abs, exp, log, neg, sign, sqrt
 from .functional.layout import cat, clone, flatten, permute, reshape, squeeze, stack, t, transpose, unsqueeze
 from .functional.product import bmm, dot, matmul, mm
 from .functional.reduction import amax, amin, argmax, argmin, max, mean, min, std, sum, var

@@ -75,6 +75,18 @@ def record(out: Tensor, rule: Rule, inputs: tuple[Tensor, ...], saved: Any) -> T
     return out
 
 
+def record_pair(out: Tensor, rule: Rule, a: Tensor, b: Tensor, saved: Any) -> Tensor:
+    """`record` for two inputs, without the loop: arithmetic on small tensors spends its time here."""
+    out.requires_grad = True
+    out._node = Node(
+        rule,
+        (a._node or (a if a.requires_grad else None), b._node or (b if b.requires_grad else None)),
+        saved,
+        out._backend,
+    )
+    return out
+
+
 def recording(*inputs: Tensor | None) -> bool:
     """Whether an operation on these inputs must be recorded.
 

@@ -1,4 +1,4 @@
-"""Elementwise arithmetic with broadcasting, comparisons and elementary functions.
+"""Elementwise arithmetic with broadcasting.
 
 Each operation is one flat function: call the backend, record the rule. Small tensors spend their time here, so the
 common case (two tensors of one dtype and device) comes first and costs one type check.
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .. import autograd, dtypes
-from ..autograd import Node, fresh, mode, record
+from ..autograd import Node, fresh, mode, record, record_pair
 from ..tensor import Tensor
 
 Array = Any
@@ -33,18 +33,24 @@ def as_tensor_like(value: Any, like: Tensor, op: str) -> Tensor:
     raise TypeError(f"[{op}] expected a Tensor or a number, got {type(value).__name__}")
 
 
-def matched(a: Any, b: Any, op: str) -> tuple[Tensor, Tensor]:
-    """Two operands as tensors of one device and dtype (PyTorch's promotion)."""
+def matched(a: Any, b: Any, op: str, differ: bool = False) -> tuple[Tensor, Tensor]:
+    """Two operands as tensors of one device and dtype (PyTorch's promotion).
+
+    `differ` says that the backend refused them as they are: TypeError if there was nothing to match.
+    """
     if not isinstance(a, Tensor) and not isinstance(b, Tensor):
         raise TypeError(f"[{op}] expected a Tensor, got {type(a).__name__} and {type(b).__name__}")
     a = as_tensor_like(a, b, op)
     b = as_tensor_like(b, a, op)
-    if a._backend is not b._backend:
+    devices_differed = a._backend is not b._backend
+    if devices_differed:
         a, b = _same_device(a, b, op)
     da, db = str(a._array.dtype), str(b._array.dtype)
     if da != db:
         target = dtypes.dtype._by_name[_promoted(a, b, da, db)]
         a, b = a._cast(target), b._cast(target)
+    elif differ and not devices_differed:
+        raise TypeError(f"[{op}] expected operands of dtype float32, float64, int32 or int64, got {da}")
     return a, b
 
 
@@ -113,6 +119,25 @@ def _shapes(a: Tensor, b: Tensor) -> tuple[tuple[int, ...], tuple[int, ...]] | N
     return None if sa == sb else (sa, sb)
 
 
+def plus(input: Any, other: Any) -> Tensor:
+    """input + other: what the operator calls. The one function whose every step was timed (bench/training.py)."""
+    if isinstance(other, Tensor) and isinstance(input, Tensor):
+        k, a, b = input._backend, input._array, other._array
+        try:
+            out = Tensor(k.add(a, b), k)
+        except TypeError:  # another dtype or device, found out by the backend: asking first would cost every call
+            return plus(*matched(input, other, "add", differ=True))
+        if (input.requires_grad or other.requires_grad) and mode.enabled:
+            shape_a, shape_b = a.shape, b.shape
+            record_pair(out, _add_bwd, input, other, None if shape_a == shape_b else (shape_a, shape_b))
+        return out
+    if is_number(other) or is_number(input):
+        x, s = for_scalar(*_tensor_first(input, other), "add")
+        out = Tensor(x._backend.add_scalar(x._array, s), x._backend)
+        return record(out, _pass_bwd, (x,), None) if x.requires_grad and mode.enabled else out
+    return plus(*matched(input, other, "add"))
+
+
 def add(input: Any, other: Any, *, alpha: Number = 1) -> Tensor:
     """input + alpha * other, broadcast (`torch.add`).
 
@@ -122,20 +147,7 @@ def add(input: Any, other: Any, *, alpha: Number = 1) -> Tensor:
     """
     if alpha != 1:
         other = mul(other, alpha) if isinstance(other, Tensor) else other * alpha
-    if isinstance(other, Tensor) and isinstance(input, Tensor):
-        k = input._backend
-        if k is not other._backend or input._array.dtype != other._array.dtype:
-            input, other = matched(input, other, "add")
-            k = input._backend
-        out = Tensor(k.add(input._array, other._array), k)
-        if (input.requires_grad or other.requires_grad) and mode.enabled:
-            record(out, _add_bwd, (input, other), _shapes(input, other))
-        return out
-    if is_number(other) or is_number(input):
-        x, s = for_scalar(*_tensor_first(input, other), "add")
-        out = Tensor(x._backend.add_scalar(x._array, s), x._backend)
-        return record(out, _pass_bwd, (x,), None) if x.requires_grad and mode.enabled else out
-    return add(*matched(input, other, "add"))
+    return plus(input, other)
 
 
 def _tensor_first(a: Any, b: Any) -> tuple[Any, Any]:
@@ -152,7 +164,7 @@ def _sub_bwd(node: Node, g: Array) -> tuple[Array | None, Array | None]:
     return ga, gb
 
 
-def _neg_bwd(node: Node, g: Array) -> tuple[Array]:
+def neg_bwd(node: Node, g: Array) -> tuple[Array]:
     return (node.backend.neg(g),)
 
 
@@ -167,11 +179,11 @@ def sub(input: Any, other: Any, *, alpha: Number = 1) -> Tensor:
     if is_number(input):
         x, s = for_scalar(other, input, "sub")
         out = Tensor(x._backend.rsub_scalar(x._array, s), x._backend)
-        return record(out, _neg_bwd, (x,), None) if x.requires_grad and mode.enabled else out
+        return record(out, neg_bwd, (x,), None) if x.requires_grad and mode.enabled else out
     a, b = matched(input, other, "sub")
     out = Tensor(a._backend.sub(a._array, b._array), a._backend)
     if (a.requires_grad or b.requires_grad) and mode.enabled:
-        record(out, _sub_bwd, (a, b), _shapes(a, b))
+        record_pair(out, _sub_bwd, a, b, _shapes(a, b))
     return out
 
 
@@ -197,7 +209,7 @@ def mul(input: Any, other: Any) -> Tensor:
     a, b = matched(input, other, "mul")
     out = Tensor(a._backend.mul(a._array, b._array), a._backend)
     if (a.requires_grad or b.requires_grad) and mode.enabled:
-        record(out, _mul_bwd, (a, b), (a._array, b._array))
+        record_pair(out, _mul_bwd, a, b, (a._array, b._array))
     return out
 
 
@@ -228,7 +240,7 @@ def div(input: Any, other: Any) -> Tensor:
     a, b = _floats(*matched(input, other, "div"))
     out = Tensor(a._backend.div(a._array, b._array), a._backend)
     if (a.requires_grad or b.requires_grad) and mode.enabled:
-        record(out, _div_bwd, (a, b), (b._array, out._array, a._array.shape))
+        record_pair(out, _div_bwd, a, b, (b._array, out._array, a._array.shape))
     return out
 
 
@@ -321,75 +333,3 @@ def maximum(input: Tensor, other: Tensor) -> Tensor:
 def minimum(input: Tensor, other: Tensor) -> Tensor:
     """The smaller of each pair, NaN if either is (`torch.minimum`)."""
     return _choice("minimum", input, other)
-
-
-# ---- elementary functions --------------------------------------------------------------------------------------------
-
-
-def _expect_float(x: Any, op: str) -> Tensor:
-    if not isinstance(x, Tensor):
-        raise TypeError(f"[{op}] expected a Tensor for input, got {type(x).__name__}")
-    return x if x.dtype.is_floating_point else x._cast(dtypes.float32)
-
-
-@fresh
-def _exp_bwd(node: Node, g: Array) -> tuple[Array]:
-    return (node.backend.mul(g, node.saved),)
-
-
-def exp(input: Tensor) -> Tensor:
-    """e to the power of each element (`torch.exp`)."""
-    x = _expect_float(input, "exp")
-    out = Tensor(x._backend.exp(x._array), x._backend)
-    return record(out, _exp_bwd, (x,), out._array) if x.requires_grad and mode.enabled else out
-
-
-@fresh
-def _log_bwd(node: Node, g: Array) -> tuple[Array]:
-    return (node.backend.div(g, node.saved),)
-
-
-def log(input: Tensor) -> Tensor:
-    """Natural logarithm: -inf at 0, NaN below (`torch.log`)."""
-    x = _expect_float(input, "log")
-    out = Tensor(x._backend.log(x._array), x._backend)
-    return record(out, _log_bwd, (x,), x._array) if x.requires_grad and mode.enabled else out
-
-
-@fresh
-def _sqrt_bwd(node: Node, g: Array) -> tuple[Array]:
-    k = node.backend
-    return (k.div(g, k.mul_scalar(node.saved, 2.0)),)
-
-
-def sqrt(input: Tensor) -> Tensor:
-    """Square root, NaN below 0 (`torch.sqrt`)."""
-    x = _expect_float(input, "sqrt")
-    out = Tensor(x._backend.sqrt(x._array), x._backend)
-    return record(out, _sqrt_bwd, (x,), out._array) if x.requires_grad and mode.enabled else out
-
-
-@fresh
-def _abs_bwd(node: Node, g: Array) -> tuple[Array]:
-    k = node.backend
-    return (k.mul(g, k.sign(node.saved)),)
-
-
-def abs(input: Tensor) -> Tensor:
-    """Absolute value; the gradient at 0 is 0 (`torch.abs`)."""
-    x = matched(input, input, "abs")[0]
-    out = Tensor(x._backend.abs(x._array), x._backend)
-    return record(out, _abs_bwd, (x,), x._array) if x.requires_grad and mode.enabled else out
-
-
-def neg(input: Tensor) -> Tensor:
-    """-input (`torch.neg`)."""
-    x = matched(input, input, "neg")[0]
-    out = Tensor(x._backend.neg(x._array), x._backend)
-    return record(out, _neg_bwd, (x,), None) if x.requires_grad and mode.enabled else out
-
-
-def sign(input: Tensor) -> Tensor:
-    """-1, 0 or 1; its gradient is 0 (`torch.sign`)."""
-    x = matched(input, input, "sign")[0]
-    return Tensor(x._backend.sign(x._array), x._backend)

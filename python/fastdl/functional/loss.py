@@ -11,7 +11,8 @@ from ..autograd import Node, fresh, record, recording
 from ..tensor import Tensor
 from .activation import log_softmax
 from .arguments import expect_beside, expect_reduction, expect_tensor
-from .arithmetic import add, mul, neg, sub
+from .arithmetic import add, mul, sub
+from .elementary import neg
 from .layout import reshape
 from .reduction import mean, sum
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from .. import autograd
 from ..tensor import Tensor
-from . import activation, arithmetic, comparison, layout, product, reduction
+from . import activation, arithmetic, comparison, elementary, layout, product, reduction
 from .arithmetic import matched
 
 
@@ -82,7 +82,8 @@ def _either(self: Tensor, other: Any) -> Tensor:
 
 
 _FUNCTIONS = {
-    arithmetic: "add sub mul div pow maximum minimum exp log sqrt abs neg sign",
+    arithmetic: "add sub mul div pow maximum minimum",
+    elementary: "exp log sqrt abs neg sign",
     comparison: "eq ne lt le gt ge equal allclose clamp",
     reduction: "sum mean var std amax amin argmax argmin max min",
     layout: "reshape flatten unsqueeze squeeze permute transpose t expand clone",
@@ -90,8 +91,8 @@ _FUNCTIONS = {
     activation: "relu relu_ sigmoid tanh softmax log_softmax",
 }
 _OPERATORS = {
-    "__add__": arithmetic.add,
-    "__radd__": _reflected(arithmetic.add),
+    "__add__": arithmetic.plus,
+    "__radd__": _reflected(arithmetic.plus),
     "__sub__": arithmetic.sub,
     "__rsub__": _reflected(arithmetic.sub),
     "__mul__": arithmetic.mul,
@@ -102,8 +103,8 @@ _OPERATORS = {
     "__rpow__": _reflected(arithmetic.pow),
     "__matmul__": product.matmul,
     "__rmatmul__": _reflected(product.matmul),
-    "__neg__": arithmetic.neg,
-    "__abs__": arithmetic.abs,
+    "__neg__": elementary.neg,
+    "__abs__": elementary.abs,
     "__eq__": comparison.eq,
     "__ne__": comparison.ne,
     "__lt__": comparison.lt,

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 from .. import autograd, dtypes
 from ..autograd import Node, fresh, record
 from ..tensor import Tensor
-from .arithmetic import Array, div, mul, sqrt, sub
+from .arithmetic import Array, div, mul, sub
+from .elementary import sqrt
 
 Axes = int | Sequence[int] | None
 
