@@ -1,5 +1,6 @@
 """The house itself: list = folders = bindings = cases, one surface, short files, instruction-set hygiene."""
 
+import importlib
 import inspect
 import re
 import shutil
@@ -11,6 +12,7 @@ import pytest
 
 import fastdl
 from fastdl import backends
+from fastdl.backends import stubs
 from fastdl.backends.surface import Backend
 
 from . import cases
@@ -61,6 +63,19 @@ def test_bindings_take_the_arguments_of_the_surface(name):
         line = (getattr(module, f).__doc__ or "").splitlines()[0]
         bound = len(re.findall(r"arg\d+: ", line))
         assert bound == len(inspect.signature(declared).parameters) - 1, f"{f}: {line}"
+
+
+@pytest.mark.parametrize("module", stubs.MODULES)
+def test_stubs_follow_the_surface(module):
+    text = (ROOT / f"python/fastdl/{module}.pyi").read_text()
+    assert text == stubs.stub(module), "run `python -m fastdl.backends.stubs python/fastdl`"
+
+
+@pytest.mark.parametrize("name", [d for d in devices() if d != "reference"])
+def test_stubs_name_everything_that_a_module_has(name):
+    module = importlib.import_module(f"fastdl._{name}")
+    declared = {f for protocol in stubs.MODULES[f"_{name}"] for f in vars(protocol)}
+    assert {f for f in dir(module) if not f.startswith("_")} - {"Array"} <= declared
 
 
 def test_files_stay_short():

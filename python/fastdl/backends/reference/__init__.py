@@ -17,6 +17,7 @@ from .arrays import (
     to_dlpack,
     to_numpy,
 )
+from .conversion import converted
 from .conv2d import conv2d, conv2d_bwd_input, conv2d_bwd_weight
 from .cross_entropy import cross_entropy, cross_entropy_bwd
 from .dropout import dropout
@@ -167,3 +168,7 @@ __all__ = [
     "to_numpy",
     "where",
 ]
+
+for _name in __all__:
+    if callable(globals()[_name]):
+        globals()[_name] = converted(globals()[_name])

@@ -15,8 +15,10 @@ def empty(shape: Shape, dtype: str) -> np.ndarray:
 
 def from_numpy(source: np.ndarray, share: bool) -> np.ndarray:
     """`source` itself where it may be shared, else a copy; it is C-contiguous."""
+    buffer = memoryview(source)  # refuses what is no array
+    source = np.asarray(source)
     expected = "dtype float32, float64, int32, int64, uint8 or bool"
-    expect(source.dtype.name in DTYPES, TypeError, "from_numpy", expected, source.dtype)
+    expect(source.dtype.name in DTYPES, TypeError, "from_numpy", expected, f"buffer format {buffer.format}")
     if share and source.flags.writeable and source.flags.aligned and source.flags.c_contiguous:
         return source
     return np.array(source, order="C")

@@ -40,6 +40,7 @@ def _check_attributes(op: str, kernel: Pair, stride: Pair, padding: Pair, dilati
 
 
 def _check_plane(op: str, h: int, w: int) -> None:
+    expect(h > 0 and w > 0, ValueError, op, "planes with elements", f"{h} x {w}")
     expect(h * w <= _LARGEST, ValueError, op, "planes of less than 2^31 elements", f"{h} x {w}")
 
 
@@ -85,9 +86,18 @@ def max_pool2d(
     winner = np.where(out == -np.inf, first_inside, winner)  # an input of minus infinity is not padding
     if not indices:
         return out, None
-    y = np.arange(out_h)[:, None] * stride[0] - padding[0] + winner // kernel[1] * dilation[0]
-    x_position = np.arange(out_w) * stride[1] - padding[1] + winner % kernel[1] * dilation[1]
-    return out, (y * in_w + x_position).astype(np.int32)
+    start_y = np.arange(out_h)[:, None] * stride[0] - padding[0]
+    start_x = np.arange(out_w) * stride[1] - padding[1]
+    index = (start_y + winner // kernel[1] * dilation[0]) * in_w + start_x + winner % kernel[1] * dilation[1]
+    # Dilation can make a window of nothing but padding, which is given the first row or the last column.
+    top, left = _first_inside(start_y, dilation[0]), _first_inside(start_x, dilation[1])
+    nearest = np.where(top < in_h, top, 0) * in_w + np.minimum(left, in_w - 1)
+    return out, np.where(inside.any(-1), index, nearest).astype(np.int32)
+
+
+def _first_inside(start: Array, dilation: int) -> Array:
+    """The first tap of a window at or after 0."""
+    return np.where(start < 0, start % dilation, start)
 
 
 def _check_grad_size(
