@@ -39,6 +39,7 @@ __device__ inline Pack<T, N> load_pack(const T* p, int64_t count = N) {
   constexpr int kPart = kAccess<T, N> / static_cast<int>(sizeof(T));
   Pack<T, N> pack;
   if constexpr (kPart > 1) {
+    // Whole packs are all but the last of an array: the branch is taken alike by all warps but one.
     if (count >= N) {
 #pragma unroll
       for (int i = 0; i < N; i += kPart) {
@@ -134,6 +135,7 @@ struct Offsets {
 template <int kOperands>
 __device__ inline Offsets<kOperands> locate(const Axes<kOperands>& axes, int64_t i) {
   Offsets<kOperands> offsets = {};
+  // Remainders come last axis first. The rank is the same for all threads, so nothing diverges.
   for (int d = axes.rank - 1; d >= 0; --d) {
     // What is left of i is the coordinate along the first axis: a single axis costs no division.
     const int64_t quotient = d > 0 ? axes.size[d].divide(i) : 0;
@@ -150,6 +152,7 @@ __device__ inline Offsets<kOperands> locate(const Axes<kOperands>& axes, int64_t
 template <int kOperands>
 inline bool divides_into_packs(const Axes<kOperands>& axes, int n) {
   const int last = axes.rank - 1;
+  // Else a pack would reach into the next row, which may lie anywhere.
   if (last > 0 && axes.size[last].divisor % n != 0) return false;
   for (int k = 0; k < kOperands && last >= 0; ++k) {
     if (axes.stride[k][last] == 0) continue;

@@ -9,13 +9,16 @@
 // While a panel is multiplied the loads of the next are under way; two buffers make one barrier a panel enough.
 //
 // A warp's 32 threads stand 4 x 8. A thread owns TM x TN results in groups of one 16-byte vector, the groups 4 (8)
-// vectors apart, so a warp reads 64 (128) consecutive bytes of a panel at a time: one wavefront each, no bank
-// conflicts.
+// vectors apart, so a warp reads 64 (128) consecutive bytes of a panel at a time, each by 8 (4) threads alike: no bank
+// is met twice.
 //
 //        8 threads x V columns, next group     A panel row is padded by 4 elements, so that transposing stores (8 k
 //   4    +----+----+-- ... --+                 steps x 4 rows, or 2 vectors x 16 rows a warp) meet different banks too,
 //   x V  | t0 | t1 |      t7 |                 and stays aligned for 16-byte reads.
 //   rows | t8 | ...
+//
+// That is, in words of 4 bytes step k of row r lies in bank 4k + r modulo 32: two vectors of k are 16 banks apart, with
+// 16 rows between; 8 steps are 4 apart, with 4 rows between. Doubles go by half warps over 16 pairs of banks, likewise.
 #pragma once
 #include "cuda/launch.h"
 
@@ -35,7 +38,10 @@ struct GemmTile {
   static_assert(BM % (4 * TM) == 0 && BN % (8 * TN) == 0 && TM % V == 0 && TN % V == 0);
 };
 
-// The tiles of each type. Large: 64 FMA for each four 16-byte shared reads. Small: where the large one leaves
+// Each tile has 256 threads, so that a thread brings one 16-byte vector of each operand into a panel, and panels of 17
+// KB. Two blocks share a multiprocessor (128 registers a thread; the large tile has 64 sums, 16 operands and 8 numbers
+// on their way): one multiplies while the other waits at its barrier. A double is two registers, hence the smaller
+// sums. The tiles of each type. Large: 64 FMA for each four 16-byte shared reads. Small: where the large one leaves
 // multiprocessors without a block, or most of a tile empty.
 template <class T>
 struct GemmTiles {
@@ -48,6 +54,8 @@ struct GemmTiles<double> {
   using Small = Large;
 };
 
+// Constants instead of the device's own count: how k is split decides the bits of a sum, which should not depend on the
+// device.
 // Blocks that fill a device of about 130 multiprocessors once, twice.
 constexpr int64_t kBlocksToFill = 128;
 constexpr int64_t kBlocksWanted = 256;
@@ -80,7 +88,9 @@ struct MatrixLoader {
       : own(matrix + own_row() * ld + own_k()),
         ld(ld),
         rows(min(rows, kRows) - own_row()),
+        // A thread without a row has no steps, so load() need not ask for its first row.
         steps(own_row() < rows ? steps - own_k() : 0),
+        // k in whole vectors: each lies inside or outside, none across the end.
         vector(vectors_at(matrix, ld) && steps % V == 0) {}
 
   // Two neighbours share a 32-byte sector of a row; a warp takes 16 rows.
@@ -91,6 +101,8 @@ struct MatrixLoader {
 #pragma unroll
     for (int i = 0; i < kEach; ++i) {
       const T* p = own + i * kRowStep * ld;
+      // Beyond k both operands are zero (one would not do: 0 * infinity is NaN), so nothing is added. Rows outside
+      // give results that nobody stores.
       const bool in = i == 0 || i * kRowStep < rows;
       if (vector && in && steps > 0) {
         held[i] = load_vec<Pack<T, V>>(p);
@@ -135,6 +147,7 @@ struct MatrixLoader<Tile, kRows, false> {
   __device__ MatrixLoader(const T* column, int64_t ld, int rows, int steps, bool vector)
       : own(column + own_k() * ld),
         ld(ld),
+        // One number answers both questions of load(), in one register.
         reach(rows < V ? rows
               : vector ? kWhole
                        : V),
@@ -163,6 +176,7 @@ struct MatrixLoader<Tile, kRows, false> {
 #pragma unroll
     for (int i = 0; i < kEach; ++i) {
       if (Tile::BK % kStep != 0 && own_k() + i * kStep >= Tile::BK) break;
+      // Neighbours store neighbouring vectors of one panel row: no conflicts, with or without padding.
       store_vec(&panel[own_k() + i * kStep][own_row()], held[i]);
     }
   }
@@ -195,6 +209,7 @@ struct Accumulators {
     for (int k = 0; k < Tile::BK; ++k) {
       Pack<T, V> x[Tile::TM / V], y[Tile::TN / V];
 #pragma unroll
+      // An outer product: TM + TN numbers are read for TM * TN multiply-adds.
       for (int i = 0; i < Tile::TM / V; ++i) x[i] = load_vec<Pack<T, V>>(&a[k][row + i * 4 * V]);
 #pragma unroll
       for (int j = 0; j < Tile::TN / V; ++j) y[j] = load_vec<Pack<T, V>>(&b[k][col + j * 8 * V]);
@@ -212,6 +227,7 @@ struct Accumulators {
     const int row = first_row(), col = first_col();
 #pragma unroll
     for (int j = 0; j < Tile::TN / V; ++j) {
+      // Columns outside: where a column lies may take divisions (pixels of images), a row only an addition.
       const auto at = place(col + j * 8 * V);
 #pragma unroll
       for (int i = 0; i < Tile::TM; ++i) store(row + i / V * (4 * V) + i % V, at, sum[i][j]);
@@ -224,6 +240,7 @@ template <class Tile, class LoadA, class LoadB>
 __device__ __forceinline__ void gemm_main_loop(LoadA& load_a, LoadB& load_b, int steps, typename Tile::PanelA (&a)[2],
                                                typename Tile::PanelB (&b)[2], Accumulators<Tile>& results) {
   if (steps <= 0) return;
+  // The loads of the first panel have nothing to hide behind.
   load_a.load();
   load_b.load();
   load_a.store(a[0]);
@@ -231,6 +248,7 @@ __device__ __forceinline__ void gemm_main_loop(LoadA& load_a, LoadB& load_b, int
   __syncthreads();
   int now = 0;
   for (int left = steps - Tile::BK;; left -= Tile::BK) {
+    // Asked for now, used after the multiplication: global memory has some 500 instructions of a thread to answer.
     if (left > 0) {
       load_a.load();
       load_b.load();
@@ -260,6 +278,7 @@ struct TileIndex {
 };
 
 __device__ inline TileIndex tile_of_block(const GemmPlan& plan) {
+  // 8 x 8 tiles of 128 rows and columns are 2 x 8 panels for 64 products; in rows alone they would be 1 + 64.
   constexpr int kGroup = 8;
   const int tiles_m = plan.tiles_m, tiles_n = plan.tiles_n, splits = plan.splits;
   const unsigned tiles = tiles_m * tiles_n, tile = blockIdx.x % tiles, rest = blockIdx.x / tiles;
@@ -268,6 +287,7 @@ __device__ inline TileIndex tile_of_block(const GemmPlan& plan) {
   return {rest / splits, static_cast<int>(rest % splits), first + in_group % rows, in_group / rows};
 }
 
+// Split k only for lack of tiles: each part costs a write and a read of its results, and a second launch.
 // Parts to cut k into so that `blocks` blocks a part fill the device.
 inline int64_t splits_of_k(int64_t blocks, int64_t k) {
   return max(int64_t{1}, min(kBlocksWanted / blocks, k / kShortestSplit));
@@ -295,6 +315,7 @@ GemmPlan plan_gemm(int64_t m, int64_t n, int64_t k, int64_t batch) {
   plan.tiles_m = static_cast<int>(ceil_div(m, plan.large ? Large::BM : Small::BM));
   plan.tiles_n = static_cast<int>(ceil_div(n, plan.large ? Large::BN : Small::BN));
   const int64_t blocks = plan.large ? large : small;
+  // Chunks in multiples of 16, which every BK divides: only the last has a broken panel, all start on a vector.
   // Within a block k is counted in 32 bits.
   plan.chunk = ceil_div(ceil_div(k, max(splits_of_k(blocks, k), ceil_div(k, int64_t{1} << 30))), 16) * 16;
   plan.splits = k ? static_cast<int>(ceil_div(k, plan.chunk)) : 1;

@@ -25,6 +25,7 @@ struct Batch {
 
   __device__ BatchOffsets operator[](int64_t index) const {
     BatchOffsets at = {0, 0};
+    // 64-bit divisions, but one thread of a block makes them (in vector products: once a row), and axes are few.
     for (int axis = shape.n - 1; axis >= 0; --axis) {
       const int64_t position = index % shape.d[axis];
       at.a += position * stride_a.d[axis];
@@ -62,6 +63,7 @@ __device__ void find_work(const Product<T>& p, Work<T>& work) {
   const TileIndex at = tile_of_block(p.plan);
   const BatchOffsets matrix = p.batch[at.batch];
   const int64_t row = int64_t{at.m} * Tile::BM, col = int64_t{at.n} * Tile::BN, first = at.split * p.plan.chunk;
+  // Places in the arrays take 64 bits, counts within the block 32: the main loop compares in one register.
   work.a = p.a + matrix.a + (kTransA ? first * p.lda + row : row * p.lda + first);
   work.b = p.b + matrix.b + (kTransB ? col * p.ldb + first : first * p.ldb + col);
   work.out = p.out + ((at.split * p.matrices + at.batch) * p.m + row) * p.n + col;
@@ -71,6 +73,8 @@ __device__ void find_work(const Product<T>& p, Work<T>& work) {
   work.steps = static_cast<int>(min(p.k - first, p.plan.chunk));
 }
 
+// Two blocks a multiprocessor are asked for, so the compiler keeps to 128 registers a thread. An instance for each pair
+// of orders: which way an operand lies would be a test in the main loop otherwise.
 template <class Tile, bool kTransA, bool kTransB>
 __global__ void __launch_bounds__(Tile::kThreads, 2) matmul_tiles(Product<typename Tile::T> p) {
   using T = typename Tile::T;
@@ -82,6 +86,7 @@ __global__ void __launch_bounds__(Tile::kThreads, 2) matmul_tiles(Product<typena
 
   Accumulators<Tile> results;
   {
+    // A scope of their own: the loaders' registers are free again when the results are stored.
     const Work<T>& w = work[0];
     MatrixLoader<Tile, Tile::BM, !kTransA> load_a(w.a, p.lda, w.rows, w.steps);
     MatrixLoader<Tile, Tile::BN, kTransB> load_b(w.b, p.ldb, w.cols, w.steps);
@@ -89,9 +94,11 @@ __global__ void __launch_bounds__(Tile::kThreads, 2) matmul_tiles(Product<typena
   }
   __syncthreads();  // reads what the block works on again, instead of having kept it
   const Work<T> w = work[0];
+  // Tiles start at multiples of V columns, so what holds for the first row and the pitch holds for all.
   const bool vector = vectors_at(w.out, p.n);
   results.each_vector([](int c) { return c; },
                       [&](int r, int c, Pack<T, Tile::V>& v) {
+                        // What lies beyond the edges was computed from zeros, without a branch until here.
                         if (r >= w.rows || c >= w.cols) return;
 #pragma unroll
                         for (int j = 0; j < Tile::V; ++j)
@@ -104,6 +111,7 @@ template <class Tile, class T>
 void launch_tiles(const Product<T>& p, bool trans_a, bool trans_b, Stream stream) {
   const auto kernel = trans_a ? (trans_b ? matmul_tiles<Tile, true, true> : matmul_tiles<Tile, true, false>)
                               : (trans_b ? matmul_tiles<Tile, false, true> : matmul_tiles<Tile, false, false>);
+  // Panels and work are static shared memory below 48 KB, which every device grants unasked.
   launch(kernel, grid_of(p.plan), Tile::kThreads, 0, stream, p);
 }
 
@@ -133,6 +141,8 @@ struct VectorProduct {
 };
 
 // Rows contiguous along k: kLanes threads walk a row in packs of N.
+// Lane sums run over every kLanes-th pack and meet in a tree: an order that follows from the shape alone. The vector is
+// read again for each row, from the caches; the matrix comes from memory.
 template <class T, int kLanes, int N>
 __global__ void __launch_bounds__(kBlock) matvec_along_k(VectorProduct<T> p) {
   const int64_t i = global_thread() / kLanes;
@@ -147,11 +157,13 @@ __global__ void __launch_bounds__(kBlock) matvec_along_k(VectorProduct<T> p) {
 #pragma unroll
     for (int j = 0; j < N; ++j) sum += a[j] * b[j];
   }
+  // A row's lanes are one whole warp or the whole block, so nobody waits for a thread that has returned.
   sum = kLanes == kWarp ? warp_sum(sum) : block_sum(sum);
   if (threadIdx.x % kLanes == 0) p.out[i] = p.epilogue.at(sum, i);
 }
 
 // k steps contiguous along the rows: a warp reads 32 neighbours of one step, the warps of a block share the steps.
+// A block has 8 warps x 4 unrolled steps of 128 bytes under way; a single warp would wait for each.
 constexpr int kVectorWarps = 8;
 
 template <class T>
@@ -163,12 +175,14 @@ __global__ void __launch_bounds__(kWarp* kVectorWarps) matvec_across_k(VectorPro
   const BatchOffsets at = p.batch[index];
   const T* matrix = p.matrix + (p.swapped ? at.b : at.a) + row;
   const T* vector = p.vector + (p.swapped ? at.a : at.b);
+  // May lie before the beginning: a split without steps writes a sum of 0.
   const int64_t end = min(p.k, (split + 1) * p.chunk);
   T sum = 0;
   if (row < p.rows) {
 #pragma unroll 4
     for (int64_t k = split * p.chunk + threadIdx.y; k < end; k += kVectorWarps) sum += matrix[k * p.ld] * vector[k];
   }
+  // Each warp stores 32 neighbours, and the first warp adds them in the order of the warps: no conflicts.
   partial[threadIdx.y][threadIdx.x] = sum;
   __syncthreads();
   if (threadIdx.y != 0 || row >= p.rows) return;
@@ -178,9 +192,12 @@ __global__ void __launch_bounds__(kWarp* kVectorWarps) matvec_across_k(VectorPro
   p.out[split * p.matrices * p.rows + i] = p.epilogue.at(sum, i);
 }
 
+// A warp for each of 1024 rows is 128 blocks, about one a multiprocessor: with fewer, most of the device would wait for
+// a few long rows.
 // Above this many steps of k, and below this many rows, a row has a block instead of a warp.
 constexpr int64_t kLongRow = 4096, kFewRows = 1024;
 
+// Every row of every matrix has to start on 16 bytes, and k to end on them: the kernel has no tail.
 template <class T>
 bool packs_along_k(const VectorProduct<T>& p) {
   bool packs = vectors_at(p.matrix, p.ld) && vectors_at(p.vector, 0) && p.k % kPack<T> == 0;
@@ -198,6 +215,7 @@ void multiply_vector(VectorProduct<T> p, bool along_k, Stream stream) {
                                     : (packs ? matvec_along_k<T, kWarp, kPack<T>> : matvec_along_k<T, kWarp, 1>);
     return launch(kernel, checked_grid(ceil_div(results, block_a_row ? 1 : kBlock / kWarp)), kBlock, 0, stream, p);
   }
+  // k is split across blocks here only: along k a whole block can walk a row.
   const int64_t blocks = p.matrices * ceil_div(p.rows, kWarp);
   const int64_t splits = splits_of_k(blocks, p.k);
   p.chunk = ceil_div(p.k, splits);
@@ -230,6 +248,7 @@ void run(const MatmulArgs& args, Stream stream) {
   if (matrices * p.m * p.n == 0) return;
   T* out = static_cast<T*>(p.out);
   const Epilogue<T> epilogue = {static_cast<const T*>(p.bias), p.activation, divide_by(1), divide_by(p.n)};
+  // One column, or one row (the same product transposed): tiles would multiply 63 columns of zeros for it.
   if (p.n == 1) {
     multiply_vector<T>({a, b, out, p.m, p.k, lda, matrices, 0, false, batch, epilogue}, !p.trans_a, stream);
   } else if (p.m == 1) {
