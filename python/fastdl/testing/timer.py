@@ -52,6 +52,8 @@ def _calls_for(function: Callable[[], Any], slice_seconds: float) -> int:
 
 
 def _slice(function: Callable[[], Any], calls: int) -> float:
+    time.sleep(0.002)  # the workers of the function before stop spinning: they would hold a core of this one
+    function()  # its data come back into the caches
     start = time.perf_counter()
     for _ in range(calls):
         function()
