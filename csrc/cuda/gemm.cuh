@@ -38,11 +38,12 @@ struct GemmTile {
   static_assert(BM % (4 * TM) == 0 && BN % (8 * TN) == 0 && TM % V == 0 && TN % V == 0);
 };
 
-// Each tile has 256 threads, so that a thread brings one 16-byte vector of each operand into a panel, and panels of 17
-// KB. Two blocks share a multiprocessor (128 registers a thread; the large tile has 64 sums, 16 operands and 8 numbers
-// on their way): one multiplies while the other waits at its barrier. A double is two registers, hence the smaller
-// sums. The tiles of each type. Large: 64 FMA for each four 16-byte shared reads. Small: where the large one leaves
-// multiprocessors without a block, or most of a tile empty.
+// The tiles of each type. Large: 64 FMA for each four 16-byte shared reads. Small: where the large one leaves
+// multiprocessors without a block, or most of a tile empty. A double is two registers, hence the smaller sums.
+//
+// All have 256 threads, so that each brings one vector of either operand into a panel, and panels of 17 KB. Two blocks
+// share a multiprocessor (128 registers a thread; the large tile has 64 sums, 16 operands, 8 numbers on their way): one
+// multiplies while the other waits at its barrier.
 template <class T>
 struct GemmTiles {
   using Large = GemmTile<float, 128, 128, 8, 8, 8>;
@@ -208,8 +209,8 @@ struct Accumulators {
 #pragma unroll
     for (int k = 0; k < Tile::BK; ++k) {
       Pack<T, V> x[Tile::TM / V], y[Tile::TN / V];
-#pragma unroll
       // An outer product: TM + TN numbers are read for TM * TN multiply-adds.
+#pragma unroll
       for (int i = 0; i < Tile::TM / V; ++i) x[i] = load_vec<Pack<T, V>>(&a[k][row + i * 4 * V]);
 #pragma unroll
       for (int j = 0; j < Tile::TN / V; ++j) y[j] = load_vec<Pack<T, V>>(&b[k][col + j * 8 * V]);

@@ -29,7 +29,7 @@ namespace {
 
 struct Axis {
   int in, out, kernel, stride, pad, dilation;
-  int period;  // taps of a phase are this far apart
+  int period;  // taps of a phase are this far apart: the least distance at which dilation adds up to whole strides
 
   // Phases that have pixels, and phases that have taps.
   __host__ __device__ int phases() const { return stride < in ? stride : in; }
@@ -44,6 +44,8 @@ __device__ void find_forward_axis(const Axis& a, WindowAxis& w) {
 
 // Phase `first`: pixels first, first + stride, ... Slot: their first tap, or -1 when no tap meets them; then one that
 // must not be read.
+// Both divisions below are exact, also of negative numbers: slot and period were chosen for that. So moving one tap of
+// the phase on moves the output back by a whole number.
 __device__ void find_gradient_axis(const Axis& a, int first, int& slot, WindowAxis& w) {
   slot = a.slots() - 1;
   while (slot >= 0 && slot * a.dilation % a.stride != (first + a.pad) % a.stride) --slot;
@@ -74,6 +76,9 @@ struct WindowProduct {
   }
 };
 
+// By one thread, once a block: 64-bit divisions, and forty numbers that every thread would keep in registers otherwise.
+// Groups and phases are a batch: one launch fills the device with blocks of all of them. The plan is that of the first
+// phase, the largest; others have blocks without pixels (cols 0) and splits without taps (steps 0).
 template <class Tile, class T>
 __device__ void find_work(const WindowProduct<T>& p, WindowWork<T>& w) {
   const TileIndex at = tile_of_block(p.plan);
@@ -87,6 +92,7 @@ __device__ void find_work(const WindowProduct<T>& p, WindowWork<T>& w) {
     find_forward_axis(p.y, w.y);
     find_forward_axis(p.x, w.x);
   }
+  // A phase that no tap meets multiplies nothing, but writes its zeros: nobody else would.
   const bool meets = slot_y >= 0 && slot_x >= 0;
   if (!meets) slot_y = slot_x = 0;
 
@@ -109,6 +115,7 @@ __device__ void find_work(const WindowProduct<T>& p, WindowWork<T>& w) {
   w.steps = meets ? static_cast<int>(max(int64_t{0}, min(w.ld - first, p.plan.chunk))) : 0;
   if (w.cols) w.pixels = PixelRun::from(pixel, w.y.pixels, w.x.pixels);
 
+  // Where k begins and how far a loader jumps between panels, as (channel, y, x): loaders only add and carry.
   const int tap = static_cast<int>(first % taps), skip = Tile::BK - WindowLoader<Tile>::kEach;
   w.first_channel = static_cast<int>(first / taps), w.first_y = tap / w.x.taps, w.first_x = tap % w.x.taps;
   w.skip_channel = skip / taps, w.skip_y = skip / w.x.taps % w.y.taps, w.skip_x = skip % w.x.taps;
@@ -127,6 +134,7 @@ __device__ ResultPlace<V> result_place(const WindowWork<T>& w, int col) {
   place.count = w.cols - col;
 #pragma unroll
   for (int j = 0; j < V; ++j) {
+    // Divisions of 32 bits, made once for the TM rows of a column; a place takes 64, as batches may be large.
     const PixelRun pixel = w.pixels + (col + j);
     place.at[j] = pixel.image * w.out_image + int64_t{w.y.out_start + pixel.y * w.y.out_stride} * w.out_width +
                   w.x.out_start + pixel.x * w.x.out_stride;
@@ -134,6 +142,8 @@ __device__ ResultPlace<V> result_place(const WindowWork<T>& w, int col) {
   return place;
 }
 
+// kPointwise has an instance of its own for the sake of whole vectors: the general loader reads single pixels, since a
+// window may start anywhere.
 template <class Tile, bool kPointwise>
 __global__ void __launch_bounds__(Tile::kThreads, 2) conv_windows(WindowProduct<typename Tile::T> p) {
   using T = typename Tile::T;
@@ -147,6 +157,7 @@ __global__ void __launch_bounds__(Tile::kThreads, 2) conv_windows(WindowProduct<
 
   Accumulators<Tile> results;
   {
+    // Weights run along k in either direction: forward as they are, backward as arranged.
     MatrixLoader<Tile, Tile::BM, true> load_weight(w.weight, w.ld, w.rows, w.steps);
     if constexpr (kPointwise) {
       PointwiseLoader<Tile> load_pixels(w);
@@ -158,6 +169,7 @@ __global__ void __launch_bounds__(Tile::kThreads, 2) conv_windows(WindowProduct<
   }
   __syncthreads();
   constexpr int V = Tile::V;
+  // Then V neighbours lie in one image, one after another: tiles start at multiples of V, planes end at them.
   const bool whole = w.y.out_stride == 1 && w.x.out_stride == 1 && vectors_at(w.out, w.out_plane);
   results.each_vector([&](int col) { return result_place<V>(w, col); },
                       [&](int row, const ResultPlace<V>& place, Pack<T, V>& v) {
@@ -174,6 +186,7 @@ __global__ void __launch_bounds__(Tile::kThreads, 2) conv_windows(WindowProduct<
 
 template <class T>
 void multiply_windows(WindowProduct<T> p, bool pointwise, int64_t results, Stream stream) {
+  // Bias and activation wait for the whole sum: parts of a split are written bare.
   with_partial_sums(p, p.plan.splits, results, stream, [&](const WindowProduct<T>& part) {
     using Large = typename GemmTiles<T>::Large;
     using Small = typename GemmTiles<T>::Small;
@@ -186,6 +199,8 @@ void multiply_windows(WindowProduct<T> p, bool pointwise, int64_t results, Strea
 // ---- the weights of each phase --------------------------------------------------------------------------------------
 
 // weight (groups, rows, depth, kernel_h, kernel_w) to (slot y, slot x)(groups, depth, rows, taps y, taps x).
+// A phase's weights then run along k as those of forward do, and one loader serves both. Reads are coalesced and writes
+// scattered; there are far fewer weights than products.
 template <class T>
 __global__ void __launch_bounds__(kBlock)
     arrange_weights(const T* weight, T* arranged, int64_t n, int rows, int depth, Axis y, Axis x, int64_t slot_size) {
@@ -220,6 +235,7 @@ __device__ void find_work(const TapProduct<T>& p, TapWork<T>& w) {
   const int64_t first = at.split * p.plan.chunk;
   find_forward_axis(p.y_axis, w.y);
   find_forward_axis(p.x_axis, w.x_axis);
+  // Below 2^31: so is the whole image.
   const int grad_plane = w.y.pixels * w.x_axis.pixels, x_plane = w.y.size * w.x_axis.size;
   w.grad_planes = {(int64_t{p.groups} * p.rows - 1) * grad_plane, grad_plane};
   w.x_planes = {(int64_t{p.groups} * p.depth - 1) * x_plane, x_plane};
@@ -233,15 +249,18 @@ __device__ void find_work(const TapProduct<T>& p, TapWork<T>& w) {
   w.pixels = PixelRun::from(first, w.y.pixels, w.x_axis.pixels);
 }
 
-// A column past the last tap is nowhere in the input.
+// A column past the last tap is nowhere in the input: windows start at -pad or later, and 2^30 - pad lies beyond the
+// end of the input, as a padded input has fewer than 2^30 rows.
 constexpr int kNowhere = 1 << 30;
 
+// Once a block, into shared memory: in the main loop this would be two divisions a number.
 __device__ Tap tap_of_column(const Axis& y, const Axis& x, int column, bool exists) {
   if (!exists) return {kNowhere, kNowhere, 0};
   const int s = column % x.kernel, r = column / x.kernel % y.kernel, channel = column / x.kernel / y.kernel;
   return {r * y.dilation, s * x.dilation, (channel * y.in + r * y.dilation) * x.in + s * x.dilation};
 }
 
+// k is all pixels of the batch, results are few: this is the product that needs its k split over blocks.
 template <class Tile, bool kPointwise>
 __global__ void __launch_bounds__(Tile::kThreads, 2) conv_taps(TapProduct<typename Tile::T> p) {
   using T = typename Tile::T;
@@ -252,6 +271,7 @@ __global__ void __launch_bounds__(Tile::kThreads, 2) conv_taps(TapProduct<typena
   if (threadIdx.x == 0) find_work<Tile>(p, work[0]);
   __syncthreads();
   const TapWork<T>& w = work[0];
+  // A thread a column: no tile has more columns than threads.
   if (!kPointwise && threadIdx.x < Tile::BN)
     taps[threadIdx.x] =
         tap_of_column(p.y_axis, p.x_axis, w.first_col + threadIdx.x, static_cast<int>(threadIdx.x) < w.cols);
@@ -270,6 +290,7 @@ __global__ void __launch_bounds__(Tile::kThreads, 2) conv_taps(TapProduct<typena
     }
   }
   __syncthreads();
+  // Weights are contiguous, channel by channel: the tile is part of a matrix (rows, columns).
   const int columns = p.depth * p.y_axis.kernel * p.x_axis.kernel;
   const bool vector = vectors_at(w.out, columns);
   results.each_vector([](int col) { return col; },
@@ -311,6 +332,7 @@ Axes2d axes_of(const char* op, const Conv2dGeometry& g) {
           axis_of(op, g.in_w, g.out_w, g.kernel_w, g.stride_w, g.pad_left, g.pad_right, g.dilation_w)};
 }
 
+// One input channel a group would leave a tile with one group's few rows, and 63 of 64 products on zeros.
 bool is_depthwise(const Conv2dGeometry& g) {
   return g.groups == g.in_channels && g.groups > 1;
 }
@@ -341,6 +363,7 @@ void forward(const Conv2dFwdArgs& p, Stream stream) {
     return launch(depthwise_fwd<T>, blocks_for(n, kBlock), kBlock, 0, stream, x, weight, out, n, g,
                   Images{planes_of(g.out_h, g.out_w), divide_by(g.out_channels)}, rows, epilogue);
   const Axes2d axes = axes_of("conv2d", g);
+  // The pixels of all images are one axis: many small images fill tiles as well as a large one.
   const GemmPlan plan = plan_gemm<T>(rows, g.batch * pixels, depth * g.kernel_h * g.kernel_w, g.groups);
   const WindowProduct<T> product = {weight,
                                     x,
@@ -373,12 +396,14 @@ void backward_input(const Conv2dBwdInputArgs& p, Stream stream) {
                   Images{planes_of(g.in_h, g.in_w), divide_by(g.in_channels)}, depth, divide_by(g.stride_h),
                   divide_by(g.stride_w));
   const auto [y, x] = axes_of("conv2d_bwd_input", g);
+  // Slot 0 has the most taps: every slot gets that much room, so that offsets are products.
   const int64_t taps = int64_t{y.taps_of(0)} * x.taps_of(0), slot_size = g.in_channels * depth * taps;
   const int64_t weights = g.out_channels * rows * g.kernel_h * g.kernel_w;
   const DeviceScratch<T> arranged(slot_size * y.slots() * x.slots());
   launch(arrange_weights<T>, blocks_for(weights, kBlock), kBlock, 0, stream, weight, arranged.get(), weights, depth,
          rows, y, x, slot_size);
 
+  // Of the first phase, which has the most.
   const int64_t pixels = g.batch * ceil_div(g.in_h, y.stride) * ceil_div(g.in_w, x.stride);
   const GemmPlan plan = plan_gemm<T>(rows, pixels, depth * taps, g.groups * y.phases() * x.phases());
   const WindowProduct<T> product = {arranged.get(),
@@ -408,6 +433,7 @@ void backward_weight(const Conv2dBwdWeightArgs& p, Stream stream) {
   const int64_t columns = depth * g.kernel_h * g.kernel_w, n = g.out_channels * columns;
   const int64_t pixels = g.batch * g.out_h * g.out_w;
   if (n == 0) return;
+  // An empty batch: the sum over nothing.
   if (pixels == 0) return set_zero(grad_weight, n * sizeof(T), stream);
   if (is_depthwise(g))
     return launch(depthwise_bwd_weight<T>, checked_grid(n), kBlock, 0, stream, grad, x, grad_weight, g,

@@ -28,10 +28,12 @@ __global__ void __launch_bounds__(kBlock)
     const int64_t image = images.channels.divide(at.plane);
     const int channel = static_cast<int>(at.plane - image * g.out_channels);
     const T* plane = x + (image * g.in_channels + channel / multiplier) * g.in_h * g.in_w;
+    // A warp mostly has one channel: its threads read the same weight, in one access.
     const T* w = weight + channel * g.kernel_h * g.kernel_w;
     T sum = 0;
     int64_t y = at.y * g.stride_h - g.pad_top;
     for (int64_t r = 0; r < g.kernel_h; ++r, y += g.dilation_h) {
+      // Neighbours have one row, so they mostly skip it together.
       if (y < 0 || y >= g.in_h) continue;
       int64_t column = at.x * g.stride_w - g.pad_left;
       for (int64_t s = 0; s < g.kernel_w; ++s, column += g.dilation_w)
@@ -41,7 +43,8 @@ __global__ void __launch_bounds__(kBlock)
   }
 }
 
-// Output position whose window has its tap at `from` = position + padding - tap * dilation, or -1.
+// Output position whose window has its tap at `from` = position + padding - tap * dilation, or -1. With a stride most
+// taps miss; a divider finds out by a multiplication, but takes no negative numbers.
 __device__ inline int64_t output_at(int64_t from, Divider stride, int64_t out) {
   if (from < 0) return -1;
   const int64_t position = stride.divide(from);
@@ -57,6 +60,7 @@ __global__ void __launch_bounds__(kBlock)
     const Place at = images.planes[i];
     const int64_t image = images.channels.divide(at.plane), channel = at.plane - image * g.in_channels;
     T sum = 0;
+    // Gathered rather than scattered: no atomics, and the order of the additions is that of the loops.
     for (int64_t o = channel * multiplier; o < (channel + 1) * multiplier; ++o) {
       const T* plane = grad + (image * g.out_channels + o) * out_plane;
       const T* w = weight + o * g.kernel_h * g.kernel_w;
@@ -80,6 +84,8 @@ __global__ void __launch_bounds__(kBlock) depthwise_bwd_weight(const T* grad, co
   const int64_t from_y = tap / g.kernel_w * g.dilation_h - g.pad_top;
   const int64_t from_x = tap % g.kernel_w * g.dilation_w - g.pad_left, out_plane = g.out_h * g.out_w;
   T sum = 0;
+  // Blocks of a channel's taps follow one another and read the same planes, mostly from the L2 cache. A thread's share
+  // and the tree over threads are fixed by the shape: the same bits in every run.
   // Here a plane of `at` is an image: the block has one channel.
   for (int64_t i = threadIdx.x; i < g.batch * out_plane; i += kBlock) {
     const Place at = out_planes[i];

@@ -47,7 +47,8 @@ struct WindowWork {
 };
 
 // Pixels under the windows. A thread keeps to one pixel, so its neighbours read neighbouring pixels, and counts through
-// kEach taps in a row of every BK.
+// kEach taps in a row of every BK. No division and no table in the loop: a tap's place is three counters that carry,
+// and jump over the taps of the other threads once a panel.
 template <class Tile>
 struct WindowLoader {
   using T = typename Tile::T;
@@ -80,6 +81,8 @@ struct WindowLoader {
 #pragma unroll
     for (int i = 0; i < kEach; ++i) {
       const int at_y = y + tap_y * w.y.step, at_x = x + tap_x * w.x.step;
+      // As unsigned numbers, negative places are too large: one comparison for both ends of an axis. Padding is never
+      // read, nor stored anywhere.
       const bool in = i < steps && static_cast<unsigned>(at_y) < static_cast<unsigned>(w.y.size) &&
                       static_cast<unsigned>(at_x) < static_cast<unsigned>(w.x.size);
       held[i] = in ? plane[at_y * w.x.size + at_x] : T(0);
@@ -90,11 +93,13 @@ struct WindowLoader {
   }
 
   __device__ void store(typename Tile::PanelB& panel) const {
+    // A warp stores 32 neighbours of one panel row: no conflicts.
 #pragma unroll
     for (int i = 0; i < kEach; ++i) panel[own_k() + i][own_column()] = held[i];
   }
 
  private:
+  // At most one carry an axis, since each addend is below the axis's size.
   __device__ __forceinline__ void skip(int channels, int rows, int columns) {
     tap_x += columns;
     if (tap_x >= w.x.taps) tap_x -= w.x.taps, ++tap_y;
@@ -110,6 +115,7 @@ struct PointwiseLoader : MatrixLoader<Tile, Tile::BN, false> {
   using T = typename Tile::T;
   using Base = MatrixLoader<Tile, Tile::BN, false>;
 
+  // An image's channels are rows a plane apart, that is k with ld = a plane. Its column may lie in the next image.
   __device__ PointwiseLoader(const WindowWork<T>& w)
       : Base(own_pixels(w), w.source_plane, w.cols - Base::own_row(), w.steps, true) {}
 
@@ -140,6 +146,8 @@ struct TapWork {
 };
 
 // Rows that are planes, contiguous along k = (image, pixel) within each image.
+// From the end of an image k jumps over its other channels. Where planes are whole vectors none crosses an end;
+// elsewhere numbers are read one by one, and the jump may come inside a vector.
 template <class Tile, int kRows>
 struct PlaneLoader {
   using T = typename Tile::T;
@@ -182,6 +190,7 @@ struct PlaneLoader {
     }
     own += Tile::BK;
     steps -= Tile::BK;
+    // A loop, since planes may be smaller than a panel; without steps left it would run on for nothing.
     for (pixel += Tile::BK; pixel >= planes.size && steps > 0; pixel -= planes.size) own += planes.jump;
   }
 
@@ -206,6 +215,7 @@ struct Tap {
 template <class Tile>
 struct TapLoader {
   using T = typename Tile::T;
+  // 8 floats or 4 doubles, a sector: pixels of one row of the image at stride 1.
   static constexpr int kLanesK = 32 / static_cast<int>(sizeof(T)), kWarpsK = Tile::BK / kLanesK;
   static constexpr int kColumnStep = Tile::kThreads / Tile::BK;
   static constexpr int kEach = Tile::BN / kColumnStep;
@@ -232,12 +242,14 @@ struct TapLoader {
     const T* window = w.x + image * w.x_image + (from_y * w.x_axis.size + from_x);
 #pragma unroll
     for (int i = 0; i < kEach; ++i) {
+      // The threads of a column read one tap together; a warp's columns are 3 words apart, in different banks.
       const Tap tap = taps[own_column() + i * kColumnStep];
       const bool in = steps > 0 && static_cast<unsigned>(from_y + tap.y) < static_cast<unsigned>(w.y.size) &&
                       static_cast<unsigned>(from_x + tap.x) < static_cast<unsigned>(w.x_axis.size);
       held[i] = in ? window[tap.offset] : T(0);
     }
     steps -= Tile::BK;
+    // A panel may be several rows of a small image.
     for (x += Tile::BK; x >= w.x_axis.pixels && steps > 0; x -= w.x_axis.pixels)
       if (++y == w.y.pixels) y = 0, ++image;
   }
