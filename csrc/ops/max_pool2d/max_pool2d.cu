@@ -32,6 +32,7 @@ __global__ void __launch_bounds__(kBlock)
     const Place at = planes[i];
     const T* plane = x + at.plane * g.in_h * g.in_w;
     const int64_t start_y = at.y * g.stride_h - g.pad_h, start_x = at.x * g.stride_w - g.pad_w;
+    // The window cut to the input, so that the loops make no test: padding counts as minus infinity and never wins.
     const int64_t end_y = min(g.in_h, start_y + (g.kernel_h - 1) * g.dilation_h + 1);
     const int64_t end_x = min(g.in_w, start_x + (g.kernel_w - 1) * g.dilation_w + 1);
     const int64_t top = first_inside(start_y, g.dilation_h), left = first_inside(start_x, g.dilation_w);
@@ -40,6 +41,7 @@ __global__ void __launch_bounds__(kBlock)
     for (int64_t y = top; y < end_y; y += g.dilation_h) {
       for (int64_t column = left; column < end_x; column += g.dilation_w) {
         const T v = plane[y * g.in_w + column];
+        // Strictly greater: the first of equal maxima wins. Of several NaN the last does, as in PyTorch.
         if (v > best || v != v) {
           best = v;
           where = y * g.in_w + column;
@@ -72,6 +74,7 @@ struct OutsideWindow {
   }
 };
 
+// Looked for only after OutsideWindow has found something, which is rare.
 struct OutsidePlane {
   const int32_t* indices;
   int64_t plane;
@@ -107,6 +110,8 @@ __global__ void __launch_bounds__(kBlock) gather_gradients(const T* grad, const 
     for (int64_t oy = y.first; oy < y.end; ++oy) {
       for (int64_t ox = x.first; ox < x.end; ++ox) {
         const int64_t window = plane + oy * columns.out + ox;
+        // Gathered, not scattered: no atomics, and windows add in row-major order in every run. With windows side by
+        // side the two loops make one round; neighbours then read the same index.
         if (indices[window] == own) sum += grad[window];
       }
     }
@@ -114,6 +119,7 @@ __global__ void __launch_bounds__(kBlock) gather_gradients(const T* grad, const 
   }
 }
 
+// Such indices may name one element from anywhere in the plane, and one thread adds in one order. Atomics would not.
 template <class T>
 __global__ void __launch_bounds__(kBlock)
     add_in_order(const T* grad, const int32_t* indices, T* grad_x, int64_t planes, int64_t out_size, int64_t in_size) {
@@ -141,6 +147,7 @@ void backward(const MaxPool2dBwdArgs& p, Stream stream) {
   const T* grad = static_cast<const T*>(p.grad);
   T* grad_x = static_cast<T*>(p.grad_x);
   const OutsideWindow outside = {p.indices, g, planes_of(g.out_h, g.out_w)};
+  // Reads the indices once more and waits for the device: what an index may reach is known before anything is written.
   const bool foreign = first_failure(outside, g.planes * out_size, stream) != 0;
   if (foreign) *p.bad_index = first_failure(OutsidePlane{p.indices, in_size}, g.planes * out_size, stream);
   if (*p.bad_index || g.planes * in_size == 0) return;

@@ -18,7 +18,8 @@
 namespace fastdl {
 namespace {
 
-// 48 tensors of five pointers take 2.3 of the 4 KB that a kernel's arguments may have.
+// 48 tensors of a size and five pointers, with their first blocks, take 2.7 of the 4 KB that a kernel's arguments may
+// have.
 constexpr int kTensors = 48;
 constexpr int kPacksPerThread = 4;
 
@@ -33,7 +34,8 @@ struct Batch {
   Tensor tensor[kTensors];
 };
 
-// The coefficients in the dtype of the parameters; the powers of the betas are taken in double, on the host.
+// The coefficients in the dtype of the parameters; the powers of the betas are taken in double, on the host. They
+// travel as the tensors do, and all threads read them alike from constant memory.
 template <class T>
 struct Sgd {
   using Tensor = SgdTensor;
@@ -122,6 +124,8 @@ __device__ inline void update_chunk(const Rule& rule, const typename Rule::Tenso
     update<N, T>(rule, tensor, i, end - i);
 }
 
+// __grid_constant__: `tensor` is a reference into the arguments with an index that is known only then; without the word
+// each thread would copy the whole batch to its stack first.
 template <class T, class Rule>
 __global__ void __launch_bounds__(kBlock)
     step_kernel(Rule rule, const __grid_constant__ Batch<typename Rule::Tensor> batch) {
@@ -145,6 +149,7 @@ __global__ void __launch_bounds__(kBlock)
 template <class T, class Rule>
 void launch_step(const Rule& rule, const typename Rule::Tensor* tensors, int64_t count, Stream stream) {
   for (int64_t from = 0; from < count; from += kTensors) {
+    // The launch copies its arguments, so the next round may fill in the same variable.
     Batch<typename Rule::Tensor> batch{};
     batch.count = static_cast<int>(count - from < kTensors ? count - from : kTensors);
     for (int i = 0; i < batch.count; ++i) {

@@ -31,21 +31,26 @@ __device__ __forceinline__ T gradient(bool log_form, T grad, T y, T sum) {
 
 // ---- a warp a row, held in registers --------------------------------------------------------------------------------
 
+// 32 numbers a lane: 32 registers, 64 in float64, twice that backward. More would leave too few warps a multiprocessor
+// to keep memory busy; fewer would send rows of 1000 classes on the way that reads twice.
 constexpr int kHeld = 1024;
 constexpr int kWarpsABlock = kBlock / kWarp;
 
 template <class T, int kEach>
 __global__ void __launch_bounds__(kBlock) softmax_held(const T* x, T* out, int64_t rows, int n, bool log_form) {
   const int64_t row = global_thread() / kWarp;
+  // All lanes of a row, which are a whole warp: the shuffles below miss nobody.
   if (row >= rows) return;
   const int lane = threadIdx.x % kWarp;
   T held[kEach];
   T top = kMinusInfinity<T>;
 #pragma unroll
   for (int i = 0; i < kEach; ++i) {
+    // Lanes read single neighbours, 128 bytes a warp. Packs would need rows that start at multiples of 16 bytes.
     held[i] = i * kWarp + lane < n ? x[row * n + i * kWarp + lane] : kMinusInfinity<T>;
     top = Max{}(top, held[i]);
   }
+  // NaN wins the maximum, and thereby the whole row.
   top = warp_max(top);
   T total = 0;
 #pragma unroll
@@ -58,6 +63,7 @@ __global__ void __launch_bounds__(kBlock) softmax_held(const T* x, T* out, int64
     if (i * kWarp + lane < n) out[row * n + i * kWarp + lane] = normalise(log_form, held[i], top, total, log_total);
 }
 
+// No maximum is needed: the output is already scaled. Lanes without a number bring zeros to the sum.
 template <class T, int kEach>
 __global__ void __launch_bounds__(kBlock)
     softmax_bwd_held(const T* grad, const T* y, T* grad_x, int64_t rows, int n, bool log_form) {
@@ -80,6 +86,9 @@ __global__ void __launch_bounds__(kBlock)
 
 // ---- a block a row --------------------------------------------------------------------------------------------------
 
+// Maximum and sum come from one walk (cuda/logsumexp.cuh), at the price of an exponential or two a number: separate
+// walks would read the row three times. The next walk mostly finds it in the L2 cache, with a few hundred rows under
+// way.
 template <class T>
 __global__ void __launch_bounds__(kBlock) softmax_long(const T* x, T* out, int64_t n, bool log_form) {
   x += blockIdx.x * n;
@@ -126,10 +135,12 @@ __device__ __forceinline__ int64_t own_column() {
 template <bool kShared, class V, class Op>
 __device__ __forceinline__ V merge_column(V own, Op op) {
   if constexpr (kShared) {
+    // Called once a kernel, so no earlier use of `parts` has to be waited for. Warps touch rows of neighbours.
     FASTDL_SHARED(V, parts, [kWarpsABlock][kWarp]);
     parts[threadIdx.x / kWarp][threadIdx.x % kWarp] = own;
     __syncthreads();
     own = parts[0][threadIdx.x % kWarp];
+    // Every warp merges all eight parts, in one order: the same bits in each, without a second barrier.
     for (int i = 1; i < kWarpsABlock; ++i) own = op(own, parts[i][threadIdx.x % kWarp]);
   }
   return own;
@@ -139,6 +150,7 @@ template <class T, bool kShared>
 __global__ void __launch_bounds__(kBlock) softmax_columns(const T* x, T* out, Columns c, bool log_form) {
   const int64_t column = own_column<kShared>();
   const int64_t first = kShared ? threadIdx.x / kWarp : 0, step = kShared ? kWarpsABlock : 1;
+  // Threads beyond the last column walk no step but come to the barrier.
   const int64_t end = column < c.columns ? c.n : 0, at = c.offset(column);
   LogSum<T> own = LogSum<T>::empty();
   for (int64_t i = first; i < end; i += step) own.add(x[at + i * c.inner.divisor]);
@@ -167,11 +179,13 @@ __global__ void __launch_bounds__(kBlock)
 // ---- launchers ------------------------------------------------------------------------------------------------------
 
 // Columns of at least this many steps are shared where there are fewer columns than fill a device.
+// 128 K threads are half of what 130 multiprocessors hold.
 constexpr int64_t kLongColumn = 64, kFewColumns = 128 * 1024;
 
 // pick(each): the instance for rows of up to each * 32 numbers.
 template <class Pick>
 void pick_held(int64_t n, Pick&& pick) {
+  // An instance steps through all its numbers; those past the end of the row load nothing.
   if (n <= kWarp) return pick(std::integral_constant<int, 1>());
   if (n <= 4 * kWarp) return pick(std::integral_constant<int, 4>());
   if (n <= 16 * kWarp) return pick(std::integral_constant<int, 16>());
