@@ -71,7 +71,8 @@ FASTDL_INLINE void exchange(Vec<T>& x, Vec<T>& y, std::integer_sequence<int, I..
   y = __builtin_shufflevector(x, y, (I & D ? I + L : I + D)...);
   x = low;
 }
-// Swaps, for D = 1, 2, 4, ..., the off-diagonal D x D blocks of each 2D x 2D block.
+// Swaps, for D = 1, 2, 4, ..., the off-diagonal D x D blocks of each 2D x 2D block: log2(L) rounds of L shuffles, where
+// moving single elements would take L * L steps.
 template <class T, int D = 1>
 FASTDL_INLINE void transpose(Vec<T> (&v)[kLanes<T>]) {
   constexpr int L = kLanes<T>;
@@ -89,7 +90,8 @@ static void pack_along(T* dst, int width, const T* src, int64_t ld, int rows, in
   const T* const end = dst + kc * width;
   const int steps = static_cast<int>(min64(kc, L));
   for (int64_t done = 0; done < kc; done += L) {
-    const int64_t p = min64(done, kc - steps);  // the last block overlaps the one before
+    // The last block overlaps the one before and writes the same numbers again, which spares it masks.
+    const int64_t p = min64(done, kc - steps);
     for (int group = 0; group < width; group += L) {
       const int i0 = width < L ? 0 : static_cast<int>(min64(group, width - L));
       Vec<T> v[L];
@@ -197,6 +199,7 @@ static void multiply_sliver(const Split& panels, int64_t first, int64_t last, in
   const Microkernel<T> kernel[2] = {microkernel_for<T>(static_cast<int>(panels.base), vecs),
                                     microkernel_for<T>(static_cast<int>(panels.base + (panels.longer > 0)), vecs)};
   // Panels have two sizes at most. Columns that do not fill a vector are computed in a tile apart.
+  // In L1; the micro-kernel keeps its whole vectors, and nothing beyond C's last column is read or written.
   alignas(64) T edge[kMaxTileRows * 4 * L];
   for (int64_t i = first; i < last; ++i) {
     const int64_t row = part_begin(panels, i);
@@ -257,6 +260,7 @@ static GemmPlan plan_gemm(int64_t m, int64_t n, int64_t k, bool b_along_k, int64
   p.m = m, p.n = n, p.k = k;
   p.tile_rows = tile.rows, p.width = tile.vecs * kLanes<T>;
   p.panels = split_evenly(m, tile.rows);
+  // Equal blocks of k: 1025 steps are 513 + 512 and not 1024 + 1, for which all of C would be read and written again.
   const Split blocks = split_evenly(k, kGemmBlocks.kc * 4 / kBytes);
   p.kc = k > 0 ? part_size(blocks, 0) : 1;
 
@@ -273,6 +277,7 @@ static GemmPlan plan_gemm(int64_t m, int64_t n, int64_t k, bool b_along_k, int64
   }
   // One panel reads B once: a packed copy would not be used again.
   p.direct_b = !b_along_k && (panels == 1 || (p.kc * n * kBytes <= kDirectBytes && ldb * kBytes <= kDirectLine));
+  // Shared where more than one task reads it: a task that is alone with an operand packs it while its caches are warm.
   p.shared_a = task_slivers < slivers;
   p.shared_b = p.task_panels < panels && !p.direct_b;
   p.one_task = p.kc >= k && p.task_panels == panels && task_slivers == slivers;
@@ -309,6 +314,7 @@ template <class T, class Finish>
 static void gemm_task(const GemmPlan& plan, const GemmBlock<T>& block, const Operand<T>& a, const Operand<T>& b,
                       int64_t first, int64_t last, int64_t begin, int64_t end, T* c, int64_t ldc,
                       const Finish& finish) {
+  // Lines across k are packed in runs of several slivers: short pieces of far lines come slowly from memory.
   const int64_t own_columns = plan.direct_b || b.along_k ? plan.width : min64(kOwnColumns, plan.task_columns);
   const int64_t kc = block.kc, rows0 = part_begin(block.panels, first), rows = part_begin(block.panels, last) - rows0;
   Workspace<T> own_a(block.packed_a ? 0 : rows * kc), own_b(block.packed_b ? 0 : own_columns * kc);
@@ -329,6 +335,7 @@ static void gemm_task(const GemmPlan& plan, const GemmBlock<T>& block, const Ope
     }
     multiply_sliver<T>(block.panels, first, last, kc, packed_a, sliver, ldb, columns, c + block.m0 * ldc + block.n0 + j,
                        ldc, block.k0 > 0, [&](T* tile, int64_t row, int tile_rows) {
+                         // Bias and activation once, after the last block of k.
                          if (block.k0 + kc == plan.k)
                            finish(tile, ldc, block.m0 + row, tile_rows, block.n0 + j, columns);
                        });
@@ -376,6 +383,7 @@ static void gemm(const GemmPlan& plan, const Operand<T>& a, const Operand<T>& b,
                        });
         }
         const Split rows = split_evenly(block.panels.count, plan.task_panels);
+        // Each task is a chunk: kTaskFlops has made it long enough for one, and short enough to balance the threads.
         const int64_t columns = ceil_div(block.n, plan.task_columns);
         parallel_for(rows.count * columns, 1, [&](int64_t first, int64_t last) {
           for (int64_t task = first; task < last; ++task) {

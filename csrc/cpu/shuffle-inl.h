@@ -7,8 +7,9 @@
 
 namespace fastdl::FASTDL_ISA {
 
-// ---- the first n lanes; any n of kLanes and more means all of them, none or less means none
-// ----------------------------
+// ---- the first n lanes ----------------------------------------------------------------------------------------------
+
+// Any n of kLanes and more means all lanes; none or less means none.
 
 template <class T>
 FASTDL_INLINE Vec<T> load_some(const T* p, int64_t n) {

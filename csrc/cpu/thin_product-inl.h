@@ -67,6 +67,7 @@ static void dot_tile(int64_t k, const T* __restrict w, int64_t ldw, const T* __r
       for (int i = 0; i < M; ++i) sums[r][i] += u * v[i];
     }
   }
+  // What follows is the same for every R and M: the bits of an output do not depend on its place in a tile.
   const int rest = static_cast<int>(k - p);
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
@@ -84,6 +85,7 @@ template <class T, int M>
 static void dot_lines(int64_t lines, int64_t k, const T* w, int64_t ldw, const T* x, int64_t ldx, ThinOut<T> out) {
   constexpr int R = kThinLines[M];
   int64_t j = 0;
+  // Each vector of x that is loaded serves R lines.
   for (; j + R <= lines; j += R)
     dot_tile<T, R, M>(k, w + j * ldw, ldw, x, ldx, out.data + j * out.line, out.row, out.line);
   for (; j < lines; ++j) dot_tile<T, 1, M>(k, w + j * ldw, ldw, x, ldx, out.data + j * out.line, out.row, out.line);
@@ -100,6 +102,7 @@ static void thin_dots(int64_t m, int64_t lines, int64_t k, const T* w, int64_t l
       const T* const xi = x + i * ldx;
       const T* const wj = w + begin * ldw;
       const ThinOut<T> at{out.data + i * out.row + begin * out.line, out.row, out.line};
+      // Vectors in groups of four: W is read again for each group, from L2, where the chunk stays.
       switch (m - i) {
         case 1:
           dot_lines<T, 1>(end - begin, k, wj, ldw, xi, ldx, at);
@@ -122,6 +125,7 @@ constexpr int kThinSteps = 8;           // steps of k that share a pass over out
 constexpr int64_t kThinColumns = 2048;  // of out in a chunk: stays in L1, and lines of W are read in long runs
 
 // out[j] (+)= sum over S steps of x[p] * w[p][j].
+// A pass of eight steps makes 10 accesses a vector of out where eight passes would make 24.
 template <class T, int S>
 static void add_steps(int64_t n, const T* __restrict w, int64_t ldw, const T* __restrict x, int64_t step,
                       T* __restrict out, bool accumulate) {
@@ -148,8 +152,10 @@ static void add_steps(int64_t n, const T* __restrict w, int64_t ldw, const T* __
 template <class T, class Finish>
 static void thin_sums(int64_t lines, int64_t k, const T* w, int64_t ldw, const T* x, int64_t step, T* out,
                       const Finish& finish) {
+  // Chunks are multiples of 64 columns, so that threads hardly share a cache line of out.
   const int64_t few = (kThinGrain / k / 64 + 1) * 64;
   parallel_for(lines, few > kThinColumns ? few : kThinColumns, [&](int64_t begin, int64_t end) {
+    // All of k for some columns, then the next: the sums stay in L1 until they are complete.
     for (int64_t j = begin; j < end; j += kThinColumns) {
       const int64_t n = end - j < kThinColumns ? end - j : kThinColumns;
       int64_t p = 0;

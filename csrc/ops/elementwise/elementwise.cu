@@ -32,6 +32,8 @@ struct WrapOf<int64_t> {
   using type = uint64_t;
 };
 
+// CUDA's functions of full precision, never the fast intrinsics: with memory as the limit their speed would buy
+// nothing.
 template <Unary op, class T>
 __device__ inline T apply(T x) {
   using Wrap = typename WrapOf<T>::type;
@@ -82,7 +84,7 @@ __device__ inline T apply(T a, T b) {
     return a * (T{1} - b * b);
 }
 
-// gt and ge are lt and le with the operands exchanged.
+// gt and ge are lt and le with the operands exchanged: the negation would be true of NaN.
 template <Compare op, class T>
 __device__ inline bool holds(T a, T b) {
   if constexpr (op == Compare::k_eq)
@@ -95,7 +97,7 @@ __device__ inline bool holds(T a, T b) {
     return a <= b;
 }
 
-// Floats to integers truncate.
+// Floats to integers truncate; what does not fit, and NaN, have no defined integer.
 template <class To, class From>
 struct Convert {
   __device__ static To of(From x) { return static_cast<To>(x); }
@@ -129,6 +131,7 @@ struct Operand {
 template <int N, class T>
 __device__ inline Pack<T, N> read(const Operand<T>& x, int64_t at, int64_t count) {
   if (x.data == nullptr) return splat<N>(x.scalar);
+  // A warp reads one address here, or few.
   if (x.step == 0) return splat<N>(x.data[at]);
   return load_pack<N>(x.data + at, count);
 }
@@ -143,7 +146,8 @@ T scalar_of(double number, int64_t integer) {
 template <class T>
 constexpr int kWide = kPack<T> < 4 ? 4 : kPack<T>;
 
-// Calls run with a number of elements a thread, as a type whose value is `Wide` or 1.
+// Calls run with a number of elements a thread, as a type whose value is `Wide` or 1. Two instances of a kernel: one
+// for arrays as the allocator makes them, one that is right for any pointer and any stride.
 template <int N>
 struct Elements {
   static constexpr int value = N;
@@ -173,6 +177,8 @@ int64_t step_of(const Axes<kOperands>& axes, int operand) {
 
 // ---- kernels --------------------------------------------------------------------------------------------------------
 
+// All kernels: the last thread's pack may end after n, and load_pack and store_pack then move what there is. That
+// happens on a single axis only; rows that are not whole packs go element by element (divides_into_packs).
 template <Unary op, int N, class T>
 __global__ void __launch_bounds__(kBlock) unary_kernel(int64_t n, const T* x, T* out) {
   const int64_t i = global_thread() * N;
@@ -183,6 +189,7 @@ __global__ void __launch_bounds__(kBlock) unary_kernel(int64_t n, const T* x, T*
   store_pack(out + i, pack, n - i);
 }
 
+// Places are found once for a pack and for both operands. The output needs none, as it is contiguous.
 template <Binary op, int N, class T>
 __global__ void __launch_bounds__(kBlock) binary_kernel(int64_t n, Axes<2> axes, Operand<T> a, Operand<T> b, T* out) {
   const int64_t i = global_thread() * N;
@@ -195,6 +202,7 @@ __global__ void __launch_bounds__(kBlock) binary_kernel(int64_t n, Axes<2> axes,
   store_pack(out + i, x, n - i);
 }
 
+// The result has a byte an element: packs of 4 (16 of bytes) keep its stores at 4 bytes a thread or more.
 template <Compare op, int N, class T>
 __global__ void __launch_bounds__(kBlock)
     compare_kernel(int64_t n, Axes<2> axes, Operand<T> a, Operand<T> b, bool* out) {
@@ -208,7 +216,8 @@ __global__ void __launch_bounds__(kBlock)
   store_pack(out + i, truth, n - i);
 }
 
-// Elements move as unsigned integers of their size.
+// Elements move as unsigned integers of their size, so three instances serve every dtype. Both branches are read: a
+// load that is not wanted costs less than threads that part ways.
 template <int N, class Bits>
 __global__ void __launch_bounds__(kBlock)
     where_kernel(int64_t n, Axes<3> axes, Operand<uint8_t> condition, Operand<Bits> a, Operand<Bits> b, Bits* out) {
@@ -223,6 +232,7 @@ __global__ void __launch_bounds__(kBlock)
   store_pack(out + i, pack, n - i);
 }
 
+// N suits the narrower side: it moves 4 bytes or more a thread, and the wider side in one or two accesses.
 template <int N, class From, class To>
 __global__ void __launch_bounds__(kBlock) cast_kernel(int64_t n, const From* x, To* out) {
   const int64_t i = global_thread() * N;
@@ -249,6 +259,7 @@ void visit_stored(DType t, F&& f) {
   visit_number(t, f);
 }
 
+// Kernels that only move elements know their size and not their type.
 template <class F>
 void visit_bits(size_t itemsize, F&& f) {
   if (itemsize == 1) return f(uint8_t{});
@@ -303,6 +314,7 @@ void launch_binary(const BinaryArgs& args, Stream stream) {
   const Operands<T> x(args);
   const int64_t n = args.shape.product();
   T* out = static_cast<T*>(args.out);
+  // In place is safe at either width: a thread reads and writes the same elements, and no other thread touches them.
   with_packs<kPack<T>>(x.template fit<kPack<T>>() && aligned<kPack<T>>(out), [&](auto wide) {
     constexpr int N = decltype(wide)::value;
     launch(binary_kernel<op, N, T>, grid_for<N>(n), kBlock, 0, stream, n, x.axes, x.a, x.b, out);
@@ -334,6 +346,7 @@ void launch_compare(const BinaryArgs& args, Stream stream) {
   });
 }
 
+// Two comparisons fewer to compile, for each of five dtypes and both widths.
 BinaryArgs exchanged(const BinaryArgs& args) {
   BinaryArgs other = args;
   other.stride_a = args.stride_b, other.a = args.b, other.scalar_a = args.scalar_b, other.integer_a = args.integer_b;
@@ -397,6 +410,7 @@ void where(const WhereArgs& args, Stream stream) {
     const Operand<Bits> a{static_cast<const Bits*>(args.a), 0, step_of(axes, 1)};
     const Operand<Bits> b{static_cast<const Bits*>(args.b), 0, step_of(axes, 2)};
     Bits* out = static_cast<Bits*>(args.out);
+    // Stricter than it must be, as an operand of one element may lie anywhere; arrays of the allocator are aligned.
     const bool fit = divides_into_packs(axes, kN) && aligned<kN>(out) && aligned<kN>(condition.data) &&
                      aligned<kN>(a.data) && aligned<kN>(b.data);
     with_packs<kN>(fit, [&](auto wide) {
@@ -419,6 +433,7 @@ void fill(const FillArgs& args, Stream stream) {
       using Bits = decltype(bits);
       if constexpr (sizeof(Bits) == sizeof value) {
         Bits pattern;
+        // On the host: the emulation does not see a memcpy of a kernel.
         memcpy(&pattern, &value, sizeof pattern);
         Bits* out = static_cast<Bits*>(args.out);
         with_packs<kPack<Bits>>(aligned<kPack<Bits>>(out), [&](auto wide) {

@@ -2,12 +2,10 @@
 // the only question is how to make both sides of the copy run along memory.
 //
 // Three cases, tried in this order:
-//   runs       the last axis is contiguous (or repeats one element) on the strided side: neighbouring elements are
-//   moved as
-//              one unit of up to 16 bytes.
-//   transpose  another axis is the contiguous one: a tile of both axes goes through shared memory. Threads read along
-//   one
-//              axis and write along the other.
+//   runs       the last axis is contiguous (or repeats one element) on the strided side:
+//              neighbouring elements are moved as one unit of up to 16 bytes.
+//   transpose  another axis is the contiguous one: a tile of both axes goes through
+//              shared memory. Threads read along one axis and write along the other.
 //   elements   neither (a slice with a step): one element a thread, contiguous on one side.
 //
 //        strided side x: columns run along memory            contiguous side out: rows run along memory
