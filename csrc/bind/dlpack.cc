@@ -51,6 +51,10 @@ Array borrow(void* data, const Dims& shape, DType dtype, py::object owner) {
 
 // ---- NumPy -------------------------------------------------------------------------------------------------------------
 
+std::string type_name(const py::object& o) {
+  return py::str(py::type::of(o).attr("__name__"));
+}
+
 DType dtype_of(const Py_buffer& view) {
   const char* f = view.format ? view.format : "B";
   if (*f == '@' || *f == '=' || *f == '<') ++f;
@@ -71,6 +75,8 @@ DType dtype_of(const Py_buffer& view) {
 
 // A C-contiguous buffer as an array. It is shared when the caller allows it and memory does (writable, aligned).
 Array from_numpy(const py::object& source, bool share) {
+  if (!PyObject_CheckBuffer(source.ptr()))
+    throw TypeError("[from_numpy] expected an array for source, got " + type_name(source));
   Py_buffer view;
   if (PyObject_GetBuffer(source.ptr(), &view, PyBUF_FORMAT | PyBUF_C_CONTIGUOUS) != 0) throw py::error_already_set();
   std::unique_ptr<Py_buffer, void (*)(Py_buffer*)> guard(&view, PyBuffer_Release);
@@ -91,7 +97,7 @@ Array from_numpy(const py::object& source, bool share) {
 }
 
 py::object to_numpy(const py::object& array) {
-  if (!is_array(array.ptr())) throw TypeError("[to_numpy] expected an Array, got " + std::string(py::str(py::type::of(array))));
+  if (!is_array(array.ptr())) throw TypeError("[to_numpy] expected an array for a, got " + type_name(array));
   const py::module_ numpy = py::module_::import("numpy");
 #if defined(FASTDL_DEVICE_CPU)
   return numpy.attr("asarray")(array);

@@ -23,12 +23,8 @@ namespace fastdl {
 namespace {
 
 Array reshape(const Array& a, const Dims& shape) {
-  int64_t size = 1;
-  for (int i = 0; i < shape.n; ++i) {
-    EXPECT(shape[i] >= 0, ValueError, "reshape", text("sizes of at least 0"), text(shape));
-    EXPECT(!__builtin_mul_overflow(size, shape[i], &size), ValueError, "reshape", text("a size below 2^63"), text(shape));
-  }
-  EXPECT(size == a.size, ValueError, "reshape", text("a shape of ", a.size, " elements"), text(shape));
+  checked_extent("reshape", shape);
+  EXPECT(shape.product() == a.size, ValueError, "reshape", text("a shape of ", a.size, " elements"), text(shape));
   return reshaped(a, shape);
 }
 

@@ -53,6 +53,9 @@ struct Array {
   size_t bytes() const { return static_cast<size_t>(size) * itemsize(dtype); }
 };
 
+// The product of the sizes other than 0, which bounds every stride. Throws ValueError when it overflows.
+int64_t checked_extent(const char* op, const Dims& shape);
+
 // A new array, contents undefined. Throws ValueError when the byte count overflows, std::bad_alloc when memory ends.
 Array empty(const Dims& shape, DType dtype);
 

@@ -38,7 +38,8 @@ Conv2dGeometry geometry(const char* op, const Dims& x, const Dims& weight, const
   expect_values(op, "padding", a.padding, 4, 0);
   expect_values(op, "dilation", a.dilation, 2, 1);
   EXPECT(a.groups >= 1, ValueError, op, text("groups of at least 1"), text(a.groups));
-  EXPECT(weight.product() > 0, ValueError, op, text("a weight with elements"), text("shape ", weight));
+  for (int i = 0; i < 4; ++i)
+    EXPECT(weight[i] > 0, ValueError, op, text("a weight with elements"), text("shape ", weight));
   EXPECT(weight[0] % a.groups == 0, ValueError, op, text("output channels that ", a.groups, " groups divide"),
          text(weight[0]));
   EXPECT(x[1] % a.groups == 0, ValueError, op, text("input channels that ", a.groups, " groups divide"), text(x[1]));
@@ -133,9 +134,9 @@ Array weight_gradient(const Array& grad, const Array& x, const Dims& kernel_hw, 
   expect_values(op, "kernel_hw", kernel_hw, 2, 1);
   EXPECT(groups >= 1, ValueError, op, text("groups of at least 1"), text(groups));
   const Dims weight = dims4(grad.dim(1), x.dim(1) / groups, kernel_hw[0], kernel_hw[1]);
-  Array out = empty(weight, grad.dtype);  // before geometry(): it refuses sizes whose product overflows
   const Conv2dGeometry g = geometry(op, x.shape, weight, {stride, padding, dilation, groups});
   expect_shape(op, "grad", grad, dims4(g.batch, g.out_channels, g.out_h, g.out_w));
+  Array out = empty(weight, grad.dtype);
   const Conv2dBwdWeightArgs args{grad.dtype, g, grad.data, x.data, out.data};
   call(conv2d_bwd_weight, args, static_cast<int64_t>(grad.bytes() + x.bytes() + out.bytes()));
   return out;

@@ -74,6 +74,7 @@ __global__ void __launch_bounds__(kBlock) row_losses(Rows<T> p, T* loss, T* lse)
   const int64_t stride = p.inner.divisor;
 
   LogSum<T> own = LogSum<T>::empty();
+  // One walk: the maximum is rescaled away when it rises, instead of being looked for first.
   for (int64_t c = lane; c < p.classes; c += kLanes) own.add(x[c * stride]);
   const T log_sum = reduce_row<kLanes>(own, MergeLogSums{}, LogSum<T>::empty()).value();
 
@@ -81,6 +82,7 @@ __global__ void __launch_bounds__(kBlock) row_losses(Rows<T> p, T* loss, T* lse)
   const bool counts = p.counts(target);
   T smooth = 0;
   if (p.smoothing != 0 && counts) {
+    // The row again, from a cache. Sums of weight * x in the first walk would do, but lose digits in the difference.
     for (int64_t c = lane; c < p.classes; c += kLanes) smooth += p.weight_of(c) * (log_sum - x[c * stride]);
     smooth = reduce_row<kLanes>(smooth, Sum{}, T(0));
   }
@@ -100,6 +102,7 @@ constexpr int64_t kLongRow = 2048;
 
 template <class T>
 void launch_row_losses(const Rows<T>& p, T* loss, T* lse, Stream stream) {
+  // A thread a row where rows are interleaved: a warp's loads of one class are then neighbours.
   const int lanes = p.inner.divisor > 1 ? 1 : p.classes > kLongRow ? kBlock : kWarp;
   const auto kernel = lanes == 1 ? row_losses<T, 1> : lanes == kWarp ? row_losses<T, kWarp> : row_losses<T, kBlock>;
   launch(kernel, blocks_for(p.rows, kBlock / lanes), kBlock, 0, stream, p, loss, lse);
@@ -117,6 +120,7 @@ struct AddLossSums {
   }
 };
 
+// Sixteen rows a thread, whatever the device: the sum's order follows from the number of rows.
 constexpr int64_t kRowsABlock = 16 * kBlock;
 
 template <class T>
@@ -124,6 +128,7 @@ __global__ void __launch_bounds__(kBlock) sum_rows(Rows<T> p, const T* loss, Los
   const int64_t first = blockIdx.x * kRowsABlock, end = min(p.rows, first + kRowsABlock);
   LossSum sum = {0, 0};
   for (int64_t row = first + threadIdx.x; row < end; row += kBlock) {
+    // Its loss is 0, but its weight must not count in the mean.
     if (!p.counts(p.target[row])) continue;
     sum.loss += loss[row];
     sum.weight += p.weight_of(p.target[row]);
@@ -136,6 +141,7 @@ template <class T>
 __global__ void __launch_bounds__(kBlock)
     finish_sums(const LossSum* partial, int64_t parts, Reduction reduction, T* loss, T* total_weight) {
   LossSum sum = {0, 0};
+  // One block: a million rows are 245 parts.
   for (int64_t i = threadIdx.x; i < parts; i += kBlock) sum = AddLossSums{}(sum, partial[i]);
   sum = block_reduce(sum, AddLossSums{}, LossSum{0, 0});
   if (threadIdx.x != 0) return;
@@ -168,11 +174,13 @@ __global__ void __launch_bounds__(kBlock) logit_gradients(Rows<T> p, RowGradient
   for (int64_t i = global_thread(); i < n; i += step) {
     const int64_t line = g.inner.divide(i), sample = g.classes.divide(line);
     const int64_t c = line - sample * p.classes, row = sample * g.inner.divisor + i - line * g.inner.divisor;
+    // Read again for each class; all classes of a row find it in a cache.
     const int64_t target = p.target[row];
     if (!p.counts(target)) {
       grad_x[i] = 0;
       continue;
     }
+    // Softmax from the kept logarithm: no sum over the row, so the rows' layout does not matter here.
     const T probability = exp(p.x[i] - g.lse[row]);
     T out = (1 - p.smoothing) * p.weight_of(target) * (probability - static_cast<T>(c == target));
     if (p.smoothing != 0) {
@@ -195,6 +203,7 @@ void forward(const CrossEntropyFwdArgs& p, Stream stream) {
   if (*p.bad_target) return;
   T *loss = static_cast<T*>(p.loss), *total_weight = static_cast<T*>(p.total_weight);
   const bool reduced = p.reduction != Reduction::kNone;
+  // Without a reduction the losses of the rows are the result, and go straight there.
   const DeviceScratch<T> kept(reduced ? rows.rows : 0);
   T* row_loss = reduced ? kept.get() : loss;
   launch_row_losses(rows, row_loss, static_cast<T*>(p.lse), stream);
@@ -207,9 +216,11 @@ void forward(const CrossEntropyFwdArgs& p, Stream stream) {
 
 template <class T>
 void backward(const CrossEntropyBwdArgs& p, Stream stream) {
-  const int64_t n = p.g.batch * p.g.classes * p.g.inner;
-  if (n == 0) return;
   const Rows<T> rows = rows_of<T>(p);
+  *p.bad_target = first_failure(BadTarget{p.target, p.ignore_index, p.g.classes}, rows.rows, stream);
+  const int64_t n = p.g.batch * p.g.classes * p.g.inner;
+  if (*p.bad_target || n == 0) return;
+  // Smoothing spreads over all classes, so its gradient has the sum of their weights.
   const bool weights_matter = rows.weight && p.label_smoothing != 0;
   const DeviceScratch<T> weight_sum(1);
   if (weights_matter) launch(sum_weights<T>, 1, kBlock, 0, stream, rows.weight, p.g.classes, weight_sum.get());

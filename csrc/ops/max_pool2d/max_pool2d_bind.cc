@@ -37,8 +37,10 @@ MaxPool2dGeometry geometry(const Pools& a, int64_t planes, int64_t in_h, int64_t
           a.stride[0], a.stride[1], a.padding[0], a.padding[1], a.dilation[0], a.dilation[1]};
 }
 
+// Sizes without elements are refused as well: padding alone has no element for an index to name.
 void expect_plane(const char* op, int64_t h, int64_t w) {
-  EXPECT(h == 0 || w <= kLargest / h, ValueError, op, text("planes of less than 2^31 elements"), text(h, " x ", w));
+  EXPECT(h > 0 && w > 0, ValueError, op, text("planes with elements"), text(h, " x ", w));
+  EXPECT(w <= kLargest / h, ValueError, op, text("planes of less than 2^31 elements"), text(h, " x ", w));
 }
 
 py::tuple max_pool2d(const Array& x, const Dims& kernel, const Dims& stride, const Dims& padding, const Dims& dilation,

@@ -17,8 +17,8 @@ from .arrays import (
     to_dlpack,
     to_numpy,
 )
-from .conversion import converted
 from .conv2d import conv2d, conv2d_bwd_input, conv2d_bwd_weight
+from .conversion import converted
 from .cross_entropy import cross_entropy, cross_entropy_bwd
 from .dropout import dropout
 from .elementwise import (

@@ -6,26 +6,23 @@ from typing import Any
 
 import numpy as np
 
-from .checks import DTYPES, Shape, checked_dtype, checked_shape, expect, expect_array
+from .checks import DTYPES, Shape, checked_dtype, checked_extent, expect, new
 
 
 def empty(shape: Shape, dtype: str) -> np.ndarray:
-    return np.empty(checked_shape("empty", shape), checked_dtype(dtype))
+    return new(shape, checked_dtype(dtype))
 
 
 def from_numpy(source: np.ndarray, share: bool) -> np.ndarray:
     """`source` itself where it may be shared, else a copy; it is C-contiguous."""
-    buffer = memoryview(source)  # refuses what is no array
-    source = np.asarray(source)
     expected = "dtype float32, float64, int32, int64, uint8 or bool"
-    expect(source.dtype.name in DTYPES, TypeError, "from_numpy", expected, f"buffer format {buffer.format}")
+    expect(source.dtype.name in DTYPES, TypeError, "from_numpy", expected, f"buffer format {source.data.format}")
     if share and source.flags.writeable and source.flags.aligned and source.flags.c_contiguous:
         return source
     return np.array(source, order="C")
 
 
 def to_numpy(a: np.ndarray) -> np.ndarray:
-    expect_array("to_numpy", "a", a)
     return a
 
 
@@ -67,7 +64,7 @@ def dlpack_device() -> tuple[int, int]:
 
 
 def reshape(a: np.ndarray, shape: Shape) -> np.ndarray:
-    shape = checked_shape("reshape", shape)
+    checked_extent("reshape", shape)
     expect(np.prod(shape, dtype=object) == a.size, ValueError, "reshape", f"a shape of {a.size} elements", shape)
     return a.reshape(shape)
 

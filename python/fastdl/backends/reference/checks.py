@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -58,10 +57,21 @@ def checked_dtype(dtype: str) -> np.dtype:
     return np.dtype(str(dtype))
 
 
-def checked_shape(op: str, shape: Sequence[int]) -> Shape:
-    """Sizes of at least 0, at most eight of them, whose product fits 64 bits."""
-    shape = tuple(int(n) for n in shape)
-    expect(len(shape) <= MAX_DIMS, ValueError, "shape", f"at most {MAX_DIMS} dimensions", len(shape))
+def checked_sizes(op: str, shape: Shape) -> Shape:
+    """Sizes of at least 0."""
     expect(all(n >= 0 for n in shape), ValueError, op, "sizes of at least 0", shape)
-    expect(math.prod(shape) < 2**63, ValueError, op, "a size below 2^63", shape)
     return shape
+
+
+def checked_extent(op: str, shape: Shape) -> int:
+    """The product of the sizes other than 0, which bounds every stride."""
+    extent = math.prod(n or 1 for n in checked_sizes(op, shape))
+    expect(extent < 2**63, ValueError, op, "a size below 2^63", shape)
+    return extent
+
+
+def new(shape: Shape, dtype: np.dtype) -> np.ndarray:
+    """A new array, contents undefined."""
+    held = checked_extent("empty", shape) * dtype.itemsize < 2**48
+    expect(held, ValueError, "empty", "a size that memory can hold", f"shape {shape}")
+    return np.empty(shape, dtype)

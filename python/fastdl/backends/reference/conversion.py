@@ -24,6 +24,10 @@ def _array(op: str, what: str, value: Any) -> np.ndarray:
     return value
 
 
+def _source(op: str, what: str, value: Any) -> np.ndarray:
+    return _array(op, what, np.asarray(value) if isinstance(value, np.generic) else value)
+
+
 def _arrays(op: str, what: str, value: Any) -> list[np.ndarray]:
     expect(isinstance(value, list | tuple), TypeError, op, f"a list of arrays for {what}", type(value).__name__)
     return [_array(op, what, a) for a in value]
@@ -81,9 +85,11 @@ def _array_or_none(op: str, what: str, value: Any) -> np.ndarray | None:
 
 _BY_ANNOTATION: dict[str, Callable[[str, str, Any], Any]] = {
     "Array": _array,
+    "np.ndarray": _source,
     "Array | None": _array_or_none,
     "Sequence[Array]": _arrays,
     "int": _int64,
+    "Bits": _integer,
     "float": _float,
     "bool": _bool,
     "str": _str,

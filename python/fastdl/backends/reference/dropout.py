@@ -10,6 +10,7 @@ import numpy as np
 from .checks import expect, expect_float, number, quiet
 
 Array = np.ndarray
+Bits = int  # any size, checked here
 
 _M0, _M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
 _W0, _W1 = 0x9E3779B9, 0xBB67AE85
@@ -30,7 +31,7 @@ def philox(counter: Array, seed: int) -> Array:
     return np.stack([c0, c1, c2, c3], axis=-1).astype(np.uint32)
 
 
-def dropout(x: Array, p: float, seed: int, offset: int) -> Array:
+def dropout(x: Array, p: float, seed: Bits, offset: Bits) -> Array:
     expect_float("dropout", "input", x)
     expect(0 <= p <= 1, ValueError, "dropout", "p between 0 and 1", number(p))
     for what, value in (("seed", seed), ("offset", offset)):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .checks import Shape, checked_shape, expect, expect_array, expect_same_dtype
+from .checks import Shape, checked_sizes, expect, expect_array, expect_same_dtype, new
 
 Array = np.ndarray
 
@@ -23,10 +23,12 @@ def permute(x: Array, dims: Shape) -> Array:
 
 
 def broadcast_to(x: Array, shape: Shape) -> Array:
-    shape = checked_shape("broadcast_to", shape)
+    checked_sizes("broadcast_to", shape)
     fits = x.ndim <= len(shape) and all(n in (1, m) for n, m in zip(x.shape[::-1], shape[::-1], strict=False))
     expect(fits, ValueError, "broadcast_to", f"an array that broadcasts to {shape}", f"shape {x.shape}")
-    return np.array(np.broadcast_to(x, shape), order="C")
+    out = new(shape, x.dtype)
+    out[...] = x
+    return out
 
 
 def concat(arrays: Sequence[Array], axis: int) -> Array:
@@ -61,9 +63,9 @@ def slice(x: Array, starts: Shape, lengths: Shape, steps: Shape) -> Array:
 
 
 def slice_bwd(grad: Array, shape: Shape, starts: Shape, steps: Shape) -> Array:
-    shape = checked_shape("slice_bwd", shape)
-    index = _slices("slice_bwd", shape, starts, grad.shape, steps)
-    out = np.zeros(shape, grad.dtype)
+    index = _slices("slice_bwd", checked_sizes("slice_bwd", shape), starts, grad.shape, steps)
+    out = new(shape, grad.dtype)
+    out[...] = 0
     out[index] = grad
     return out
 
