@@ -121,7 +121,8 @@ __device__ void find_work(const WindowProduct<T>& p, WindowWork<T>& w) {
   w.skip_channel = skip / taps, w.skip_y = skip / w.x.taps % w.y.taps, w.skip_x = skip % w.x.taps;
 }
 
-// V results of a row: all in one place, or each where it belongs.
+// V results of a row: all in one place, or each where it belongs. Neighbouring columns may be pixels of different rows
+// or images, or a stride apart.
 template <int V>
 struct ResultPlace {
   int64_t at[V];
@@ -153,6 +154,7 @@ __global__ void __launch_bounds__(Tile::kThreads, 2) conv_windows(WindowProduct<
   if (threadIdx.x == 0) find_work<Tile>(p, work[0]);
   __syncthreads();
   const WindowWork<T>& w = work[0];
+  // Known after a barrier that all have passed, so the whole block leaves together.
   if (w.cols == 0) return;  // a phase with fewer pixels than the first
 
   Accumulators<Tile> results;
@@ -390,6 +392,7 @@ void backward_input(const Conv2dBwdInputArgs& p, Stream stream) {
   T* grad_x = static_cast<T*>(p.grad_x);
   const int64_t n = g.batch * g.in_channels * g.in_h * g.in_w;
   if (n == 0) return;
+  // The same product as forward with the channels' roles exchanged.
   const int64_t rows = g.in_channels / g.groups, depth = g.out_channels / g.groups;
   if (is_depthwise(g))
     return launch(depthwise_bwd_input<T>, blocks_for(n, kBlock), kBlock, 0, stream, grad, weight, grad_x, n, g,

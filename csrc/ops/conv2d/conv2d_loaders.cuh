@@ -163,6 +163,8 @@ struct PlaneLoader {
 
   __device__ PlaneLoader(const T* first, const ImagePlanes& planes, PixelRun pixels, int rows, int steps)
       : planes(planes),
+        // Rows and steps as in MatrixLoader: a thread without a row has no steps, and vectors of k do not cross the
+        // end.
         rows(min(rows, kRows) - Order::own_row()),
         steps(Order::own_row() < rows ? steps - Order::own_k() : 0),
         vector(vectors_at(first, planes.size) && planes.jump % V == 0 && steps % V == 0) {
@@ -206,6 +208,7 @@ struct PlaneLoader {
 };
 
 // One tap of one channel, as an offset from the first tap of a window in the first channel.
+// As plain numbers rather than (channel, r, s): a place is one addition, and the test for padding two.
 struct Tap {
   int y, x, offset;
 };
@@ -238,6 +241,7 @@ struct TapLoader {
   }
 
   __device__ void load() {
+    // Once a panel: one window for all the columns of a thread, which then only add their tap's offset.
     const int from_y = w.y.start + y * w.y.stride, from_x = w.x_axis.start + x * w.x_axis.stride;
     const T* window = w.x + image * w.x_image + (from_y * w.x_axis.size + from_x);
 #pragma unroll

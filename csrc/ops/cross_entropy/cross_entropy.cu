@@ -79,6 +79,7 @@ __global__ void __launch_bounds__(kBlock) row_losses(Rows<T> p, T* loss, T* lse)
   const T log_sum = reduce_row<kLanes>(own, MergeLogSums{}, LogSum<T>::empty()).value();
 
   const int64_t target = p.target[row];
+  // One target for all lanes of a row, so they take the branches below, and the barriers in them, together.
   const bool counts = p.counts(target);
   T smooth = 0;
   if (p.smoothing != 0 && counts) {
@@ -98,6 +99,7 @@ __global__ void __launch_bounds__(kBlock) row_losses(Rows<T> p, T* loss, T* lse)
 }
 
 // Above this many classes a contiguous row has a block.
+// A warp would make more than 64 rounds, each of which waits for the last rescaling of its sum.
 constexpr int64_t kLongRow = 2048;
 
 template <class T>
@@ -187,6 +189,7 @@ __global__ void __launch_bounds__(kBlock) logit_gradients(Rows<T> p, RowGradient
       const T weights = g.weight_sum ? *g.weight_sum : static_cast<T>(p.classes);
       out += p.smoothing / static_cast<T>(p.classes) * (probability * weights - p.weight_of(c));
     }
+    // The gradient of a scalar is read from the device: the host need not know it, nor wait for it.
     const T scale = g.reduction == Reduction::kNone   ? g.grad[row]
                     : g.reduction == Reduction::kMean ? *g.grad / *g.total_weight
                                                       : *g.grad;
@@ -199,6 +202,7 @@ __global__ void __launch_bounds__(kBlock) logit_gradients(Rows<T> p, RowGradient
 template <class T>
 void forward(const CrossEntropyFwdArgs& p, Stream stream) {
   const Rows<T> rows = rows_of<T>(p);
+  // The host waits here: an error has to be raised before a logit is read by a bad target.
   *p.bad_target = first_failure(BadTarget{p.target, p.ignore_index, p.g.classes}, rows.rows, stream);
   if (*p.bad_target) return;
   T *loss = static_cast<T*>(p.loss), *total_weight = static_cast<T*>(p.total_weight);
