@@ -315,7 +315,9 @@ static void gemm_task(const GemmPlan& plan, const GemmBlock<T>& block, const Ope
                       int64_t first, int64_t last, int64_t begin, int64_t end, T* c, int64_t ldc,
                       const Finish& finish) {
   // Lines across k are packed in runs of several slivers: short pieces of far lines come slowly from memory.
-  const int64_t own_columns = plan.direct_b || b.along_k ? plan.width : min64(kOwnColumns, plan.task_columns);
+  // Whole slivers only: the place of a sliver in the run is found from its first column.
+  const int64_t run = kOwnColumns / plan.width * plan.width;
+  const int64_t own_columns = plan.direct_b || b.along_k ? plan.width : min64(run, plan.task_columns);
   const int64_t kc = block.kc, rows0 = part_begin(block.panels, first), rows = part_begin(block.panels, last) - rows0;
   Workspace<T> own_a(block.packed_a ? 0 : rows * kc), own_b(block.packed_b ? 0 : own_columns * kc);
   const T* packed_a = block.packed_a ? block.packed_a + rows0 * kc : own_a.get();
