@@ -257,7 +257,7 @@ BAD_LAYERS = [
     (
         lambda: F.linear(fastdl.ones(1, 2), fastdl.ones(1, 2, device="reference")),
         ValueError,
-        "[linear] expected weight on cpu, got reference",
+        "[linear] expected tensors on one device, got cpu and reference",
     ),
 ]
 

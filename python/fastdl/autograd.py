@@ -253,6 +253,17 @@ def deposit(leaf: Tensor, grad: Array, own: bool) -> None:
         leaf.grad = Tensor(backend.add(leaf.grad._array, grad), backend)
 
 
+def _expect_tensors(op: str, name: str, values: Any) -> list[Tensor]:
+    from .tensor import Tensor
+
+    if not isinstance(values, tuple | list):
+        raise TypeError(f"[{op}] expected a Tensor or several for {name}, got {type(values).__name__}")
+    for value in values:
+        if not isinstance(value, Tensor):
+            raise TypeError(f"[{op}] expected a Tensor for {name}, got {type(value).__name__}")
+    return list(values)
+
+
 def _root_gradient(root: Tensor, gradient: Tensor | None, op: str) -> Array:
     if not root.requires_grad:
         raise RuntimeError(f"[{op}] expected a tensor that requires a gradient, got one that does not")
@@ -263,6 +274,7 @@ def _root_gradient(root: Tensor, gradient: Tensor | None, op: str) -> Array:
         one = backend.empty(root._array.shape, str(root._array.dtype))
         backend.fill_(one, 1)
         return one
+    _expect_tensors(op, "gradient", [gradient])
     if gradient.shape != root.shape:
         raise ValueError(f"[{op}] expected a gradient of shape {root.shape}, got {gradient.shape}")
     if gradient._backend is not backend or gradient.dtype is not root.dtype:
@@ -296,13 +308,15 @@ def grad(
     """
     from .tensor import Tensor
 
-    outs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
-    ins = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    outs = _expect_tensors("grad", "outputs", [outputs] if isinstance(outputs, Tensor) else outputs)
+    ins = _expect_tensors("grad", "inputs", [inputs] if isinstance(inputs, Tensor) else inputs)
     given: list[Tensor | None]
     if grad_outputs is None:
         given = [None] * len(outs)
     else:
         given = [grad_outputs] if isinstance(grad_outputs, Tensor) else list(grad_outputs)
+        if len(given) != len(outs):
+            raise ValueError(f"[grad] expected {len(outs)} grad_outputs, got {len(given)}")
     keys = [id(t._node or t) for t in ins]
     walk = _Walk(dict.fromkeys(keys))
     for out, g in zip(outs, given, strict=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,32 @@ def _shape(size: tuple[Any, ...], op: str) -> tuple[int, ...]:
             raise TypeError(f"[{op}] expected sizes of type int, got {type(n).__name__}")
         if n < 0:
             raise ValueError(f"[{op}] expected sizes of at least 0, got {size}")
+    if math.prod(int(n) or 1 for n in size) >= 2**46:
+        raise ValueError(f"[{op}] expected a size that memory can hold, got shape {size}")
     return tuple(int(n) for n in size)
+
+
+def _expect(value: Any, kind: Any, expected: str, op: str, name: str) -> Any:
+    if not isinstance(value, kind):
+        raise TypeError(f"[{op}] expected {expected} for {name}, got {type(value).__name__}")
+    return value
+
+
+def _number(value: Any, op: str, name: str) -> Any:
+    """A finite number: what a range can start or end at."""
+    _expect(value, int | float | np.number, "a number", op, name)
+    if not -(2**63) <= value < 2**63:
+        raise ValueError(f"[{op}] expected {name} within 64 bits, got {value}")
+    return value
+
+
+def _count(value: Any, op: str, name: str) -> int:
+    _expect(value, int | np.integer, "an int", op, name)
+    return _shape((value,), op)[0]
+
+
+def _like(input: Any, op: str) -> Tensor:
+    return _expect(input, Tensor, "a Tensor", op, "input")
 
 
 def _wrap(array: np.ndarray, device: Any, requires_grad: bool, share: bool = False) -> Tensor:
@@ -127,42 +153,52 @@ def empty(*size: Sizes, dtype: Any = None, device: Any = None, requires_grad: bo
 
 def zeros_like(input: Tensor, dtype: Any = None) -> Tensor:
     """Zeros in the shape, dtype and place of a tensor."""
-    return _filled(input.shape, 0, dtype or input.dtype, input.device, False)
+    x = _like(input, "zeros_like")
+    return _filled(x.shape, 0, dtype or x.dtype, x.device, False)
 
 
 def ones_like(input: Tensor, dtype: Any = None) -> Tensor:
     """Ones in the shape, dtype and place of a tensor."""
-    return _filled(input.shape, 1, dtype or input.dtype, input.device, False)
+    x = _like(input, "ones_like")
+    return _filled(x.shape, 1, dtype or x.dtype, x.device, False)
 
 
 def full_like(input: Tensor, fill_value: Any, dtype: Any = None) -> Tensor:
     """One number in the shape, dtype and place of a tensor."""
-    return _filled(input.shape, fill_value, dtype or input.dtype, input.device, False)
+    x = _like(input, "full_like")
+    return _filled(x.shape, fill_value, dtype or x.dtype, x.device, False)
 
 
 def empty_like(input: Tensor, dtype: Any = None) -> Tensor:
     """Memory as it comes in the shape, dtype and place of a tensor."""
-    return empty(input.shape, dtype=dtype or input.dtype, device=input.device)
+    x = _like(input, "empty_like")
+    return empty(x.shape, dtype=dtype or x.dtype, device=x.device)
 
 
 def arange(start: Any, end: Any = None, step: Any = 1, dtype: Any = None, device: Any = None) -> Tensor:
     """start, start + step, ... below end (`torch.arange`)."""
     if end is None:
         start, end = 0, start
+    for name, value in (("start", start), ("end", end), ("step", step)):
+        _number(value, "arange", name)
     if step == 0:
         raise ValueError("[arange] expected a step other than 0, got 0")
+    if abs((end - start) / step) >= 2**46:
+        raise ValueError(f"[arange] expected a size that memory can hold, got {(end - start) / step:g} elements")
     values = np.arange(start, end, step)
     return tensor(values if dtype or values.dtype != np.float64 else values.astype(np.float32), dtype, device)
 
 
 def linspace(start: float, end: float, steps: int, dtype: Any = None, device: Any = None) -> Tensor:
     """`steps` numbers from start to end inclusive (`torch.linspace`)."""
-    return tensor(np.linspace(start, end, steps), dtype or "float32", device)
+    ends = _number(start, "linspace", "start"), _number(end, "linspace", "end")
+    return tensor(np.linspace(*ends, _count(steps, "linspace", "steps")), dtype or "float32", device)
 
 
 def eye(n: int, m: int | None = None, dtype: Any = None, device: Any = None) -> Tensor:
     """The identity matrix (`torch.eye`)."""
-    return tensor(np.eye(n, m), dtype or "float32", device)
+    columns = None if m is None else _count(m, "eye", "m")
+    return tensor(np.eye(_count(n, "eye", "n"), columns), dtype or "float32", device)
 
 
 # ---- random numbers: drawn on the host, so equal on every device -----------------------------------------------------
@@ -189,6 +225,8 @@ def randint(low: int, high: Any, size: Sizes = None, dtype: Any = None, device: 
     """Integers in [low, high); randint(high, size) starts at 0 (`torch.randint`)."""
     if size is None:
         low, high, size = 0, low, high
+    low, high = (int(_number(_expect(v, int | np.integer, "an int", "randint", n), "randint", n))
+                 for n, v in (("low", low), ("high", high)))  # fmt: skip
     if not low < high:
         raise ValueError(f"[randint] expected low < high, got {low} and {high}")
     draw = random.default_generator.numpy.integers(low, high, _shape((size,), "randint"))
@@ -197,14 +235,18 @@ def randint(low: int, high: Any, size: Sizes = None, dtype: Any = None, device: 
 
 def randperm(n: int, dtype: Any = None, device: Any = None) -> Tensor:
     """The numbers 0 to n - 1 in random order (`torch.randperm`)."""
-    return _drawn(random.default_generator.numpy.permutation(n), dtype or "int64", device, False)
+    return _drawn(
+        random.default_generator.numpy.permutation(_count(n, "randperm", "n")), dtype or "int64", device, False
+    )
 
 
 def rand_like(input: Tensor) -> Tensor:
     """Uniform numbers in the shape, dtype and place of a tensor."""
-    return rand(input.shape, dtype=input.dtype, device=input.device)
+    x = _like(input, "rand_like")
+    return rand(x.shape, dtype=x.dtype, device=x.device)
 
 
 def randn_like(input: Tensor) -> Tensor:
     """Normal numbers in the shape, dtype and place of a tensor."""
-    return randn(input.shape, dtype=input.dtype, device=input.device)
+    x = _like(input, "randn_like")
+    return randn(x.shape, dtype=x.dtype, device=x.device)

@@ -52,7 +52,7 @@ def as_dtype(value: object, op: str = "dtype") -> dtype:
         return float32
     try:
         name = np.dtype(value).name  # type: ignore[call-overload]
-    except TypeError:
+    except (TypeError, ValueError):
         name = None
     found = dtype._by_name.get(name) if name else None
     if found is None:

@@ -14,6 +14,8 @@ def set_num_threads(n: int) -> None:
         raise TypeError(f"[set_num_threads] expected an int, got {type(n).__name__}")
     if n < 1:
         raise ValueError(f"[set_num_threads] expected at least 1, got {n}")
+    if n >= 2**31:
+        raise ValueError(f"[set_num_threads] expected less than 2^31, got {n}")
     backends.get("cpu").set_num_threads(n)
 
 
@@ -28,6 +30,8 @@ def set_conv_algorithm(name: str) -> None:
     Winograd convolution of 3x3 windows does a quarter of the multiplications; its error against float64 stays below
     6e-6 of the largest output, "direct" rounds like PyTorch.
     """
+    if not isinstance(name, str):
+        raise TypeError(f"[set_conv_algorithm] expected a str, got {type(name).__name__}")
     backends.get("cpu").set_conv_algorithm(name)
 
 

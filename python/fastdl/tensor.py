@@ -38,6 +38,12 @@ class device(str):
         return f"device(type={str(self)!r})"
 
 
+def _expect(value: Any, op: str, name: str) -> Tensor:
+    if not isinstance(value, Tensor):
+        raise TypeError(f"[{op}] expected a Tensor for {name}, got {type(value).__name__}")
+    return value
+
+
 class Tensor:
     """A multi-dimensional array with a dtype, a device and, if asked for, a gradient. Make one with `fastdl.tensor`."""
 
@@ -86,10 +92,17 @@ class Tensor:
 
     @data.setter
     def data(self, value: Tensor) -> None:
+        value = _expect(value, "data", "value")
         self._array, self._backend = value._array, value._backend
 
     def size(self, dim: int | None = None) -> Any:
-        return self.shape if dim is None else self.shape[dim]
+        if dim is None:
+            return self.shape
+        if not isinstance(dim, int):
+            raise TypeError(f"[size] expected an int for dim, got {type(dim).__name__}")
+        if not -self.ndim <= dim < self.ndim:
+            raise IndexError(f"[size] expected dim in [{-self.ndim}, {self.ndim - 1}], got {dim}")
+        return self.shape[dim]
 
     def dim(self) -> int:
         return self._array.ndim
@@ -244,7 +257,7 @@ class Tensor:
         return self._cast(dtypes.bool)
 
     def type_as(self, other: Tensor) -> Tensor:
-        return self._cast(other.dtype)
+        return self._cast(_expect(other, "type_as", "other").dtype)
 
     def contiguous(self) -> Tensor:
         return self  # every tensor is

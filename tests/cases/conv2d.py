@@ -31,6 +31,7 @@ def on(device, *shape, dtype="float32"):
 SIZES = [
     size((2, 3, 6, 7), (4, 3, 3, 3)),
     size((1, 1, 5, 5), (1, 1, 1, 1), bias=False),
+    size((1, 2, 5, 5), (2, 2, 3, 3), stride=(2**31 - 1, 1)),
     size((2, 2, 5, 6), (3, 2, 3, 2), stride=(2, 1), padding=(1, 0)),
     size((1, 4, 7, 7), (6, 2, 3, 3), groups=2, padding=1),
     size((2, 5, 9, 8), (5, 1, 3, 3), groups=5, padding=1, stride=2),

@@ -35,7 +35,19 @@ SIZES = [
     {"shape": (3, 1003)},
     {"shape": (0, 5), "reduction": "sum"},
 ]
+
+
+def gradient_of_bad_target(device):
+    """Targets that another forward pass checked: the backward pass looks again."""
+    k = fastdl.backends.get(device)
+    x, target = fastdl.zeros(2, 3, 1, device=device), fastdl.tensor([[0], [3]], device=device)
+    lse, one = fastdl.zeros(2, 1, device=device), fastdl.tensor(1.0, device=device)
+    k.cross_entropy_bwd(one._array, x._array, target._array, None, lse._array, one._array, -100, 0.0, "mean")
+
+
 BAD = [
+    BadCall(gradient_of_bad_target, IndexError,
+            "[cross_entropy_bwd] expected class indices in [0, 3) or ignore_index, got 3 at position 1"),
     BadCall(lambda d: F.cross_entropy(on(d, 2, 3), classes(d, 0, 3)), IndexError,
             "[cross_entropy] expected class indices in [0, 3) or ignore_index, got 3 at position 1"),
     BadCall(lambda d: F.cross_entropy(on(d, 2, 3), classes(d, -1, 0)), IndexError,

@@ -1,6 +1,7 @@
 """Optimizer steps, as functions of parameters, gradients and states."""
 
-from fastdl.testing import OpCase
+import fastdl
+from fastdl.testing import BadCall, OpCase
 
 
 def parameters(rng, lengths, states, **_):
@@ -37,10 +38,47 @@ def adam(*tensors, step=1, weight_decay=0.0, decoupled=False, maximize=False, am
 SETS = [(5,), (1, 17, 0, 33), (70_001, 3)]
 
 
-def case(name, call, states, attributes, bench=()):
+def arrays(device, *lengths, dtype="float32"):
+    return [fastdl.ones(n, dtype=dtype, device=device)._array for n in lengths]
+
+
+def bad_sgd(device, grads=(3,), dtype="float32", buffers=(), lr=0.1, momentum=0.0, dampening=0.0, nesterov=False):
+    fastdl.backends.get(device).sgd_step(
+        arrays(device, 3), arrays(device, *grads, dtype=dtype), arrays(device, *buffers), lr, momentum, dampening, 0.0,
+        nesterov, False, True)  # fmt: skip
+
+
+def bad_adam(device, params=(3,), squares=(3,), step=1, beta1=0.9, dtype="float32"):
+    lists = [arrays(device, *params, dtype=dtype) for _ in range(3)]
+    step_of = fastdl.backends.get(device).adam_step
+    squares = arrays(device, *squares, dtype=dtype)
+    step_of(*lists, squares, [], step, 0.1, beta1, 0.999, 1e-8, 0.0, False, False)
+
+
+BAD_SGD = [
+    BadCall(lambda d: bad_sgd(d, grads=(3, 3)), ValueError, "[sgd_step] expected grads of 1 arrays, got 2"),
+    BadCall(lambda d: bad_sgd(d, grads=(2,)), ValueError, "[sgd_step] expected grads[0] of shape (3,), got shape (2,)"),
+    BadCall(lambda d: bad_sgd(d, dtype="float64"), TypeError,
+            "[sgd_step] expected grads[0] of dtype float32, got float64"),
+    BadCall(lambda d: bad_sgd(d, momentum=0.9), ValueError, "[sgd_step] expected buffers of 1 arrays, got 0"),
+    BadCall(lambda d: bad_sgd(d, lr=-0.5), ValueError, "[sgd_step] expected lr of at least 0, got -0.5"),
+    BadCall(lambda d: bad_sgd(d, lr=float("inf")), ValueError, "[sgd_step] expected lr of at least 0, got inf"),
+    BadCall(lambda d: bad_sgd(d, nesterov=True), ValueError,
+            "[sgd_step] expected momentum above 0 and dampening 0 with nesterov, got momentum 0, dampening 0"),
+]  # fmt: skip
+BAD_ADAM = [
+    BadCall(lambda d: bad_adam(d, squares=()), ValueError, "[adam_step] expected exp_avg_sqs of 1 arrays, got 0"),
+    BadCall(lambda d: bad_adam(d, step=0), ValueError, "[adam_step] expected step of at least 1, got 0"),
+    BadCall(lambda d: bad_adam(d, beta1=1.0), ValueError, "[adam_step] expected beta1 in [0, 1), got 1"),
+    BadCall(lambda d: bad_adam(d, dtype="int64"), TypeError,
+            "[adam_step] expected params[0] of dtype float32 or float64, got int64"),
+]  # fmt: skip
+
+
+def case(name, call, states, attributes, bad):
     sizes = [{"lengths": lengths, "states": states, **a} for lengths in SETS[:2] for a in attributes]
     sizes.append({"lengths": SETS[2], "states": states, **attributes[-1]})
-    return OpCase(name, call, parameters, sizes, bench, differentiable=[], shape_only=("lengths", "states"),
+    return OpCase(name, call, parameters, sizes, (), bad, differentiable=[], shape_only=("lengths", "states"),
                   epsilons=16, bytes=lambda *arrays, **_: float(sum(a.nbytes for a in arrays)) * 1.5)  # fmt: skip
 
 
@@ -51,11 +89,11 @@ CASES = [
         {"momentum": 0.9, "dampening": 0.1},
         {"momentum": 0.9, "nesterov": True, "weight_decay": 0.01},
         {"momentum": 0.5, "maximize": True, "weight_decay": 0.1},
-    ]),
+    ], BAD_SGD),
     case("adam_step", adam, 3, [
         {},
         {"step": 7, "weight_decay": 0.1},
         {"step": 2, "weight_decay": 0.1, "decoupled": True},
         {"step": 3, "amsgrad": True, "maximize": True},
-    ]),
+    ], BAD_ADAM),
 ]  # fmt: skip

@@ -72,6 +72,11 @@ Conv2dGeometry geometry(const char* op, const Dims& x, const Dims& weight, const
                    a.groups};
   g.out_h = conv_out_size(g.in_h, g.pad_top, g.pad_bottom, g.kernel_h, g.stride_h, g.dilation_h);
   g.out_w = conv_out_size(g.in_w, g.pad_left, g.pad_right, g.kernel_w, g.stride_w, g.dilation_w);
+  // A stride that no window takes and a dilation between no two taps change nothing, but kernels size buffers by them.
+  if (g.out_h <= 1) g.stride_h = 1;
+  if (g.out_w <= 1) g.stride_w = 1;
+  if (g.kernel_h == 1) g.dilation_h = 1;
+  if (g.kernel_w == 1) g.dilation_w = 1;
   return g;
 }
 

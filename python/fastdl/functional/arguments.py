@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ..tensor import Tensor
 
 Pair = tuple[int, int]
@@ -21,18 +23,42 @@ def expect_beside(value: Any, first: Tensor, op: str, name: str) -> Tensor:
     if not isinstance(value, Tensor):
         raise TypeError(f"[{op}] expected a Tensor for {name}, got {type(value).__name__}")
     if value._backend is not first._backend:
-        raise ValueError(f"[{op}] expected {name} on {first.device}, got {value.device}")
+        raise ValueError(f"[{op}] expected tensors on one device, got {first.device} and {value.device}")
     return value
 
 
+def expect_number(value: Any, op: str, name: str) -> None:
+    if not isinstance(value, int | float | np.number | np.bool_):
+        raise TypeError(f"[{op}] expected a number for {name}, got {type(value).__name__}")
+
+
+def expect_int(value: Any, op: str, name: str) -> int:
+    if not isinstance(value, int | np.integer):
+        raise TypeError(f"[{op}] expected an int for {name}, got {type(value).__name__}")
+    if not -(2**63) <= value < 2**63:
+        raise ValueError(f"[{op}] expected {name} of 64 bits, got {value}")
+    return int(value)
+
+
+def flag(value: Any, op: str, name: str) -> bool:
+    """An option that is on or off."""
+    if not isinstance(value, int | np.bool_):
+        raise TypeError(f"[{op}] expected a bool for {name}, got {type(value).__name__}")
+    return bool(value)
+
+
+def shown(value: Any) -> str:
+    """What was given instead: itself where it is short, else its type."""
+    return repr(value) if isinstance(value, int | float | str | tuple | list) else type(value).__name__
+
+
 def expect_reduction(reduction: Any, op: str) -> None:
-    if reduction not in REDUCTIONS:
-        raise ValueError(f"[{op}] expected reduction none, mean or sum, got {reduction!r}")
+    if not isinstance(reduction, str) or reduction not in REDUCTIONS:
+        raise ValueError(f"[{op}] expected reduction none, mean or sum, got {shown(reduction)}")
 
 
 def expect_probability(p: Any, op: str) -> None:
-    if not isinstance(p, int | float):
-        raise TypeError(f"[{op}] expected a number for p, got {type(p).__name__}")
+    expect_number(p, op, "p")
     if not 0 <= p <= 1:
         raise ValueError(f"[{op}] expected p between 0 and 1, got {p}")
 
@@ -50,4 +76,4 @@ def pair(value: Any, op: str, name: str) -> Pair:
             return value[0], value[0]
         if len(value) == 2:
             return value[0], value[1]
-    raise TypeError(f"[{op}] expected an int or two for {name}, got {value!r}")
+    raise TypeError(f"[{op}] expected an int or two for {name}, got {shown(value)}")

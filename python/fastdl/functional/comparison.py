@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from .. import autograd, dtypes
 from ..autograd import Node, fresh, record
 from ..tensor import Tensor
+from .arguments import expect_number, expect_tensor, flag
 from .arithmetic import Array, Number, as_tensor_like, is_number, matched, unbroadcast
 
 
@@ -58,14 +61,19 @@ def ge(input: Tensor, other: Tensor | Number) -> Tensor:
 
 def equal(input: Tensor, other: Tensor) -> bool:
     """Whether two tensors have the same shape and elements (`torch.equal`)."""
+    expect_tensor(input, "equal")
+    expect_tensor(other, "equal", "other")
     return input.shape == other.shape and bool(eq(input, other)._host().all())
 
 
 def allclose(input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> bool:
     """Whether |input - other| <= atol + rtol * |other| everywhere (`torch.allclose`)."""
-    import numpy as np
-
-    return bool(np.allclose(input._host(), other._host(), rtol=rtol, atol=atol, equal_nan=equal_nan))
+    a, b = expect_tensor(input, "allclose")._host(), expect_tensor(other, "allclose", "other")._host()
+    expect_number(rtol, "allclose", "rtol")
+    expect_number(atol, "allclose", "atol")
+    if not all(n == m or 1 in (n, m) for n, m in zip(a.shape[::-1], b.shape[::-1], strict=False)):
+        raise ValueError(f"[allclose] expected shapes that broadcast, got {a.shape} and {b.shape}")
+    return bool(np.allclose(a, b, rtol=rtol, atol=atol, equal_nan=flag(equal_nan, "allclose", "equal_nan")))
 
 
 @fresh
@@ -127,6 +135,9 @@ def clamp(input: Tensor, min: Number | None = None, max: Number | None = None) -
         raise TypeError(f"[clamp] expected a Tensor for input, got {type(input).__name__}")
     if min is None and max is None:
         raise ValueError("[clamp] expected min or max, got neither")
+    for name, bound in (("min", min), ("max", max)):
+        if bound is not None:
+            expect_number(bound, "clamp", name)
     x, k = input, input._backend
     if not x.dtype.is_floating_point and (isinstance(min, float) or isinstance(max, float)):
         x = x._cast(dtypes.float32)

@@ -7,7 +7,7 @@ from typing import Any
 from ..autograd import Node, fresh, record, recording
 from ..random import default_generator
 from ..tensor import Tensor
-from .arguments import expect_probability, expect_tensor
+from .arguments import expect_probability, expect_tensor, flag
 
 Array = Any
 
@@ -33,14 +33,14 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
     """
     x = expect_tensor(input, "dropout")
     expect_probability(p, "dropout")
-    if not training:
+    if not flag(training, "dropout", "training"):
         return x
     k = x._backend
     key = (float(p), default_generator.seed, default_generator.take_counters((x.numel() + 3) // 4))
     out = Tensor(k.dropout(x._array, *key), k)
     if recording(x):
         record(out, _dropout_bwd, (x,), key)
-    if not inplace:
+    if not flag(inplace, "dropout", "inplace"):
         return out
     if out.requires_grad and x.is_leaf:
         raise RuntimeError(

@@ -8,6 +8,7 @@ from typing import Any
 
 from .. import autograd, dtypes
 from ..autograd import Node, fresh, record
+from ..creation import tensor
 from ..tensor import Tensor
 from .arithmetic import Array, unbroadcast
 from .reduction import normalized_axis
@@ -21,7 +22,7 @@ def _expect(input: Any, op: str) -> Tensor:
 
 def _sizes(shape: tuple[Any, ...], op: str) -> tuple[int, ...]:
     """f(2, 3) and f((2, 3)) mean the same."""
-    if len(shape) == 1 and not isinstance(shape[0], int):
+    if len(shape) == 1 and isinstance(shape[0], tuple | list):
         shape = tuple(shape[0])
     for n in shape:
         if not isinstance(n, int):
@@ -82,7 +83,7 @@ def squeeze(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
     if dim is None:
         axes = set(range(x.ndim))
     else:
-        axes = {normalized_axis(d, x.ndim, "squeeze") for d in ([dim] if isinstance(dim, int) else dim)}
+        axes = {normalized_axis(d, x.ndim, "squeeze") for d in (dim if isinstance(dim, tuple | list) else [dim])}
     return reshape(x, tuple(n for i, n in enumerate(x.shape) if n != 1 or i not in axes))
 
 
@@ -140,20 +141,25 @@ def _cat_bwd(node: Node, g: Array) -> list[Array | None]:
     return parts
 
 
+def _sequence(tensors: Any, op: str) -> list[Tensor]:
+    if not isinstance(tensors, tuple | list):
+        raise TypeError(f"[{op}] expected a sequence of tensors, got {type(tensors).__name__}")
+    if not tensors:
+        raise ValueError(f"[{op}] expected a non-empty sequence of tensors, got none")
+    return [_expect(x, op) for x in tensors]
+
+
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Tensors one after another along an existing axis (`torch.cat`); dtypes are promoted to a common one."""
-    if isinstance(tensors, Tensor) or len(tensors) == 0:
-        raise ValueError(
-            "[cat] expected a non-empty sequence of tensors, got " + ("a Tensor" if len(tensors) else "none")
-        )
-    parts = [_expect(x, "cat") for x in tensors]
+    parts = _sequence(tensors, "cat")
     name = parts[0].dtype.name
     for x in parts[1:]:
         name = dtypes.promote(name, x.dtype.name)
     parts = [x._cast(dtypes.dtype._by_name[name]) for x in parts]
     k = parts[0]._backend
-    if any(x._backend is not k for x in parts):
-        raise ValueError(f"[cat] expected tensors on one device, got {', '.join(sorted({x.device for x in parts}))}")
+    devices = list(dict.fromkeys(x.device for x in parts))
+    if len(devices) > 1:
+        raise ValueError(f"[cat] expected tensors on one device, got {' and '.join(devices)}")
     axis = normalized_axis(dim, parts[0].ndim, "cat")
     out = Tensor(k.concat([x._array for x in parts], axis), k)
     if autograd.recording(*parts):
@@ -163,9 +169,8 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
 
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Tensors of one shape along a new axis (`torch.stack`)."""
-    if len(tensors) == 0:
-        raise ValueError("[stack] expected a non-empty sequence of tensors, got none")
-    if any(_expect(x, "stack").shape != tensors[0].shape for x in tensors):
+    tensors = _sequence(tensors, "stack")
+    if any(x.shape != tensors[0].shape for x in tensors):
         raise ValueError(f"[stack] expected tensors of shape {tensors[0].shape}, got {[x.shape for x in tensors]}")
     return cat([unsqueeze(x, dim) for x in tensors], normalized_axis(dim, tensors[0].ndim + 1, "stack"))
 
@@ -188,7 +193,7 @@ def expand(input: Tensor, *sizes: Any) -> Tensor:
 
 def clone(input: Tensor) -> Tensor:
     """A copy; gradients flow through (`torch.clone`)."""
-    return expand(input, input.shape)
+    return expand(_expect(input, "clone"), input.shape)
 
 
 # ---- index -----------------------------------------------------------------------------------------------------------
@@ -262,9 +267,7 @@ def assign_index(input: Tensor, item: Any, value: Any) -> None:
     starts, lengths, steps, result = (tuple(part) for part in _selection(item, x.shape))
     k = x._backend
     if not isinstance(value, Tensor):
-        import numpy as np
-
-        value = Tensor(k.from_numpy(np.array(value, dtype=x.dtype.numpy), False), k)
+        value = tensor(value, x.dtype, x.device)
     source = value.to(x.dtype)._move(k)
     source = expand(source, result)
     k.slice_assign_(x._array, k.reshape(source._array, lengths), starts, steps)

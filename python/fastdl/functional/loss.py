@@ -10,7 +10,7 @@ from .. import dtypes
 from ..autograd import Node, fresh, record, recording
 from ..tensor import Tensor
 from .activation import log_softmax
-from .arguments import expect_beside, expect_reduction, expect_tensor
+from .arguments import expect_beside, expect_int, expect_number, expect_reduction, expect_tensor
 from .arithmetic import add, mul, sub
 from .elementary import neg
 from .layout import reshape
@@ -73,6 +73,8 @@ def cross_entropy(
     t = expect_beside(target, x, op, "target")
     w = None if weight is None else expect_beside(weight, x, op, "weight")
     expect_reduction(reduction, op)
+    expect_number(label_smoothing, op, "label_smoothing")
+    ignore_index = expect_int(ignore_index, op, "ignore_index")
     if t.shape == x.shape and t.dtype.is_floating_point:
         return _cross_entropy_of_probabilities(x, t, w, reduction, label_smoothing)
     flat, per_row = _rows(x, t, op)
@@ -141,6 +143,7 @@ def nll_loss(
     t = expect_beside(target, x, op, "target")
     w = None if weight is None else expect_beside(weight, x, op, "weight")
     expect_reduction(reduction, op)
+    ignore_index = expect_int(ignore_index, op, "ignore_index")
     if not x.is_floating_point():
         raise TypeError(f"[{op}] expected input of dtype float32 or float64, got {x.dtype.name}")
     flat, per_row = _rows(x, t, op)
@@ -195,13 +198,15 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     >>> one_hot(fastdl.tensor([0, 2]), 3).tolist()
     [[1, 0, 0], [0, 0, 1]]
     """
-    t = expect_tensor(tensor, "one_hot", "tensor")
+    t, num_classes = expect_tensor(tensor, "one_hot", "tensor"), expect_int(num_classes, "one_hot", "num_classes")
     if num_classes == -1:
         if t.numel() == 0:
             raise ValueError("[one_hot] expected num_classes for a tensor without elements, got -1")
         num_classes = int(t._host().max()) + 1
     if num_classes < 1:
         raise ValueError(f"[one_hot] expected num_classes of at least 1, got {num_classes}")
+    if num_classes >= 2**31:
+        raise ValueError(f"[one_hot] expected num_classes below 2^31, got {num_classes}")
     _checked_targets(t, num_classes, -(2**63), "one_hot")
     k = t._backend
     classes = k.from_numpy(np.arange(num_classes), False)

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..autograd import Node, fresh, record, recording
 from ..tensor import Tensor
-from .arguments import expect_tensor
+from .arguments import expect_number, expect_tensor, shown
 
 Array = Any
 
@@ -23,7 +23,7 @@ def _pad_bwd(node: Node, g: Array) -> tuple[Array]:
 def _sides(pad: Any, ndim: int) -> list[tuple[int, int]]:
     """(before, after) of each axis; `pad` names the last axis first."""
     if not isinstance(pad, tuple | list) or not all(isinstance(n, int) for n in pad):
-        raise TypeError(f"[pad] expected a sequence of ints for pad, got {pad!r}")
+        raise TypeError(f"[pad] expected a sequence of ints for pad, got {shown(pad)}")
     if len(pad) % 2 or len(pad) > 2 * ndim:
         raise ValueError(f"[pad] expected two numbers an axis, for at most {ndim} axes, got {len(pad)} numbers")
     sides = [(pad[i], pad[i + 1]) for i in range(0, len(pad), 2)]
@@ -47,6 +47,8 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
     x = expect_tensor(input, "pad")
     if mode != "constant":
         raise NotImplementedError(f"[pad] expected mode 'constant', got {mode!r}")
+    fill = 0 if value is None else value
+    expect_number(fill, "pad", "value")
     sides = _sides(pad, x.ndim)
     shape = tuple(n + before + after for n, (before, after) in zip(x.shape, sides, strict=True))
     kept = tuple(max(-before, 0) for before, _ in sides)
@@ -57,7 +59,6 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
     k, ones = x._backend, (1,) * x.ndim
     inner = x._array if lengths == x.shape else k.slice(x._array, kept, lengths, ones)
     out = Tensor(k.empty(shape, x.dtype.name), k)
-    fill = 0 if value is None else value
     k.fill_(out._array, float(fill) if x.is_floating_point() else int(fill))
     k.slice_assign_(out._array, inner, starts, ones)
     if recording(x):

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..autograd import Node, fresh, record, recording
 from ..tensor import Tensor
-from .arguments import Pair, expect_tensor, pair
+from .arguments import Pair, expect_tensor, flag, pair
 
 Array = Any
 
@@ -47,11 +47,12 @@ def max_pool2d(
     if x.ndim != 4:
         raise ValueError(f"[max_pool2d] expected input with 3 or 4 dimensions, got shape {x.shape}")
     kernel = pair(kernel_size, "max_pool2d", "kernel_size")
-    steps = kernel if stride is None or stride == () else pair(stride, "max_pool2d", "stride")
+    as_kernel = stride is None or (isinstance(stride, tuple | list) and not stride)
+    steps = kernel if as_kernel else pair(stride, "max_pool2d", "stride")
     window = (kernel, steps, pair(padding, "max_pool2d", "padding"), pair(dilation, "max_pool2d", "dilation"))
-    k, taped = x._backend, recording(x)
-    array, indices = k.max_pool2d(x._array, *window, bool(ceil_mode), taped or bool(return_indices))
+    k, taped, wanted = x._backend, recording(x), flag(return_indices, "max_pool2d", "return_indices")
+    array, indices = k.max_pool2d(x._array, *window, flag(ceil_mode, "max_pool2d", "ceil_mode"), taped or wanted)
     out = Tensor(array, k)
     if taped:
         record(out, _max_pool2d_bwd, (x,), (indices, x.shape[2:], window))
-    return (out, Tensor(k.cast(indices, "int64"), k)) if return_indices else out
+    return (out, Tensor(k.cast(indices, "int64"), k)) if wanted else out

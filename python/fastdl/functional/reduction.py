@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from .. import autograd, dtypes
 from ..autograd import Node, fresh, record
 from ..tensor import Tensor
+from .arguments import expect_number, flag
 from .arithmetic import Array, div, mul, sub
 from .elementary import sqrt
 
@@ -27,7 +28,9 @@ def normalized_axis(axis: Any, ndim: int, op: str) -> int:
 
 def normalized_axes(dim: Axes, ndim: int, op: str) -> tuple[int, ...]:
     """Axes from 0 on, sorted; None or () means all."""
-    if dim is None or (not isinstance(dim, int) and len(dim) == 0):
+    if not (dim is None or isinstance(dim, int | tuple | list)):
+        raise TypeError(f"[{op}] expected an int for dim, got {type(dim).__name__}")
+    if dim is None or dim == () or dim == []:
         return tuple(range(ndim))
     axes = sorted(normalized_axis(d, ndim, op) for d in ([dim] if isinstance(dim, int) else dim))
     if len(set(axes)) != len(axes):
@@ -65,7 +68,7 @@ def sum(input: Tensor, dim: Axes = None, keepdim: bool = False, dtype: Any = Non
     elif not x.dtype.is_floating_point:
         x = x._cast(dtypes.int64)
     axes = normalized_axes(dim, x.ndim, "sum")
-    out = Tensor(x._backend.sum(x._array, axes, keepdim), x._backend)
+    out = Tensor(x._backend.sum(x._array, axes, flag(keepdim, "sum", "keepdim")), x._backend)
     return record(out, _sum_bwd, (x,), (x.shape, axes)) if autograd.recording(x) else out
 
 
@@ -82,7 +85,7 @@ def mean(input: Tensor, dim: Axes = None, keepdim: bool = False) -> Tensor:
     if not x.dtype.is_floating_point:
         raise TypeError(f"[mean] expected input of dtype float32 or float64, got {x.dtype.name}")
     axes = normalized_axes(dim, x.ndim, "mean")
-    out = Tensor(x._backend.mean(x._array, axes, keepdim), x._backend)
+    out = Tensor(x._backend.mean(x._array, axes, flag(keepdim, "mean", "keepdim")), x._backend)
     if autograd.recording(x):
         count = 1
         for a in axes:
@@ -94,6 +97,7 @@ def mean(input: Tensor, dim: Axes = None, keepdim: bool = False) -> Tensor:
 def var(input: Tensor, dim: Axes = None, correction: int = 1, keepdim: bool = False) -> Tensor:
     """Variance over `dim`, divided by n - correction (`torch.var`), in two exact passes."""
     x = _expect(input, "var")
+    expect_number(correction, "var", "correction")
     axes = normalized_axes(dim, x.ndim, "var")
     count = 1
     for a in axes:
@@ -120,7 +124,7 @@ def _extreme_bwd(node: Node, g: Array) -> tuple[Array]:
 def _extreme(name: str, input: Tensor, dim: Axes, keepdim: bool) -> Tensor:
     x = _expect(input, name)
     axes = normalized_axes(dim, x.ndim, name)
-    out = Tensor(getattr(x._backend, name)(x._array, axes, keepdim), x._backend)
+    out = Tensor(getattr(x._backend, name)(x._array, axes, flag(keepdim, name, "keepdim")), x._backend)
     return record(out, _extreme_bwd, (x,), (x._array, out._array, axes)) if autograd.recording(x) else out
 
 
@@ -142,7 +146,7 @@ def _arg(name: str, input: Tensor, dim: int | None, keepdim: bool) -> Tensor:
     if x.ndim == 0:
         normalized_axis(dim, 0, name)
         return Tensor(getattr(k, name)(k.reshape(x._array, (1,)), 0, False), k)
-    return Tensor(getattr(k, name)(x._array, normalized_axis(dim, x.ndim, name), keepdim), k)
+    return Tensor(getattr(k, name)(x._array, normalized_axis(dim, x.ndim, name), flag(keepdim, name, "keepdim")), k)
 
 
 def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
@@ -185,7 +189,7 @@ def _extreme_with_index(name: str, input: Tensor, dim: int | None, keepdim: bool
     x = _expect(input, name)
     if x.ndim == 0:
         raise ValueError(f"[{name}] expected input with at least one dimension, got a scalar")
-    axis = normalized_axis(dim, x.ndim, name)
+    axis, keepdim = normalized_axis(dim, x.ndim, name), flag(keepdim, name, "keepdim")
     values = Tensor(getattr(x._backend, "a" + name)(x._array, (axis,), keepdim), x._backend)
     indices = _arg("arg" + name, x, axis, keepdim)
     if autograd.recording(x):

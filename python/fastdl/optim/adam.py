@@ -53,9 +53,9 @@ class Adam(Optimizer):
         super().__init__(params, defaults)
 
     def _check(self, group: dict[str, Any]) -> None:
-        for name in ("lr", "eps", "weight_decay"):
-            self._expect(group[name] >= 0, f"{name} of at least 0", group[name])
-        self._expect(len(group["betas"]) == 2, "two betas", group["betas"])
+        self._expect_numbers(group, "lr", "eps", "weight_decay")
+        pair = isinstance(group["betas"], tuple | list) and len(group["betas"]) == 2
+        self._expect(pair and all(isinstance(b, int | float) for b in group["betas"]), "two betas", group["betas"])
         for i, beta in enumerate(group["betas"]):
             self._expect(0 <= beta < 1, f"betas[{i}] in [0, 1)", beta)
 

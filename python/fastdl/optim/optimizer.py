@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -22,6 +23,10 @@ class Optimizer:
     def __init__(self, params: Groups, defaults: dict[str, Any]) -> None:
         if isinstance(params, Tensor):
             raise TypeError(f"[{self._name}] expected an iterable of tensors or dicts for params, got a Tensor")
+        if not isinstance(params, Iterable):
+            raise TypeError(
+                f"[{self._name}] expected an iterable of tensors or dicts for params, got {type(params).__name__}"
+            )
         self.defaults = defaults
         self.state: dict[Tensor, dict[str, Any]] = {}
         self.param_groups: list[dict[str, Any]] = []
@@ -39,6 +44,8 @@ class Optimizer:
         """One more group; options that it does not name take their defaults."""
         if not isinstance(group, dict):
             raise TypeError(f"[{self._name}] expected a dict for the group, got {type(group).__name__}")
+        if "params" not in group:
+            raise ValueError(f"[{self._name}] expected params in the group, got {sorted(group)}")
         params = group["params"]
         params = [params] if isinstance(params, Tensor) else list(params)
         taken = {id(p) for g in self.param_groups for p in g["params"]}
@@ -58,6 +65,14 @@ class Optimizer:
 
     def _check(self, group: dict[str, Any]) -> None:
         """Raises for options that are out of range."""
+
+    def _expect_numbers(self, group: dict[str, Any], *names: str) -> None:
+        """Finite numbers of at least 0."""
+        for name in names:
+            value = group[name]
+            if not isinstance(value, int | float):
+                raise TypeError(f"[{self._name}] expected a number for {name}, got {type(value).__name__}")
+            self._expect(0 <= value < math.inf, f"{name} of at least 0", value)
 
     def _expect(self, condition: bool, expected: str, got: Any) -> None:
         if not condition:
@@ -82,9 +97,17 @@ class Optimizer:
                 loss = closure()
         for group in self.param_groups:
             params = [p for p in group["params"] if p.grad is not None]
+            for p in params:
+                self._expect_gradient(p)
             if params:
                 self._step(group, params)
         return loss
+
+    def _expect_gradient(self, p: Tensor) -> None:
+        if not isinstance(p.grad, Tensor):
+            raise TypeError(f"[{self._name}] expected a Tensor for grad, got {type(p.grad).__name__}")
+        if p.grad._backend is not p._backend:
+            raise ValueError(f"[{self._name}] expected tensors on one device, got {p.device} and {p.grad.device}")
 
     def _step(self, group: dict[str, Any], params: list[Tensor]) -> None:
         raise NotImplementedError(f"[{self._name}] expected a _step method, got none")

@@ -48,8 +48,9 @@ class SGD(Optimizer):
         super().__init__(params, defaults)
 
     def _check(self, group: dict[str, Any]) -> None:
-        for name in ("lr", "momentum", "weight_decay"):
-            self._expect(group[name] >= 0, f"{name} of at least 0", group[name])
+        self._expect_numbers(group, "lr", "momentum", "weight_decay")
+        if not isinstance(group["dampening"], int | float):
+            raise TypeError(f"[{self._name}] expected a number for dampening, got {type(group['dampening']).__name__}")
         if group["nesterov"]:
             expected = "momentum above 0 and dampening 0 with nesterov"
             got = f"momentum {group['momentum']} and dampening {group['dampening']}"
