@@ -54,6 +54,7 @@ class Adam(Optimizer):
 
     def _check(self, group: dict[str, Any]) -> None:
         self._expect_numbers(group, "lr", "eps", "weight_decay")
+        self._expect_flags(group, "amsgrad", "maximize")
         pair = isinstance(group["betas"], tuple | list) and len(group["betas"]) == 2
         self._expect(pair and all(isinstance(b, int | float) for b in group["betas"]), "two betas", group["betas"])
         for i, beta in enumerate(group["betas"]):

@@ -74,6 +74,11 @@ class Optimizer:
                 raise TypeError(f"[{self._name}] expected a number for {name}, got {type(value).__name__}")
             self._expect(0 <= value < math.inf, f"{name} of at least 0", value)
 
+    def _expect_flags(self, group: dict[str, Any], *names: str) -> None:
+        for name in names:
+            if not isinstance(group[name], int):
+                raise TypeError(f"[{self._name}] expected a bool for {name}, got {type(group[name]).__name__}")
+
     def _expect(self, condition: bool, expected: str, got: Any) -> None:
         if not condition:
             raise ValueError(f"[{self._name}] expected {expected}, got {got}")

@@ -49,6 +49,7 @@ class SGD(Optimizer):
 
     def _check(self, group: dict[str, Any]) -> None:
         self._expect_numbers(group, "lr", "momentum", "weight_decay")
+        self._expect_flags(group, "nesterov", "maximize")
         if not isinstance(group["dampening"], int | float):
             raise TypeError(f"[{self._name}] expected a number for dampening, got {type(group['dampening']).__name__}")
         if group["nesterov"]:
