@@ -38,10 +38,18 @@ void array_dealloc(PyObject* o) {
 PyObject* array_shape(PyObject* o, void*) {
   return py::detail::type_caster<Dims>::cast(unwrap(o).shape, py::return_value_policy::copy, {}).ptr();
 }
-PyObject* array_dtype(PyObject* o, void*) { return PyUnicode_InternFromString(name(unwrap(o).dtype)); }
-PyObject* array_ndim(PyObject* o, void*) { return PyLong_FromLong(unwrap(o).ndim()); }
-PyObject* array_size(PyObject* o, void*) { return PyLong_FromLongLong(unwrap(o).size); }
-PyObject* array_address(PyObject* o, void*) { return PyLong_FromVoidPtr(unwrap(o).data); }
+PyObject* array_dtype(PyObject* o, void*) {
+  return PyUnicode_InternFromString(name(unwrap(o).dtype));
+}
+PyObject* array_ndim(PyObject* o, void*) {
+  return PyLong_FromLong(unwrap(o).ndim());
+}
+PyObject* array_size(PyObject* o, void*) {
+  return PyLong_FromLongLong(unwrap(o).size);
+}
+PyObject* array_address(PyObject* o, void*) {
+  return PyLong_FromVoidPtr(unwrap(o).data);
+}
 
 PyGetSetDef attributes[] = {{"shape", array_shape, nullptr, "sizes, a tuple", nullptr},
                             {"dtype", array_dtype, nullptr, "name of the element type", nullptr},
@@ -74,7 +82,9 @@ int array_getbuffer(PyObject* o, Py_buffer* view, int) {
   view->internal = sizes;
   return 0;
 }
-void array_releasebuffer(PyObject*, Py_buffer* view) { delete[] static_cast<Py_ssize_t*>(view->internal); }
+void array_releasebuffer(PyObject*, Py_buffer* view) {
+  delete[] static_cast<Py_ssize_t*>(view->internal);
+}
 #endif
 
 PyType_Slot slots[] = {{Py_tp_dealloc, reinterpret_cast<void*>(array_dealloc)},
@@ -128,7 +138,8 @@ bool type_caster<fastdl::Dims>::load(handle src, bool) {
     if (value.d[i] == -1 && PyErr_Occurred()) {
       const bool overflow = PyErr_ExceptionMatches(PyExc_OverflowError);
       PyErr_Clear();
-      if (overflow) throw fastdl::ValueError("[shape] expected sizes below 2^63, got " + std::string(str(handle(item))));
+      if (overflow)
+        throw fastdl::ValueError("[shape] expected sizes below 2^63, got " + std::string(str(handle(item))));
       return false;
     }
   }

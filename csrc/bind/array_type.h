@@ -10,14 +10,17 @@ namespace fastdl {
 namespace py = pybind11;
 
 struct ArrayObject {
-  PyObject_HEAD
-  Array array;
+  PyObject_HEAD Array array;
 };
 extern PyTypeObject* array_type;
 
 PyObject* wrap(Array&& a);  // a new reference
-inline bool is_array(PyObject* o) { return Py_TYPE(o) == array_type; }
-inline Array& unwrap(PyObject* o) { return reinterpret_cast<ArrayObject*>(o)->array; }
+inline bool is_array(PyObject* o) {
+  return Py_TYPE(o) == array_type;
+}
+inline Array& unwrap(PyObject* o) {
+  return reinterpret_cast<ArrayObject*>(o)->array;
+}
 
 // The arrays of a Python list or tuple, e.g. parameters of an optimizer step. They stay owned by it.
 struct ArrayList {
@@ -33,7 +36,8 @@ void init_array_type(py::module_& m);
 namespace pybind11::detail {
 
 // const Array& takes an array; const Array* takes an array or None.
-template <> struct type_caster<fastdl::Array> {
+template <>
+struct type_caster<fastdl::Array> {
   static constexpr auto name = const_name("Array");
   fastdl::Array* value = nullptr;
 
@@ -48,13 +52,15 @@ template <> struct type_caster<fastdl::Array> {
     if (!value) throw reference_cast_error();
     return *value;
   }
-  template <class T> using cast_op_type = pybind11::detail::cast_op_type<T>;
+  template <class T>
+  using cast_op_type = pybind11::detail::cast_op_type<T>;
   static handle cast(fastdl::Array&& a, return_value_policy, handle) { return fastdl::wrap(std::move(a)); }
   static handle cast(const fastdl::Array& a, return_value_policy, handle) { return fastdl::wrap(fastdl::Array(a)); }
 };
 
 // Dims takes a tuple or list of integers.
-template <> struct type_caster<fastdl::Dims> {
+template <>
+struct type_caster<fastdl::Dims> {
   PYBIND11_TYPE_CASTER(fastdl::Dims, const_name("tuple[int, ...]"));
   bool load(handle src, bool);
   static handle cast(const fastdl::Dims& d, return_value_policy, handle) {
@@ -64,15 +70,19 @@ template <> struct type_caster<fastdl::Dims> {
   }
 };
 
-template <> struct type_caster<fastdl::ArrayList> {
+template <>
+struct type_caster<fastdl::ArrayList> {
   PYBIND11_TYPE_CASTER(fastdl::ArrayList, const_name("Sequence[Array]"));
   bool load(handle src, bool);
 };
 
-template <> struct type_caster<fastdl::DType> {
+template <>
+struct type_caster<fastdl::DType> {
   PYBIND11_TYPE_CASTER(fastdl::DType, const_name("str"));
   bool load(handle src, bool);
-  static handle cast(fastdl::DType t, return_value_policy, handle) { return PyUnicode_InternFromString(fastdl::name(t)); }
+  static handle cast(fastdl::DType t, return_value_policy, handle) {
+    return PyUnicode_InternFromString(fastdl::name(t));
+  }
 };
 
 }  // namespace pybind11::detail

@@ -14,18 +14,21 @@
 
 namespace fastdl {
 
-// Below this many bytes of memory traffic a kernel is shorter than letting go of the GIL and taking it again (60-120 ns).
+// Below this many bytes of memory traffic a kernel is shorter than letting go of the GIL and taking it again (60-120
+// ns).
 constexpr int64_t kReleaseGilAbove = 64 * 1024;
 
 #if defined(FASTDL_DEVICE_CPU)
-template <class Args> void call(void (*kernel)(const Args&), const Args& args, int64_t bytes) {
+template <class Args>
+void call(void (*kernel)(const Args&), const Args& args, int64_t bytes) {
   FlushDenormals flush;
   if (bytes < kReleaseGilAbove) return kernel(args);
   py::gil_scoped_release release;
   kernel(args);
 }
 #else
-template <class Args> void call(void (*kernel)(const Args&, Stream), const Args& args, int64_t bytes) {
+template <class Args>
+void call(void (*kernel)(const Args&, Stream), const Args& args, int64_t bytes) {
   if (bytes < kReleaseGilAbove) return kernel(args, current_stream());
   py::gil_scoped_release release;
   kernel(args, current_stream());

@@ -7,10 +7,16 @@
 namespace fastdl {
 namespace {
 
-// ---- the DLPack ABI (dmlc/dlpack, version 0.8; a capsule named "dltensor") -------------------------------------------
+// ---- the DLPack ABI (dmlc/dlpack, version 0.8; a capsule named "dltensor")
+// -------------------------------------------
 
-struct DLDevice { int32_t type, id; };
-struct DLDataType { uint8_t code, bits; uint16_t lanes; };
+struct DLDevice {
+  int32_t type, id;
+};
+struct DLDataType {
+  uint8_t code, bits;
+  uint16_t lanes;
+};
 struct DLTensor {
   void* data;
   DLDevice device;
@@ -34,7 +40,8 @@ constexpr DLDevice kDevice{2, 0};
 constexpr DLDevice kDevice{1, 0};
 #endif
 
-// ---- memory that Python owns ------------------------------------------------------------------------------------------
+// ---- memory that Python owns
+// ------------------------------------------------------------------------------------------
 
 void release_python(Buffer* b) {
   py::gil_scoped_acquire gil;
@@ -49,7 +56,8 @@ Array borrow(void* data, const Dims& shape, DType dtype, py::object owner) {
   return Array(b, shape, dtype);
 }
 
-// ---- NumPy -------------------------------------------------------------------------------------------------------------
+// ---- NumPy
+// -------------------------------------------------------------------------------------------------------------
 
 std::string type_name(const py::object& o) {
   return py::str(py::type::of(o).attr("__name__"));
@@ -60,13 +68,21 @@ DType dtype_of(const Py_buffer& view) {
   if (*f == '@' || *f == '=' || *f == '<') ++f;
   if (*f != '\0' && f[1] == '\0') {
     switch (*f) {
-      case 'f': return DType::kFloat32;
-      case 'd': return DType::kFloat64;
-      case '?': return DType::kBool;
-      case 'B': return DType::kUInt8;
-      case 'i': return DType::kInt32;
-      case 'l': case 'q': return view.itemsize == 8 ? DType::kInt64 : DType::kInt32;
-      default: break;
+      case 'f':
+        return DType::kFloat32;
+      case 'd':
+        return DType::kFloat64;
+      case '?':
+        return DType::kBool;
+      case 'B':
+        return DType::kUInt8;
+      case 'i':
+        return DType::kInt32;
+      case 'l':
+      case 'q':
+        return view.itemsize == 8 ? DType::kInt64 : DType::kInt32;
+      default:
+        break;
     }
   }
   throw TypeError("[from_numpy] expected dtype float32, float64, int32, int64, uint8 or bool, got buffer format " +
@@ -112,7 +128,8 @@ py::object to_numpy(const py::object& array) {
 #endif
 }
 
-// ---- DLPack -------------------------------------------------------------------------------------------------------------
+// ---- DLPack
+// -------------------------------------------------------------------------------------------------------------
 
 py::capsule to_dlpack(const Array& a) {
 #if defined(FASTDL_DEVICE_EMU)
@@ -138,7 +155,8 @@ Array from_dlpack(const py::capsule& capsule) {
          text(capsule.name() ? capsule.name() : "one without a name"));
   auto* m = static_cast<DLManagedTensor*>(PyCapsule_GetPointer(capsule.ptr(), "dltensor"));
   const DLTensor& t = m->tensor;
-  EXPECT(t.device.type == kDevice.type, ValueError, "from_dlpack", text("device type ", kDevice.type), text(t.device.type));
+  EXPECT(t.device.type == kDevice.type, ValueError, "from_dlpack", text("device type ", kDevice.type),
+         text(t.device.type));
   EXPECT(t.ndim <= kMaxDims, ValueError, "from_dlpack", text("at most ", kMaxDims, " dimensions"), text(t.ndim));
   int type = 0;
   while (type < kDTypes && !(t.dtype.code == kDLTypes[type].code && t.dtype.bits == kDLTypes[type].bits)) ++type;

@@ -4,4 +4,4 @@
 namespace fastdl {
 // from_numpy(ndarray, copy) / to_numpy(Array) / to_dlpack(Array) / from_dlpack(capsule) / dlpack_device()
 void bind_exchange(pybind11::module_& m);
-}
+}  // namespace fastdl

@@ -8,9 +8,9 @@
 #include "bind/errors.h"
 #if defined(FASTDL_DEVICE_CPU)
 #include "bind/call.h"
-#include "cpu/peak.h"
 #include "cpu/isa.h"
 #include "cpu/parallel.h"
+#include "cpu/peak.h"
 #else
 #include "cuda/runtime.h"
 #endif

@@ -36,8 +36,11 @@ struct Array {
   DType dtype = DType::kFloat32;
 
   Array() = default;
-  Array(Buffer* owned, const Dims& s, DType t) : buffer(owned), data(owned->data), size(s.product()), shape(s), dtype(t) {}
-  Array(const Array& o) : buffer(o.buffer), data(o.data), size(o.size), shape(o.shape), dtype(o.dtype) { retain(buffer); }
+  Array(Buffer* owned, const Dims& s, DType t)
+      : buffer(owned), data(owned->data), size(s.product()), shape(s), dtype(t) {}
+  Array(const Array& o) : buffer(o.buffer), data(o.data), size(o.size), shape(o.shape), dtype(o.dtype) {
+    retain(buffer);
+  }
   Array(Array&& o) noexcept : buffer(o.buffer), data(o.data), size(o.size), shape(o.shape), dtype(o.dtype) {
     o.buffer = nullptr;
   }

@@ -8,20 +8,31 @@
 
 namespace fastdl {
 
-struct ValueError : std::runtime_error { using runtime_error::runtime_error; };
-struct TypeError : std::runtime_error { using runtime_error::runtime_error; };
-struct IndexError : std::runtime_error { using runtime_error::runtime_error; };
-struct NotImplementedError : std::runtime_error { using runtime_error::runtime_error; };
+struct ValueError : std::runtime_error {
+  using runtime_error::runtime_error;
+};
+struct TypeError : std::runtime_error {
+  using runtime_error::runtime_error;
+};
+struct IndexError : std::runtime_error {
+  using runtime_error::runtime_error;
+};
+struct NotImplementedError : std::runtime_error {
+  using runtime_error::runtime_error;
+};
 
 inline std::ostream& operator<<(std::ostream& s, const Dims& d) {
   s << '(';
   for (int i = 0; i < d.n; ++i) s << (i ? ", " : "") << d[i];
   return s << (d.n == 1 ? ",)" : ")");
 }
-inline std::ostream& operator<<(std::ostream& s, DType t) { return s << name(t); }
+inline std::ostream& operator<<(std::ostream& s, DType t) {
+  return s << name(t);
+}
 
 // The parts, one after another: text("weight of shape ", w.shape).
-template <class... P> std::string text(const P&... parts) {
+template <class... P>
+std::string text(const P&... parts) {
   std::ostringstream s;
   (s << ... << parts);
   return s.str();
@@ -29,8 +40,8 @@ template <class... P> std::string text(const P&... parts) {
 
 // EXPECT(x.ndim() == 4, ValueError, "conv2d", text("input of 4 dimensions"), text("shape ", x.shape));
 // The texts are built only when the condition fails.
-#define EXPECT(condition, Error, op, expected, got)                                                     \
-  do {                                                                                                  \
+#define EXPECT(condition, Error, op, expected, got)                                                                 \
+  do {                                                                                                              \
     if (!(condition)) throw ::fastdl::Error("[" + std::string(op) + "] expected " + (expected) + ", got " + (got)); \
   } while (0)
 

@@ -3,8 +3,8 @@
 //   FASTDL_KERNEL(conv2d_fwd, Conv2dArgs)      declares a kernel that takes (const Conv2dArgs&)
 //   call(conv2d_fwd, args, bytes)              runs it without the GIL where that pays (bind/call.h)
 //
-// On the CPU the kernel is compiled once per instruction set, each copy in the namespace of its set; conv2d_fwd picks the
-// best one that this machine has. On CUDA and in the emulation there is one copy, which also takes the stream.
+// On the CPU the kernel is compiled once per instruction set, each copy in the namespace of its set; conv2d_fwd picks
+// the best one that this machine has. On CUDA and in the emulation there is one copy, which also takes the stream.
 #pragma once
 
 #if defined(FASTDL_DEVICE_CPU)
@@ -18,22 +18,32 @@
   }
 #else
 #if defined(FASTDL_HAS_avx512)
-#define FASTDL_KERNEL(name, Args)                            \
-  namespace fastdl {                                         \
-  namespace baseline { void name(const Args&); }             \
-  namespace avx2 { void name(const Args&); }                 \
-  namespace avx512 { void name(const Args&); }               \
-  inline void name(const Args& args) {                       \
-    if (isa() == Isa::kAvx512) return avx512::name(args);    \
-    if (isa() == Isa::kAvx2) return avx2::name(args);        \
-    return baseline::name(args);                             \
-  }                                                          \
+#define FASTDL_KERNEL(name, Args)                         \
+  namespace fastdl {                                      \
+  namespace baseline {                                    \
+  void name(const Args&);                                 \
+  }                                                       \
+  namespace avx2 {                                        \
+  void name(const Args&);                                 \
+  }                                                       \
+  namespace avx512 {                                      \
+  void name(const Args&);                                 \
+  }                                                       \
+  inline void name(const Args& args) {                    \
+    if (isa() == Isa::kAvx512) return avx512::name(args); \
+    if (isa() == Isa::kAvx2) return avx2::name(args);     \
+    return baseline::name(args);                          \
+  }                                                       \
   }
 #else
-#define FASTDL_KERNEL(name, Args)                            \
-  namespace fastdl {                                         \
-  namespace baseline { void name(const Args&); }             \
-  inline void name(const Args& args) { baseline::name(args); } \
+#define FASTDL_KERNEL(name, Args)      \
+  namespace fastdl {                   \
+  namespace baseline {                 \
+  void name(const Args&);              \
+  }                                    \
+  inline void name(const Args& args) { \
+    baseline::name(args);              \
+  }                                    \
   }
 #endif
 #endif
@@ -43,9 +53,9 @@
 namespace fastdl {
 using Stream = void*;  // a cudaStream_t; null is the default stream
 }
-#define FASTDL_KERNEL(name, Args)     \
-  namespace fastdl {                  \
-  void name(const Args&, Stream);     \
+#define FASTDL_KERNEL(name, Args) \
+  namespace fastdl {              \
+  void name(const Args&, Stream); \
   }
 
 #endif

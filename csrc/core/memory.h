@@ -11,9 +11,9 @@ namespace fastdl {
 struct Buffer {
   std::atomic<int64_t> references{1};
   void* data = nullptr;
-  size_t bytes = 0;                     // as allocated, at least what was asked for
-  void (*release)(Buffer*) = nullptr;   // gives data back and deletes this
-  void* owner = nullptr;                // for release: a Python object whose memory this is, or null
+  size_t bytes = 0;                    // as allocated, at least what was asked for
+  void (*release)(Buffer*) = nullptr;  // gives data back and deletes this
+  void* owner = nullptr;               // for release: a Python object whose memory this is, or null
 };
 
 inline void retain(Buffer* b) {

@@ -113,9 +113,15 @@ MemoryStats memory_stats() {
   return stats;
 }
 
-void copy_from_host(void* device, const void* host, size_t bytes) { std::memcpy(device, host, bytes); }
-void copy_to_host(void* host, const void* device, size_t bytes) { std::memcpy(host, device, bytes); }
-void copy_on_device(void* to, const void* from, size_t bytes) { std::memcpy(to, from, bytes); }
+void copy_from_host(void* device, const void* host, size_t bytes) {
+  std::memcpy(device, host, bytes);
+}
+void copy_to_host(void* host, const void* device, size_t bytes) {
+  std::memcpy(host, device, bytes);
+}
+void copy_on_device(void* to, const void* from, size_t bytes) {
+  std::memcpy(to, from, bytes);
+}
 
 // Scratch keeps its Buffer in the 64 bytes before the data.
 void* scratch_allocate(size_t bytes) {

@@ -45,7 +45,7 @@ struct Job {
   std::atomic<int64_t> next{0};
   std::atomic<int> inside{0};  // workers that may still touch this job
   std::atomic<bool> failed{false};
-  std::exception_ptr error;    // of the first chunk that threw (memory ran out); rethrown to the caller
+  std::exception_ptr error;  // of the first chunk that threw (memory ran out); rethrown to the caller
 
   void work() {
     try {
@@ -156,7 +156,9 @@ std::atomic<int> num_threads{cores()};
 
 }  // namespace
 
-int get_num_threads() { return num_threads.load(std::memory_order_relaxed); }
+int get_num_threads() {
+  return num_threads.load(std::memory_order_relaxed);
+}
 
 void set_num_threads(int n) {
   EXPECT(n >= 1, ValueError, "set_num_threads", text("at least 1"), text(n));
@@ -178,7 +180,9 @@ void run_chunks(int64_t chunks, void (*run)(void*, int64_t), void* context) {
 
 #if defined(__x86_64__)
 FlushDenormals::FlushDenormals() : saved_(flush_denormals()) {}
-FlushDenormals::~FlushDenormals() { _mm_setcsr(saved_); }
+FlushDenormals::~FlushDenormals() {
+  _mm_setcsr(saved_);
+}
 #else
 FlushDenormals::FlushDenormals() : saved_(0) {}
 FlushDenormals::~FlushDenormals() {}

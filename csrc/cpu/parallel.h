@@ -10,20 +10,26 @@ namespace fastdl {
 int get_num_threads();
 void set_num_threads(int n);
 
-// Runs run(context, i) for i in [0, chunks), on the calling thread and the workers. Calls from inside a chunk, and calls
-// made while another Python thread has the workers, run on the calling thread alone.
+// Runs run(context, i) for i in [0, chunks), on the calling thread and the workers. Calls from inside a chunk, and
+// calls made while another Python thread has the workers, run on the calling thread alone.
 void run_chunks(int64_t chunks, void (*run)(void* context, int64_t chunk), void* context);
 
 // body(begin, end) over [0, n) in chunks of `grain` elements. Choose a grain worth some 20 microseconds or more.
-template <class Body> static inline void parallel_for(int64_t n, int64_t grain, Body&& body) {
+template <class Body>
+static inline void parallel_for(int64_t n, int64_t grain, Body&& body) {
   if (n <= 0) return;
   if (n <= grain) return body(int64_t{0}, n);
-  struct Context { std::remove_reference_t<Body>* body; int64_t n, grain; } context{&body, n, grain};
-  run_chunks((n + grain - 1) / grain, [](void* p, int64_t i) {
-    Context& c = *static_cast<Context*>(p);
-    const int64_t begin = i * c.grain, end = begin + c.grain;
-    (*c.body)(begin, end < c.n ? end : c.n);
-  }, &context);
+  struct Context {
+    std::remove_reference_t<Body>* body;
+    int64_t n, grain;
+  } context{&body, n, grain};
+  run_chunks((n + grain - 1) / grain,
+             [](void* p, int64_t i) {
+               Context& c = *static_cast<Context*>(p);
+               const int64_t begin = i * c.grain, end = begin + c.grain;
+               (*c.body)(begin, end < c.n ? end : c.n);
+             },
+             &context);
 }
 
 // Kernels treat denormal numbers as zero: an operand below 1e-38 costs up to 180 times an ordinary one. The mode of the
@@ -41,7 +47,8 @@ class FlushDenormals {
 // Scratch memory of a kernel: 64-byte aligned, from the caching allocator, given back at the end of the scope.
 void* scratch_allocate(size_t bytes);
 void scratch_release(void* data);
-template <class T> class Scratch {
+template <class T>
+class Scratch {
  public:
   explicit Scratch(int64_t n) : data_(static_cast<T*>(scratch_allocate(static_cast<size_t>(n) * sizeof(T)))) {}
   ~Scratch() { scratch_release(data_); }

@@ -6,10 +6,10 @@
 namespace fastdl {
 
 struct FmaLoopArgs {
-  DType dtype;          // float32 or float64
-  int64_t iterations;   // on every thread
+  DType dtype;         // float32 or float64
+  int64_t iterations;  // on every thread
   int64_t threads;
-  double* flops;        // out: floating-point operations done by all threads together
+  double* flops;  // out: floating-point operations done by all threads together
 };
 
 }  // namespace fastdl

@@ -10,7 +10,8 @@ namespace {
 // Independent chains: latency (4 cycles) times units (2) is 8; 12 leave slack and fit 16 registers.
 constexpr int kChains = 12;
 
-template <class T> __attribute__((noinline)) T chains(int64_t iterations) {
+template <class T>
+__attribute__((noinline)) T chains(int64_t iterations) {
   Vec<T> sum[kChains];
 #pragma GCC unroll 12
   for (int c = 0; c < kChains; ++c) sum[c] = broadcast<T>(T(c));

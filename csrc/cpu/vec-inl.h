@@ -24,26 +24,38 @@ constexpr int kVecBytes = 32;
 constexpr int kVecBytes = 16;
 #endif
 
-template <class T> constexpr int kLanes = kVecBytes / static_cast<int>(sizeof(T));
+template <class T>
+constexpr int kLanes = kVecBytes / static_cast<int>(sizeof(T));
 
-template <class T> struct VecOf {
+template <class T>
+struct VecOf {
   typedef T type __attribute__((vector_size(kVecBytes)));
   typedef T unaligned __attribute__((vector_size(kVecBytes), aligned(sizeof(T)), may_alias));
 };
-template <class T> using Vec = typename VecOf<T>::type;
+template <class T>
+using Vec = typename VecOf<T>::type;
 // What a comparison gives: all bits set where true. Integers as wide as T.
-template <class T> using Mask = Vec<std::conditional_t<sizeof(T) == 8, int64_t, int32_t>>;
+template <class T>
+using Mask = Vec<std::conditional_t<sizeof(T) == 8, int64_t, int32_t>>;
 
-template <class T> FASTDL_INLINE Vec<T> load(const T* p) {
+template <class T>
+FASTDL_INLINE Vec<T> load(const T* p) {
   return *reinterpret_cast<const typename VecOf<T>::unaligned*>(p);
 }
-template <class T> FASTDL_INLINE void store(T* p, Vec<T> v) { *reinterpret_cast<typename VecOf<T>::unaligned*>(p) = v; }
+template <class T>
+FASTDL_INLINE void store(T* p, Vec<T> v) {
+  *reinterpret_cast<typename VecOf<T>::unaligned*>(p) = v;
+}
 
 // (0 + x would turn -0 into 0.)
-template <class T> FASTDL_INLINE Vec<T> broadcast(T x) { return x - Vec<T>{}; }
+template <class T>
+FASTDL_INLINE Vec<T> broadcast(T x) {
+  return x - Vec<T>{};
+}
 
 // The first n elements (0 <= n <= kLanes); the other lanes are zero, their memory is not touched.
-template <class T> FASTDL_INLINE Vec<T> load_n(const T* p, int n) {
+template <class T>
+FASTDL_INLINE Vec<T> load_n(const T* p, int n) {
 #if defined(FASTDL_ISA_avx512)
   if constexpr (sizeof(T) == 4)
     return (Vec<T>)_mm512_maskz_loadu_epi32(static_cast<__mmask16>((1u << n) - 1), p);
@@ -55,7 +67,8 @@ template <class T> FASTDL_INLINE Vec<T> load_n(const T* p, int n) {
   return v;
 #endif
 }
-template <class T> FASTDL_INLINE void store_n(T* p, Vec<T> v, int n) {
+template <class T>
+FASTDL_INLINE void store_n(T* p, Vec<T> v, int n) {
 #if defined(FASTDL_ISA_avx512)
   if constexpr (sizeof(T) == 4)
     _mm512_mask_storeu_epi32(p, static_cast<__mmask16>((1u << n) - 1), (__m512i)v);
@@ -67,13 +80,23 @@ template <class T> FASTDL_INLINE void store_n(T* p, Vec<T> v, int n) {
 }
 
 // mask ? a : b, lane by lane.
-template <class T> FASTDL_INLINE Vec<T> select(Mask<T> mask, Vec<T> a, Vec<T> b) { return mask ? a : b; }
+template <class T>
+FASTDL_INLINE Vec<T> select(Mask<T> mask, Vec<T> a, Vec<T> b) {
+  return mask ? a : b;
+}
 
 // NaN in either operand gives NaN, as in PyTorch's maximum and max pooling.
-template <class T> FASTDL_INLINE Vec<T> max_nan(Vec<T> a, Vec<T> b) { return select<T>((a > b) | (a != a), a, b); }
-template <class T> FASTDL_INLINE Vec<T> min_nan(Vec<T> a, Vec<T> b) { return select<T>((a < b) | (a != a), a, b); }
+template <class T>
+FASTDL_INLINE Vec<T> max_nan(Vec<T> a, Vec<T> b) {
+  return select<T>((a > b) | (a != a), a, b);
+}
+template <class T>
+FASTDL_INLINE Vec<T> min_nan(Vec<T> a, Vec<T> b) {
+  return select<T>((a < b) | (a != a), a, b);
+}
 
-template <class T> FASTDL_INLINE T lane_sum(Vec<T> v) {
+template <class T>
+FASTDL_INLINE T lane_sum(Vec<T> v) {
   T s = v[0];
   for (int i = 1; i < kLanes<T>; ++i) s += v[i];
   return s;
@@ -82,7 +105,8 @@ template <class T> FASTDL_INLINE T lane_sum(Vec<T> v) {
 // Bypasses the caches: for outputs of kStreamBytes and more, which would only push other data out and cost a read for
 // ownership. p must be aligned to the vector. Call store_fence() before the result is published.
 constexpr int64_t kStreamBytes = int64_t{24} << 20;
-template <class T> FASTDL_INLINE void stream(T* p, Vec<T> v) {
+template <class T>
+FASTDL_INLINE void stream(T* p, Vec<T> v) {
 #if defined(FASTDL_ISA_avx512)
   _mm512_stream_si512(reinterpret_cast<__m512i*>(p), (__m512i)v);
 #elif defined(FASTDL_ISA_avx2)

@@ -39,9 +39,9 @@ struct Conv2dFwdArgs {
 struct Conv2dBwdInputArgs {
   DType dtype;
   Conv2dGeometry g;
-  const void* grad;    // of the output
+  const void* grad;  // of the output
   const void* weight;
-  void* grad_x;        // every element is written
+  void* grad_x;  // every element is written
 };
 
 struct Conv2dBwdWeightArgs {
@@ -49,7 +49,7 @@ struct Conv2dBwdWeightArgs {
   Conv2dGeometry g;
   const void* grad;
   const void* x;
-  void* grad_weight;   // every element is written
+  void* grad_weight;  // every element is written
 };
 
 inline double conv2d_flops(const Conv2dGeometry& g) {

@@ -22,12 +22,12 @@ struct CrossEntropyFwdArgs {
   double label_smoothing;
   const void* x;
   const int64_t* target;
-  const void* weight;     // `classes` numbers, or null
-  void* loss;             // (batch, inner), or one number when reduced
-  void* lse;              // (batch, inner), kept for the gradient
-  void* total_weight;     // one number: the sum of w over the rows that count
-  int64_t* bad_target;    // one number on the host: 1 + the position of the first target outside [0, classes), or 0.
-                          // Targets are checked before any logit is read by one.
+  const void* weight;   // `classes` numbers, or null
+  void* loss;           // (batch, inner), or one number when reduced
+  void* lse;            // (batch, inner), kept for the gradient
+  void* total_weight;   // one number: the sum of w over the rows that count
+  int64_t* bad_target;  // one number on the host: 1 + the position of the first target outside [0, classes), or 0.
+                        // Targets are checked before any logit is read by one.
 };
 
 struct CrossEntropyBwdArgs {
@@ -36,7 +36,7 @@ struct CrossEntropyBwdArgs {
   Reduction reduction;
   int64_t ignore_index;
   double label_smoothing;
-  const void* grad;       // of the loss: (batch, inner) for kNone, else one number
+  const void* grad;  // of the loss: (batch, inner) for kNone, else one number
   const void* x;
   const int64_t* target;
   const void* weight;

@@ -37,7 +37,7 @@ struct DropoutArgs {
   bool drop_all;       // p = 1
   uint64_t seed, offset;
   const void* x;
-  void* out;           // may be x
+  void* out;  // may be x
 };
 
 }  // namespace fastdl

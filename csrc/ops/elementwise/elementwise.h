@@ -36,15 +36,15 @@ struct UnaryArgs {
 // Axes are merged by the binding where both operands allow it, so that equal shapes arrive as one axis. Strides are in
 // elements, 0 along a broadcast axis. A scalar operand (a.data null) is one number for all elements.
 struct BinaryArgs {
-  int op;          // a Binary or a Compare
-  DType dtype;     // of the operands
-  Dims shape;      // of the output, merged
+  int op;       // a Binary or a Compare
+  DType dtype;  // of the operands
+  Dims shape;   // of the output, merged
   Dims stride_a, stride_b;
-  const void* a;   // null: scalar_a
-  const void* b;   // null: scalar_b
+  const void* a;  // null: scalar_a
+  const void* b;  // null: scalar_b
   double scalar_a, scalar_b;
   int64_t integer_a, integer_b;  // the scalars again, for integer dtypes
-  void* out;       // contiguous; may be a when a is not broadcast (in-place)
+  void* out;                     // contiguous; may be a when a is not broadcast (in-place)
 };
 
 struct WhereArgs {

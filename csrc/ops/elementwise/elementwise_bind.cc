@@ -180,7 +180,8 @@ void bind_elementwise(py::module_& m) {
     return binary_arrays(#name, binary, Binary::k_##name, accepts(Binary::k_##name), a, b); \
   });
   FASTDL_DEF(add)
-  FASTDL_DEF(sub) FASTDL_DEF(mul) FASTDL_DEF(div) FASTDL_DEF(pow) FASTDL_DEF(maximum) FASTDL_DEF(minimum)
+  FASTDL_DEF(sub)
+  FASTDL_DEF(mul) FASTDL_DEF(div) FASTDL_DEF(pow) FASTDL_DEF(maximum) FASTDL_DEF(minimum)
 #undef FASTDL_DEF
 #define FASTDL_DEF(function, name, first)                                                            \
   m.def(#function, [](const Array& x, py::handle s) {                                                \

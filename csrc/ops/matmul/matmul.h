@@ -16,13 +16,15 @@ struct MatmulArgs {
   Dims stride_a, stride_b;  // of the batch axes, in elements; 0 along a broadcast axis
   const void* a;
   const void* b;
-  const void* bias;         // n numbers, or null
+  const void* bias;  // n numbers, or null
   Activation activation;
-  void* out;                // batch x m x n, contiguous
+  void* out;  // batch x m x n, contiguous
 };
 
 // Floating-point operations and least bytes moved, for benchmarks and models.
-inline double matmul_flops(const MatmulArgs& p) { return 2.0 * p.batch.product() * p.m * p.n * p.k; }
+inline double matmul_flops(const MatmulArgs& p) {
+  return 2.0 * p.batch.product() * p.m * p.n * p.k;
+}
 inline double matmul_bytes(const MatmulArgs& p) {
   return static_cast<double>(itemsize(p.dtype)) * p.batch.product() * (p.m * p.k + p.k * p.n + p.m * p.n);
 }

@@ -14,16 +14,16 @@ enum class Reduce { FASTDL_REDUCE_OPS(FASTDL_ENUM) };
 
 struct ReduceArgs {
   Reduce op;
-  DType dtype;            // mean only of floats
-  Dims shape;             // of x, merged
-  bool reduced[kMaxDims]; // which of its axes go
-  int64_t out_size;       // product of the kept axes
+  DType dtype;             // mean only of floats
+  Dims shape;              // of x, merged
+  bool reduced[kMaxDims];  // which of its axes go
+  int64_t out_size;        // product of the kept axes
   const void* x;
   void* out;
 };
 
-// Index of the largest (smallest) element along the middle axis of x (outer, n, inner); the first one wins, NaN wins over
-// numbers, as in PyTorch.
+// Index of the largest (smallest) element along the middle axis of x (outer, n, inner); the first one wins, NaN wins
+// over numbers, as in PyTorch.
 struct ArgReduceArgs {
   bool largest;
   DType dtype;
