@@ -47,7 +47,7 @@ def roofline(records: list[dict[str, Any]], peak: float, bandwidth: float, path:
     ridge = peak / bandwidth
     axes.plot([low, ridge, high], [low * bandwidth / 1e9, peak / 1e9, peak / 1e9], color=MUTED, linewidth=1.5)
     axes.text(high, peak / 1e9 * 1.08, f"{peak / 1e9:.0f} GFLOP/s", ha="right", fontsize=9, color=MUTED)
-    axes.text(low * 1.3, low * 2.4 * bandwidth / 1e9, f"{bandwidth / 1e9:.1f} GB/s", fontsize=9, color=MUTED)
+    axes.text(low * 1.2, low * 4 * bandwidth / 1e9, f"{bandwidth / 1e9:.1f} GB/s", fontsize=9, color=MUTED)
     for i, kind in enumerate(dict.fromkeys(r["kernel"] for r in points)):
         mine = [r for r in points if r["kernel"] == kind]
         x = [r["flops"] / r["bytes"] for r in mine]

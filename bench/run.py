@@ -6,7 +6,7 @@
     python bench/run.py --json results.json --roofline roofline.png
 
 A ratio is the peer's time divided by fastdl's, the median over slices that took turns: above 1 fastdl is faster.
-PyTorch stands for its better memory format. Peers that are not installed are left out.
+PyTorch stands for its better memory format, NumPy runs on one thread. Peers that are not installed are left out.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy's pool would spin on the cores of the others
 
 import numpy as np
 
@@ -75,7 +77,7 @@ def run_case(case: OpCase, attributes: dict, threads: int, backward: bool, args:
     functions = {"fastdl": fastdl_call(case, arrays, attributes, args.device, backward)}
     call_attributes = case.call_attributes(attributes)
     functions |= peers.torch_variants(case.name, arrays, call_attributes, backward)
-    if not backward:
+    if not backward and threads == 1:
         functions |= peers.numpy_variant(case.name, arrays, call_attributes)
     before = machine.fma_peak()
     taken, ratios = measured(functions, args.slices)

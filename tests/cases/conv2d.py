@@ -20,8 +20,9 @@ def flops(x, weight, *bias, stride=1, padding=0, dilation=1, groups=1):
     return 2.0 * out.numel() * weight[0].size
 
 
-def traffic(x, weight, *bias, **_):
-    return float(x.nbytes + weight.nbytes)
+def traffic(x, weight, *bias, **attributes):
+    out = flops(x, weight, **attributes) / (2 * weight[0].size)
+    return float(x.nbytes + weight.nbytes + out * x.itemsize)
 
 
 def on(device, *shape, dtype="float32"):

@@ -52,7 +52,7 @@ def _calls_for(function: Callable[[], Any], slice_seconds: float) -> int:
 
 
 def _slice(function: Callable[[], Any], calls: int) -> float:
-    time.sleep(0.002)  # the workers of the function before stop spinning: they would hold a core of this one
+    time.sleep(0.02)  # OpenMP workers of a peer spin for some 10 ms after it returned: they would hold a core
     function()  # its data come back into the caches
     start = time.perf_counter()
     for _ in range(calls):
