@@ -96,6 +96,11 @@ def main() -> None:
     results = [train(seed, args, training, test) for seed in range(args.seeds)]
     if len(results) > 1:
         print(f"median accuracy: {statistics.median(r['accuracy'] for r in results):.1%}")
+    if args.device == "emu":
+        findings = fastdl.backends.get("emu").report()
+        print(f"\nemulated GPU: {len(findings)} findings (accesses out of bounds, races, ...)")
+        for finding in findings[:10]:
+            print(finding["message"])
     show(results[0], test, args.out)
 
 

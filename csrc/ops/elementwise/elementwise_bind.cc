@@ -181,16 +181,26 @@ void bind_elementwise(py::module_& m) {
   });
   FASTDL_DEF(add)
   FASTDL_DEF(sub)
-  FASTDL_DEF(mul) FASTDL_DEF(div) FASTDL_DEF(pow) FASTDL_DEF(maximum) FASTDL_DEF(minimum)
+  FASTDL_DEF(mul)
+  FASTDL_DEF(div)
+  FASTDL_DEF(pow)
+  FASTDL_DEF(maximum)
+  FASTDL_DEF(minimum)
 #undef FASTDL_DEF
 #define FASTDL_DEF(function, name, first)                                                            \
   m.def(#function, [](const Array& x, py::handle s) {                                                \
     return with_scalar(#function, binary, Binary::k_##name, accepts(Binary::k_##name), x, s, first); \
   });
-      FASTDL_DEF(add_scalar, add, false) FASTDL_DEF(sub_scalar, sub, false) FASTDL_DEF(rsub_scalar, sub, true)
-          FASTDL_DEF(mul_scalar, mul, false) FASTDL_DEF(div_scalar, div, false) FASTDL_DEF(rdiv_scalar, div, true)
-              FASTDL_DEF(pow_scalar, pow, false) FASTDL_DEF(rpow_scalar, pow, true)
-                  FASTDL_DEF(maximum_scalar, maximum, false) FASTDL_DEF(minimum_scalar, minimum, false)
+  FASTDL_DEF(add_scalar, add, false)
+  FASTDL_DEF(sub_scalar, sub, false)
+  FASTDL_DEF(rsub_scalar, sub, true)
+  FASTDL_DEF(mul_scalar, mul, false)
+  FASTDL_DEF(div_scalar, div, false)
+  FASTDL_DEF(rdiv_scalar, div, true)
+  FASTDL_DEF(pow_scalar, pow, false)
+  FASTDL_DEF(rpow_scalar, pow, true)
+  FASTDL_DEF(maximum_scalar, maximum, false)
+  FASTDL_DEF(minimum_scalar, minimum, false)
 #undef FASTDL_DEF
 #define FASTDL_DEF(name)                                                                         \
   m.def(#name, [](const Array& a, const Array& b) {                                              \
@@ -199,13 +209,15 @@ void bind_elementwise(py::module_& m) {
   m.def(#name "_scalar", [](const Array& x, py::handle s) {                                      \
     return with_scalar(#name "_scalar", compare, Compare::k_##name, Accepts::kAny, x, s, false); \
   });
-                      FASTDL_COMPARE_OPS(FASTDL_DEF)
+  FASTDL_COMPARE_OPS(FASTDL_DEF)
 #undef FASTDL_DEF
 #define FASTDL_DEF(name) \
   m.def(#name, [](const Array& grad, const Array& out) { return activation_bwd(#name, Binary::k_##name, grad, out); });
-                          FASTDL_DEF(relu_bwd) FASTDL_DEF(sigmoid_bwd) FASTDL_DEF(tanh_bwd)
+  FASTDL_DEF(relu_bwd)
+  FASTDL_DEF(sigmoid_bwd)
+  FASTDL_DEF(tanh_bwd)
 #undef FASTDL_DEF
-                              m.def("relu_", &relu_inplace);
+  m.def("relu_", &relu_inplace);
   m.def("add_", &add_inplace);
   m.def("mul_scalar_", &mul_scalar_inplace);
   m.def("fill_", &fill_inplace);
