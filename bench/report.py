@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
-COLUMNS = ("kernel", "pass", "threads", "time", "rate", "of peak", "PyTorch", "NumPy")
+COLUMNS = ("kernel", "pass", "threads", "time", "rate", "of peak", "PyTorch", "goal", "NumPy")
 
 
 def seconds(t: float) -> str:
@@ -22,8 +23,10 @@ def row(record: dict[str, Any]) -> list[str]:
         rate = f"{record['bytes_per_second'] / 1e9:.1f} GB/s"
     if record.get("share_of_peak"):
         share = f"{100 * record['share_of_peak']:.0f} %"
-    ratios = [f"{record['ratio'][p]:.2f}x" if p in record["ratio"] else "" for p in ("PyTorch", "NumPy")]
-    return [record["name"], record["pass"], str(record["threads"]), seconds(record["seconds"]), rate, share, *ratios]
+    torch, numpy = (f"{record['ratio'][p]:.2f}x" if p in record["ratio"] else "" for p in ("PyTorch", "NumPy"))
+    goal = f"{record['goal']:g}x" if record.get("goal") else ""
+    taken = seconds(record["seconds"])
+    return [record["name"], record["pass"], str(record["threads"]), taken, rate, share, torch, goal, numpy]
 
 
 def table(records: list[dict[str, Any]]) -> str:
@@ -32,6 +35,24 @@ def table(records: list[dict[str, Any]]) -> str:
     widths = [max(len(r[i]) for r in rows) for i in range(len(COLUMNS))]
     lines = ["| " + " | ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)) + " |" for r in rows]
     return "\n".join([lines[0], "|" + "|".join("-" * (w + 2) for w in widths) + "|", *lines[1:]])
+
+
+def verdict(records: list[dict[str, Any]]) -> str:
+    """How far the rows with a goal are, in lines of text."""
+    rows = [r for r in records if r.get("goal") and "PyTorch" in r["ratio"]]
+    if not rows:
+        return "no row with a goal has a peer to be compared with"
+    mean = math.exp(sum(math.log(r["ratio"]["PyTorch"]) for r in rows) / len(rows))
+    lines = [f"{len(rows)} rows with a goal, geometric mean {mean:.2f}x"]
+    behind = [r for r in rows if r["ratio"]["PyTorch"] < 1]
+    short = [r for r in rows if 1 <= r["ratio"]["PyTorch"] < r["goal"]]
+    for title, missed in (("behind the peer", behind), ("ahead, but short of the goal", short)):
+        lines.append(f"{title}: {len(missed)}")
+        lines += [
+            f"  {r['name']} {r['pass']}, {r['threads']} thread(s): {r['ratio']['PyTorch']:.2f}x of {r['goal']:g}x"
+            for r in missed
+        ]
+    return "\n".join(lines)
 
 
 def roofline(records: list[dict[str, Any]], peak: float, bandwidth: float, path: str, title: str) -> None:

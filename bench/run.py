@@ -1,8 +1,10 @@
 """Times every kernel against this machine's limits and against its peers, interleaved in one run.
 
-    python bench/run.py                         everything, one thread and all threads
-    python bench/run.py --only conv2d matmul    some cases
-    python bench/run.py --training              whole training steps only
+    python bench/run.py                         kernels and training steps, on one thread and on all
+    python bench/run.py --suite kernels         the kernels of bench/rows
+    python bench/run.py --suite training        whole training steps
+    python bench/run.py --suite grid            convolutions over a grid of shapes, to find cliffs
+    python bench/run.py --only conv2d matmul    some files of bench/rows
     python bench/run.py --json results.json --roofline roofline.png
 
 A ratio is the peer's time divided by fastdl's, the median over slices that took turns: above 1 fastdl is faster.
@@ -25,22 +27,17 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy's pool would spin on
 import numpy as np
 
 import fastdl
-from bench import machine, peers, report, training
+from bench import grid, machine, peers, report, training
+from bench.row import Call, Row
+from bench.rows import rows_by_file
 from fastdl.testing import OpCase, compare
 from tests.cases import all_cases
 
-DIFFERENTIATED = {"conv2d", "max_pool2d", "linear", "matmul", "relu", "dropout", "cross_entropy", "softmax"}
 
-
-def describe(case: OpCase, attributes: dict) -> str:
-    parts = [f"{k}={v}" if not isinstance(v, tuple) else f"{k} {'x'.join(map(str, v))}" for k, v in attributes.items()]
-    return f"{case.name} {', '.join(parts)}"
-
-
-def fastdl_call(case: OpCase, arrays: list[np.ndarray], attributes: dict, device: str, backward: bool):
-    tensors = case.tensors(arrays, device, "float32", requires_grad=backward)
-    attributes = case.call_attributes(attributes)
-    if not backward:
+def fastdl_call(case: OpCase, arrays: list[np.ndarray], row: Row, device: str) -> Call:
+    tensors = case.tensors(arrays, device, "float32", requires_grad=row.backward)
+    attributes = case.call_attributes(row.attributes)
+    if not row.backward:
 
         def forward():
             with fastdl.no_grad():
@@ -59,88 +56,83 @@ def fastdl_call(case: OpCase, arrays: list[np.ndarray], attributes: dict, device
     return both
 
 
-def measured(functions: dict, slices: int) -> tuple[float, dict[str, float]]:
+def functions_of(row: Row, device: str, threads: int) -> tuple[dict[str, Call], float | None, float | None]:
+    """The callables of a row, and how many operations and bytes fastdl's needs."""
+    if row.make is not None:
+        return row.make(), row.flops, row.bytes
+    case = next(c for c in all_cases() if c.name == row.case)
+    arrays = [a.astype(np.float32) if a.dtype.kind == "f" else a for a in case.make(row.attributes, seed=0)]
+    attributes = case.call_attributes(row.attributes)
+    differentiable = [row.backward and case.is_differentiable(i, a) for i, a in enumerate(arrays)]
+    functions = {"fastdl": fastdl_call(case, arrays, row, device)}
+    functions |= peers.torch_variants(row.case, arrays, attributes, differentiable)
+    if row.backward:
+        return functions, None, None
+    if threads == 1:
+        functions |= peers.numpy_variant(row.case, arrays, attributes)
+    flops = case.flops(*arrays, **attributes) if case.flops else None
+    return functions, flops, case.bytes(*arrays, **attributes) if case.bytes else None
+
+
+def measured(functions: dict[str, Call], slices: int) -> tuple[float, dict[str, float]]:
     """Our seconds, and the ratio to each peer; the faster format of PyTorch counts."""
     found = compare(functions, slices)
     formats = [n for n in functions if n.startswith("PyTorch")]
-    ratios = {}
+    ratios = {n: found.ratio(n, to="fastdl") for n in functions if n != "fastdl" and n not in formats}
     if formats:
         best = min(formats, key=lambda n: found.timings[n].median)
         ratios["PyTorch"] = found.ratio(best, to="fastdl")
-    if "NumPy" in functions:
-        ratios["NumPy"] = found.ratio("NumPy", to="fastdl")
     return found.timings["fastdl"].median, ratios
 
 
-def run_case(case: OpCase, attributes: dict, threads: int, backward: bool, args: argparse.Namespace) -> dict:
-    arrays = [a.astype(np.float32) if a.dtype.kind == "f" else a for a in case.make(attributes, seed=0)]
-    functions = {"fastdl": fastdl_call(case, arrays, attributes, args.device, backward)}
-    call_attributes = case.call_attributes(attributes)
-    functions |= peers.torch_variants(case.name, arrays, call_attributes, backward)
-    if not backward and threads == 1:
-        functions |= peers.numpy_variant(case.name, arrays, call_attributes)
+def run_row(row: Row, kernel: str, threads: int, args: argparse.Namespace) -> dict:
+    functions, flops, least_bytes = functions_of(row, args.device, threads)
     before = machine.fma_peak()
     taken, ratios = measured(functions, args.slices)
     peak = statistics.mean([before, machine.fma_peak()])
-    direction = "forward + backward" if backward else "forward"
-    record = {"name": describe(case, attributes), "kernel": case.name, "pass": direction, "threads": threads}
-    record |= {"seconds": taken, "ratio": ratios}
-    if not backward:
-        record["flops"] = case.flops(*arrays, **call_attributes) if case.flops else None
-        record["bytes"] = case.bytes(*arrays, **call_attributes) if case.bytes else None
-        if record["flops"]:
-            record["flops_per_second"] = record["flops"] / taken
-            record["share_of_peak"] = record["flops"] / taken / peak
-        elif record["bytes"]:
-            record["bytes_per_second"] = record["bytes"] / taken
-            record["share_of_peak"] = record["bytes"] / taken / args.bandwidth[threads]
+    direction = "forward + backward" if row.backward else "forward" if row.make is None else ""
+    record = {"name": row.name, "kernel": kernel, "pass": direction, "threads": threads, "seconds": taken}
+    record |= {"ratio": ratios, "goal": row.goal, "flops": flops, "bytes": least_bytes}
+    if flops:
+        record |= {"flops_per_second": flops / taken, "share_of_peak": flops / taken / peak}
+    elif least_bytes:
+        rate = least_bytes / taken
+        record |= {"bytes_per_second": rate, "share_of_peak": rate / args.bandwidth[threads]}
     return record
 
 
-def kernel_records(threads: int, args: argparse.Namespace) -> list[dict]:
-    records = []
-    for case in all_cases():
-        if args.only and case.name not in args.only:
-            continue
-        for attributes in case.bench_sizes:
-            for backward in (False, True) if case.name in DIFFERENTIATED else (False,):
-                records.append(run_case(case, dict(attributes), threads, backward, args))
-                print(report.table(records[-1:]).splitlines()[-1], file=sys.stderr, flush=True)
-    return records
-
-
-def training_records(threads: int, args: argparse.Namespace) -> list[dict]:
-    records = []
-    for name, make in training.ROWS.items():
-        taken, ratios = measured(make(), args.slices)
-        records.append(
-            {"name": name, "kernel": "training", "threads": threads, "seconds": taken, "ratio": ratios, "pass": ""}
-        )
-        print(report.table(records[-1:]).splitlines()[-1], file=sys.stderr, flush=True)
-    return records
+def chosen(args: argparse.Namespace) -> list[tuple[str, Row]]:
+    """The rows asked for, with the name of their file."""
+    found = [(name, row) for name, rows in rows_by_file().items() for row in rows]
+    if args.suite == "training":
+        found = []
+    if args.suite != "kernels":
+        found += [("training", row) for row in training.ROWS]
+    return [(name, row) for name, row in found if not args.only or name in args.only]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--suite", choices=("all", "kernels", "training", "grid"), default="all")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--only", nargs="*", help="names of cases")
-    parser.add_argument("--training", action="store_true", help="training steps only")
+    parser.add_argument("--only", nargs="*", help="names of files in bench/rows, or training")
     parser.add_argument("--threads", type=int, nargs="*", help="default: 1 and all")
     parser.add_argument("--slices", type=int, default=11)
     parser.add_argument("--json", type=Path, help="write all figures")
     parser.add_argument("--roofline", type=Path, help="write the roofline picture")
     args = parser.parse_args()
     counts = args.threads or sorted({1, len(os.sched_getaffinity(0))})
+    if args.suite == "grid":
+        return grid.main(counts[0])
 
     records, args.bandwidth, peaks = [], {}, {}
     for threads in counts:
         fastdl.set_num_threads(threads)
-        peers.set_torch_threads(threads)
+        peers.set_threads(threads)
         peaks[threads], args.bandwidth[threads] = machine.fma_peak(), machine.bandwidth()
-        if not args.training:
-            records += kernel_records(threads, args)
-        if args.training or not args.only:
-            records += training_records(threads, args)
+        for kernel, row in chosen(args):
+            records.append(run_row(row, kernel, threads, args))
+            print(report.table(records[-1:]).splitlines()[-1], file=sys.stderr, flush=True)
     title = f"{machine.processor()}, {fastdl.backends.get('cpu').isa()}"
     for threads in counts:
         print(
@@ -148,6 +140,7 @@ def main() -> None:
             f"{peaks[threads] / 1e9:.0f} GFLOP/s, {args.bandwidth[threads] / 1e9:.1f} GB/s"
         )
     print(report.table(records))
+    print(report.verdict(records))
     if args.json:
         args.json.write_text(
             json.dumps({"machine": title, "peak": peaks, "bandwidth": args.bandwidth, "rows": records}, indent=1)
@@ -156,6 +149,7 @@ def main() -> None:
         one = counts[0]
         mine = [r for r in records if r["threads"] == one]
         report.roofline(mine, peaks[one], args.bandwidth[one], str(args.roofline), f"{title}, {one} thread(s)")
+    return None
 
 
 if __name__ == "__main__":

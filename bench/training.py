@@ -10,7 +10,7 @@ import numpy as np
 import fastdl
 from fastdl import nn, optim
 
-from .peers import torch
+from .row import Row, torch
 
 
 def digits_layers(kit: Any) -> Any:
@@ -64,8 +64,8 @@ def additions() -> dict[str, Callable[[], Any]]:
     return runs
 
 
-ROWS = {
-    "digits network, training step, batch 128": lambda: steps(digits_layers, (128, 1, 28, 28), 10),
-    "network 2-16-2, training step, batch 32": lambda: steps(tiny_layers, (32, 2), 2),
-    "one-element a + b with gradients": additions,
-}
+ROWS = [
+    Row("digits network, training step, batch 128", goal=2.0, make=lambda: steps(digits_layers, (128, 1, 28, 28), 10)),
+    Row("network 2-16-2, training step, batch 32", goal=5.0, make=lambda: steps(tiny_layers, (32, 2), 2)),
+    Row("one-element a + b with gradients", goal=2.0, make=additions),
+]

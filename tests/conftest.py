@@ -1,9 +1,14 @@
 """Devices and instruction-set levels that the tests run on."""
 
+import hypothesis
 import pytest
 
 import fastdl
 from fastdl import backends
+
+# The same examples in every run, and no file of examples; a slow machine is no failure.
+hypothesis.settings.register_profile("fastdl", derandomize=True, database=None, deadline=None, max_examples=50)
+hypothesis.settings.load_profile("fastdl")
 
 
 def devices() -> list[str]:

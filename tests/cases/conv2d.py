@@ -57,16 +57,6 @@ SIZES = [
     size((4, 1, 28, 28), (32, 1, 3, 3)),
     size((1, 1, 3, 40), (2, 1, 3, 3)),
 ]
-BENCH = [
-    size((128, 1, 28, 28), (32, 1, 3, 3)),
-    size((128, 32, 26, 26), (32, 32, 3, 3)),
-    size((128, 32, 12, 12), (16, 32, 3, 3)),
-    size((128, 16, 10, 10), (16, 16, 3, 3)),
-    size((8, 64, 56, 56), (64, 64, 3, 3), padding=1),
-    size((8, 128, 28, 28), (128, 128, 3, 3), padding=1),
-    size((1, 256, 56, 56), (64, 256, 1, 1)),
-    size((1, 3, 224, 224), (64, 3, 7, 7), stride=2, padding=3),
-]
 BAD = [
     BadCall(lambda d: F.conv2d(on(d, 2, 2), on(d, 1, 1, 1, 1)), ValueError,
             "[conv2d] expected input with 3 or 4 dimensions, got shape (2, 2)"),
@@ -107,6 +97,6 @@ BAD = [
 
 # Winograd's transforms round more than a plain sum; the bar for it is 6e-6 of the largest output: 50 epsilons.
 CASES = [
-    OpCase("conv2d", F.conv2d, inputs, SIZES, BENCH, BAD, shape_only=("x", "weight", "bias"), epsilons=50, flops=flops,
+    OpCase("conv2d", F.conv2d, inputs, SIZES, BAD, shape_only=("x", "weight", "bias"), epsilons=50, flops=flops,
            bytes=traffic, gradcheck_sizes=SIZES[:10]),
 ]  # fmt: skip

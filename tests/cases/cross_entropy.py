@@ -72,7 +72,7 @@ def call(x, target, weight=None, **attributes):
 
 
 CASES = [
-    OpCase("cross_entropy", call, logits, SIZES, [{"shape": (128, 10)}, {"shape": (128, 32000)}], BAD,
+    OpCase("cross_entropy", call, logits, SIZES, BAD,
            differentiable=[0], shape_only=("shape", "weighted", "ignored"), epsilons=64,
            gradcheck_sizes=SIZES[:8], bytes=lambda x, *_, **__: x.nbytes),
 ]  # fmt: skip

@@ -20,8 +20,6 @@ PAIRS = [
     {"a": (3, 40_001), "b": (3, 1)},
     {"a": (0, 1), "b": (1, 7)},
 ]
-BENCH = [{"shape": (8, 64, 112, 112)}]
-BENCH_PAIRS = [{"a": (8, 64, 112, 112), "b": (8, 64, 112, 112)}]
 
 
 def normal(rng, shape):
@@ -49,14 +47,13 @@ def integers(rng, a, b):
     return [rng.integers(-9, 9, a), rng.integers(-9, 9, b)]
 
 
-def unary(name, call, inputs=normal, bench=False, epsilons=16):
-    return OpCase(name, call, inputs, LENGTHS, BENCH if bench else (), shape_only=("shape",), epsilons=epsilons,
+def unary(name, call, inputs=normal, epsilons=16):
+    return OpCase(name, call, inputs, LENGTHS, shape_only=("shape",), epsilons=epsilons,
                   bytes=lambda x, **_: 2 * x.nbytes)  # fmt: skip
 
 
-def binary(name, call, inputs=pair, bench=False, epsilons=16, bad=()):
-    sizes = BENCH_PAIRS if bench else ()
-    return OpCase(name, call, inputs, PAIRS, sizes, bad, shape_only=("a", "b"), epsilons=epsilons,
+def binary(name, call, inputs=pair, epsilons=16, bad=()):
+    return OpCase(name, call, inputs, PAIRS, bad, shape_only=("a", "b"), epsilons=epsilons,
                   bytes=lambda a, b, **_: a.nbytes + b.nbytes + max(a.nbytes, b.nbytes))  # fmt: skip
 
 
@@ -68,12 +65,12 @@ CASES = [
     unary("neg", fastdl.neg),
     unary("abs", fastdl.abs, off_zero),
     unary("sign", fastdl.sign, off_zero),
-    unary("exp", fastdl.exp, bench=True),
-    unary("log", fastdl.log, positive, bench=True),
+    unary("exp", fastdl.exp),
+    unary("log", fastdl.log, positive),
     unary("sqrt", fastdl.sqrt, positive),
-    unary("relu", F.relu, off_zero, bench=True),
-    unary("sigmoid", F.sigmoid, bench=True),
-    unary("tanh", F.tanh, bench=True),
+    unary("relu", F.relu, off_zero),
+    unary("sigmoid", F.sigmoid),
+    unary("tanh", F.tanh),
     unary("add_scalar", lambda x: 2.5 + x),
     unary("sub_scalar", lambda x: x - 0.75),
     unary("rsub_scalar", lambda x: 0.75 - x),
@@ -87,7 +84,7 @@ CASES = [
     unary("rpow_scalar", lambda x: 2.0**x, epsilons=32),
     unary("clamp", lambda x: fastdl.clamp(x, -0.5, 0.75)),
     OpCase("cast", lambda x: x.double().float(), normal, LENGTHS, shape_only=("shape",), gradcheck_sizes=[]),
-    binary("add", fastdl.add, bench=True, bad=[
+    binary("add", fastdl.add, bad=[
         BadCall(lambda d: on(d, 2, 3) + on(d, 4), ValueError,
                 "[add] expected shapes that broadcast, got (2, 3) and (4,)"),
         BadCall(lambda d: on(d, 2) + None, TypeError, "[add] expected a Tensor or a number, got NoneType"),
@@ -96,7 +93,7 @@ CASES = [
                 "[add] expected an array of dtype bool, uint8, int32, int64, float32, float64, got object"),
     ]),
     binary("sub", fastdl.sub),
-    binary("mul", fastdl.mul, bench=True),
+    binary("mul", fastdl.mul),
     binary("div", fastdl.div),
     binary("pow", fastdl.pow, positive_pair, epsilons=64),
     binary("maximum", fastdl.maximum),

@@ -52,11 +52,6 @@ CASES = [
         {"a": (3, 0), "b": (0, 5)},
         {"a": (17, 50), "b": (50, 33)},
     ], [
-        {"a": (256, 256), "b": (256, 256)},
-        {"a": (1024, 1024), "b": (1024, 1024)},
-        {"a": (2048, 2048), "b": (2048, 2048)},
-        {"a": (32, 4096), "b": (4096, 1000)},
-    ], [
         BadCall(lambda d: fastdl.matmul(on(d, 2, 3), on(d, 2, 3)), ValueError,
                 "[matmul] expected equal inner sizes (trans_a=False, trans_b=False), got shapes (2, 3) and (2, 3)"),
         BadCall(lambda d: fastdl.matmul(on(d), on(d, 2, 3)), ValueError,
@@ -79,10 +74,6 @@ CASES = [
         {"x": (5, 7), "out": 6, "bias": False},
         {"x": (0, 4), "out": 2},
         {"x": (128, 256), "out": 10},
-    ], [
-        {"x": (128, 256), "out": 10},
-        {"x": (128, 784), "out": 512},
-        {"x": (1, 25088), "out": 4096},
     ], [
         BadCall(lambda d: F.linear(on(d, 2, 3), on(d, 4, 2)), ValueError,
                 "[linear] expected weight of shape (out, 3), got shape (4, 2)"),

@@ -78,7 +78,7 @@ BAD_ADAM = [
 def case(name, call, states, attributes, bad):
     sizes = [{"lengths": lengths, "states": states, **a} for lengths in SETS[:2] for a in attributes]
     sizes.append({"lengths": SETS[2], "states": states, **attributes[-1]})
-    return OpCase(name, call, parameters, sizes, (), bad, differentiable=[], shape_only=("lengths", "states"),
+    return OpCase(name, call, parameters, sizes, bad, differentiable=[], shape_only=("lengths", "states"),
                   epsilons=16, bytes=lambda *arrays, **_: float(sum(a.nbytes for a in arrays)) * 1.5)  # fmt: skip
 
 

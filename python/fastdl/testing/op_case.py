@@ -1,7 +1,7 @@
 """OpCase: an operation with its inputs, sizes, errors and costs, said once.
 
 The test driver runs each case on every device and instruction set against `device="reference"` in float64, checks its
-gradients and its bad calls; the benchmark times it at its benchmark sizes.
+gradients and its bad calls; the rows of the benchmark (bench/rows) name cases too.
 """
 
 from __future__ import annotations
@@ -49,7 +49,6 @@ class OpCase:
     call: Callable[..., Any]
     inputs: Callable[..., Inputs]
     sizes: Sequence[Attributes] = field(default_factory=lambda: [{}])  # around vector and tile multiples, and empty
-    bench_sizes: Sequence[Attributes] = ()
     bad: Sequence[BadCall] = ()
     differentiable: Sequence[int] | None = None  # positions of inputs that have gradients; None: all floats
     shape_only: Sequence[str] = ()  # attributes that `inputs` takes and `call` does not

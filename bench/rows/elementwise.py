@@ -1,0 +1,26 @@
+"""Elementwise functions on 25.7 MB: bound by memory, or by the polynomial."""
+
+import numpy as np
+
+from bench.row import Row, torch
+
+SHAPE = (8, 64, 112, 112)
+
+ROWS = [
+    Row("relu", {"shape": SHAPE}, goal=1.5),
+    Row("relu", {"shape": SHAPE}, backward=True, goal=1.1),
+    Row("add", {"a": SHAPE, "b": SHAPE}, goal=1.5),
+    Row("mul", {"a": SHAPE, "b": SHAPE}, goal=1.0),
+    Row("sigmoid", {"shape": SHAPE}, goal=1.1),
+    Row("tanh", {"shape": SHAPE}, goal=1.1),
+    Row("exp", {"shape": SHAPE}, goal=1.0),
+    Row("log", {"shape": SHAPE}, goal=1.0),
+]
+TORCH = {} if torch is None else {
+    "relu": torch.relu, "add": torch.add, "mul": torch.mul, "sigmoid": torch.sigmoid, "tanh": torch.tanh,
+    "exp": torch.exp, "log": torch.log,
+}  # fmt: skip
+NUMPY = {
+    "relu": lambda x: np.maximum(x, 0), "add": np.add, "mul": np.multiply, "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+    "tanh": np.tanh, "exp": np.exp, "log": np.log,
+}  # fmt: skip
