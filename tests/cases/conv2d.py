@@ -95,8 +95,28 @@ BAD = [
 ]  # fmt: skip
 
 
+SEQUENCES = [
+    size((2, 3, 9), (4, 3, 3), padding=1),
+    size((2, 4, 12), (6, 2, 4), stride=2, padding=(1,), groups=2),
+    size((3, 17), (5, 3, 2), dilation=2, padding="same"),
+    size((2, 5, 100), (7, 5, 9), padding="valid"),
+    size((0, 2, 3), (2, 2, 3)),
+]
+BAD_SEQUENCES = [
+    BadCall(lambda d: F.conv1d(on(d, 2, 2, 2, 2), on(d, 1, 1, 1)), ValueError,
+            "[conv1d] expected input with 2 or 3 dimensions, got shape (2, 2, 2, 2)"),
+    BadCall(lambda d: F.conv1d(on(d, 2, 2, 2), on(d, 1, 1)), ValueError,
+            "[conv1d] expected weight with 3 dimensions, got shape (1, 1)"),
+    BadCall(lambda d: F.conv1d(on(d, 1, 1, 4), on(d, 1, 1, 3), stride="a"), TypeError,
+            "[conv1d] expected an int for stride, got 'a'"),
+    BadCall(lambda d: F.conv1d(on(d, 1, 1, 4), on(d, 1, 1, 3), groups=1.0), TypeError,
+            "[conv1d] expected an int for groups, got float"),
+]  # fmt: skip
+
+
 # Winograd's transforms round more than a plain sum; the bar for it is 6e-6 of the largest output: 50 epsilons.
 CASES = [
     OpCase("conv2d", F.conv2d, inputs, SIZES, BAD, shape_only=("x", "weight", "bias"), epsilons=50, flops=flops,
            bytes=traffic, gradcheck_sizes=SIZES[:10]),
+    OpCase("conv1d", F.conv1d, inputs, SEQUENCES, (), BAD_SEQUENCES, shape_only=("x", "weight", "bias"), epsilons=50),
 ]  # fmt: skip

@@ -63,6 +63,56 @@ def test_conv2d_3x3_large_enough_for_winograd(size, padding):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_conv_transpose2d(seed, dtype):
+    rng = np.random.default_rng(seed)
+    groups = int(rng.choice([1, 1, 2, 3]))
+    kernel, stride, dilation = rng.integers(1, 5, 2), rng.integers(1, 4, 2), rng.integers(1, 3, 2)
+    padding = rng.integers(0, (kernel - 1) * dilation // 2 + 1)
+    extra = rng.integers(0, np.maximum(stride, dilation))
+    x = rng.standard_normal((rng.integers(1, 4), groups * rng.integers(1, 20), *rng.integers(1, 20, 2)))
+    w = rng.standard_normal((x.shape[1], rng.integers(1, 20), *kernel))
+    b = rng.standard_normal(w.shape[1] * groups)
+    pairs = {"stride": stride, "padding": padding, "dilation": dilation, "output_padding": extra}
+    attributes = {name: tuple(int(n) for n in pair) for name, pair in pairs.items()} | {"groups": groups}
+    ours, theirs = F.conv_transpose2d, TF.conv_transpose2d
+    compare(lambda *t: ours(*t, **attributes), lambda *t: theirs(*t, **attributes), [x, w, b], dtype, 96)
+    row = {name: value[1:] if isinstance(value, tuple) else value for name, value in attributes.items()}
+    arrays = [x[:, :, 0], w[:, :, 0], b]
+    compare(lambda *t: F.conv_transpose1d(*t, **row), lambda *t: TF.conv_transpose1d(*t, **row), arrays, dtype, 96)
+
+
+@pytest.mark.parametrize("mode", ["zeros", "reflect", "replicate", "circular"])
+@pytest.mark.parametrize("padding", [0, 2, "same", "valid"])
+@pytest.mark.parametrize("axes", [1, 2])
+def test_convolution_layers(mode, padding, axes):
+    name, attributes = f"Conv{axes}d", {"padding": padding, "padding_mode": mode, "dilation": 2, "groups": 2}
+    ours, theirs = getattr(fastdl.nn, name)(4, 6, 4, **attributes), getattr(torch.nn, name)(4, 6, 4, **attributes)
+    assert repr(ours) == repr(theirs)
+    ours.load_state_dict({k: fastdl.tensor(v.numpy()) for k, v in theirs.state_dict().items()})
+    x = np.random.default_rng(0).standard_normal((2, 4, 9, 11)[: axes + 2])
+    compare(ours, theirs, [x], "float32", 96)
+
+
+@pytest.mark.parametrize("axes", [1, 2])
+def test_transposed_convolution_layers(axes):
+    name, attributes = f"ConvTranspose{axes}d", {"stride": 3, "padding": 1, "output_padding": 2, "bias": False}
+    ours, theirs = getattr(fastdl.nn, name)(4, 6, 4, **attributes), getattr(torch.nn, name)(4, 6, 4, **attributes)
+    assert repr(ours) == repr(theirs)
+    ours.load_state_dict({k: fastdl.tensor(v.numpy()) for k, v in theirs.state_dict().items()})
+    x, size = np.random.default_rng(0).standard_normal((2, 4, 5, 6)[: axes + 2]), (15, 18)[:axes]
+    compare(ours, theirs, [x], "float32", 96)
+    compare(lambda t: ours(t, size), lambda t: theirs(t, size), [x], "float32", 96)
+
+
+@pytest.mark.parametrize("mode", ["reflect", "replicate", "circular"])
+@pytest.mark.parametrize("pad", [(1, 2), (0, 3, 2, 1), (2, -1, -1, 1), (1, 1, 0, 2, 3, 1)])
+def test_pad_modes(mode, pad):
+    x = np.random.default_rng(0).standard_normal((2, 4, 5, 6)[-len(pad) // 2 - 1 :])
+    compare(lambda t: F.pad(t, pad, mode), lambda t: TF.pad(t, pad, mode), [x])
+
+
+@pytest.mark.parametrize("seed", SEEDS)
 def test_max_pool2d(seed):
     rng = np.random.default_rng(seed)
     kernel = tuple(int(k) for k in rng.integers(1, 5, 2))

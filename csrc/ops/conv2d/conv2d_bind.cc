@@ -1,7 +1,7 @@
 // Python bindings of conv2d and its two gradients (the gradient of the bias is a plain sum).
 #include "bind/call.h"
-#include "core/error.h"
 #include "ops/conv2d/conv2d.h"
+#include "ops/conv2d/conv2d_bind.h"
 #if defined(FASTDL_DEVICE_CPU)
 #include "ops/conv2d/conv2d_algorithm.h"
 #endif
@@ -14,17 +14,6 @@ ConvAlgorithm conv_algorithm = ConvAlgorithm::kAuto;
 
 namespace {
 
-// Sizes stay far from 2^63 in every sum and product of two of them.
-constexpr int64_t kSizeLimit = int64_t{1} << 31;
-
-void expect_values(const char* op, const char* what, const Dims& d, int n, int64_t least) {
-  EXPECT(d.n == n, ValueError, op, text(what, " of ", n, " integers"), text(d));
-  for (int i = 0; i < n; ++i) {
-    EXPECT(d[i] >= least, ValueError, op, text(what, " of at least ", least), text(d));
-    EXPECT(d[i] < kSizeLimit, ValueError, op, text(what, " below 2^31"), text(d));
-  }
-}
-
 struct Attributes {
   const Dims& stride;
   const Dims& padding;
@@ -34,9 +23,9 @@ struct Attributes {
 
 // x is (N, C, H, W), weight (O, C / groups, kernel_h, kernel_w): shapes of the arguments, or what they will be.
 Conv2dGeometry geometry(const char* op, const Dims& x, const Dims& weight, const Attributes& a) {
-  expect_values(op, "stride", a.stride, 2, 1);
-  expect_values(op, "padding", a.padding, 4, 0);
-  expect_values(op, "dilation", a.dilation, 2, 1);
+  expect_conv_values(op, "stride", a.stride, 2, 1);
+  expect_conv_values(op, "padding", a.padding, 4, 0);
+  expect_conv_values(op, "dilation", a.dilation, 2, 1);
   EXPECT(a.groups >= 1, ValueError, op, text("groups of at least 1"), text(a.groups));
   for (int i = 0; i < 4; ++i)
     EXPECT(weight[i] > 0, ValueError, op, text("a weight with elements"), text("shape ", weight));
@@ -46,8 +35,8 @@ Conv2dGeometry geometry(const char* op, const Dims& x, const Dims& weight, const
   EXPECT(x[1] / a.groups == weight[1], ValueError, op,
          text("an input of ", weight[1], " channels in each of ", a.groups, " groups"), text(x[1], " channels"));
   for (int i = 2; i < 4; ++i) {
-    EXPECT(x[i] < kSizeLimit, ValueError, op, text("an input size below 2^31"), text(x[i]));
-    EXPECT(weight[i] < kSizeLimit, ValueError, op, text("a kernel size below 2^31"), text(weight[i]));
+    EXPECT(x[i] < kConvSizeLimit, ValueError, op, text("an input size below 2^31"), text(x[i]));
+    EXPECT(weight[i] < kConvSizeLimit, ValueError, op, text("a kernel size below 2^31"), text(weight[i]));
     const int64_t padded = x[i] + a.padding[2 * i - 4] + a.padding[2 * i - 3];
     const int64_t span = a.dilation[i - 2] * (weight[i] - 1) + 1;
     EXPECT(span <= padded, ValueError, op, text("a dilated kernel of at most the padded input, ", padded), text(span));
@@ -118,8 +107,8 @@ Array input_gradient(const Array& grad, const Array& weight, const Dims& input_h
   expect_same_dtype(op, "weight", weight, grad.dtype);
   expect_ndim(op, "grad", grad, 4);
   expect_ndim(op, "weight", weight, 4);
-  expect_values(op, "input_hw", input_hw, 2, 0);
-  EXPECT(groups >= 1 && groups < kSizeLimit, ValueError, op, text("groups of 1 to 2^31 - 1"), text(groups));
+  expect_conv_values(op, "input_hw", input_hw, 2, 0);
+  EXPECT(groups >= 1 && groups < kConvSizeLimit, ValueError, op, text("groups of 1 to 2^31 - 1"), text(groups));
   const Dims x = dims4(grad.dim(0), weight.dim(1) * groups, input_hw[0], input_hw[1]);
   const Conv2dGeometry g = geometry(op, x, weight.shape, {stride, padding, dilation, groups});
   expect_shape(op, "grad", grad, dims4(g.batch, g.out_channels, g.out_h, g.out_w));
@@ -136,7 +125,7 @@ Array weight_gradient(const Array& grad, const Array& x, const Dims& kernel_hw, 
   expect_same_dtype(op, "input", x, grad.dtype);
   expect_ndim(op, "grad", grad, 4);
   expect_ndim(op, "input", x, 4);
-  expect_values(op, "kernel_hw", kernel_hw, 2, 1);
+  expect_conv_values(op, "kernel_hw", kernel_hw, 2, 1);
   EXPECT(groups >= 1, ValueError, op, text("groups of at least 1"), text(groups));
   const Dims weight = dims4(grad.dim(1), x.dim(1) / groups, kernel_hw[0], kernel_hw[1]);
   const Conv2dGeometry g = geometry(op, x.shape, weight, {stride, padding, dilation, groups});

@@ -124,6 +124,18 @@ class Backend(Protocol):
         self, grad: Array, x: Array, kernel_hw: Pair, stride: Pair, padding: Shape, dilation: Pair, groups: int
     ) -> Array: ...
 
+    # conv_transpose2d/ weight (C, O / groups, kernel_h, kernel_w)
+    def conv_transpose2d(
+        self, x: Array, weight: Array, bias: Array | None, stride: Pair, padding: Pair, output_padding: Pair,
+        dilation: Pair, groups: int,
+    ) -> Array: ...  # fmt: skip
+    def conv_transpose2d_bwd_input(
+        self, grad: Array, weight: Array, input_hw: Pair, stride: Pair, padding: Pair, dilation: Pair, groups: int
+    ) -> Array: ...
+    def conv_transpose2d_bwd_weight(
+        self, grad: Array, x: Array, kernel_hw: Pair, stride: Pair, padding: Pair, dilation: Pair, groups: int
+    ) -> Array: ...
+
     # max_pool2d/ x (N, C, H, W) -> (out, indices int32 into each plane or None)
     def max_pool2d(
         self, x: Array, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, ceil_mode: bool, indices: bool

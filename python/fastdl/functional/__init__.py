@@ -4,7 +4,8 @@ The arithmetic of `torch` itself (`add`, `matmul`, `sum`, ...) is in this packag
 """
 
 from .activation import log_softmax, relu, relu_, sigmoid, softmax, tanh
-from .conv import conv2d
+from .conv import conv1d, conv2d
+from .conv_transpose import conv_transpose1d, conv_transpose2d
 from .dropout import dropout
 from .layout import flatten
 from .linear import linear
@@ -13,7 +14,10 @@ from .padding import pad
 from .pooling import max_pool2d
 
 __all__ = [
+    "conv1d",
     "conv2d",
+    "conv_transpose1d",
+    "conv_transpose2d",
     "cross_entropy",
     "dropout",
     "flatten",

@@ -1,4 +1,4 @@
-"""Padding with a constant."""
+"""Padding: with a constant, or with the elements of the input itself."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from ..autograd import Node, fresh, record, recording
 from ..tensor import Tensor
 from .arguments import expect_number, expect_tensor, shown
+from .layout import cat, index
 
 Array = Any
 
@@ -30,23 +31,67 @@ def _sides(pad: Any, ndim: int) -> list[tuple[int, int]]:
     return [(0, 0)] * (ndim - len(sides)) + sides[::-1]
 
 
+def _along(x: Tensor, axis: int, start: int, stop: int) -> Tensor:
+    return index(x, (*(slice(None),) * axis, slice(start, stop)))
+
+
+def _pad_axis(x: Tensor, axis: int, before: int, after: int, mode: str) -> Tensor:
+    """One axis longer by elements of its own; a negative number cuts off."""
+    n = x.shape[axis]
+    least = {"reflect": max(before, after) + 1, "circular": max(before, after), "replicate": 1}[mode]
+    if n < least:
+        raise ValueError(f"[pad] expected at least {least} elements on axis {axis} for mode {mode!r}, got {n}")
+    if before < 0 or after < 0:
+        x = _along(x, axis, max(-before, 0), n + min(after, 0))
+        before, after, n = max(before, 0), max(after, 0), x.shape[axis]
+    if mode == "circular":
+        parts = [_along(x, axis, n - before, n), x, _along(x, axis, 0, after)]
+    elif mode == "replicate":
+        parts = [_along(x, axis, 0, 1)] * before + [x] + [_along(x, axis, n - 1, n)] * after
+    else:
+        parts = [_along(x, axis, i, i + 1) for i in range(before, 0, -1)]
+        parts += [x, *(_along(x, axis, n - 1 - i, n - i) for i in range(1, after + 1))]
+    parts = [part for part in parts if part.shape[axis] > 0]
+    return cat(parts, axis) if len(parts) > 1 else x
+
+
+def _pad_from_input(x: Tensor, pad: Any, mode: str) -> Tensor:
+    sides = _sides(pad, x.ndim)
+    if len(pad) // 2 > 3 or x.ndim not in (len(pad) // 2 + 1, len(pad) // 2 + 2):
+        raise NotImplementedError(
+            f"[pad] expected pad of the last 1 to 3 axes, all but one or two, for mode {mode!r}, "
+            f"got {len(pad)} numbers and shape {x.shape}"
+        )
+    for axis, (before, after) in enumerate(sides):
+        if before or after:
+            x = _pad_axis(x, axis, before, after, mode)
+    return x
+
+
 def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
-    """Elements of `value` (0 by default) around the input (`torch.nn.functional.pad`).
+    """Elements around the input (`torch.nn.functional.pad`): `value` (0 by default) in mode 'constant', its own else.
 
     `pad` is (left, right) of the last axis, then (top, bottom) of the one before, and so on. Negative numbers cut off.
+    The other modes pad all axes but the first one or two (batch, channels): 'reflect' mirrors at the edge element
+    without repeating it, 'replicate' repeats it, 'circular' goes on from the other end.
 
     Raises:
         TypeError: for an input that is not a Tensor, or a pad that is not a sequence of ints.
-        ValueError: for an odd count of numbers, or more of them than axes, or a cut of more than there is.
-        NotImplementedError: for a mode other than 'constant'.
+        ValueError: for an odd count of numbers, or more of them than axes, or a cut of more than there is, or an axis
+            too short for the mode, or an unknown mode.
+        NotImplementedError: for numbers of axes that the mode does not pad.
 
     >>> import fastdl
     >>> pad(fastdl.ones(1, 2), (1, 2)).tolist()
     [[0.0, 1.0, 1.0, 0.0, 0.0]]
+    >>> pad(fastdl.arange(3).reshape(1, 3), (2, 1), mode="reflect").tolist()
+    [[2, 1, 0, 1, 2, 1]]
     """
     x = expect_tensor(input, "pad")
+    if mode in ("reflect", "replicate", "circular"):
+        return _pad_from_input(x, pad, mode)
     if mode != "constant":
-        raise NotImplementedError(f"[pad] expected mode 'constant', got {mode!r}")
+        raise ValueError(f"[pad] expected mode constant, reflect, replicate or circular, got {shown(mode)}")
     fill = 0 if value is None else value
     expect_number(fill, "pad", "value")
     sides = _sides(pad, x.ndim)

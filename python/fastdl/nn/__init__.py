@@ -2,8 +2,8 @@
 
 from . import init
 from .container import ModuleList, Sequential
+from .conv import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
 from .layers import (
-    Conv2d,
     CrossEntropyLoss,
     Dropout,
     Flatten,
@@ -21,7 +21,10 @@ from .module import Module
 from .parameter import Parameter
 
 __all__ = [
+    "Conv1d",
     "Conv2d",
+    "ConvTranspose1d",
+    "ConvTranspose2d",
     "CrossEntropyLoss",
     "Dropout",
     "Flatten",

@@ -6,8 +6,7 @@ from typing import Any
 
 from .. import functional as F
 from ..creation import empty
-from ..functional.arguments import expect_probability, expect_reduction, pair
-from ..functional.conv import same_padding
+from ..functional.arguments import expect_probability, expect_reduction
 from ..tensor import Tensor
 from . import init
 from .module import Module
@@ -65,68 +64,6 @@ class Linear(Module):
 
     def extra_repr(self) -> str:
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
-
-
-class Conv2d(Module):
-    """2-D convolution: (N, in_channels, H, W) to (N, out_channels, H', W') (`torch.nn.Conv2d`).
-
-    `padding` is an int, a pair, 'same' or 'valid'; of the padding modes there is 'zeros'.
-
-    >>> import fastdl
-    >>> Conv2d(3, 8, 3, padding="same")(fastdl.ones(1, 3, 6, 6)).shape
-    (1, 8, 6, 6)
-    """
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int | Pair,
-        stride: int | Pair = 1,
-        padding: int | Pair | str = 0,
-        dilation: int | Pair = 1,
-        groups: int = 1,
-        bias: bool = True,
-        padding_mode: str = "zeros",
-        device: Any = None,
-        dtype: Any = None,
-    ) -> None:
-        super().__init__()
-        if padding_mode != "zeros":
-            raise NotImplementedError(f"[Conv2d] expected padding_mode 'zeros', got {padding_mode!r}")
-        _expect_size(groups, 1, "Conv2d", "groups")
-        for name, channels in (("in_channels", in_channels), ("out_channels", out_channels)):
-            _expect_size(channels, 1, "Conv2d", name)
-            if channels % groups:
-                raise ValueError(f"[Conv2d] expected {name} that {groups} groups divide, got {channels}")
-        self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
-        self.kernel_size = pair(kernel_size, "Conv2d", "kernel_size")
-        self.stride, self.dilation = pair(stride, "Conv2d", "stride"), pair(dilation, "Conv2d", "dilation")
-        self.padding_mode = padding_mode
-        self.padding = padding if isinstance(padding, str) else pair(padding, "Conv2d", "padding")
-        if isinstance(padding, str) and padding not in ("same", "valid"):
-            raise ValueError(f"[Conv2d] expected padding 'same', 'valid' or numbers, got {padding!r}")
-        if padding == "same":
-            same_padding(self.kernel_size, self.stride, self.dilation, "Conv2d")
-        self.weight = _parameter((out_channels, in_channels // groups, *self.kernel_size), device, dtype)
-        self.register_parameter("bias", _parameter((out_channels,), device, dtype) if bias else None)
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        init.default_(self.weight, self.bias)
-
-    def forward(self, input: Tensor) -> Tensor:
-        return F.conv2d(input, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
-
-    def extra_repr(self) -> str:
-        text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
-        if self.padding != (0, 0):
-            text += f", padding={self.padding}"
-        if self.dilation != (1, 1):
-            text += f", dilation={self.dilation}"
-        if self.groups != 1:
-            text += f", groups={self.groups}"
-        return text if self.bias is not None else text + ", bias=False"
 
 
 class MaxPool2d(Module):

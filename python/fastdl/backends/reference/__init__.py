@@ -18,6 +18,7 @@ from .arrays import (
     to_numpy,
 )
 from .conv2d import conv2d, conv2d_bwd_input, conv2d_bwd_weight
+from .conv_transpose2d import conv_transpose2d, conv_transpose2d_bwd_input, conv_transpose2d_bwd_weight
 from .conversion import converted
 from .cross_entropy import cross_entropy, cross_entropy_bwd
 from .dropout import dropout
@@ -97,6 +98,9 @@ __all__ = [
     "conv2d",
     "conv2d_bwd_input",
     "conv2d_bwd_weight",
+    "conv_transpose2d",
+    "conv_transpose2d_bwd_input",
+    "conv_transpose2d_bwd_weight",
     "copy_",
     "cross_entropy",
     "cross_entropy_bwd",

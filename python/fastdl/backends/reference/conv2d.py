@@ -20,7 +20,7 @@ Array = np.ndarray
 Pair = tuple[int, int]
 
 
-_SIZE_LIMIT = 2**31  # keeps every sum and product of two sizes far from 2^63
+SIZE_LIMIT = 2**31  # keeps every sum and product of two sizes far from 2^63
 
 
 def expect_values(op: str, what: str, values: Shape, n: int, least: int) -> None:
@@ -28,7 +28,7 @@ def expect_values(op: str, what: str, values: Shape, n: int, least: int) -> None
     expect(len(values) == n, ValueError, op, f"{what} of {n} integers", values)
     for value in values:
         expect(value >= least, ValueError, op, f"{what} of at least {least}", values)
-        expect(value < _SIZE_LIMIT, ValueError, op, f"{what} below 2^31", values)
+        expect(value < SIZE_LIMIT, ValueError, op, f"{what} below 2^31", values)
 
 
 def _out_hw(op: str, x: Shape, weight: Shape, stride: Pair, padding: Shape, dilation: Pair, groups: int) -> Pair:
@@ -45,8 +45,8 @@ def _out_hw(op: str, x: Shape, weight: Shape, stride: Pair, padding: Shape, dila
     out = []
     for i in (0, 1):
         size, kernel = x[2 + i], weight[2 + i]
-        expect(size < _SIZE_LIMIT, ValueError, op, "an input size below 2^31", size)
-        expect(kernel < _SIZE_LIMIT, ValueError, op, "a kernel size below 2^31", kernel)
+        expect(size < SIZE_LIMIT, ValueError, op, "an input size below 2^31", size)
+        expect(kernel < SIZE_LIMIT, ValueError, op, "a kernel size below 2^31", kernel)
         padded = size + padding[2 * i] + padding[2 * i + 1]
         span = dilation[i] * (kernel - 1) + 1
         expect(span <= padded, ValueError, op, f"a dilated kernel of at most the padded input, {padded}", span)
@@ -63,7 +63,7 @@ def _windows(x: Array, kernel_hw: Pair, stride: Pair, padding: Shape, dilation: 
     return dense[:, :, :: stride[0], :: stride[1], :: dilation[0], :: dilation[1]]
 
 
-def _grouped(x: Array, axis: int, groups: int) -> Array:
+def grouped(x: Array, axis: int, groups: int) -> Array:
     """Splits the channel axis into (group, channel of the group)."""
     return x.reshape(*x.shape[:axis], groups, x.shape[axis] // groups, *x.shape[axis + 1 :])
 
@@ -84,9 +84,9 @@ def conv2d(
         expect_shape(op, "bias", bias, (out_channels,))
     check_activation(op, activation)
 
-    windows = _grouped(_windows(x, kernel_hw, stride, padding, dilation), 1, groups)
+    windows = grouped(_windows(x, kernel_hw, stride, padding, dilation), 1, groups)
     with quiet():
-        out = np.einsum("ngcyxrs,gocrs->ngoyx", windows, _grouped(weight, 0, groups), optimize=True)
+        out = np.einsum("ngcyxrs,gocrs->ngoyx", windows, grouped(weight, 0, groups), optimize=True)
         out = out.reshape(x.shape[0], out_channels, out_h, out_w)
         if bias is not None:
             out = out + bias[:, None, None]
@@ -103,7 +103,7 @@ def conv2d_bwd_input(
     expect_ndim(op, "grad", grad, 4)
     expect_ndim(op, "weight", weight, 4)
     expect_values(op, "input_hw", input_hw, 2, 0)
-    expect(1 <= groups < _SIZE_LIMIT, ValueError, op, "groups of 1 to 2^31 - 1", groups)
+    expect(1 <= groups < SIZE_LIMIT, ValueError, op, "groups of 1 to 2^31 - 1", groups)
     batch, out_channels, kernel_hw = grad.shape[0], weight.shape[0], weight.shape[2:]
     channels = weight.shape[1] * groups
     x_shape = (batch, channels, *input_hw)
@@ -112,7 +112,7 @@ def conv2d_bwd_input(
 
     top, bottom, left, right = padding
     padded = np.zeros((batch, channels, input_hw[0] + top + bottom, input_hw[1] + left + right), grad.dtype)
-    g, w = _grouped(grad, 1, groups), _grouped(weight, 0, groups)
+    g, w = grouped(grad, 1, groups), grouped(weight, 0, groups)
     with quiet():
         for r in range(kernel_hw[0]):
             for s in range(kernel_hw[1]):
@@ -139,7 +139,7 @@ def conv2d_bwd_weight(
     out_h, out_w = _out_hw(op, x.shape, weight_shape, stride, padding, dilation, groups)
     expect_shape(op, "grad", grad, (x.shape[0], out_channels, out_h, out_w))
 
-    windows = _grouped(_windows(x, kernel_hw, stride, padding, dilation), 1, groups)
+    windows = grouped(_windows(x, kernel_hw, stride, padding, dilation), 1, groups)
     with quiet():
-        out = np.einsum("ngoyx,ngcyxrs->gocrs", _grouped(grad, 1, groups), windows, optimize=True)
+        out = np.einsum("ngoyx,ngcyxrs->gocrs", grouped(grad, 1, groups), windows, optimize=True)
     return np.asarray(out.reshape(weight_shape), order="C")
