@@ -231,10 +231,16 @@ def test_repr():
 
 BAD_LAYERS = [
     (lambda: nn.Conv2d(1, 1, 3, padding_mode="mirror"), ValueError, "[Conv2d] expected padding_mode zeros, reflect, "),
-    (lambda: nn.ConvTranspose2d(1, 1, 3, padding_mode="reflect"), ValueError,
-     "[ConvTranspose2d] expected padding_mode zeros, got 'reflect'"),
-    (lambda: nn.ConvTranspose2d(1, 1, 2, 2)(fastdl.ones(1, 1, 2, 2), (3, 4)), ValueError,
-     "[ConvTranspose2d] expected output_size between 4 and 5, got 3"),
+    (
+        lambda: nn.ConvTranspose2d(1, 1, 3, padding_mode="reflect"),
+        ValueError,
+        "[ConvTranspose2d] expected padding_mode zeros, got 'reflect'",
+    ),
+    (
+        lambda: nn.ConvTranspose2d(1, 1, 2, 2)(fastdl.ones(1, 1, 2, 2), (3, 4)),
+        ValueError,
+        "[ConvTranspose2d] expected output_size between 4 and 5, got 3",
+    ),
     (lambda: nn.Conv1d(1, 1, (3, 3)), TypeError, "[Conv1d] expected an int for kernel_size, got (3, 3)"),
     (lambda: nn.Conv2d(3, 4, 3, groups=2), ValueError, "[Conv2d] expected in_channels that 2 groups divide, got 3"),
     (lambda: nn.Conv2d(1, 1, 3, 2, "same"), ValueError, "[Conv2d] expected stride 1 with padding='same', got (2, 2)"),
@@ -251,10 +257,21 @@ BAD_LAYERS = [
     (lambda: nn.Linear(2, 1)(None), TypeError, "[linear] expected a Tensor for input, got NoneType"),
     (lambda: F.softmax(fastdl.ones(2), None), TypeError, "[softmax] expected an int for dim, got NoneType"),
     (lambda: F.conv2d(fastdl.ones(2), fastdl.ones(2)), ValueError, "[conv2d] expected input with 3 or 4 dimensions"),
-    (lambda: F.pad(fastdl.ones(2), (1, 1), "mirror"), ValueError, "[pad] expected mode constant, reflect, replicate or"),
-    (lambda: F.pad(fastdl.ones(2), (1, 1), "reflect"), NotImplementedError, "[pad] expected pad of the last 1 to 3 axes"),
-    (lambda: F.pad(fastdl.ones(1, 2), (2, 0), "reflect"), ValueError,
-     "[pad] expected at least 3 elements on axis 1 for mode 'reflect', got 2"),
+    (
+        lambda: F.pad(fastdl.ones(2), (1, 1), "mirror"),
+        ValueError,
+        "[pad] expected mode constant, reflect, replicate or",
+    ),
+    (
+        lambda: F.pad(fastdl.ones(2), (1, 1), "reflect"),
+        NotImplementedError,
+        "[pad] expected pad of the last 1 to 3 axes",
+    ),
+    (
+        lambda: F.pad(fastdl.ones(1, 2), (2, 0), "reflect"),
+        ValueError,
+        "[pad] expected at least 3 elements on axis 1 for mode 'reflect', got 2",
+    ),
     (lambda: F.pad(fastdl.ones(2), (-3, 0)), ValueError, "[pad] expected to cut off at most what shape (2,) has"),
     (lambda: F.one_hot(fastdl.tensor([3]), 3), IndexError, "[one_hot] expected class indices in [0, 3), got 3"),
     (

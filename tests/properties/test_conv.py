@@ -107,7 +107,9 @@ def test_the_directions_of_conv2d_are_adjoint(batch, groups, ins, outs, rows, co
     back = CPU.from_numpy(g, False)
     forward = (out * g).sum()
     scale = 1e-12 * (1 + np.abs(out * g).sum())
-    assert abs(forward - (CPU.to_numpy(x) * CPU.to_numpy(CPU.conv2d_bwd_input(back, w, size, *attributes))).sum()) < scale
+    assert (
+        abs(forward - (CPU.to_numpy(x) * CPU.to_numpy(CPU.conv2d_bwd_input(back, w, size, *attributes))).sum()) < scale
+    )
     weight = CPU.to_numpy(CPU.conv2d_bwd_weight(back, x, kernel, *attributes))
     assert abs(forward - (CPU.to_numpy(w) * weight).sum()) < scale
 

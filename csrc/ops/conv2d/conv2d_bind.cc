@@ -1,7 +1,8 @@
 // Python bindings of conv2d and its two gradients (the gradient of the bias is a plain sum).
+#include "ops/conv2d/conv2d_bind.h"
+
 #include "bind/call.h"
 #include "ops/conv2d/conv2d.h"
-#include "ops/conv2d/conv2d_bind.h"
 #if defined(FASTDL_DEVICE_CPU)
 #include "ops/conv2d/conv2d_algorithm.h"
 #endif

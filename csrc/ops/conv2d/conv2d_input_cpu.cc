@@ -1,8 +1,7 @@
 // The gradient of the input, with the bias of a transposed convolution: Winograd at unit stride, else the direct
 // kernels on one view for each residue of the pixels modulo the stride (conv2d_view-inl.h).
-#include "ops/conv2d/conv2d_input-inl.h"
-
 #include "ops/conv2d/conv2d_algorithm.h"
+#include "ops/conv2d/conv2d_input-inl.h"
 #include "ops/conv2d/conv2d_view-inl.h"
 #include "ops/conv2d/conv2d_winograd-inl.h"
 

@@ -243,7 +243,8 @@ static inline void join_rows(View& v) {
   v.rows = v.src_h = 1;
 }
 
-// The direct algorithms: `conv_direct` chooses. `conv_panels` serves every view; `conv_planes` those that planes_serve() names.
+// The direct algorithms: `conv_direct` chooses. `conv_panels` serves every view; `conv_planes` those that
+// planes_serve() names.
 void conv_direct(View& v);
 void conv_panels(const View& v);
 bool planes_serve(const View& v);

@@ -1,8 +1,7 @@
 // Python bindings of conv_transpose2d and its two gradients, which are conv2d's kernels under other names.
-#include "ops/conv_transpose2d/conv_transpose2d.h"
-
 #include "bind/call.h"
 #include "ops/conv2d/conv2d_bind.h"
+#include "ops/conv_transpose2d/conv_transpose2d.h"
 
 namespace fastdl {
 namespace {

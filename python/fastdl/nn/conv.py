@@ -26,6 +26,7 @@ class _Conv(Module):
     """What convolutions over one and two axes share: attributes, parameters and what they print."""
 
     axes: int
+    padding: Any  # sizes, 'same' or 'valid'
     weight_axes = (1, 0)  # places of the input and the output channels in the arguments' order (in, out)
 
     def __init__(
@@ -102,8 +103,8 @@ class _Forward(_Conv):
         if self.padding == "valid":
             return [0, 0] * self.axes
         if self.padding == "same":
-            ones = (1,) * (2 - self.axes)
-            top, bottom, left, right = same_padding((*ones, *self.kernel_size), (1, 1), (*ones, *self.dilation))
+            kernel, spread = ((n[0], n[-1]) for n in (self.kernel_size, self.dilation))
+            top, bottom, left, right = same_padding(kernel, (1, 1), spread)
             return [left, right, top, bottom][: 2 * self.axes]
         return [n for n in reversed(self.padding) for _ in (0, 1)]
 
