@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.row import Call, torch
+from bench.row import Call, Row, torch
 from bench.rows import functions
 
 
@@ -44,17 +44,16 @@ def _call(function: Callable[..., Any], tensors: list[Any], attributes: dict[str
 
 
 def torch_variants(
-    name: str, arrays: list[np.ndarray], attributes: dict[str, Any], differentiable: list[bool]
+    row: Row, arrays: list[np.ndarray], attributes: dict[str, Any], differentiable: list[bool]
 ) -> dict[str, Call]:
     """Calls of a case in PyTorch, one for each memory format that applies; with gradients if any input has one."""
-    function = functions("TORCH").get(name)
+    function = functions("TORCH").get(row.case)
     if torch is None or function is None:
         return {}
-    backward = any(differentiable)
-    variants = {"PyTorch": _call(function, _tensors(arrays, False, differentiable), attributes, backward)}
-    if any(a.ndim == 4 for a in arrays):
+    variants = {"PyTorch": _call(function, _tensors(arrays, False, differentiable), attributes, row.backward)}
+    if row.channels_last and any(a.ndim == 4 for a in arrays):
         last = _tensors(arrays, True, differentiable)
-        variants["PyTorch channels_last"] = _call(function, last, attributes, backward)
+        variants["PyTorch channels_last"] = _call(function, last, attributes, row.backward)
     return variants
 
 

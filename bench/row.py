@@ -32,6 +32,7 @@ class Row:
     attributes: Mapping[str, Any] = field(default_factory=dict)
     backward: bool = False  # forward and backward together
     goal: float | None = None
+    channels_last: bool = True  # whether PyTorch's other memory format does the same work
     make: Callable[[], dict[str, Call]] | None = None
     flops: float | None = None  # with `make`: operations and least bytes of a call
     bytes: float | None = None

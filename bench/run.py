@@ -65,7 +65,7 @@ def functions_of(row: Row, device: str, threads: int) -> tuple[dict[str, Call], 
     attributes = case.call_attributes(row.attributes)
     differentiable = [row.backward and case.is_differentiable(i, a) for i, a in enumerate(arrays)]
     functions = {"fastdl": fastdl_call(case, arrays, row, device)}
-    functions |= peers.torch_variants(row.case, arrays, attributes, differentiable)
+    functions |= peers.torch_variants(row, arrays, attributes, differentiable)
     if row.backward:
         return functions, None, None
     if threads == 1:

@@ -264,19 +264,21 @@ static GemmPlan plan_gemm(int64_t m, int64_t n, int64_t k, bool b_along_k, int64
   const Split blocks = split_evenly(k, kGemmBlocks.kc * 4 / kBytes);
   p.kc = k > 0 ? part_size(blocks, 0) : 1;
 
-  // A task has a block of A that fits L2, and enough columns to be worth a thread; else more rows.
   const int64_t panels = ceil_div(m, p.tile_rows), slivers = ceil_div(n, p.width);
-  p.task_panels = min64(panels, kGemmBlocks.mc / p.tile_rows);
+  const bool small_b = !b_along_k && p.kc * n * kBytes <= kDirectBytes && ldb * kBytes <= kDirectLine;
+  // One panel reads B once: a packed copy would not be used again.
+  p.direct_b = small_b || (!b_along_k && panels == 1);
+  // A task has a block of A that fits L2, and enough columns to be worth a thread; else more rows. Where B lies in
+  // every thread's L2 it has all columns, and packs its own rows of A: nobody waits for a packed copy.
+  p.task_panels = small_b ? 1 : min64(panels, kGemmBlocks.mc / p.tile_rows);
   const int64_t sliver_flops = 2 * p.task_panels * p.tile_rows * p.width * p.kc;
-  const int64_t task_slivers = min64(slivers, ceil_div(kTaskFlops, sliver_flops));
+  const int64_t task_slivers = small_b ? slivers : min64(slivers, ceil_div(kTaskFlops, sliver_flops));
   p.task_columns = task_slivers * p.width;
   if (task_slivers == slivers) {
     const int64_t panel_flops = 2 * p.tile_rows * n * p.kc;
     const int64_t least = ceil_div(kTaskFlops, panel_flops);
     p.task_panels = min64(panels, least > p.task_panels ? least : p.task_panels);
   }
-  // One panel reads B once: a packed copy would not be used again.
-  p.direct_b = !b_along_k && (panels == 1 || (p.kc * n * kBytes <= kDirectBytes && ldb * kBytes <= kDirectLine));
   // Shared where more than one task reads it: a task that is alone with an operand packs it while its caches are warm.
   p.shared_a = task_slivers < slivers;
   p.shared_b = p.task_panels < panels && !p.direct_b;
