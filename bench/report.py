@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-COLUMNS = ("kernel", "pass", "threads", "time", "rate", "of peak", "PyTorch", "goal", "NumPy")
+COLUMNS = ("kernel", "pass", "threads", "time", "rate", "of limit", "PyTorch", "goal", "NumPy")
 
 
 def seconds(t: float) -> str:
@@ -17,12 +17,9 @@ def seconds(t: float) -> str:
 
 def row(record: dict[str, Any]) -> list[str]:
     rate, share = "", ""
-    if record.get("flops_per_second"):
-        rate = f"{record['flops_per_second'] / 1e9:.1f} GFLOP/s"
-    elif record.get("bytes_per_second"):
-        rate = f"{record['bytes_per_second'] / 1e9:.1f} GB/s"
-    if record.get("share_of_peak"):
-        share = f"{100 * record['share_of_peak']:.0f} %"
+    if record.get("rate"):
+        rate = f"{record['rate'] / 1e9:.1f} G{record['limit']}"
+        share = f"{100 * record['share_of_limit']:.0f} %"
     torch, numpy = (f"{record['ratio'][p]:.2f}x" if p in record["ratio"] else "" for p in ("PyTorch", "NumPy"))
     goal = f"{record['goal']:g}x" if record.get("goal") else ""
     taken = seconds(record["seconds"])
@@ -31,10 +28,50 @@ def row(record: dict[str, Any]) -> list[str]:
 
 def table(records: list[dict[str, Any]]) -> str:
     """Markdown; a ratio is the peer's time over ours: above 1 fastdl is faster."""
-    rows = [list(COLUMNS)] + [row(r) for r in records]
-    widths = [max(len(r[i]) for r in rows) for i in range(len(COLUMNS))]
+    return markdown(COLUMNS, [row(r) for r in records])
+
+
+def markdown(head: tuple[str, ...], body: list[list[str]]) -> str:
+    rows = [list(head), *body]
+    widths = [max(len(r[i]) for r in rows) for i in range(len(head))]
     lines = ["| " + " | ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)) + " |" for r in rows]
     return "\n".join([lines[0], "|" + "|".join("-" * (w + 2) for w in widths) + "|", *lines[1:]])
+
+
+def geometric_mean(numbers: list[float]) -> float:
+    return math.exp(sum(map(math.log, numbers)) / len(numbers))
+
+
+def families(records: list[dict[str, Any]]) -> str:
+    """A line for each room: how many rows, geometric mean and least of the ratios to PyTorch, by number of threads."""
+    counts = sorted({r["threads"] for r in records})
+    lines = []
+    for kernel in dict.fromkeys(r["kernel"] for r in records):
+        cells = []
+        for threads in counts:
+            mine = [r for r in records if r["kernel"] == kernel and r["threads"] == threads and "PyTorch" in r["ratio"]]
+            ratios = [r["ratio"]["PyTorch"] for r in mine]
+            cells += [str(len(mine)), f"{geometric_mean(ratios):.2f}x", f"{min(ratios):.2f}x"] if mine else ["", "", ""]
+        lines.append([kernel, *cells[:1], *(c for i, c in enumerate(cells) if i % 3)])
+    head = [h for n in counts for h in (f"mean, {n} thread{'s' * (n > 1)}", "least")]
+    return markdown(("room", "rows", *head), lines)
+
+
+def page(title: str, peaks: dict[int, float], bandwidth: dict[int, float], records: list[dict[str, Any]]) -> str:
+    """Everything as a Markdown page."""
+    machine = [
+        f"- {n} thread(s): {peaks[n] / 1e9:.0f} GFLOP/s of multiply-adds, {bandwidth[n] / 1e9:.1f} GB/s from memory"
+        for n in peaks
+    ]
+    lines = [
+        "# Benchmarks", "",
+        "Written by `python bench/run.py --markdown docs/benchmarks.md`. A ratio is the peer's time over fastdl's in the",
+        "same run: above 1 fastdl is faster. PyTorch stands for its better memory format. The limit is the machine's:",
+        "multiply-adds on registers, or bytes to and from memory, whichever a kernel meets first (Winograd convolutions",
+        "pass it, since they multiply less; so do arrays that the last cache holds).", "",
+        title + ":", "", *machine, "", families(records), "", table(records), "",
+    ]  # fmt: skip
+    return "\n".join(lines)
 
 
 def verdict(records: list[dict[str, Any]]) -> str:
@@ -42,7 +79,7 @@ def verdict(records: list[dict[str, Any]]) -> str:
     rows = [r for r in records if r.get("goal") and "PyTorch" in r["ratio"]]
     if not rows:
         return "no row with a goal has a peer to be compared with"
-    mean = math.exp(sum(math.log(r["ratio"]["PyTorch"]) for r in rows) / len(rows))
+    mean = geometric_mean([r["ratio"]["PyTorch"] for r in rows])
     lines = [f"{len(rows)} rows with a goal, geometric mean {mean:.2f}x"]
     behind = [r for r in rows if r["ratio"]["PyTorch"] < 1]
     short = [r for r in rows if 1 <= r["ratio"]["PyTorch"] < r["goal"]]

@@ -5,7 +5,7 @@
     python bench/run.py --suite training        whole training steps
     python bench/run.py --suite grid            convolutions over a grid of shapes, to find cliffs
     python bench/run.py --only conv2d matmul    some files of bench/rows
-    python bench/run.py --json results.json --roofline roofline.png
+    python bench/run.py --json results.json --markdown docs/benchmarks.md --roofline docs/roofline.png
 
 A ratio is the peer's time divided by fastdl's, the median over slices that took turns: above 1 fastdl is faster.
 PyTorch stands for its better memory format, NumPy runs on one thread. Peers that are not installed are left out.
@@ -93,11 +93,11 @@ def run_row(row: Row, kernel: str, threads: int, args: argparse.Namespace) -> di
     direction = "forward + backward" if row.backward else "forward" if row.make is None else ""
     record = {"name": row.name, "kernel": kernel, "pass": direction, "threads": threads, "seconds": taken}
     record |= {"ratio": ratios, "goal": row.goal, "flops": flops, "bytes": least_bytes}
-    if flops:
-        record |= {"flops_per_second": flops / taken, "share_of_peak": flops / taken / peak}
-    elif least_bytes:
-        rate = least_bytes / taken
-        record |= {"bytes_per_second": rate, "share_of_peak": rate / args.bandwidth[threads]}
+    if flops or least_bytes:
+        limits = {"FLOP/s": (flops or 0.0) / peak, "B/s": (least_bytes or 0.0) / args.bandwidth[threads]}
+        limit = max(limits, key=lambda unit: limits[unit])
+        rate = (flops if limit == "FLOP/s" else least_bytes) / taken
+        record |= {"limit": limit, "rate": rate, "share_of_limit": limits[limit] / taken}
     return record
 
 
@@ -119,6 +119,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, nargs="*", help="default: 1 and all")
     parser.add_argument("--slices", type=int, default=11)
     parser.add_argument("--json", type=Path, help="write all figures")
+    parser.add_argument("--markdown", type=Path, help="write the tables as a page")
     parser.add_argument("--roofline", type=Path, help="write the roofline picture")
     args = parser.parse_args()
     counts = args.threads or sorted({1, len(os.sched_getaffinity(0))})
@@ -140,7 +141,10 @@ def main() -> None:
             f"{peaks[threads] / 1e9:.0f} GFLOP/s, {args.bandwidth[threads] / 1e9:.1f} GB/s"
         )
     print(report.table(records))
+    print(report.families(records))
     print(report.verdict(records))
+    if args.markdown:
+        args.markdown.write_text(report.page(title, peaks, args.bandwidth, records))
     if args.json:
         args.json.write_text(
             json.dumps({"machine": title, "peak": peaks, "bandwidth": args.bandwidth, "rows": records}, indent=1)

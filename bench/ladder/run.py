@@ -4,8 +4,8 @@
     python bench/ladder/run.py matmul --picture ladder.png
 
 Each step is one C++ file whose comment says what it changes and why. All run on one thread; the last rungs are fastdl's
-own kernel (for the convolution: Winograd with lanes over channels, in blocks of tiles that stay in the level-2 cache), and
-PyTorch's where it is installed. Needs a C++ compiler at run time ($CXX, or g++).
+own kernel (for the convolution: Winograd with lanes over channels, in blocks of tiles that stay in the level-2 cache),
+and PyTorch's where it is installed. Needs a C++ compiler at run time ($CXX, or g++).
 """
 
 from __future__ import annotations
