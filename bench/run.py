@@ -4,6 +4,7 @@
     python bench/run.py --suite kernels         the kernels of bench/rows
     python bench/run.py --suite training        whole training steps
     python bench/run.py --suite grid            convolutions over a grid of shapes, to find cliffs
+    python bench/run.py --suite denormals       every kernel on ordinary numbers and on denormal ones
     python bench/run.py --only conv2d matmul    some files of bench/rows
     python bench/run.py --json results.json --markdown docs/benchmarks.md --roofline docs/roofline.png
 
@@ -24,47 +25,22 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy's pool would spin on the cores of the others
 
-import numpy as np
-
 import fastdl
-from bench import grid, machine, peers, report, training
+from bench import denormals, grid, machine, peers, report, training
+from bench.calls import case_of, fastdl_call, inputs_of
 from bench.row import Call, Row
 from bench.rows import rows_by_file
-from fastdl.testing import OpCase, compare
-from tests.cases import all_cases
-
-
-def fastdl_call(case: OpCase, arrays: list[np.ndarray], row: Row, device: str) -> Call:
-    tensors = case.tensors(arrays, device, "float32", requires_grad=row.backward)
-    attributes = case.call_attributes(row.attributes)
-    if not row.backward:
-
-        def forward():
-            with fastdl.no_grad():
-                return case.call(*tensors, **attributes)
-
-        return forward
-    out = case.call(*tensors, **attributes)
-    grad = fastdl.ones_like(out[0] if isinstance(out, tuple) else out)
-
-    def both():
-        for t in tensors:
-            t.grad = None
-        out = case.call(*tensors, **attributes)
-        (out[0] if isinstance(out, tuple) else out).backward(grad)
-
-    return both
+from fastdl.testing import compare
 
 
 def functions_of(row: Row, device: str, threads: int) -> tuple[dict[str, Call], float | None, float | None]:
     """The callables of a row, and how many operations and bytes fastdl's needs."""
     if row.make is not None:
         return row.make(), row.flops, row.bytes
-    case = next(c for c in all_cases() if c.name == row.case)
-    arrays = [a.astype(np.float32) if a.dtype.kind == "f" else a for a in case.make(row.attributes, seed=0)]
+    case, arrays = case_of(row), inputs_of(row)
     attributes = case.call_attributes(row.attributes)
     differentiable = [row.backward and case.is_differentiable(i, a) for i, a in enumerate(arrays)]
-    functions = {"fastdl": fastdl_call(case, arrays, row, device)}
+    functions = {"fastdl": fastdl_call(row, arrays, device)}
     functions |= peers.torch_variants(row, arrays, attributes, differentiable)
     if row.backward:
         return functions, None, None
@@ -113,7 +89,7 @@ def chosen(args: argparse.Namespace) -> list[tuple[str, Row]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--suite", choices=("all", "kernels", "training", "grid"), default="all")
+    parser.add_argument("--suite", choices=("all", "kernels", "training", "grid", "denormals"), default="all")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--only", nargs="*", help="names of files in bench/rows, or training")
     parser.add_argument("--threads", type=int, nargs="*", help="default: 1 and all")
@@ -125,6 +101,8 @@ def main() -> None:
     counts = args.threads or sorted({1, len(os.sched_getaffinity(0))})
     if args.suite == "grid":
         return grid.main(counts[0])
+    if args.suite == "denormals":
+        return denormals.main(counts[0], args.only)
 
     records, args.bandwidth, peaks = [], {}, {}
     for threads in counts:
