@@ -118,5 +118,5 @@ BAD_SEQUENCES = [
 CASES = [
     OpCase("conv2d", F.conv2d, inputs, SIZES, BAD, shape_only=("x", "weight", "bias"), epsilons=50, flops=flops,
            bytes=traffic, gradcheck_sizes=SIZES[:10]),
-    OpCase("conv1d", F.conv1d, inputs, SEQUENCES, (), BAD_SEQUENCES, shape_only=("x", "weight", "bias"), epsilons=50),
+    OpCase("conv1d", F.conv1d, inputs, SEQUENCES, BAD_SEQUENCES, shape_only=("x", "weight", "bias"), epsilons=50),
 ]  # fmt: skip

@@ -85,8 +85,8 @@ BAD_SEQUENCES = [
 ]  # fmt: skip
 
 CASES = [
-    OpCase("conv_transpose2d", F.conv_transpose2d, inputs, SIZES, (), BAD, shape_only=("x", "weight", "bias"),
+    OpCase("conv_transpose2d", F.conv_transpose2d, inputs, SIZES, BAD, shape_only=("x", "weight", "bias"),
            epsilons=50, flops=flops, gradcheck_sizes=SIZES[:11]),
-    OpCase("conv_transpose1d", F.conv_transpose1d, inputs, SEQUENCES, (), BAD_SEQUENCES,
+    OpCase("conv_transpose1d", F.conv_transpose1d, inputs, SEQUENCES, BAD_SEQUENCES,
            shape_only=("x", "weight", "bias"), epsilons=50, flops=flops),
 ]  # fmt: skip

@@ -7,7 +7,7 @@ gradients and its bad calls; the rows of the benchmark (bench/rows) name cases t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -50,6 +50,7 @@ class OpCase:
     inputs: Callable[..., Inputs]
     sizes: Sequence[Attributes] = field(default_factory=lambda: [{}])  # around vector and tile multiples, and empty
     bad: Sequence[BadCall] = ()
+    _: KW_ONLY
     differentiable: Sequence[int] | None = None  # positions of inputs that have gradients; None: all floats
     shape_only: Sequence[str] = ()  # attributes that `inputs` takes and `call` does not
     dtypes: Sequence[str] = ("float32", "float64")
