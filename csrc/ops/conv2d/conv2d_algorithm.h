@@ -9,24 +9,92 @@ enum class ConvAlgorithm { kAuto, kDirect, kWinograd };
 constexpr const char* kConvAlgorithmNames[] = {"auto", "direct", "winograd"};
 extern ConvAlgorithm conv_algorithm;
 
-// Winograd works on whole tiles of 4x4 outputs and blocks of 16 channels, and pays for its transforms: it wins with
-// enough channels to hide them, and with tiles enough to use the transformed weights.
+// ---- Winograd
+// --------------------------------------------------------------------------------------------------------
+
+// Winograd's tiles come from 6x6 inputs: M x M outputs of R x R taps, M + R = 7. Strides and long kernels become
+// channels: a kernel of K taps at stride S is cut into views of R taps that lie S apart, and each view reads the image
+// from an offset of its own, at unit steps of its own grid, like a channel of its own.
+//
+//   K = 7, S = 2, R = 4:   taps 0 2 4 6 | 1 3 5 .       two views an axis, the last tap of the second is zero
+//   K = 7, S = 1, R = 4:   taps 0 1 2 3 | 4 5 6 .
+constexpr int64_t kWinogradPatch = 6, kMostTaps = 5, kLeastTaps = 2;
+
+struct Views {
+  int64_t step = 1, phases = 1, taps = 3, count = 1;
+  Views() = default;
+  Views(int64_t kernel, int64_t stride, int64_t r) : step(stride), phases(stride < kernel ? stride : kernel), taps(r) {
+    count = phases * (((kernel + stride - 1) / stride + r - 1) / r);
+  }
+  // Where view v starts, as a tap of the kernel and as an offset in the image.
+  int64_t offset(int64_t v) const { return v % phases + v / phases * taps * step; }
+};
+
+// What makes an image from another: the forward pass, or the gradient of the input at stride 1.
+struct ImageSum {
+  int64_t batch, groups, channels, out_channels;  // channels of a group
+  int64_t rows, cols;                             // made
+  int64_t kernel_h, kernel_w, stride_h, stride_w;
+};
+
+// R for one axis: the taps of a phase, shared out evenly where they are too many.
+static inline int64_t taps_of_axis(int64_t kernel, int64_t stride) {
+  const int64_t taps = (kernel + stride - 1) / stride, blocks = (taps + kMostTaps - 1) / kMostTaps;
+  const int64_t r = (taps + blocks - 1) / blocks;
+  return r < kLeastTaps ? kLeastTaps : r;
+}
+
+static inline int64_t winograd_taps(const ImageSum& s) {
+  const int64_t h = taps_of_axis(s.kernel_h, s.stride_h), w = taps_of_axis(s.kernel_w, s.stride_w);
+  return h > w ? h : w;
+}
+
+// Both sides in steps of one multiply-add of 16 lanes. Winograd pays for its transforms (a patch of 16 channels, a tile
+// of 16 outputs, the weights of 16 outputs) and for storing what it has multiplied; the direct sum for its packing.
+constexpr double kPatchSteps = 350, kTileSteps = 250, kWeightSteps = 150, kStoreSteps = 5, kDirectSteps = 1.2;
+
+static inline bool winograd_pays(const ImageSum& s) {
+  const auto up = [](int64_t n, int64_t to) { return static_cast<double>((n + to - 1) / to); };
+  const int64_t r = winograd_taps(s), m = kWinogradPatch + 1 - r;
+  const double tiles = up(s.rows, m) * up(s.cols, m) * static_cast<double>(s.batch), outs = up(s.out_channels, 16);
+  const int64_t depth = s.channels * Views(s.kernel_h, s.stride_h, r).count * Views(s.kernel_w, s.stride_w, r).count;
+  const double positions = static_cast<double>(kWinogradPatch * kWinogradPatch);
+  const double winograd = tiles * (positions * outs * (static_cast<double>(depth) + kStoreSteps) +
+                                   up(depth, 16) * kPatchSteps + outs * kTileSteps) +
+                          kWeightSteps * outs * static_cast<double>(depth);
+  const double taps = static_cast<double>(s.kernel_h * s.kernel_w);
+  const double direct = static_cast<double>(s.batch * s.rows * s.cols * s.channels) *
+                        static_cast<double>(s.out_channels) / 16 * taps * kDirectSteps;
+  return winograd < direct;
+}
+
+static inline bool use_winograd(DType dtype, const Conv2dGeometry& g, const ImageSum& s) {
+  const bool can = dtype == DType::kFloat32 && g.dilation_h == 1 && g.dilation_w == 1 && s.kernel_h > 1 &&
+                   s.kernel_w > 1 && s.channels > 0 && s.out_channels > 0;
+  if (!can || conv_algorithm == ConvAlgorithm::kDirect) return false;
+  return conv_algorithm == ConvAlgorithm::kWinograd || winograd_pays(s);
+}
+
+// ---- Winograd for the gradient of 3x3 weights
+// --------------------------------------------------------------------------
+
 constexpr int64_t kWinogradChannels = 12;
 constexpr int64_t kWinogradTiles = 4;
 // The sums of a weight gradient are four times the weights. Past the size of the caches they want more tiles each.
 constexpr int64_t kWinogradSums = 128 * 128, kWinogradTilesOfSums = 12;
 
-// rows x cols are the pixels that tiles cover: of the output, or of the input in its gradient.
-static inline bool use_winograd(DType dtype, const Conv2dGeometry& g, int64_t rows, int64_t cols, int64_t least_tiles) {
+static inline bool use_winograd_for_weights(DType dtype, const Conv2dGeometry& g) {
   const bool can = dtype == DType::kFloat32 && g.groups == 1 && g.kernel_h == 3 && g.kernel_w == 3 && g.stride_h == 1 &&
                    g.stride_w == 1 && g.dilation_h == 1 && g.dilation_w == 1;
   if (!can || conv_algorithm == ConvAlgorithm::kDirect) return false;
   if (conv_algorithm == ConvAlgorithm::kWinograd) return true;
-  const int64_t tiles = g.batch * ((rows + 3) / 4) * ((cols + 3) / 4);
-  if (g.in_channels < kWinogradChannels || g.out_channels < kWinogradChannels || tiles < least_tiles) return false;
+  const int64_t tiles = g.batch * ((g.out_h + 3) / 4) * ((g.out_w + 3) / 4);
+  const int64_t least = g.in_channels * g.out_channels > kWinogradSums ? kWinogradTilesOfSums : kWinogradTiles;
+  if (g.in_channels < kWinogradChannels || g.out_channels < kWinogradChannels || tiles < least) return false;
   // 36 products a tile against 9 a pixel, and 16 lanes against the channels there are.
   const double padded = static_cast<double>((g.in_channels + 15) / 16 * 16) * ((g.out_channels + 15) / 16 * 16);
-  const double winograd = 36.0 * tiles * padded, direct = 9.0 * g.batch * rows * cols * g.in_channels * g.out_channels;
+  const double winograd = 36.0 * tiles * padded;
+  const double direct = 9.0 * g.batch * g.out_h * g.out_w * g.in_channels * g.out_channels;
   return winograd * 1.5 < direct;
 }
 

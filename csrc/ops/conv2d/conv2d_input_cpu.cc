@@ -35,14 +35,18 @@ void fill_images(const Conv2dGeometry& g, const T* bias, T* out) {
   });
 }
 
-// The gradient of the input is the convolution of the gradient with the rotated kernel, padded by what 2 leaves.
-WinogradArgs winograd_gradient(const Conv2dBwdInputArgs& p, const void* bias) {
+ImageSum gradient_sum(const Conv2dGeometry& g) {
+  return {
+      g.batch, g.groups, g.out_channels / g.groups, g.in_channels / g.groups, g.in_h, g.in_w, g.kernel_h, g.kernel_w,
+      1,       1};
+}
+
+// The gradient of the input is the convolution of the gradient with the rotated kernel, padded by what that leaves.
+WinogradArgs winograd_gradient(const Conv2dBwdInputArgs& p, const ImageSum& s, const void* bias) {
   const Conv2dGeometry& g = p.g;
-  WinogradArgs w{};
-  w.batch = g.batch, w.channels = g.out_channels, w.height = g.out_h, w.width = g.out_w;
-  w.out_channels = g.in_channels, w.rows = g.in_h, w.cols = g.in_w;
-  w.top = g.pad_top - 2, w.left = g.pad_left - 2;
-  w.weight_m = 9, w.weight_k = g.in_channels * 9, w.rotate = true;
+  WinogradArgs w = winograd_args(s, g.out_h, g.out_w);
+  w.top = g.pad_top - (g.kernel_h - 1), w.left = g.pad_left - (g.kernel_w - 1);
+  w.weight_m = g.kernel_h * g.kernel_w, w.weight_k = s.out_channels * w.weight_m, w.rotate = true;
   w.src = static_cast<const float*>(p.grad), w.weight = static_cast<const float*>(p.weight);
   w.bias = static_cast<const float*>(bias);
   w.out = static_cast<float*>(p.grad_x);
@@ -54,7 +58,9 @@ WinogradArgs winograd_gradient(const Conv2dBwdInputArgs& p, const void* bias) {
 void make_images(const Conv2dBwdInputArgs& p, const void* bias) {
   const Conv2dGeometry& g = p.g;
   if (g.batch == 0 || g.in_h == 0 || g.in_w == 0) return;
-  if (use_winograd(p.dtype, g, g.in_h, g.in_w, kWinogradTiles)) return winograd_conv(winograd_gradient(p, bias));
+  const ImageSum sum = gradient_sum(g);
+  if (g.stride_h == 1 && g.stride_w == 1 && use_winograd(p.dtype, g, sum))
+    return winograd_conv(winograd_gradient(p, sum, bias));
   // Strides beyond the kernel leave pixels that no output has read.
   if (leaves_gaps(g)) {
     visit_float(p.dtype, [&](auto zero) {

@@ -43,6 +43,16 @@ FASTDL_INLINE void transpose(Vec<T>* r) {
   exchange_bit<T, 1>(r);
 }
 
+template <class T, int... J>
+FASTDL_INLINE Vec<T> even_lanes_of(Vec<T> a, Vec<T> b, std::integer_sequence<int, J...>) {
+  return __builtin_shuffle(a, b, Mask<T>{2 * J...});
+}
+// Numbers 0, 2, 4, ... of a and b side by side.
+template <class T>
+FASTDL_INLINE Vec<T> even_lanes(Vec<T> a, Vec<T> b) {
+  return even_lanes_of<T>(a, b, Lanes<T>{});
+}
+
 template <class T, int S>
 FASTDL_INLINE void fold_bit(Vec<T>* r) {
 #pragma GCC unroll 16

@@ -1,7 +1,7 @@
-// Winograd's minimal filtering for 3x3 kernels at stride 1: a tile of 4x4 outputs from 6x6 inputs by 36 products
-// instead of 144, and a 3x3 gradient of the weights from a 4x4 tile of gradients by 36 as well.
+// Winograd's minimal filtering with patches of 6x6 inputs: 36 products make a tile of M x M outputs of a kernel of R x
+// R taps, for every M + R = 7, instead of M * M * R * R.
 //
-//   forward, input gradient  F(4x4, 3x3)   Y = A' [ (G w G') . (B' x B) ] A     summed over input channels
+//   forward, input gradient  F(MxM, RxR)   Y = A' [ (G w G') . (B' x B) ] A     summed over input channels
 //   weight gradient          F(3x3, 4x4)   W = C' [ (D y D') . (B' x B) ] C     summed over tiles
 //
 // All matrices belong to the points 0, +-3/4, +-3/2 and infinity. They are four times more exact than the usual
@@ -10,31 +10,53 @@
 //
 // Lanes are channels: a tile row of an image is transposed to [row][column][kLanes channels] as it is read, so that the
 // transforms lose nothing at any image width.
+// Strides and long kernels become channels: the views of conv2d_algorithm.h.
 #pragma once
 #include "cpu/parallel.h"
-#include "ops/conv2d/conv2d.h"
+#include "ops/conv2d/conv2d_algorithm.h"
 #include "ops/conv2d/conv2d_shuffle-inl.h"
 
 namespace fastdl::FASTDL_ISA {
 
 struct WinogradArgs {
-  int64_t batch, channels, height, width;  // of src
-  int64_t out_channels, rows, cols;        // of out
-  int64_t top, left;                       // of src, where output (0, 0) starts to read; outside src are zeros
-  int64_t weight_m, weight_k;              // strides of output and input channel
-  bool rotate;                             // the kernel by half a turn
+  int64_t batch, groups;
+  int64_t channels, height, width;   // of a group of src
+  int64_t out_channels, rows, cols;  // of a group of out
+  int64_t src_image, out_image;      // numbers from an image to the next
+  int64_t top, left;                 // of src, where output (0, 0) starts to read; outside src are zeros
+  int64_t kernel_h, kernel_w;
+  Views views_y, views_x;
+  int64_t weight_m, weight_k;  // strides of output and input channel
+  bool rotate;                 // the kernel by half a turn
   const float* src;
   const float* weight;
   const float* bias;  // or null
   Activation activation;
   float* out;
+
+  int64_t views() const { return views_y.count * views_x.count; }
+  int64_t depth() const { return channels * views(); }
 };
+
+// All that follows from the shapes.
+static inline WinogradArgs winograd_args(const ImageSum& s, int64_t height, int64_t width) {
+  WinogradArgs w{};
+  w.batch = s.batch, w.groups = s.groups;
+  w.channels = s.channels, w.height = height, w.width = width;
+  w.out_channels = s.out_channels, w.rows = s.rows, w.cols = s.cols;
+  w.src_image = s.groups * s.channels * height * width, w.out_image = s.groups * s.out_channels * s.rows * s.cols;
+  w.kernel_h = s.kernel_h, w.kernel_w = s.kernel_w;
+  const int64_t taps = winograd_taps(s);
+  w.views_y = Views(s.kernel_h, s.stride_h, taps), w.views_x = Views(s.kernel_w, s.stride_w, taps);
+  return w;
+}
+
 void winograd_conv(const WinogradArgs& p);
 void winograd_weight_gradient(const Conv2dBwdWeightArgs& p);
 
 using V = Vec<float>;
 constexpr int kL = kLanes<float>;  // channels of a block
-constexpr int kTile = 4;           // outputs of a tile, along each axis
+constexpr int kTile = 4;           // outputs of a tile of 3x3 kernels, along each axis
 constexpr int kPatch = 6;          // inputs
 constexpr int kPositions = kPatch * kPatch;
 
@@ -70,26 +92,39 @@ FASTDL_INLINE void transform_gradients(const V* y, V* t) {
   t[5] = y[3];
 }
 
-// G: three weights.
+constexpr float power(float x, int n) {
+  return n == 0 ? 1 : x * power(x, n - 1);
+}
+
+// G: R weights.
+template <int R>
 FASTDL_INLINE void transform_weights(const V* w, V* t) {
-  const V even_a = (w[0] + kA2 * w[2]) * kNorms[1], odd_a = w[1] * (kA * kNorms[1]);
-  const V even_b = (w[0] + kB2 * w[2]) * kNorms[3], odd_b = w[1] * (kB * kNorms[3]);
+  V even_a = w[0], even_b = w[0], odd_a = kA * w[1], odd_b = kB * w[1];
+#pragma GCC unroll 8
+  for (int i = 2; i < R; ++i) {
+    (i % 2 ? odd_a : even_a) += power(kA, i) * w[i];
+    (i % 2 ? odd_b : even_b) += power(kB, i) * w[i];
+  }
+  even_a *= kNorms[1], odd_a *= kNorms[1], even_b *= kNorms[3], odd_b *= kNorms[3];
   t[0] = w[0] * kNorms[0];
   t[1] = even_a + odd_a;
   t[2] = even_a - odd_a;
   t[3] = even_b + odd_b;
   t[4] = even_b - odd_b;
-  t[5] = w[2];
+  t[5] = w[R - 1];
 }
 
-// A': six products make four outputs.
+// A': six products make M outputs.
+template <int M>
 FASTDL_INLINE void make_outputs(const V* m, V* y) {
   const V sum_a = m[1] + m[2], difference_a = m[1] - m[2];
   const V sum_b = m[3] + m[4], difference_b = m[3] - m[4];
   y[0] = m[0] + sum_a + sum_b;
-  y[1] = kA * difference_a + kB * difference_b;
-  y[2] = kA2 * sum_a + kB2 * sum_b;
-  y[3] = kA3 * difference_a + (kB3 * difference_b + m[5]);
+#pragma GCC unroll 8
+  for (int i = 1; i < M; ++i) {
+    const V last = i == M - 1 ? m[5] : V{};
+    y[i] = power(kA, i) * (i % 2 ? difference_a : sum_a) + (power(kB, i) * (i % 2 ? difference_b : sum_b) + last);
+  }
 }
 
 // C': six sums make three weights.
@@ -106,8 +141,8 @@ FASTDL_INLINE void make_weights(const V* m, V* w) {
 // Images cut into tiles. A tile row is one row of tiles of one image; tile rows are numbered through all images.
 struct TileGrid {
   int64_t across, down, rows;
-  TileGrid(int64_t batch, int64_t out_rows, int64_t out_cols)
-      : across((out_cols + kTile - 1) / kTile), down((out_rows + kTile - 1) / kTile), rows(batch * down) {}
+  TileGrid(int64_t batch, int64_t out_rows, int64_t out_cols, int64_t tile = kTile)
+      : across((out_cols + tile - 1) / tile), down((out_rows + tile - 1) / tile), rows(batch * down) {}
 };
 
 // A batch of images as a tile row sees it: zeros outside.
@@ -115,6 +150,10 @@ struct Images {
   const float* data;
   int64_t channels, height, width;
   int64_t top, left;  // where tile (0, 0) starts
+  int64_t skip = 0;   // numbers between the channels of one image and those of the next
+  Views views_y{}, views_x{};
+
+  int64_t views() const { return views_y.count * views_x.count; }
 };
 
 // How far ahead of a row its image is prefetched, in numbers: the rows of many small planes are too short for the
@@ -135,7 +174,7 @@ static void load_line(const Images& s, int64_t image, int64_t c0, int64_t y, int
   for (int64_t i = to; i < n; ++i) store<float>(line + i * kL, V{});
   const int64_t plane = s.height * s.width;
   const int channels = static_cast<int>(s.channels - c0 < kL ? s.channels - c0 : kL);
-  const float* src = s.data + (image * s.channels + c0) * plane + y * s.width + s.left;
+  const float* src = s.data + image * (s.channels * plane + s.skip) + c0 * plane + y * s.width + s.left;
   const int64_t ahead = prefetch_distance(s.channels, plane, s.width);
   for (int64_t i = from; i < to; i += kL) {
     // The last full block overlaps the one before it.
@@ -163,23 +202,75 @@ static void load_line(const Images& s, int64_t image, int64_t c0, int64_t y, int
   }
 }
 
+// Lanes that are views of channels: where each reads.
+struct Lane {
+  int64_t offset, y, x;  // of its channel in an image, and where line 0 and pixel 0 lie in it
+  int64_t first, last;   // the pixels of a line that lie inside the image
+};
+
+// Lane i is src[i * step] for first <= i < last and zero elsewhere, where nothing is read; `inside` numbers lie at src.
+FASTDL_INLINE V load_steps(const float* src, int64_t step, int64_t first, int64_t last, int64_t inside) {
+  if (first <= 0 && last >= kL) {
+    if (step == 1) return load<float>(src);
+    if (step == 2 && inside >= 2 * kL) return even_lanes<float>(load<float>(src), load<float>(src + kL));
+  }
+  alignas(64) float lanes[kL] = {};
+  for (int64_t i = first < 0 ? 0 : first; i < kL && i < last; ++i) lanes[i] = src[i * step];
+  return load<float>(lanes);
+}
+
+// As load_line, for lanes that are views; line `y` of the patches.
+static void load_views(const Images& s, const Lane* lanes, int count, int64_t image, int64_t y, int64_t n,
+                       float* line) {
+  const int64_t step = s.views_x.step;
+  const float* base = s.data + image * (s.channels * s.height * s.width + s.skip);
+  for (int64_t i = 0; i < n; i += kL) {
+    V r[kL];
+    for (int c = 0; c < kL; ++c) {
+      const int64_t row = c < count ? lanes[c].y + y * s.views_y.step : -1, x = lanes[c].x + i * step;
+      const bool inside = row >= 0 && row < s.height;
+      r[c] = inside ? load_steps(base + lanes[c].offset + row * s.width + x, step, lanes[c].first - i,
+                                 lanes[c].last - i, s.width - x)
+                    : V{};
+    }
+    transpose<float>(r);
+    const int pixels = static_cast<int>(n - i < kL ? n - i : kL);
+#pragma GCC unroll 16
+    for (int j = 0; j < kL; ++j)
+      if (j < pixels) store<float>(line + (i + j) * kL, r[j]);
+  }
+}
+
+// The lanes of channels and views [k0, k0 + kL); returns how many there are.
+static int find_lanes(const Images& s, int64_t k0, Lane* lanes) {
+  const int64_t left = s.channels * s.views() - k0, step = s.views_x.step;
+  const int count = static_cast<int>(left < kL ? left : kL);
+  for (int i = 0; i < kL; ++i) {
+    const int64_t k = k0 + i, c = k / s.views(), v = k % s.views();
+    const int64_t x = s.left + s.views_x.offset(v % s.views_x.count);
+    const int64_t first = x < 0 ? (-x + step - 1) / step : 0, end = s.width > x ? (s.width - x + step - 1) / step : 0;
+    lanes[i] = {c * s.height * s.width, s.top + s.views_y.offset(v / s.views_x.count), x, first, end};
+  }
+  return count;
+}
+
 // One row of tiles: lines[i] are its PATCH lines of pixels; position (i, j) of tile t goes to
 // to[(i * kPatch + j) * stride + t * kL]. Columns of a patch that the next one shares are transformed once.
-template <int PATCH>
+template <int PATCH, int M>
 FASTDL_INLINE void transform_tile_row(const float* const* lines, int64_t across, float* to, int64_t stride) {
-  constexpr int kShared = PATCH - kTile;
+  constexpr int kShared = PATCH - M;
   V half[kPatch][PATCH];
   for (int64_t t = 0; t < across; ++t) {
 #pragma GCC unroll 8
     for (int x = 0; x < PATCH; ++x) {
       if (x < kShared && t > 0) {
 #pragma GCC unroll 8
-        for (int i = 0; i < kPatch; ++i) half[i][x] = half[i][x + kTile];
+        for (int i = 0; i < kPatch; ++i) half[i][x] = half[i][x + M];
         continue;
       }
       V d[PATCH], column[kPatch];
 #pragma GCC unroll 8
-      for (int i = 0; i < PATCH; ++i) d[i] = load<float>(lines[i] + (t * kTile + x) * kL);
+      for (int i = 0; i < PATCH; ++i) d[i] = load<float>(lines[i] + (t * M + x) * kL);
       if constexpr (PATCH == kPatch) transform_patch(d, column);
       if constexpr (PATCH == kTile) transform_gradients(d, column);
 #pragma GCC unroll 8
@@ -196,23 +287,30 @@ FASTDL_INLINE void transform_tile_row(const float* const* lines, int64_t across,
   }
 }
 
-// Tile rows [row0, row1) of one block of channels. Lines that the next tile row shares are read once: line y of an
-// image lives in slot y mod PATCH of the ring.
-template <int PATCH>
+// Tile rows [row0, row1) of one block of channels, M outputs a tile. Lines that the next tile row shares are read once:
+// line y of an image lives in slot y mod PATCH of the ring.
+template <int PATCH, int M = kTile>
 static __attribute__((noinline)) void transform_tiles(const Images& s, const TileGrid& grid, int64_t row0, int64_t row1,
                                                       int64_t c0, float* to, int64_t stride) {
-  const int64_t n = grid.across * kTile + PATCH - kTile;
+  const int64_t n = grid.across * M + PATCH - M;
   Scratch<float> ring(PATCH * n * kL);
+  const bool plain = s.views() == 1 && s.views_x.step == 1 && s.views_y.step == 1;
+  Lane lanes[kL];
+  const int count = plain ? 0 : find_lanes(s, c0, lanes);
   for (int64_t row = row0; row < row1; ++row) {
-    const int64_t image = row / grid.down, y = row % grid.down * kTile;
+    const int64_t image = row / grid.down, y = row % grid.down * M;
     const bool continues = row > row0 && y > 0;
     const float* lines[PATCH];
     for (int i = 0; i < PATCH; ++i) {
       float* line = ring + (y + i) % PATCH * n * kL;
-      if (!continues || i >= PATCH - kTile) load_line(s, image, c0, s.top + y + i, n, line);
       lines[i] = line;
+      if (continues && i < PATCH - M) continue;
+      if (plain)
+        load_line(s, image, c0, s.top + y + i, n, line);
+      else
+        load_views(s, lanes, count, image, y + i, n, line);
     }
-    transform_tile_row<PATCH>(lines, grid.across, to + (row - row0) * grid.across * kL, stride);
+    transform_tile_row<PATCH, M>(lines, grid.across, to + (row - row0) * grid.across * kL, stride);
   }
 }
 

@@ -21,6 +21,7 @@ constexpr int64_t kMinBlocks = 4;           // with fewer, threads share a block
 // they are made again for each block, kChunk input channels of one sliver at a time, and used from the level-2 cache.
 constexpr int64_t kWeightBytes = 3 << 20;
 constexpr int64_t kChunk = 64;
+constexpr int64_t kTapChannels = 16;   // whose taps are gathered together: whole squares of kL numbers
 constexpr int64_t kTilesAChunk = 128;  // tiles of a block then, to repeat the transform seldom
 
 struct Sizes {
@@ -32,9 +33,9 @@ struct Sizes {
   int64_t weight_position;
   bool chunks;  // of weights, instead of all of them
 
-  explicit Sizes(const WinogradArgs& p) : grid(p.batch, p.rows, p.cols) {
-    c_blocks = (p.channels + kL - 1) / kL, o_blocks = (p.out_channels + kL - 1) / kL;
-    weight_position = o_blocks * kL * p.channels;
+  Sizes(const WinogradArgs& p, int64_t tile) : grid(p.batch, p.rows, p.cols, tile) {
+    c_blocks = (p.depth() + kL - 1) / kL, o_blocks = (p.out_channels + kL - 1) / kL;
+    weight_position = o_blocks * kL * p.depth();
     chunks = kPositions * weight_position * static_cast<int64_t>(sizeof(float)) > kWeightBytes;
     int64_t wanted = kBlockBytes / (kPositions * (c_blocks + o_blocks) * kVecBytes);
     if (wanted < kMinTiles) wanted = kMinTiles;
@@ -51,27 +52,54 @@ struct Sizes {
 
 // ---- weights -------------------------------------------------------------------------------------------------------
 
-// All positions of output channels [block * kL, ...) and input channel k: kL numbers each, `stride` apart.
-void transform_kernel(const WinogradArgs& p, int64_t block, int64_t k, float* to, int64_t stride) {
-  const float* w = p.weight + block * kL * p.weight_m + k * p.weight_k;
-  const int64_t outs = p.out_channels - block * kL;
-  alignas(64) float taps[9][kL];
-  for (int m = 0; m < kL; ++m)
-    for (int t = 0; t < 9; ++t) taps[t][m] = m < outs ? w[m * p.weight_m + (p.rotate ? 8 - t : t)] : 0.f;
-  V half[3][kPatch];  // of each row of the kernel
-#pragma GCC unroll 4
-  for (int r = 0; r < 3; ++r) {
-    V row[3];
-#pragma GCC unroll 4
-    for (int s = 0; s < 3; ++s) row[s] = load<float>(taps[r * 3 + s]);
-    transform_weights(row, half[r]);
+// The taps of output channels [block * kL, ...), side by side: to[i][lane] is number i of the input channels
+// [c0, c0 + count), each with all taps of its kernel.
+void gather_taps(const WinogradArgs& p, int64_t block, int64_t c0, int64_t count, float* to) {
+  const int64_t taps = p.kernel_h * p.kernel_w;
+  const int64_t left = p.out_channels - block * kL, outs = left < kL ? left : kL;
+  const float* w = p.weight + block * kL * p.weight_m + c0 * p.weight_k;
+  const bool joined = p.weight_k == taps;  // channels follow each other
+  const int64_t runs = joined ? 1 : count, length = joined ? count * taps : taps;
+  for (int64_t run = 0; run < runs; ++run, w += p.weight_k) {
+    for (int64_t i = 0; i < length; i += kL, to += kL * kL) {
+      const int n = static_cast<int>(length - i < kL ? length - i : kL);
+      V r[kL];
+#pragma GCC unroll 16
+      for (int m = 0; m < kL; ++m) {
+        r[m] = V{};
+        if (m < outs) r[m] = n == kL ? load<float>(w + m * p.weight_m + i) : load_n<float>(w + m * p.weight_m + i, n);
+      }
+      transpose<float>(r);
+#pragma GCC unroll 16
+      for (int j = 0; j < kL; ++j) store<float>(to + j * kL, r[j]);
+    }
+    to -= (kL - length % kL) % kL * kL;  // the next run begins where this one has ended
+  }
+}
+
+// One view of a kernel at all positions: kL numbers each, `stride` apart. taps[i][lane] are those of its channel.
+template <int R>
+void transform_kernel(const WinogradArgs& p, int64_t view, const float* taps, float* to, int64_t stride) {
+  const int64_t y0 = p.views_y.offset(view / p.views_x.count), x0 = p.views_x.offset(view % p.views_x.count);
+  V half[R][kPatch];  // of each row of the kernel
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) {
+    const int64_t y = y0 + r * p.views_y.step;
+    V row[R];
+#pragma GCC unroll 8
+    for (int s = 0; s < R; ++s) {
+      const int64_t x = x0 + s * p.views_x.step, tap = y * p.kernel_w + x;
+      const bool there = y < p.kernel_h && x < p.kernel_w;
+      row[s] = there ? load<float>(taps + (p.rotate ? p.kernel_h * p.kernel_w - 1 - tap : tap) * kL) : V{};
+    }
+    transform_weights<R>(row, half[r]);
   }
 #pragma GCC unroll 8
   for (int j = 0; j < kPatch; ++j) {
-    V column[3], t[kPatch];
-#pragma GCC unroll 4
-    for (int r = 0; r < 3; ++r) column[r] = half[r][j];
-    transform_weights(column, t);
+    V column[R], t[kPatch];
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) column[r] = half[r][j];
+    transform_weights<R>(column, t);
 #pragma GCC unroll 8
     for (int i = 0; i < kPatch; ++i) store<float>(to + (i * kPatch + j) * stride, t[i]);
   }
@@ -81,13 +109,23 @@ int64_t vecs_of(const Sizes& z, int64_t sliver) {
   return z.o_blocks - sliver * kVecs < kVecs ? z.o_blocks - sliver * kVecs : kVecs;
 }
 
-// Input channels [k0, k1) of one sliver of outputs: to[position * stride + (k - k0) * vecs * kL].
+// Channels and views [k0, k1) of one sliver of outputs: to[position * stride + (k - k0) * vecs * kL].
+template <int R>
 void transform_sliver(const WinogradArgs& p, const Sizes& z, int64_t sliver, int64_t k0, int64_t k1, float* to,
                       int64_t stride) {
-  const int64_t vecs = vecs_of(z, sliver);
-  for (int64_t k = k0; k < k1; ++k)
-    for (int64_t j = 0; j < vecs; ++j)
-      transform_kernel(p, sliver * kVecs + j, k, to + ((k - k0) * vecs + j) * kL, stride);
+  const int64_t vecs = vecs_of(z, sliver), taps = p.kernel_h * p.kernel_w, views = p.views();
+  Scratch<float> gathered((kTapChannels * taps + kL) * kL);
+  for (int64_t j = 0; j < vecs; ++j) {
+    for (int64_t k = k0, c0 = 0, c1 = 0; k < k1; ++k) {
+      const int64_t c = k / views;
+      if (c >= c1) {
+        c0 = c, c1 = (k1 + views - 1) / views;
+        if (c1 - c0 > kTapChannels) c1 = c0 + kTapChannels;
+        gather_taps(p, sliver * kVecs + j, c0, c1 - c0, gathered);
+      }
+      transform_kernel<R>(p, k % views, gathered + (c - c0) * taps * kL, to + ((k - k0) * vecs + j) * kL, stride);
+    }
+  }
 }
 
 // ---- products ------------------------------------------------------------------------------------------------------
@@ -155,23 +193,24 @@ void multiply_positions(const WinogradArgs& p, const Sizes& z, int64_t tiles, co
   parallel_for(kPositions * slivers, 4, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t position = i / slivers, sliver = i % slivers;
-      multiply(z, tiles, sliver, p.channels, in + position * z.in_position,
-               weights + position * z.weight_position + sliver * kVecs * kL * p.channels,
+      multiply(z, tiles, sliver, p.depth(), in + position * z.in_position,
+               weights + position * z.weight_position + sliver * kVecs * kL * p.depth(),
                products + position * z.out_position, false);
     }
   });
 }
 
 // All positions with weights made on the way. The weights of a chunk stay in the cache for all positions and tiles.
+template <int R>
 void multiply_chunks(const WinogradArgs& p, const Sizes& z, int64_t tiles, const float* in, float* products) {
   static_assert(kChunk % kL == 0, "a chunk is made of whole blocks of channels");
   constexpr int64_t stride = kChunk * kVecs * kL + kL;
   parallel_for((z.o_blocks + kVecs - 1) / kVecs, 1, [&](int64_t begin, int64_t end) {
     Scratch<float> weights(kPositions * stride);
     for (int64_t sliver = begin; sliver < end; ++sliver) {
-      for (int64_t k = 0; k < p.channels; k += kChunk) {
-        const int64_t k1 = k + kChunk < p.channels ? k + kChunk : p.channels;
-        transform_sliver(p, z, sliver, k, k1, weights, stride);
+      for (int64_t k = 0; k < p.depth(); k += kChunk) {
+        const int64_t k1 = k + kChunk < p.depth() ? k + kChunk : p.depth();
+        transform_sliver<R>(p, z, sliver, k, k1, weights, stride);
         for (int64_t position = 0; position < kPositions; ++position)
           multiply(z, tiles, sliver, k1 - k, in + position * z.in_position + k / kL * z.in_block,
                    weights + position * stride, products + position * z.out_position, k > 0);
@@ -204,25 +243,26 @@ void store_line(const float* line, int64_t n, int channels, float* out, int64_t 
   }
 }
 
-// The 4x4 outputs of one tile into four lines of pixels.
+// The outputs of one tile into M lines of pixels.
+template <int M>
 FASTDL_INLINE void finish_tile(const float* m, int64_t stride, V bias, Activation activation, float* lines,
                                int64_t line) {
-  V half[kTile][kPatch];
+  V half[M][kPatch];
 #pragma GCC unroll 8
   for (int j = 0; j < kPatch; ++j) {
-    V column[kPatch], y[kTile];
+    V column[kPatch], y[M];
 #pragma GCC unroll 8
     for (int i = 0; i < kPatch; ++i) column[i] = load<float>(m + (i * kPatch + j) * stride);
-    make_outputs(column, y);
+    make_outputs<M>(column, y);
 #pragma GCC unroll 8
-    for (int i = 0; i < kTile; ++i) half[i][j] = y[i];
+    for (int i = 0; i < M; ++i) half[i][j] = y[i];
   }
 #pragma GCC unroll 8
-  for (int i = 0; i < kTile; ++i) {
-    V y[kTile];
-    make_outputs(half[i], y);
+  for (int i = 0; i < M; ++i) {
+    V y[M];
+    make_outputs<M>(half[i], y);
 #pragma GCC unroll 8
-    for (int j = 0; j < kTile; ++j) {
+    for (int j = 0; j < M; ++j) {
       V v = y[j] + bias;
       if (activation == Activation::kRelu) v = max_nan<float>(v, V{});
       store<float>(lines + i * line + j * kL, v);
@@ -230,21 +270,22 @@ FASTDL_INLINE void finish_tile(const float* m, int64_t stride, V bias, Activatio
   }
 }
 
+template <int M>
 void finish_tile_rows(const WinogradArgs& p, const Sizes& z, int64_t row0, int64_t row1, int64_t block,
                       const float* products) {
-  const int64_t line = z.grid.across * kTile * kL, plane = p.rows * p.cols;
+  const int64_t line = z.grid.across * M * kL, plane = p.rows * p.cols;
   const int channels = static_cast<int>(p.out_channels - block * kL < kL ? p.out_channels - block * kL : kL);
   const V bias = p.bias ? load_n<float>(p.bias + block * kL, channels) : V{};
   const bool later = p.activation == Activation::kSigmoid || p.activation == Activation::kTanh;
-  Scratch<float> lines(kTile * line);
+  Scratch<float> lines(M * line);
   const float* m = products + block * z.out_block;
   for (int64_t row = row0; row < row1; ++row) {
-    const int64_t image = row / z.grid.down, y = row % z.grid.down * kTile;
+    const int64_t image = row / z.grid.down, y = row % z.grid.down * M;
     for (int64_t t = 0; t < z.grid.across; ++t, m += kL)
-      finish_tile(m, z.out_position, bias, p.activation, lines + t * kTile * kL, line);
-    if (later) activate_row(p.activation, lines.get(), kTile * line);
-    float* out = p.out + (image * p.out_channels + block * kL) * plane + y * p.cols;
-    for (int i = 0; i < kTile && y + i < p.rows; ++i)
+      finish_tile<M>(m, z.out_position, bias, p.activation, lines + t * M * kL, line);
+    if (later) activate_row(p.activation, lines.get(), M * line);
+    float* out = p.out + image * p.out_image + block * kL * plane + y * p.cols;
+    for (int i = 0; i < M && y + i < p.rows; ++i)
       store_line(lines + i * line, p.cols, channels, out + i * p.cols, plane,
                  prefetch_distance(p.out_channels, plane, p.cols));
   }
@@ -252,41 +293,61 @@ void finish_tile_rows(const WinogradArgs& p, const Sizes& z, int64_t row0, int64
 
 // ---- a block of tile rows ------------------------------------------------------------------------------------------
 
+template <int M>
 void make_block(const WinogradArgs& p, const Sizes& z, int64_t block, const float* weights, float* in,
                 float* products) {
   const int64_t row0 = block * z.rows_a_block;
   const int64_t row1 = row0 + z.rows_a_block < z.grid.rows ? row0 + z.rows_a_block : z.grid.rows;
   const int64_t tiles = (row1 - row0) * z.grid.across;
-  const Images images{p.src, p.channels, p.height, p.width, p.top, p.left};
+  const Images images{
+      p.src,     p.channels, p.height, p.width, p.top, p.left, p.src_image - p.channels * p.height * p.width,
+      p.views_y, p.views_x};
   parallel_for(z.c_blocks, 1, [&](int64_t begin, int64_t end) {
     for (int64_t c = begin; c < end; ++c)
-      transform_tiles<kPatch>(images, z.grid, row0, row1, c * kL, in + c * z.in_block, z.in_position);
+      transform_tiles<kPatch, M>(images, z.grid, row0, row1, c * kL, in + c * z.in_block, z.in_position);
   });
   if (z.chunks)
-    multiply_chunks(p, z, tiles, in, products);
+    multiply_chunks<kPatch + 1 - M>(p, z, tiles, in, products);
   else
     multiply_positions(p, z, tiles, in, weights, products);
   parallel_for(z.o_blocks, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t o = begin; o < end; ++o) finish_tile_rows(p, z, row0, row1, o, products);
+    for (int64_t o = begin; o < end; ++o) finish_tile_rows<M>(p, z, row0, row1, o, products);
+  });
+}
+
+// M outputs a tile of kernels of R taps.
+template <int M>
+void conv_of(const WinogradArgs& p) {
+  constexpr int R = kPatch + 1 - M;
+  const Sizes z(p, M);
+  Scratch<float> weights(z.chunks ? 1 : kPositions * z.weight_position);
+  if (!z.chunks) {
+    parallel_for((z.o_blocks + kVecs - 1) / kVecs, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i)
+        transform_sliver<R>(p, z, i, 0, p.depth(), weights + i * kVecs * kL * p.depth(), z.weight_position);
+    });
+  }
+  // Blocks side by side each in their own scratch, or one after another.
+  parallel_for(z.blocks, z.blocks < kMinBlocks ? z.blocks : 1, [&](int64_t begin, int64_t end) {
+    Scratch<float> in(kPositions * z.in_position), products(kPositions * z.out_position);
+    for (int64_t block = begin; block < end; ++block) make_block<M>(p, z, block, weights, in, products);
   });
 }
 
 }  // namespace
 
 void winograd_conv(const WinogradArgs& p) {
-  const Sizes z(p);
-  Scratch<float> weights(z.chunks ? 1 : kPositions * z.weight_position);
-  if (!z.chunks) {
-    parallel_for((z.o_blocks + kVecs - 1) / kVecs, 1, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i)
-        transform_sliver(p, z, i, 0, p.channels, weights + i * kVecs * kL * p.channels, z.weight_position);
-    });
+  WinogradArgs group = p;
+  const auto conv = p.views_y.taps == 2   ? &conv_of<5>
+                    : p.views_y.taps == 3 ? &conv_of<4>
+                    : p.views_y.taps == 4 ? &conv_of<3>
+                                          : &conv_of<2>;
+  for (int64_t i = 0; i < p.groups; ++i) {
+    conv(group);
+    group.src += p.channels * p.height * p.width, group.out += p.out_channels * p.rows * p.cols;
+    group.weight += p.channels * p.out_channels * p.kernel_h * p.kernel_w;
+    if (p.bias) group.bias += p.out_channels;
   }
-  // Blocks side by side each in their own scratch, or one after another.
-  parallel_for(z.blocks, z.blocks < kMinBlocks ? z.blocks : 1, [&](int64_t begin, int64_t end) {
-    Scratch<float> in(kPositions * z.in_position), products(kPositions * z.out_position);
-    for (int64_t block = begin; block < end; ++block) make_block(p, z, block, weights, in, products);
-  });
 }
 
 }  // namespace fastdl::FASTDL_ISA
