@@ -256,7 +256,7 @@ class NeuralNetRegressor(RegressorMixin, _NeuralNet):
 
     >>> import numpy as np
     >>> x = np.linspace(-1, 1, 100).reshape(-1, 1)
-    >>> net = NeuralNetRegressor(learning_rate_init=0.01, random_state=0).fit(x, 2 * x[:, 0])
+    >>> net = NeuralNetRegressor(learning_rate_init=0.1, random_state=0).fit(x, 2 * x[:, 0])
     >>> bool(abs(net.predict([[0.5]])[0] - 1) < 0.1)
     True
     """
