@@ -88,6 +88,24 @@ template <class T>
 FASTDL_INLINE T tree_sum(Vec<T> v) {
   return fold_lanes<T, kLanes<T> / 2>(v, [](Vec<T> a, Vec<T> b) __attribute__((always_inline)) { return a + b; });
 }
+// Whether a comparison holds in any lane.
+template <class T>
+FASTDL_INLINE bool any_lane(Mask<T> m) {
+#if defined(FASTDL_ISA_avx512)
+  if constexpr (sizeof(T) == 4)
+    return _mm512_movepi32_mask((__m512i)m) != 0;
+  else
+    return _mm512_movepi64_mask((__m512i)m) != 0;
+#elif defined(FASTDL_ISA_avx2)
+  return _mm256_movemask_epi8((__m256i)m) != 0;
+#elif defined(__x86_64__)
+  return _mm_movemask_epi8((__m128i)m) != 0;
+#else
+  bool any = false;
+  for (int i = 0; i < kLanes<T>; ++i) any |= m[i] != 0;
+  return any;
+#endif
+}
 // Of numbers: a NaN may be lost.
 template <class T>
 FASTDL_INLINE T tree_max(Vec<T> v) {

@@ -7,7 +7,7 @@
 [2.0, 4.0, 6.0]
 """
 
-from . import autograd, backends, dtypes, functional, nn, optim
+from . import autograd, backends, dtypes, functional, nn, ops, optim
 from .autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from .creation import (
     arange,

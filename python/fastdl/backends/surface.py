@@ -175,6 +175,16 @@ class Backend(Protocol):
         weight_decay: float, decoupled: bool, maximize: bool,
     ) -> None: ...  # fmt: skip
 
+    # boxes/ boxes (N, 4), float dtypes; fmt: "xyxy", "xywh", "cxcywh"
+    def box_iou(self, boxes1: Array, boxes2: Array, fmt: str, generalized: bool) -> Array: ...  # (N, M)
+    def large_boxes(self, boxes: Array, min_size: float) -> Array: ...  # int64 indices of those with no smaller side
+
+    # nms/ boxes (N, 4) as x1, y1, x2, y2, scores (N,), classes (N,) int64 or None; indices are int64, best score first
+    def nms(self, boxes: Array, scores: Array, classes: Array | None, iou_threshold: float) -> Array: ...
+    def soft_nms(
+        self, boxes: Array, scores: Array, method: str, iou_threshold: float, sigma: float, score_threshold: float
+    ) -> tuple[Array, Array]: ...  # (indices, decayed scores); method: "linear", "gaussian"
+
 
 class CpuSettings(Protocol):
     """What the CPU module has besides."""

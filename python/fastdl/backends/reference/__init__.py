@@ -17,6 +17,7 @@ from .arrays import (
     to_dlpack,
     to_numpy,
 )
+from .boxes import box_iou, large_boxes
 from .conv2d import conv2d, conv2d_bwd_input, conv2d_bwd_weight
 from .conv_transpose2d import conv_transpose2d, conv_transpose2d_bwd_input, conv_transpose2d_bwd_weight
 from .conversion import converted
@@ -75,6 +76,7 @@ from .elementwise import (
 from .layout import broadcast_to, concat, permute, slice, slice_assign_, slice_bwd
 from .matmul import linear, matmul
 from .max_pool2d import max_pool2d, max_pool2d_bwd
+from .nms import nms, soft_nms
 from .optimizer import adam_step, sgd_step
 from .reduce import amax, amin, argmax, argmin, mean, sum
 from .softmax import log_softmax, log_softmax_bwd, softmax, softmax_bwd
@@ -92,6 +94,7 @@ __all__ = [
     "amin",
     "argmax",
     "argmin",
+    "box_iou",
     "broadcast_to",
     "cast",
     "concat",
@@ -120,6 +123,7 @@ __all__ = [
     "ge_scalar",
     "gt",
     "gt_scalar",
+    "large_boxes",
     "le",
     "le_scalar",
     "linear",
@@ -143,6 +147,7 @@ __all__ = [
     "ne",
     "ne_scalar",
     "neg",
+    "nms",
     "permute",
     "pow",
     "pow_scalar",
@@ -160,6 +165,7 @@ __all__ = [
     "slice",
     "slice_assign_",
     "slice_bwd",
+    "soft_nms",
     "softmax",
     "softmax_bwd",
     "sqrt",
