@@ -24,11 +24,13 @@ struct Corners {
 template <class T>
 FASTDL_INLINE Corners<T> corners(BoxFormat format, const T* b) {
   if (format == BoxFormat::kXyxy) return {b[0], b[1], b[2], b[3], box_area<T>(b)};
-  const bool placed = b[0] == b[0] && b[1] == b[1];  // comparisons lose a NaN, so that it has to be in the area
-  const T area = placed ? rounded(b[2] * b[3]) : static_cast<T>(__builtin_nan(""));
-  if (format == BoxFormat::kXywh) return {b[0], b[1], b[0] + b[2], b[1] + b[3], area};
-  const T w = rounded(b[2] / 2), h = rounded(b[3] / 2);  // a division by 2 may become a product
-  return {b[0] - w, b[1] - h, b[0] + w, b[1] + h, area};
+  const T w = rounded(b[2] / 2), h = rounded(b[3] / 2);  // the compiler may turn a division by 2 into a product
+  Corners<T> c = format == BoxFormat::kXywh ? Corners<T>{b[0], b[1], b[0] + b[2], b[1] + b[3], T{}}
+                                            : Corners<T>{b[0] - w, b[1] - h, b[0] + w, b[1] + h, T{}};
+  // Comparisons lose a NaN, so that it has to be in the area.
+  const bool placed = c.x1 == c.x1 && c.y1 == c.y1 && c.x2 == c.x2 && c.y2 == c.y2;
+  c.area = placed ? rounded(b[2] * b[3]) : static_cast<T>(__builtin_nan(""));
+  return c;
 }
 
 template <class T>

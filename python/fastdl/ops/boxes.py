@@ -8,7 +8,7 @@ from typing import Any
 
 from ..autograd import recording
 from ..functional.arguments import expect_beside, expect_number, expect_tensor
-from ..functional.arithmetic import maximum, minimum
+from ..functional.arithmetic import maximum, minimum, mul
 from ..functional.comparison import clamp
 from ..functional.elementary import exp, log
 from ..functional.layout import clone, flatten, stack
@@ -18,7 +18,7 @@ FORMATS = ("xyxy", "xywh", "cxcywh")
 CODE_CLIP = math.log(1000.0 / 16)  # decoded boxes are at most 62.5 times as large as the boxes they start from
 
 
-def expect_boxes(value: Any, op: str, name: str = "boxes") -> Tensor:
+def expect_boxes(value: Any, op: str, name: str = "boxes") -> Any:
     """A tensor (..., 4) of floats."""
     boxes = expect_tensor(value, op, name)
     if not boxes.dtype.is_floating_point:
@@ -36,11 +36,11 @@ def _expect_format(fmt: Any, op: str, name: str) -> None:
 # ---- formats and areas -----------------------------------------------------------------------------------------------
 
 
-def _columns(boxes: Tensor) -> list[Tensor]:
+def _columns(boxes: Any) -> list[Any]:
     return [boxes[..., i] for i in range(4)]
 
 
-def _to_corners(boxes: Tensor, fmt: str) -> Tensor:
+def _to_corners(boxes: Any, fmt: str) -> Any:
     a, b, w, h = _columns(boxes)
     if fmt == "xywh":
         return stack([a, b, a + w, b + h], -1)
@@ -119,14 +119,15 @@ def remove_small_boxes(boxes: Tensor, min_size: float) -> Tensor:
 # ---- overlap ---------------------------------------------------------------------------------------------------------
 
 
-def _product_of_sides(low: Tensor, high: Tensor) -> Tensor:
-    sides = clamp(high - low, 0)
+def _product_of_sides(low: Any, high: Any) -> Any:
+    sides: Any = clamp(high - low, 0)
     return sides[..., 0] * sides[..., 1]
 
 
-def _differentiable_iou(boxes1: Tensor, boxes2: Tensor, fmt: str, generalized: bool) -> Tensor:
+def _differentiable_iou(boxes1: Any, boxes2: Any, fmt: str, generalized: bool) -> Tensor:
     """The same from operations on the tape."""
-    area1, area2 = box_area(boxes1, fmt), box_area(boxes2, fmt)
+    area1: Any = box_area(boxes1, fmt)
+    area2: Any = box_area(boxes2, fmt)
     a, b = (x if fmt == "xyxy" else _to_corners(x, fmt) for x in (boxes1, boxes2))
     a = a[:, None]
     inter = _product_of_sides(maximum(a[..., :2], b[..., :2]), minimum(a[..., 2:], b[..., 2:]))
@@ -190,7 +191,7 @@ def _expect_weights(weights: Any, op: str) -> tuple[float, float, float, float]:
     return x, y, w, h
 
 
-def _centre_and_size(boxes: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _centre_and_size(boxes: Any) -> tuple[Any, Any, Any, Any]:
     x1, y1, x2, y2 = _columns(boxes)
     w, h = x2 - x1, y2 - y1
     return x1 + 0.5 * w, y1 + 0.5 * h, w, h
@@ -214,7 +215,8 @@ def encode_boxes(reference_boxes: Tensor, proposals: Tensor, weights: Weights = 
     wx, wy, ww, wh = _expect_weights(weights, op)
     x, y, w, h = _centre_and_size(reference)
     px, py, pw, ph = _centre_and_size(start)
-    return stack([wx * (x - px) / pw, wy * (y - py) / ph, ww * log(w / pw), wh * log(h / ph)], -1)
+    dw, dh = (mul(log(size / before), weight) for size, before, weight in ((w, pw, ww), (h, ph, wh)))
+    return stack([wx * (x - px) / pw, wy * (y - py) / ph, dw, dh], -1)
 
 
 def decode_boxes(
@@ -223,15 +225,16 @@ def decode_boxes(
     """The boxes (N, 4 C) that codes (N, 4 C) describe, C of them for each of the boxes (N, 4): the inverse of
     `encode_boxes` (`decode_single` of torchvision's BoxCoder).
 
-    Codes of width and height are limited to `bbox_xform_clip` before exp; the default, log(1000 / 16), keeps an untrained
-    network from making boxes without bounds.
+    Codes of width and height are limited to `bbox_xform_clip` before exp; the default, log(1000 / 16), keeps an
+    untrained network from making boxes without bounds.
 
     >>> import fastdl
     >>> decode_boxes(fastdl.tensor([[-0.5, 0.0, 0.0, 0.0]]), fastdl.tensor([[1.0, 0.0, 3.0, 2.0]])).tolist()
     [[0.0, 0.0, 2.0, 2.0]]
     """
     op = "decode_boxes"
-    start, codes = expect_boxes(boxes, op), expect_tensor(rel_codes, op, "rel_codes")
+    start: Any = expect_boxes(boxes, op)
+    codes: Any = expect_tensor(rel_codes, op, "rel_codes")
     if start.ndim != 2:
         raise ValueError(f"[{op}] expected boxes of shape (N, 4), got shape {start.shape}")
     if codes.ndim != 2 or codes.shape[0] != start.shape[0] or codes.shape[1] % 4:
