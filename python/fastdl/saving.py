@@ -1,4 +1,4 @@
-"""Weights on disk, as safetensors files."""
+"""Weights on disk: safetensors files written and read, PyTorch's read."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def save(state: Mapping[str, Any], path: str | os.PathLike) -> None:
 
 
 def load(path: str | os.PathLike, device: Any = None) -> dict[str, Tensor]:
-    """The state dict of a safetensors file.
+    """The state dict of a safetensors file, or of PyTorch's `.pth` or `.pt` (see `fastdl.torch_files`).
 
     Raises FileNotFoundError, or ValueError `[load] expected a safetensors file ...` for a damaged one.
     """
@@ -47,6 +47,10 @@ def load(path: str | os.PathLike, device: Any = None) -> dict[str, Tensor]:
     from safetensors.numpy import load as decode
 
     content = Path(path).read_bytes()
+    if content[8:9] != b"{" and content[:2] in (b"PK", b"\x80\x02"):
+        from .torch_files import load_torch
+
+        return load_torch(path, device)
     try:
         arrays = decode(content)
     except SafetensorError as error:
