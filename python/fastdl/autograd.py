@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
+from .row_grad import RowGrad, dense, total
+
 if TYPE_CHECKING:
     from .tensor import Tensor
 
@@ -189,10 +191,10 @@ class _Walk:
                 self.leaves[key] = edge
             return
         backend = edge.backend if type(edge) is Node or type(edge) is Leaf else edge._backend
-        if key in self.owned:
+        if key in self.owned and type(grad) is not RowGrad and type(self.waiting[key]) is not RowGrad:
             backend.add_(self.waiting[key], grad)
         else:
-            self.waiting[key] = backend.add(self.waiting[key], grad)
+            self.waiting[key] = total(backend, self.waiting[key], grad)
             self.owned.add(key)
 
     def run(self, retain_graph: bool) -> None:
@@ -201,6 +203,8 @@ class _Walk:
             grad = self.waiting.pop(key)
             own = key in self.owned
             self.owned.discard(key)
+            if type(grad) is RowGrad and (node.hooks or type(node) is Node):
+                grad = grad.dense()
             if node.hooks:
                 hooked = run_hooks(node.hooks, grad, node.backend)
                 own = own and hooked is grad
@@ -247,10 +251,12 @@ def deposit(leaf: Tensor, grad: Array, own: bool) -> None:
     from .tensor import Tensor
 
     backend = leaf._backend
-    if leaf.grad is None:
+    held: Any = leaf.grad
+    if held is None and type(grad) is not RowGrad:
         leaf.grad = Tensor(grad if own else backend.cast(grad, str(grad.dtype)), backend)
-    else:
-        leaf.grad = Tensor(backend.add(leaf.grad._array, grad), backend)
+        return
+    summed: Any = grad if held is None else total(backend, held._array if type(held) is Tensor else held, grad)
+    leaf.grad = summed if type(summed) is RowGrad else Tensor(summed, backend)
 
 
 def _expect_tensors(op: str, name: str, values: Any) -> list[Tensor]:
@@ -329,7 +335,7 @@ def grad(
             raise RuntimeError(
                 "[grad] expected inputs that the outputs depend on, got one they do not (allow_unused=True gives None)"
             )
-        results.append(None if found is None else Tensor(found, t._backend))
+        results.append(None if found is None else Tensor(dense(found), t._backend))
     return tuple(results)
 
 

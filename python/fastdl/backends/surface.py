@@ -184,6 +184,29 @@ class Backend(Protocol):
     def soft_nms(
         self, boxes: Array, scores: Array, method: str, iou_threshold: float, sigma: float, score_threshold: float
     ) -> tuple[Array, Array]: ...  # (indices, decayed scores); method: "linear", "gaussian"
+    # embedding/ weight (V, D) float, index int32 or int64 in [0, V); padding_idx -1: none. `_rows`: gradients of the
+    # rows that were looked up only, as (int64 numbers of rows, ascending; their gradients)
+    def embedding(self, weight: Array, index: Array) -> Array: ...  # index.shape + (D,)
+    def embedding_bwd(self, grad: Array, index: Array, rows: int, padding_idx: int, by_frequency: bool) -> Array: ...
+    def embedding_bwd_rows(
+        self, grad: Array, index: Array, rows: int, padding_idx: int, by_frequency: bool
+    ) -> tuple[Array, Array]: ...
+    def embedding_renorm_(self, weight: Array, index: Array, max_norm: float, norm_type: float) -> None: ...
+    # bags: index (N,), offsets int64 (B + 1,) from 0 on; mode "sum" (with weights (N,) or None), "mean", "max"
+    def embedding_bag(
+        self, weight: Array, index: Array, offsets: Array, weights: Array | None, mode: str, padding_idx: int
+    ) -> tuple[Array, Array | None]: ...  # (B, D), and for max the rows of the maxima (int64; -1 in empty bags)
+    def embedding_bag_bwd(
+        self, grad: Array, index: Array, offsets: Array, weights: Array | None, maxima: Array | None, rows: int,
+        mode: str, padding_idx: int, by_frequency: bool,
+    ) -> Array: ...  # fmt: skip
+    def embedding_bag_bwd_rows(
+        self, grad: Array, index: Array, offsets: Array, weights: Array | None, maxima: Array | None, rows: int,
+        mode: str, padding_idx: int, by_frequency: bool,
+    ) -> tuple[Array, Array]: ...  # fmt: skip
+    def embedding_bag_bwd_weights(
+        self, grad: Array, weight: Array, index: Array, offsets: Array, padding_idx: int
+    ) -> Array: ...  # (N,)
 
 
 class CpuSettings(Protocol):

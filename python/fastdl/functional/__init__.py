@@ -7,6 +7,7 @@ from .activation import log_softmax, relu, relu_, sigmoid, softmax, tanh
 from .conv import conv1d, conv2d
 from .conv_transpose import conv_transpose1d, conv_transpose2d
 from .dropout import dropout
+from .embedding import embedding, embedding_bag
 from .layout import flatten
 from .linear import linear
 from .loss import cross_entropy, mse_loss, nll_loss, one_hot
@@ -20,6 +21,8 @@ __all__ = [
     "conv_transpose2d",
     "cross_entropy",
     "dropout",
+    "embedding",
+    "embedding_bag",
     "flatten",
     "linear",
     "log_softmax",

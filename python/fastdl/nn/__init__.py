@@ -19,6 +19,7 @@ from .layers import (
 )
 from .module import Module
 from .parameter import Parameter
+from .sparse import Embedding, EmbeddingBag
 
 __all__ = [
     "Conv1d",
@@ -27,6 +28,8 @@ __all__ = [
     "ConvTranspose2d",
     "CrossEntropyLoss",
     "Dropout",
+    "Embedding",
+    "EmbeddingBag",
     "Flatten",
     "Identity",
     "Linear",

@@ -73,6 +73,16 @@ from .elementwise import (
     tanh_bwd,
     where,
 )
+from .embedding import (
+    embedding,
+    embedding_bag,
+    embedding_bag_bwd,
+    embedding_bag_bwd_rows,
+    embedding_bag_bwd_weights,
+    embedding_bwd,
+    embedding_bwd_rows,
+    embedding_renorm_,
+)
 from .layout import broadcast_to, concat, permute, slice, slice_assign_, slice_bwd
 from .matmul import linear, matmul
 from .max_pool2d import max_pool2d, max_pool2d_bwd
@@ -111,6 +121,14 @@ __all__ = [
     "div_scalar",
     "dlpack_device",
     "dropout",
+    "embedding",
+    "embedding_bag",
+    "embedding_bag_bwd",
+    "embedding_bag_bwd_rows",
+    "embedding_bag_bwd_weights",
+    "embedding_bwd",
+    "embedding_bwd_rows",
+    "embedding_renorm_",
     "empty",
     "empty_cache",
     "eq",
