@@ -25,11 +25,12 @@ FASTDL_INLINE int64_t position_of(Lookup x) {
   return static_cast<int64_t>(x & 0xffffffffu);
 }
 
-constexpr int kDigitBits = 11;             // 2048 counters of a chunk stay in the L1 cache
-constexpr int64_t kSortGrain = 64 * 1024;  // lookups of a chunk
-constexpr int64_t kSumGrain = 32 * 1024;   // numbers of out in a chunk, at least
-constexpr int kSumVectors = 8;             // vectors of a row that are summed in registers together
-constexpr int kLookupsAhead = 4;           // how far memory is asked for rows that come next
+constexpr int kDigitBits = 11;        // 2048 counters of a chunk stay in the L1 cache
+constexpr int64_t kSortGrain = 4096;  // lookups of a chunk, at least
+constexpr int64_t kMaxSortChunks = 16;
+constexpr int64_t kSumGrain = 32 * 1024;  // numbers of out in a chunk, at least
+constexpr int kSumVectors = 8;            // vectors of a row that are summed in registers together
+constexpr int kLookupsAhead = 6;          // how far memory is asked for rows that come next
 
 // ---- checks -------------------------------------------------------------------------------------------------------
 
@@ -56,33 +57,28 @@ static inline void visit_index(DType t, F&& f) {
 
 // ---- sort ---------------------------------------------------------------------------------------------------------
 
-// One pass: lookups of equal digits stay in order. first[digit][chunk] is where a chunk's first one goes.
+// One pass: lookups of equal digits stay in order. first[chunk][digit] is where a chunk's next one goes.
 static void sort_by_digit(const Lookup* from, Lookup* to, int64_t n, int shift, int bits) {
-  const int64_t digits = int64_t{1} << bits, chunks = (n + kSortGrain - 1) / kSortGrain;
+  const int64_t digits = int64_t{1} << bits, grain = n / kMaxSortChunks > kSortGrain ? n / kMaxSortChunks : kSortGrain;
+  const int64_t chunks = (n + grain - 1) / grain;
   const Lookup mask = static_cast<Lookup>(digits - 1);
-  Scratch<int64_t> first(digits * chunks);
-  parallel_for(chunks, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t c = begin; c < end; ++c) {
-      int64_t* const counts = first + c * digits;
-      __builtin_memset(counts, 0, static_cast<size_t>(digits) * sizeof(int64_t));
-      const int64_t last = (c + 1) * kSortGrain < n ? (c + 1) * kSortGrain : n;
-      for (int64_t i = c * kSortGrain; i < last; ++i) ++counts[from[i] >> shift & mask];
-    }
+  Scratch<uint32_t> first(digits * chunks);
+  parallel_for(n, grain, [&](int64_t begin, int64_t end) {
+    uint32_t* const counts = first + begin / grain * digits;
+    __builtin_memset(counts, 0, static_cast<size_t>(digits) * sizeof(uint32_t));
+    for (int64_t i = begin; i < end; ++i) ++counts[from[i] >> shift & mask];
   });
-  int64_t sum = 0;
+  uint32_t sum = 0;
   for (int64_t d = 0; d < digits; ++d) {
     for (int64_t c = 0; c < chunks; ++c) {
-      const int64_t count = first[c * digits + d];
+      const uint32_t count = first[c * digits + d];
       first[c * digits + d] = sum;
       sum += count;
     }
   }
-  parallel_for(chunks, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t c = begin; c < end; ++c) {
-      int64_t* const next = first + c * digits;
-      const int64_t last = (c + 1) * kSortGrain < n ? (c + 1) * kSortGrain : n;
-      for (int64_t i = c * kSortGrain; i < last; ++i) to[next[from[i] >> shift & mask]++] = from[i];
-    }
+  parallel_for(n, grain, [&](int64_t begin, int64_t end) {
+    uint32_t* const next = first + begin / grain * digits;
+    for (int64_t i = begin; i < end; ++i) to[next[from[i] >> shift & mask]++] = from[i];
   });
 }
 
@@ -141,12 +137,18 @@ FASTDL_INLINE void put(T* p, Vec<T> v) {
     store<T>(p, v);
 }
 
-// kVectors vectors of a row, from `column` on; partial: only `n` numbers, of one vector.
+// kVectors vectors of a row, from `column` on; partial: only `n` numbers, of one vector. Rows lie anywhere in memory,
+// so it is asked for those that come next: of the lookups up to `ahead`, which may belong to the next sums.
 template <class T, int kVectors, bool kScaled, bool kStream>
-FASTDL_INLINE void sum_columns(const Addends<T>& a, const Lookup* x, int64_t count, int64_t column, T factor, T* out,
-                               int n) {
+FASTDL_INLINE void sum_columns(const Addends<T>& a, const Lookup* x, int64_t count, const Lookup* ahead, int64_t column,
+                               T factor, T* out, int n) {
   Vec<T> sum[kVectors] = {};
   for (int64_t i = 0; i < count; ++i) {
+    if (x + i + kLookupsAhead < ahead) {
+      const T* const next = addend(a, x[i + kLookupsAhead]) + column;
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; ++v) __builtin_prefetch(next + v * kLanes<T>);
+    }
     const T* const source = addend(a, x[i]) + column;
     const T scale = kScaled ? a.scale[position_of(x[i])] : T{1};
 #pragma GCC unroll 8
@@ -166,14 +168,14 @@ FASTDL_INLINE void sum_columns(const Addends<T>& a, const Lookup* x, int64_t cou
 
 // out = factor * the sum of `count` addends.
 template <class T, bool kScaled, bool kStream>
-static void sum_row(const Addends<T>& a, const Lookup* x, int64_t count, T factor, T* out) {
+static void sum_row(const Addends<T>& a, const Lookup* x, int64_t count, const Lookup* ahead, T factor, T* out) {
   constexpr int L = kLanes<T>;
   int64_t j = 0;
   for (; j + kSumVectors * L <= a.width; j += kSumVectors * L)
-    sum_columns<T, kSumVectors, kScaled, kStream>(a, x, count, j, factor, out, L);
-  for (; j + 2 * L <= a.width; j += 2 * L) sum_columns<T, 2, kScaled, kStream>(a, x, count, j, factor, out, L);
-  for (; j + L <= a.width; j += L) sum_columns<T, 1, kScaled, kStream>(a, x, count, j, factor, out, L);
-  if (j < a.width) sum_columns<T, 1, kScaled, false>(a, x, count, j, factor, out, static_cast<int>(a.width - j));
+    sum_columns<T, kSumVectors, kScaled, kStream>(a, x, count, ahead, j, factor, out, L);
+  for (; j + 2 * L <= a.width; j += 2 * L) sum_columns<T, 2, kScaled, kStream>(a, x, count, ahead, j, factor, out, L);
+  for (; j + L <= a.width; j += L) sum_columns<T, 1, kScaled, kStream>(a, x, count, ahead, j, factor, out, L);
+  if (j < a.width) sum_columns<T, 1, kScaled, false>(a, x, count, ahead, j, factor, out, static_cast<int>(a.width - j));
 }
 
 template <class T, bool kStream>
@@ -183,14 +185,6 @@ static void zero_row(T* out, int64_t n) {
   for (; j < n; ++j) out[j] = T{0};
 }
 
-template <class T>
-FASTDL_INLINE void ask_for(const Addends<T>& a, const Lookup* x, int64_t i, int64_t n) {
-  if (i >= n) return;
-  const char* const p = reinterpret_cast<const char*>(addend(a, x[i]));
-  for (int64_t byte = 0; byte < a.width * static_cast<int64_t>(sizeof(T)) && byte < 512; byte += 64)
-    __builtin_prefetch(p + byte);
-}
-
 // Rows [begin, end) of out, each from its lookups; `skip` (or -1) and rows without lookups become 0. factor(count) is
 // what the sum of so many addends is multiplied with.
 template <class T, bool kScaled, bool kStream, class Factor>
@@ -198,13 +192,16 @@ static void sum_rows(const Addends<T>& a, const Lookup* x, int64_t n, int64_t be
                      const Factor& factor) {
   int64_t i = lower_bound(x, n, begin);
   for (int64_t row = begin; row < end; ++row) {
-    int64_t last = i;
-    while (last < n && row_of(x[last]) == row) ask_for(a, x, last++ + kLookupsAhead, n);
-    if (last == i || row == skip)
-      zero_row<T, kStream>(out + row * a.width, a.width);
+    const int64_t next = i < n && row_of(x[i]) < end ? row_of(x[i]) : end;
+    zero_row<T, kStream>(out + row * a.width, (next - row) * a.width);
+    if (next == end) break;
+    int64_t last = i + 1;
+    while (last < n && row_of(x[last]) == next) ++last;
+    if (next == skip)
+      zero_row<T, kStream>(out + next * a.width, a.width);
     else
-      sum_row<T, kScaled, kStream>(a, x + i, last - i, factor(last - i), out + row * a.width);
-    i = last;
+      sum_row<T, kScaled, kStream>(a, x + i, last - i, x + n, factor(last - i), out + next * a.width);
+    row = next, i = last;
   }
   if (kStream) store_fence();
 }

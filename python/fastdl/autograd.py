@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
-from .row_grad import RowGrad, dense, total
+from .row_grad import RowGrad, dense, deposit, total
 
 if TYPE_CHECKING:
     from .tensor import Tensor
@@ -244,19 +244,6 @@ def run_hooks(hooks: Iterable[Callable], grad: Array, backend: Any) -> Array:
         if replaced is not None:
             grad = replaced._array
     return grad
-
-
-def deposit(leaf: Tensor, grad: Array, own: bool) -> None:
-    """Adds a gradient to leaf.grad. An array that something else may hold is copied first."""
-    from .tensor import Tensor
-
-    backend = leaf._backend
-    held: Any = leaf.grad
-    if held is None and type(grad) is not RowGrad:
-        leaf.grad = Tensor(grad if own else backend.cast(grad, str(grad.dtype)), backend)
-        return
-    summed: Any = grad if held is None else total(backend, held._array if type(held) is Tensor else held, grad)
-    leaf.grad = summed if type(summed) is RowGrad else Tensor(summed, backend)
 
 
 def _expect_tensors(op: str, name: str, values: Any) -> list[Tensor]:

@@ -80,7 +80,8 @@ class RowGrad:
         if not isinstance(other, RowGrad):
             return k.add(self.dense(), other)
         rows, values = k.concat([self._rows, other._rows], 0), k.concat([self._values, other._values], 0)
-        return RowGrad(*k.embedding_bwd_rows(values, rows, self.shape[0], -1, False), self.shape, k)
+        rows, values = k.embedding_bwd_rows(values, rows, self.shape[0], -1, False)
+        return RowGrad(rows, values, self.shape, k)
 
 
 def total(backend: Any, a: Array | RowGrad, b: Array | RowGrad) -> Array | RowGrad:
@@ -93,3 +94,16 @@ def total(backend: Any, a: Array | RowGrad, b: Array | RowGrad) -> Array | RowGr
 def dense(grad: Array | RowGrad) -> Array:
     """The array of a gradient."""
     return grad.dense() if isinstance(grad, RowGrad) else grad
+
+
+def deposit(leaf: Tensor, grad: Array | RowGrad, own: bool) -> None:
+    """Adds a gradient to leaf.grad. An array that something else may hold is copied first."""
+    from .tensor import Tensor
+
+    backend, held = leaf._backend, leaf.grad
+    if held is None and type(grad) is not RowGrad:
+        leaf.grad = Tensor(grad if own else backend.cast(grad, str(grad.dtype)), backend)
+        return
+    summed: Any = grad if held is None else total(backend, held._array if type(held) is Tensor else held, grad)
+    kept: Any = summed if type(summed) is RowGrad else Tensor(summed, backend)
+    leaf.grad = kept

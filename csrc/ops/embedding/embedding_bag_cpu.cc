@@ -29,15 +29,6 @@ static int64_t lookups_of(const Bags& bags, int64_t b, const Index* index, Looku
   }
   return n;
 }
-static int64_t largest_bag(const Bags& bags, int64_t begin, int64_t end) {
-  int64_t most = 0;
-  for (int64_t b = begin; b < end; ++b) {
-    const int64_t n = bags.offsets[b + 1] - bags.offsets[b];
-    most = n > most ? n : most;
-  }
-  return most;
-}
-
 // ---- forward --------------------------------------------------------------------------------------------------------
 
 // kVectors vectors of maxima from `column` on; n numbers of the last vector.
@@ -87,20 +78,27 @@ void embedding_bag_fwd(const EmbeddingBagFwdArgs& a) {
                           true};
     if (a.bags.count == 0) return;
     parallel_for(a.bags.count, bag_grain(a.t, a.bags), [&](int64_t begin, int64_t end) {
-      Scratch<Lookup> x(largest_bag(a.bags, begin, end) + 1);
+      // All lookups of the chunk in a row, so that memory is asked for the next bag while this one is summed.
+      Scratch<Lookup> lookups(a.bags.offsets[end] - a.bags.offsets[begin]);
+      Scratch<int64_t> counts(end - begin);
+      int64_t total = 0;
       for (int64_t b = begin; b < end; ++b) {
+        counts[b - begin] = lookups_of(a.bags, b, index, lookups + total);
+        total += counts[b - begin];
+      }
+      const Lookup *x = lookups, *const ahead = lookups + total;
+      for (int64_t b = begin; b < end; x += counts[b++ - begin]) {
         T* const out = static_cast<T*>(a.out) + b * a.t.width;
-        const int64_t n = lookups_of(a.bags, b, index, x.get());
-        // Rows of a table lie anywhere: memory is asked for all of a bag's at once, short bags for the next one's.
-        for (int64_t i = 0; i < n && i < 64; ++i) ask_for(rows, x.get(), i, n);
+        const int64_t n = counts[b - begin];
         if (a.bags.mode == BagMode::kMax)
           max_bag<T>(rows, x, n, out, a.maxima + b * a.t.width);
         else if (n == 0)
           zero_row<T, false>(out, a.t.width);
         else if (rows.scale)
-          sum_row<T, true, false>(rows, x, n, T{1}, out);
+          sum_row<T, true, false>(rows, x, n, ahead, T{1}, out);
         else
-          sum_row<T, false, false>(rows, x, n, a.bags.mode == BagMode::kMean ? T{1} / static_cast<T>(n) : T{1}, out);
+          sum_row<T, false, false>(rows, x, n, ahead, a.bags.mode == BagMode::kMean ? T{1} / static_cast<T>(n) : T{1},
+                                   out);
       }
     });
   });

@@ -42,8 +42,8 @@ static void add_to_table(const EmbeddingTable& t, const Index* index, int64_t n,
     for (int64_t u = first; u < last; ++u) {
       const int64_t count = end[u] - begin[u];
       const Lookup* const x = sorted + begin[u];
-      a.scale ? sum_row<T, true, false>(a, x, count, factor(count), out + u * t.width)
-              : sum_row<T, false, false>(a, x, count, factor(count), out + u * t.width);
+      a.scale ? sum_row<T, true, false>(a, x, count, sorted + n, factor(count), out + u * t.width)
+              : sum_row<T, false, false>(a, x, count, sorted + n, factor(count), out + u * t.width);
     }
   });
 }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ..autograd import Node, fresh, record, recording
 from ..row_grad import RowGrad
 from ..tensor import Tensor
@@ -42,7 +44,8 @@ def _renorm(w: Tensor, index: Array, max_norm: Any, norm_type: Any, op: str) -> 
 def _embedding_bwd(node: Node, g: Array) -> tuple[Any]:
     k, (index, shape, padding, by_frequency, sparse) = node.backend, node.saved
     if sparse:
-        return (RowGrad(*k.embedding_bwd_rows(g, index, shape[0], padding, by_frequency), shape, k),)
+        rows, values = k.embedding_bwd_rows(g, index, shape[0], padding, by_frequency)
+        return (RowGrad(rows, values, shape, k),)
     return (k.embedding_bwd(g, index, shape[0], padding, by_frequency),)
 
 
@@ -95,12 +98,12 @@ def _embedding_bag_bwd(node: Node, g: Array) -> list[Any]:
     if node.needs(0):
         options = (g, index, offsets, weights, maxima, table.shape[0], mode, padding, by_frequency)
         if sparse:
-            grads[0] = RowGrad(*k.embedding_bag_bwd_rows(*options), table.shape, k)
+            rows, values = k.embedding_bag_bwd_rows(*options)
+            grads[0] = RowGrad(rows, values, table.shape, k)
         else:
             grads[0] = k.embedding_bag_bwd(*options)
     if weights is not None and node.needs(1):
-        of_lookups = k.embedding_bag_bwd_weights(g, table, index, offsets, padding)
-        grads[1] = of_lookups
+        grads[1] = k.embedding_bag_bwd_weights(g, table, index, offsets, padding)
     return grads
 
 
@@ -110,8 +113,6 @@ def _offsets(input: Tensor, offsets: Any, include_last_offset: bool, op: str) ->
     if input.ndim == 2:
         if offsets is not None:
             raise ValueError(f"[{op}] expected no offsets for input with 2 dimensions, got some")
-        import numpy as np
-
         bags, size = input.shape
         return k.from_numpy(np.arange(bags + 1, dtype=np.int64) * size, False)
     if input.ndim != 1:
