@@ -1,37 +1,32 @@
-"""fit, evaluate, predict: the loops around a model, a loss and an optimizer."""
+"""fit and evaluate: a training in one call."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-from tqdm import tqdm
-
-from ..autograd import no_grad
-from ..functional.layout import cat
 from ..functional.loss import cross_entropy
-from ..functional.reduction import argmax
 from ..nn.module import Module
-from ..tensor import Tensor
+from .callbacks import Callback, OnEpoch
 from .history import History
-
-Loss = Callable[[Tensor, Tensor], Tensor]
+from .metrics import Metric
+from .trainer import Batches, Loss, Trainer
 
 
 def fit(
     model: Module,
-    loader: Iterable[tuple[Tensor, Tensor]],
+    loader: Batches,
     optimizer: Any,
     loss_fn: Loss = cross_entropy,
     epochs: int = 1,
-    validation: Iterable[tuple[Tensor, Tensor]] | None = None,
+    validation: Batches | None = None,
     scheduler: Any = None,
     progress: bool = True,
     on_epoch: Callable[[int, History], bool | None] | None = None,
+    metrics: Mapping[str, Metric | Callable] | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> History:
-    """Trains a model and returns the figures of every epoch.
+    """Trains a model and returns the figures of every epoch. `Trainer` has more: accumulation, clipping, resuming.
 
     Args:
         model: left in training mode.
@@ -43,6 +38,7 @@ def fit(
         scheduler: a learning-rate schedule; its `step()` is called after each epoch.
         progress: whether to show a bar.
         on_epoch: called with the epoch's number (from 0) and the history; True ends the training.
+        metrics, callbacks: as for `Trainer`.
 
     Returns:
         History with "loss" and, where targets are class indices, "accuracy", each the mean over the epoch's items.
@@ -50,102 +46,17 @@ def fit(
     Raises:
         FloatingPointError: `[fit] expected a finite loss ...` as soon as a loss is NaN or infinite.
     """
-    if epochs < 1:
-        raise ValueError(f"[fit] expected epochs of at least 1, got {epochs}")
-    history = History()
-    device = _device(model)
-    with tqdm(
-        total=epochs * _batches(loader), disable=not progress, unit="batch", dynamic_ncols=True, mininterval=0.5
-    ) as bar:
-        for epoch in range(epochs):
-            model.train()
-            figures = _Means()
-            for x, target in loader:
-                x, target = x.to(device), target.to(device)
-                optimizer.zero_grad()
-                output = model(x)
-                loss = loss_fn(output, target)
-                loss.backward()
-                optimizer.step()
-                figures.add(loss.item(), output, target)
-                if not math.isfinite(figures.last):
-                    raise FloatingPointError(f"[fit] expected a finite loss, got {figures.last} in epoch {epoch + 1}")
-                bar.update()
-            row = figures.means()
-            if validation is not None:
-                row |= {f"val_{name}": value for name, value in evaluate(model, validation, loss_fn).items()}
-            if scheduler is not None:
-                scheduler.step()
-            history.append(**row)
-            bar.set_description(f"epoch {epoch + 1}/{epochs}")
-            bar.set_postfix({name: f"{value:.4f}" for name, value in row.items()})
-            if on_epoch is not None and on_epoch(epoch, history):
-                break
-    model.train()
-    return history
+    watchers = [*callbacks, *([OnEpoch(on_epoch)] if on_epoch is not None else [])]
+    trainer = Trainer(model, optimizer, loss_fn, metrics=metrics, scheduler=scheduler, callbacks=watchers,
+                      progress=progress)  # fmt: skip
+    return trainer.fit(loader, epochs, validation)
 
 
-@no_grad()
 def evaluate(
-    model: Module, loader: Iterable[tuple[Tensor, Tensor]], loss_fn: Loss = cross_entropy
-) -> dict[str, float]:  # fmt: skip
-    """Mean "loss" and, for class indices, "accuracy" over all batches, in evaluation mode."""
-    was_training, device = model.training, _device(model)
-    model.eval()
-    figures = _Means()
-    for x, target in loader:
-        x, target = x.to(device), target.to(device)
-        output = model(x)
-        figures.add(loss_fn(output, target).item(), output, target)
-    model.train(was_training)
-    return figures.means()
-
-
-@no_grad()
-def predict(model: Module, loader: Iterable[Any]) -> Tensor:
-    """The model's outputs for all batches, joined along the first axis, in evaluation mode.
-
-    Batches may be inputs alone or tuples that begin with them.
-    """
-    was_training, device = model.training, _device(model)
-    model.eval()
-    outputs = [model((batch[0] if isinstance(batch, tuple | list) else batch).to(device)) for batch in loader]
-    model.train(was_training)
-    if not outputs:
-        raise ValueError("[predict] expected at least one batch, got none")
-    return cat(outputs)
-
-
-class _Means:
-    """Means over items of the loss and of the share of right classes."""
-
-    def __init__(self) -> None:
-        self.items = 0
-        self.loss = 0.0
-        self.right = 0
-        self.classes = True
-        self.last = float("nan")
-
-    def add(self, loss: float, output: Tensor, target: Tensor) -> None:
-        n = target.shape[0] if target.ndim else 1
-        self.last = loss
-        self.items += n
-        self.loss += loss * n
-        self.classes = self.classes and output.ndim == 2 and target.ndim == 1 and not target.is_floating_point()
-        if self.classes:
-            chosen = argmax(output.detach(), 1).cpu().numpy()
-            self.right += int(np.count_nonzero(chosen == target.cpu().numpy()))
-
-    def means(self) -> dict[str, float]:
-        n = self.items or float("nan")
-        return {"loss": self.loss / n} | ({"accuracy": self.right / n} if self.classes else {})
-
-
-def _device(model: Module) -> Any:
-    for p in model.parameters():
-        return p.device
-    return "cpu"
-
-
-def _batches(loader: Any) -> int:
-    return len(loader) if hasattr(loader, "__len__") else 0
+    model: Module,
+    loader: Batches,
+    loss_fn: Loss = cross_entropy,
+    metrics: Mapping[str, Metric | Callable] | None = None,
+) -> dict[str, float]:
+    """Mean "loss" and, for class indices, "accuracy" (or `metrics`) over all batches, in evaluation mode."""
+    return Trainer(model, None, loss_fn, metrics=metrics, progress=False).evaluate(loader)

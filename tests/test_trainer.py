@@ -1,0 +1,186 @@
+"""Trainer: watched, stopped, killed and taken up again."""
+
+import csv
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fastdl
+from fastdl import nn, optim
+from fastdl.checkpoint import load_checkpoint, save_checkpoint
+from fastdl.data import DataLoader, TensorDataset
+from fastdl.train import Callback, Checkpoint, CSVLogger, EarlyStopping, Mean, TensorBoard, Trainer, Whole
+
+ROOT = Path(__file__).parent.parent
+
+
+def data(n=96):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((n, 2)).astype(np.float32)
+    return TensorDataset(x, (x[:, 0] * x[:, 1] > 0).astype(np.int64))
+
+
+def trainer(callbacks=(), **options):
+    fastdl.manual_seed(3)
+    model = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Dropout(0.2), nn.Linear(8, 2))
+    optimizer = optim.Adam(model.parameters(), lr=0.02)
+    scheduler = optim.lr_scheduler.StepLR(optimizer, 2, 0.5)
+    return Trainer(model, optimizer, scheduler=scheduler, callbacks=callbacks, progress=False, **options)
+
+
+def loader():
+    return DataLoader(data(), 16, shuffle=True)
+
+
+def weights(t):
+    return [p.detach().numpy().tobytes() for p in t.model.parameters()]
+
+
+class Interrupt(Callback):
+    """Fails at one batch, as a power cut would."""
+
+    def __init__(self, at):
+        self.left = at
+
+    def on_batch_end(self, trainer, loss):
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("at", [2, 3, 6, 7, 11, 12, 13, 17])
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_resuming_gives_the_weights_of_an_unbroken_run(tmp_path, at, accumulate):
+    unbroken = trainer(accumulate=accumulate)
+    unbroken.fit(loader(), epochs=4, validation=DataLoader(data(), 32))
+    path = tmp_path / "state.ckpt"
+    broken = trainer([Checkpoint(path, every_batches=1), Interrupt(at)], accumulate=accumulate)
+    with pytest.raises(KeyboardInterrupt):
+        broken.fit(loader(), epochs=4, validation=DataLoader(data(), 32))
+    again = trainer([Checkpoint(path, every_batches=1)], accumulate=accumulate)
+    fastdl.manual_seed(99)  # what the process did before must not matter
+    history = again.fit(loader(), epochs=4, validation=DataLoader(data(), 32), resume=path)
+    assert weights(again) == weights(unbroken)
+    assert len(history) == 4 and history["val_loss"] == unbroken.history["val_loss"]
+
+
+PROGRAM = """
+import sys, fastdl
+from tests.test_trainer import *
+t = trainer([Checkpoint(sys.argv[1], every_batches=2)])
+print("ready", flush=True)
+t.fit(loader(), epochs=80, resume=sys.argv[1])
+fastdl.save(t.model.state_dict(), sys.argv[2])
+"""
+
+
+@pytest.mark.slow
+def test_twenty_kills(tmp_path):
+    """SIGKILL at random moments: the file is always whole, and the last run ends where an unbroken one does."""
+    unbroken = trainer()
+    unbroken.fit(loader(), epochs=80)
+    state, result = tmp_path / "state.ckpt", tmp_path / "weights.safetensors"
+    path = os.pathsep.join([str(ROOT), *sys.path])
+    kills, chance = 0, random.Random(0)
+    while not result.exists():
+        process = subprocess.Popen([sys.executable, "-c", PROGRAM, state, result], cwd=ROOT, stdout=subprocess.PIPE,
+                                   env={**os.environ, "PYTHONPATH": path})  # fmt: skip
+        if kills < 20:
+            process.stdout.readline()
+            time.sleep(chance.uniform(0, 0.04))
+            process.send_signal(signal.SIGKILL)
+            kills += 1
+        process.wait()
+        process.stdout.close()
+        if state.exists():
+            load_checkpoint(state)
+    assert kills == 20
+    found = fastdl.load(result)
+    assert [found[n].numpy().tobytes() for n, _ in unbroken.model.named_parameters()] == weights(unbroken)
+
+
+def test_early_stopping_restores_the_best_weights():
+    stopping = EarlyStopping("val_loss", patience=2)
+    t = trainer([stopping])
+    t.optimizer.param_groups[0]["lr"] = t.scheduler.base_lrs[0] = 2.0  # so wild that it soon gets worse
+    history = t.fit(loader(), epochs=50, validation=DataLoader(data(), 32))
+    best = min(history["val_loss"])
+    assert len(history) < 50 and history["val_loss"].index(best) == len(history) - 3
+    assert t.evaluate(DataLoader(data(), 32))["loss"] == best == stopping.best
+
+
+def test_only_the_best_checkpoint_is_kept(tmp_path):
+    t = trainer([Checkpoint(tmp_path / "best.ckpt", monitor="val_loss")])
+    history = t.fit(loader(), epochs=5, validation=DataLoader(data(), 32))
+    best = int(np.argmin(history["val_loss"])) + 1
+    assert load_checkpoint(tmp_path / "best.ckpt")["epoch"] == best
+
+
+def test_accumulated_gradients_are_those_of_the_large_batch():
+    results = []
+    for size, accumulate in ((32, 1), (8, 4)):
+        fastdl.manual_seed(0)
+        model = nn.Linear(2, 2).double()
+        x, y = data().arrays
+        batches = DataLoader(TensorDataset(x.astype(np.float64), y), size)
+        t = Trainer(model, optim.SGD(model.parameters(), lr=0.1), accumulate=accumulate, progress=False)
+        t.fit(batches, epochs=3)
+        assert t.updates == 9
+        results.append(model.weight.detach().numpy())
+    np.testing.assert_allclose(*results, rtol=1e-12)
+
+
+def test_metrics():
+    t = trainer(metrics={"error": Mean(lambda o, y: 1.0 - float((o.numpy().argmax(1) == y.numpy()).mean())),
+                         "positive": Whole(lambda y, o: float(y.sum()))})  # fmt: skip
+    found = t.evaluate(DataLoader(data(), 7))
+    assert set(found) == {"loss", "error", "positive"}
+    assert found["positive"] == data().arrays[1].sum()
+    t.metrics = None
+    assert t.evaluate(DataLoader(data(), 7))["accuracy"] == pytest.approx(1 - found["error"])
+
+
+def test_logs(tmp_path):
+    t = trainer([CSVLogger(tmp_path / "log.csv"), TensorBoard(tmp_path / "board", histograms=True)])
+    history = t.fit(loader(), epochs=2)
+    rows = list(csv.DictReader((tmp_path / "log.csv").read_text().splitlines()))
+    assert [float(r["loss"]) for r in rows] == history["loss"] and [r["epoch"] for r in rows] == ["1", "2"]
+    assert list((tmp_path / "board").glob("events*"))
+
+
+def test_bad_options():
+    with pytest.raises(ValueError, match=r"\[Trainer\] expected accumulate of at least 1, got 0"):
+        trainer(accumulate=0)
+    with pytest.raises(
+        ValueError, match=r"\[EarlyStopping\] expected monitor to be one of loss, accuracy, got 'val_loss'"
+    ):
+        trainer([EarlyStopping()]).fit(loader(), epochs=1)
+    with pytest.raises(ValueError, match=r"\[Checkpoint\] expected mode to be auto, min or max, got 'up'"):
+        Checkpoint("x", mode="up")
+
+
+def test_checkpoints_are_whole_or_refused(tmp_path):
+    path = tmp_path / "c.ckpt"
+    state = {"a": [1, 2.5, None, "x", True], 3: (fastdl.ones(2, 2), np.arange(3)), "tied": None}
+    save_checkpoint(state, path)
+    found = load_checkpoint(path)
+    assert found["a"] == state["a"] and found[3][0].tolist() == [[1, 1], [1, 1]] and found[3][1].tolist() == [0, 1, 2]
+    content = path.read_bytes()
+    for n in range(len(content)):
+        path.write_bytes(content[:n])
+        with pytest.raises(ValueError, match=r"\[load_checkpoint\] expected a checkpoint, got"):
+            load_checkpoint(path)
+    with pytest.raises(
+        TypeError, match=r"\[save_checkpoint\] expected tensors, containers and plain values, got object"
+    ):
+        save_checkpoint({"x": object()}, path)
+    fastdl.save({"w": fastdl.ones(1)}, path)
+    with pytest.raises(ValueError, match="expected a checkpoint"):
+        load_checkpoint(path)
