@@ -98,7 +98,8 @@ def _windows(x: np.ndarray, tops: np.ndarray, lefts: np.ndarray, height: int, wi
 class RandomCrop(Transform):
     """A window of `size` (int or (height, width)) at a random place, after padding.
 
-    The counterpart is `torchvision.transforms.RandomCrop`. padding_mode: NumPy's: "constant" (zeros), "edge", "reflect", "symmetric", "wrap".
+    The counterpart is `torchvision.transforms.RandomCrop`. padding_mode is NumPy's: "constant" (zeros), "edge",
+    "reflect", "symmetric" or "wrap".
     """
 
     def __init__(self, size: int | Sequence[int], padding: int = 0, padding_mode: str = "constant") -> None:
