@@ -9,6 +9,7 @@
 // sum grows with the logarithm of its length. Threads own outputs; where those are too few, the pieces of an output are
 // split into parts, whose number depends on the shape alone, and a second reduction adds the parts.
 #include "cpu/parallel.h"
+#include "cpu/shuffle-inl.h"
 #include "cpu/strided-inl.h"
 #include "cpu/vec-inl.h"
 #include "ops/reduce/reduce.h"
@@ -17,7 +18,8 @@ namespace fastdl::FASTDL_ISA {
 namespace {
 
 constexpr int64_t kGrain = 64 * 1024;  // elements a chunk or part
-constexpr int64_t kPiece = 4096;       // elements of a row that a set of accumulators takes
+constexpr int64_t kPiece = 4096;       // elements that a set of accumulators takes
+constexpr int64_t kLongRow = 512;      // rows of several outputs are read in the order of memory from here on
 constexpr int kAccumulators = 8;       // hide the latency of an addition: 4 cycles, 2 a cycle
 constexpr int kBlockRows = 16;         // rows read side by side; more streams than that outrun the prefetcher
 constexpr int64_t kStrip = 512;        // columns whose tree stays in the L1 and L2 caches
@@ -112,23 +114,29 @@ FASTDL_INLINE T fold_lanes(Vec<T> v) {
   return v[0];
 }
 
+// The first n columns of `count` rows, which the walk leads to; lanes meet once for all of them.
 template <class Op, class T>
-static T reduce_piece(const T* x, int64_t n) {
+static T reduce_piece(const T* x, Walk<1>& reduced, int64_t count, int64_t n) {
   constexpr int kStep = kLanes<T>;
-  T out = Op::identity(), rest = Op::identity();
-  int64_t i = 0;
-  if (n >= kStep) {
-    Vec<T> sum[kAccumulators];
-    for (Vec<T>& s : sum) s = broadcast<T>(Op::identity());
-    for (; i + kAccumulators * kStep <= n; i += kAccumulators * kStep)
-      for (int k = 0; k < kAccumulators; ++k) sum[k] = Op::combine(sum[k], load<T>(x + i + k * kStep));
-    for (; i + kStep <= n; i += kStep) sum[0] = Op::combine(sum[0], load<T>(x + i));
-    for (int w = kAccumulators / 2; w > 0; w /= 2)
-      for (int k = 0; k < w; ++k) sum[k] = Op::combine(sum[k], sum[k + w]);
-    out = fold_lanes<Op, T>(sum[0]);
+  const int64_t whole = n / kStep * kStep;
+  const Mask<T> tail = lanes_below<T>(n - whole);
+  const Vec<T> identity = broadcast<T>(Op::identity());
+  Vec<T> sum[kAccumulators];
+  for (Vec<T>& s : sum) s = identity;
+  for (int64_t r = 0; r < count; ++r, step<1>(reduced)) {
+    const T* row = x + reduced.offset[0];
+    int64_t i = 0;
+    for (; i + kAccumulators * kStep <= whole; i += kAccumulators * kStep)
+      for (int k = 0; k < kAccumulators; ++k) sum[k] = Op::combine(sum[k], load<T>(row + i + k * kStep));
+    for (; i < whole; i += kStep) sum[0] = Op::combine(sum[0], load<T>(row + i));
+    if (whole < n) {
+      const Vec<T> rest = load_n<T>(row + whole, static_cast<int>(n - whole));
+      sum[1] = Op::combine(sum[1], select<T>(tail, rest, identity));
+    }
   }
-  for (; i < n; ++i) rest = Op::combine(rest, x[i]);
-  return Op::combine(out, rest);
+  for (int w = kAccumulators / 2; w > 0; w /= 2)
+    for (int k = 0; k < w; ++k) sum[k] = Op::combine(sum[k], sum[k + w]);
+  return fold_lanes<Op, T>(sum[0]);
 }
 
 // x as kept outer axes, reduced outer axes, and the last axis of `width` elements.
@@ -165,27 +173,33 @@ static void columns(const Plan& plan, const T* x, T* out, T divisor);
 
 template <class Op, class T>
 static void rows(const Plan& plan, const T* x, T* out, T divisor) {
-  const int64_t pieces_a_row = (plan.width + kPiece - 1) / kPiece, pieces = plan.rows * pieces_a_row;
-  const int64_t work = plan.rows * plan.width, per_part = units_a_part(plan.outer, pieces, work);
+  // Pieces of a long row, or several short rows to a piece.
+  const int64_t pieces_a_row = (plan.width + kPiece - 1) / kPiece;
+  const bool in_order = plan.rows > 1 && plan.outer > 1 && plan.width >= kLongRow;
+  const int64_t rows_a_piece = in_order || pieces_a_row > 1 ? 1 : kPiece / plan.width;
+  const int64_t pieces = (plan.rows + rows_a_piece - 1) / rows_a_piece * pieces_a_row;
+  const int64_t work = plan.rows * plan.width;
+  const int64_t per_part = in_order ? pieces_a_row : units_a_part(plan.outer, pieces, work);
   const int64_t parts = (pieces + per_part - 1) / per_part;
   auto reduce_all = [&](T* to, T divide_by) {
     const int64_t grain = kGrain * parts / work + 1;
     parallel_for(plan.outer * parts, grain, [&](int64_t begin, int64_t end) {
       Walk<1> kept = plan.kept, reduced = plan.reduced;
-      seek<1>(kept, begin / parts);
-      int64_t part = begin % parts, output = begin / parts;
+      int64_t part = begin / plan.outer, output = begin % plan.outer;
+      seek<1>(kept, output);
       for (int64_t item = begin; item < end; ++item) {
         const int64_t first = part * per_part, last = first + per_part < pieces ? first + per_part : pieces;
         Pairwise<T> tree;
-        seek<1>(reduced, first / pieces_a_row);
-        for (int64_t i = first, column = first % pieces_a_row * kPiece; i < last; ++i) {
+        for (int64_t i = first; i < last; ++i) {
+          const int64_t row = i / pieces_a_row * rows_a_piece, column = i % pieces_a_row * kPiece;
           const int64_t n = plan.width - column < kPiece ? plan.width - column : kPiece;
-          push<Op>(tree, reduce_piece<Op, T>(x + kept.offset[0] + reduced.offset[0] + column, n));
-          column += kPiece;
-          if (column >= plan.width) column = 0, step<1>(reduced);
+          const int64_t count = plan.rows - row < rows_a_piece ? plan.rows - row : rows_a_piece;
+          seek<1>(reduced, row);
+          push<Op>(tree, reduce_piece<Op, T>(x + kept.offset[0] + column, reduced, count, n));
         }
         to[part * plan.outer + output] = divide_by != T{1} ? total<Op>(tree) / divide_by : total<Op>(tree);
-        if (++part == parts) part = 0, ++output, step<1>(kept);
+        step<1>(kept);
+        if (++output == plan.outer) output = 0, ++part;
       }
     });
   };
