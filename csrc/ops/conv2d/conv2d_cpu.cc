@@ -54,6 +54,7 @@ void conv2d_bwd_weight(const Conv2dBwdWeightArgs& p) {
   const Conv2dGeometry& g = p.g;
   if (use_winograd_for_weights(p.dtype, g)) return winograd_weight_gradient(p);
   if (planes_serve_weights(g)) return weight_gradient_planes(p);
+  if (lanes_serve_weights(p.dtype, g)) return weight_gradient_lanes(p);
   weight_gradient_panels(p);
 }
 

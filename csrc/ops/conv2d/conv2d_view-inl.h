@@ -250,6 +250,8 @@ void conv_panels(const View& v);
 bool planes_serve(const View& v);
 void conv_planes(const View& v);
 void weight_gradient_panels(const Conv2dBwdWeightArgs& p);
+bool lanes_serve_weights(DType dtype, const Conv2dGeometry& g);
+void weight_gradient_lanes(const Conv2dBwdWeightArgs& p);
 bool planes_serve_weights(const Conv2dGeometry& g);
 void weight_gradient_planes(const Conv2dBwdWeightArgs& p);
 
