@@ -2,6 +2,7 @@
 // kernels on one view for each residue of the pixels modulo the stride (conv2d_view-inl.h).
 #include "ops/conv2d/conv2d_algorithm.h"
 #include "ops/conv2d/conv2d_input-inl.h"
+#include "ops/conv2d/conv2d_phases-inl.h"
 #include "ops/conv2d/conv2d_view-inl.h"
 #include "ops/conv2d/conv2d_winograd-inl.h"
 
@@ -61,6 +62,7 @@ void make_images(const Conv2dBwdInputArgs& p, const void* bias) {
   const ImageSum sum = gradient_sum(g);
   if (g.stride_h == 1 && g.stride_w == 1 && use_winograd(p.dtype, g, sum))
     return winograd_conv(winograd_gradient(p, sum, bias));
+  if (phases_serve(g)) return make_phases(p, bias);
   // Strides beyond the kernel leave pixels that no output has read.
   if (leaves_gaps(g)) {
     visit_float(p.dtype, [&](auto zero) {

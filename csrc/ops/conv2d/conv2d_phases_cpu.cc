@@ -1,0 +1,233 @@
+// The gradient of the input at strides above 1, and transposed convolution: pixels with the same residue modulo the
+// stride are a phase, and meet the same taps. Phases read the same few shifts of the gradient, so one panel of them
+// serves all, and neighbouring pixels of an output row, which belong to different phases, are written together.
+//
+//   3x3 at stride 2     phase (y, x)   taps          one panel [k][shift (dy, dx)][kPixels] of 2 x 2 shifts,
+//   (padding 1)             0, 0       1             made once where four convolutions would make nine rows
+//                           0, 1       2
+//                           1, 0       2             output row:  x0 x1 x0 x1 ...   a tile for each x, zipped
+//                           1, 1       4
+//
+// A chunk of work owns a block of pixels (of every phase) and a range of channels; chunks share the packed weights.
+#include "cpu/microkernel-inl.h"
+#include "cpu/shuffle-inl.h"
+#include "ops/conv2d/conv2d_phases-inl.h"
+
+namespace fastdl::FASTDL_ISA {
+namespace {
+
+constexpr int64_t kMaxStride = 8;           // beyond, phases have next to nothing in common
+constexpr int64_t kPanelBytes = 384 << 10;  // of one chunk's panel, in the level-2 cache beside the weights
+constexpr int kMaxSlivers = 16;
+constexpr int64_t kChunks = 32;        // wanted of a large convolution, whatever the number of threads
+constexpr double kChunkFlops = 1e6;    // below that a chunk is not worth a thread
+constexpr int64_t kLeastChannels = 8;  // summed; planes in registers serve fewer
+
+template <class T>
+constexpr int kPixels = kTallTile.vecs * kLanes<T>;
+
+// A tap as its phase sees it: a row of the panel, and a place in the kernel.
+struct PhaseTap {
+  int64_t shift, weight;
+};
+
+struct Plan {
+  Conv2dGeometry g;
+  View v;                // packing: its taps are the shifts
+  const PhaseTap* taps;  // in the order of their phases
+  int64_t begin[kMaxStride * kMaxStride + 1];
+  int64_t num_taps;
+  int64_t panels;  // of channels, of balanced size
+  int64_t panel_begin(int64_t i) const { return v.m_channels * i / panels; }
+  int panel_rows(int64_t i) const { return static_cast<int>(panel_begin(i + 1) - panel_begin(i)); }
+};
+
+// Along one axis: tap r belongs to phase[r], and reads the gradient shift[places[r]] further.
+struct Axis {
+  int64_t *phase, *place, *shift;
+  int64_t shifts;
+};
+void split_axis(int64_t kernel, int64_t stride, int64_t pad, int64_t dilation, Axis& a) {
+  for (int64_t r = 0; r < kernel; ++r) {
+    a.phase[r] = ((r * dilation - pad) % stride + stride) % stride;
+    const int64_t shift = (a.phase[r] + pad - r * dilation) / stride;
+    int64_t i = 0;
+    while (i < a.shifts && a.shift[i] != shift) ++i;
+    if (i == a.shifts) a.shift[a.shifts++] = shift;
+    a.place[r] = i;
+  }
+}
+
+Plan plan_for(const Conv2dBwdInputArgs& p, Tap* shifts, PhaseTap* taps) {
+  const Conv2dGeometry& g = p.g;
+  Plan plan{};
+  plan.g = g, plan.taps = taps;
+  Scratch<int64_t> space(3 * (g.kernel_h + g.kernel_w));
+  Axis y{space, space + g.kernel_h, space + 2 * g.kernel_h, 0};
+  Axis x{y.shift + g.kernel_h, y.shift + g.kernel_h + g.kernel_w, y.shift + g.kernel_h + 2 * g.kernel_w, 0};
+  split_axis(g.kernel_h, g.stride_h, g.pad_top, g.dilation_h, y);
+  split_axis(g.kernel_w, g.stride_w, g.pad_left, g.dilation_w, x);
+
+  View& v = plan.v;
+  v.dtype = p.dtype, v.batch = g.batch, v.groups = g.groups;
+  v.m_channels = g.in_channels / g.groups, v.k_channels = g.out_channels / g.groups;
+  v.src_h = g.out_h, v.src_w = g.out_w, v.step_y = v.step_x = 1;
+  v.rows = (g.in_h + g.stride_h - 1) / g.stride_h, v.cols = (g.in_w + g.stride_w - 1) / g.stride_w;
+  v.src = p.grad;
+  for (int64_t i = 0; i < y.shifts; ++i)
+    for (int64_t j = 0; j < x.shifts; ++j) shifts[v.num_taps++] = {y.shift[i], x.shift[j], 0};
+  v.taps = shifts;
+
+  for (int64_t phase = 0; phase < g.stride_h * g.stride_w; ++phase) {
+    plan.begin[phase] = plan.num_taps;
+    for (int64_t r = 0; r < g.kernel_h; ++r)
+      for (int64_t s = 0; s < g.kernel_w; ++s)
+        if (y.phase[r] * g.stride_w + x.phase[s] == phase)
+          taps[plan.num_taps++] = {y.place[r] * x.shifts + x.place[s], r * g.kernel_w + s};
+  }
+  plan.begin[g.stride_h * g.stride_w] = plan.num_taps;
+  plan.panels = (v.m_channels + kTallTile.rows - 1) / kTallTile.rows;
+  return plan;
+}
+
+// packed[tap][k][rows]; the weights of one k and panel lie together.
+template <class T>
+void pack_weights(const Plan& plan, const T* weight, int64_t group, int64_t panel, T* packed) {
+  const View& v = plan.v;
+  const int64_t m0 = plan.panel_begin(panel), rows = plan.panel_rows(panel), kernel = plan.g.kernel_h * plan.g.kernel_w;
+  const T* from = weight + (group * v.k_channels * v.m_channels + m0) * kernel;
+  for (int64_t k = 0; k < v.k_channels; ++k, from += v.m_channels * kernel, packed += rows) {
+    for (int64_t t = 0; t < plan.num_taps; ++t) {
+      T* to = packed + t * v.k_channels * rows;
+      for (int64_t m = 0; m < rows; ++m) to[m] = from[m * kernel + plan.taps[t].weight];
+    }
+  }
+}
+
+struct Sliver {
+  Run runs[kPixels<float>];
+  int count, lanes;
+};
+
+// `line` = the numbers of `stride` tiles in turn, plus the bias.
+template <class T>
+FASTDL_INLINE void interleave(const T* tiles, int64_t tile_size, int64_t stride, T bias, int vecs, T* line) {
+  constexpr int L = kLanes<T>;
+  const Vec<T> b = broadcast<T>(bias);
+  if (stride == 2) {
+    for (int i = 0; i < vecs; ++i) {
+      const Vec<T> even = load<T>(tiles + i * L) + b, odd = load<T>(tiles + tile_size + i * L) + b;
+      store<T>(line + 2 * i * L, zip_low<T>(even, odd));
+      store<T>(line + (2 * i + 1) * L, zip_high<T>(even, odd));
+    }
+    return;
+  }
+  if (stride == 1) {
+    for (int i = 0; i < vecs; ++i) store<T>(line + i * L, load<T>(tiles + i * L) + b);
+    return;
+  }
+  for (int64_t x = 0; x < stride; ++x)
+    for (int i = 0; i < vecs * L; ++i) line[i * stride + x] = tiles[x * tile_size + i] + bias;
+}
+
+// One panel of channels times one sliver of pixels: row y of each of their stride_h x stride_w squares.
+template <class T>
+void make_rows(const Plan& plan, const T* weights, const T* bias, int rows, const T* panel, const Sliver& sliver,
+               int64_t y, T* tiles, T* out) {
+  constexpr int width = kPixels<T>;
+  const Conv2dGeometry& g = plan.g;
+  const View& v = plan.v;
+  const int vecs = (sliver.lanes + kLanes<T> - 1) / kLanes<T>;
+  const Microkernel<T> kernel = microkernel_for<T>(rows, vecs);
+  const int64_t tile_size = kTallTile.rows * width, ldb = v.num_taps * width;
+  for (int64_t x = 0; x < g.stride_w; ++x) {
+    const int64_t phase = y * g.stride_w + x, first = plan.begin[phase], last = plan.begin[phase + 1];
+    T* tile = tiles + x * tile_size;
+    if (first == last)
+      for (int64_t i = 0; i < rows * width; ++i) tile[i] = T{0};
+    for (int64_t t = first; t < last; ++t)
+      kernel(v.k_channels, weights + t * v.k_channels * rows, panel + plan.taps[t].shift * width, ldb, tile, width,
+             t > first);
+  }
+  T line[kMaxStride * width];
+  for (int m = 0; m < rows; ++m) {
+    interleave<T>(tiles + m * width, tile_size, g.stride_w, bias ? bias[m] : T{0}, vecs, line);
+    for (int i = 0; i < sliver.count; ++i) {
+      const Run run = sliver.runs[i];
+      const int64_t row = run.y * g.stride_h + y, column = run.x * g.stride_w;
+      if (row >= g.in_h) continue;
+      const int64_t rest = g.in_w - column, n = run.len * g.stride_w < rest ? run.len * g.stride_w : rest;
+      copy_steps(out + ((run.image * g.in_channels + m) * g.in_h + row) * g.in_w + column, line + run.lane * g.stride_w,
+                 1, static_cast<int>(n));
+    }
+  }
+}
+
+template <class T>
+void phases_of(const Conv2dBwdInputArgs& p, const T* bias) {
+  const Conv2dGeometry& g = p.g;
+  Scratch<Tap> shifts(g.kernel_h * g.kernel_w);
+  Scratch<PhaseTap> taps(g.kernel_h * g.kernel_w);
+  const Plan plan = plan_for(p, shifts, taps);
+  const View& v = plan.v;
+  const int64_t steps = v.k_channels * plan.num_taps, weights_size = v.m_channels * steps;
+  Scratch<T> weights(g.groups * weights_size);
+  parallel_for(g.groups * plan.panels, 1 + (1 << 16) / (steps * kTallTile.rows), [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t group = i / plan.panels, panel = i % plan.panels;
+      pack_weights(plan, static_cast<const T*>(p.weight), group, panel,
+                   weights + group * weights_size + plan.panel_begin(panel) * steps);
+    }
+  });
+
+  const int64_t sliver_size = v.taps_and_channels() * kPixels<T>, slivers = (v.pixels() + kPixels<T> - 1) / kPixels<T>;
+  int64_t per_block = kPanelBytes / (sliver_size * static_cast<int64_t>(sizeof(T)));
+  per_block = per_block < 1 ? 1 : per_block > kMaxSlivers ? kMaxSlivers : per_block;
+  const int64_t blocks = (slivers + per_block - 1) / per_block;
+  // Too few blocks to share out: the channels are split as well, and each part packs its own panel.
+  int64_t parts = (kChunks + g.groups * blocks - 1) / (g.groups * blocks);
+  if (parts > plan.panels / 2) parts = plan.panels / 2;
+  if (parts < 1) parts = 1;
+  const double flops = 2.0 * static_cast<double>(per_block * kPixels<T> * weights_size / parts);
+  const int64_t grain = flops < kChunkFlops ? static_cast<int64_t>(kChunkFlops / (flops + 1)) + 1 : 1;
+
+  parallel_for(g.groups * blocks * parts, grain, [&](int64_t begin, int64_t end) {
+    Scratch<T> panel(per_block * sliver_size), tiles(g.stride_w * kTallTile.rows * kPixels<T>);
+    Sliver meta[kMaxSlivers];
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t part = i % parts, block = i / parts % blocks, group = i / parts / blocks;
+      const int64_t first = block * per_block, count = slivers - first < per_block ? slivers - first : per_block;
+      for (int64_t s = 0; s < count; ++s) {
+        const int64_t pixel = (first + s) * kPixels<T>, n = v.pixels() - pixel;
+        meta[s].lanes = static_cast<int>(n < kPixels<T> ? n : kPixels<T>);
+        meta[s].count = cut_runs(v, pixel, meta[s].lanes, meta[s].runs);
+        pack_runs(v, group, meta[s].runs, meta[s].count, panel + s * sliver_size, kPixels<T>, 0, v.k_channels);
+      }
+      for (int64_t j = plan.panels * part / parts; j < plan.panels * (part + 1) / parts; ++j) {
+        const int64_t channel = group * v.m_channels + plan.panel_begin(j);
+        T* out = static_cast<T*>(p.grad_x) + channel * g.in_h * g.in_w;
+        for (int64_t y = 0; y < g.stride_h; ++y)
+          for (int64_t s = 0; s < count; ++s)
+            make_rows(plan, weights + group * weights_size + plan.panel_begin(j) * steps,
+                      bias ? bias + channel : nullptr, plan.panel_rows(j), panel + s * sliver_size, meta[s], y,
+                      tiles.get(), out);
+      }
+    }
+  });
+}
+
+}  // namespace
+
+bool phases_serve(const Conv2dGeometry& g) {
+  return (g.stride_h > 1 || g.stride_w > 1) && g.stride_h <= kMaxStride && g.stride_w <= kMaxStride &&
+         g.out_channels / g.groups >= kLeastChannels;
+}
+
+void make_phases(const Conv2dBwdInputArgs& p, const void* bias) {
+  visit_float(p.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    phases_of<T>(p, static_cast<const T*>(bias));
+  });
+}
+
+}  // namespace fastdl::FASTDL_ISA
