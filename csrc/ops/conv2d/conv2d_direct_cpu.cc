@@ -32,30 +32,6 @@ struct Panels {
   int rows(int64_t i) const { return static_cast<int>(begin(i + 1) - begin(i)); }
 };
 
-// to[i * rows + m] = from[m * stride + i], for i < n: rows side by side become columns, a square of registers at a
-// time.
-template <class T>
-void pack_columns(const T* from, int64_t stride, int64_t n, int64_t rows, T* to) {
-  constexpr int L = kLanes<T>;
-  for (int64_t m0 = 0; m0 < rows; m0 += L) {
-    const int height = static_cast<int>(rows - m0 < L ? rows - m0 : L);
-    for (int64_t i = 0; i < n; i += L) {
-      const int width = static_cast<int>(n - i < L ? n - i : L);
-      const T* corner = from + m0 * stride + i;
-      Vec<T> r[L];
-#pragma GCC unroll 16
-      for (int m = 0; m < L; ++m) {
-        r[m] = Vec<T>{};
-        if (m < height) r[m] = width == L ? load<T>(corner + m * stride) : load_n<T>(corner + m * stride, width);
-      }
-      transpose<T>(r);
-#pragma GCC unroll 16
-      for (int j = 0; j < L; ++j)
-        if (j < width) store_n<T>(to + (i + j) * rows + m0, r[j], height);
-    }
-  }
-}
-
 // packed[panel][k][rows]; k = channel * num_taps + tap, and the bias last.
 template <class T>
 void pack_weights(const View& v, int64_t group, const Panels& panels, int64_t i, T* packed) {
@@ -64,10 +40,10 @@ void pack_weights(const View& v, int64_t group, const Panels& panels, int64_t i,
   bool in_order = true;
   for (int64_t t = 0; t < taps; ++t) in_order &= v.taps[t].weight == t;
   if (in_order && v.weight_k == taps) {
-    pack_columns(w, v.weight_m, v.k_channels * taps, rows, packed);
+    pack_columns(w, v.weight_m, v.k_channels * taps, rows, packed, rows);
   } else if (in_order && taps > 1) {
     for (int64_t k = 0; k < v.k_channels; ++k)
-      pack_columns(w + k * v.weight_k, v.weight_m, taps, rows, packed + k * taps * rows);
+      pack_columns(w + k * v.weight_k, v.weight_m, taps, rows, packed + k * taps * rows, rows);
   } else {
     T* to = packed;
     for (int64_t k = 0; k < v.k_channels; ++k)

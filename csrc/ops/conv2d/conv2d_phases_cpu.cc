@@ -2,7 +2,7 @@
 // stride are a phase, and meet the same taps. Phases read the same few shifts of the gradient, so one panel of them
 // serves all, and neighbouring pixels of an output row, which belong to different phases, are written together.
 //
-//   3x3 at stride 2     phase (y, x)   taps          one panel [k][shift (dy, dx)][kPixels] of 2 x 2 shifts,
+//   3x3 at stride 2     phase (y, x)   taps          one panel [shift (dy, dx)][k][kPixels] of 2 x 2 shifts,
 //   (padding 1)             0, 0       1             made once where four convolutions would make nine rows
 //                           0, 1       2
 //                           1, 0       2             output row:  x0 x1 x0 x1 ...   a tile for each x, zipped
@@ -12,6 +12,7 @@
 #include "cpu/microkernel-inl.h"
 #include "cpu/shuffle-inl.h"
 #include "ops/conv2d/conv2d_phases-inl.h"
+#include "ops/conv2d/conv2d_shuffle-inl.h"
 
 namespace fastdl::FASTDL_ISA {
 namespace {
@@ -90,24 +91,29 @@ Plan plan_for(const Conv2dBwdInputArgs& p, Tap* shifts, PhaseTap* taps) {
   return plan;
 }
 
-// packed[tap][k][rows]; the weights of one k and panel lie together.
+// packed[tap of the kernel][k][rows].
 template <class T>
 void pack_weights(const Plan& plan, const T* weight, int64_t group, int64_t panel, T* packed) {
   const View& v = plan.v;
   const int64_t m0 = plan.panel_begin(panel), rows = plan.panel_rows(panel), kernel = plan.g.kernel_h * plan.g.kernel_w;
   const T* from = weight + (group * v.k_channels * v.m_channels + m0) * kernel;
-  for (int64_t k = 0; k < v.k_channels; ++k, from += v.m_channels * kernel, packed += rows) {
-    for (int64_t t = 0; t < plan.num_taps; ++t) {
-      T* to = packed + t * v.k_channels * rows;
-      for (int64_t m = 0; m < rows; ++m) to[m] = from[m * kernel + plan.taps[t].weight];
-    }
-  }
+  for (int64_t k = 0; k < v.k_channels; ++k)
+    pack_columns(from + k * v.m_channels * kernel, kernel, kernel, rows, packed + k * rows, v.k_channels * rows);
 }
 
 struct Sliver {
   Run runs[kPixels<float>];
   int count, lanes;
 };
+
+// panel[shift][k][kPixels]: the products of a tap read one run of memory.
+template <class T>
+void pack_shifts(View v, int64_t group, const Sliver& sliver, T* panel) {
+  const int64_t shifts = v.num_taps;
+  v.num_taps = 1;
+  for (int64_t i = 0; i < shifts; ++i, ++v.taps, panel += v.k_channels * kPixels<T>)
+    pack_runs(v, group, sliver.runs, sliver.count, panel, kPixels<T>, 0, v.k_channels);
+}
 
 // `line` = the numbers of `stride` tiles in turn, plus the bias.
 template <class T>
@@ -130,6 +136,25 @@ FASTDL_INLINE void interleave(const T* tiles, int64_t tile_size, int64_t stride,
     for (int i = 0; i < vecs * L; ++i) line[i * stride + x] = tiles[x * tile_size + i] + bias;
 }
 
+// Pixels side by side in one output row.
+struct Stretch {
+  int64_t offset;  // in the image of channel 0
+  int from, len;   // of the line of a sliver
+};
+int find_stretches(const Plan& plan, const Sliver& sliver, int64_t y, Stretch* stretches) {
+  const Conv2dGeometry& g = plan.g;
+  int count = 0;
+  for (int i = 0; i < sliver.count; ++i) {
+    const Run run = sliver.runs[i];
+    const int64_t row = run.y * g.stride_h + y, column = run.x * g.stride_w, rest = g.in_w - column;
+    if (row >= g.in_h) continue;
+    const int64_t len = run.len * g.stride_w < rest ? run.len * g.stride_w : rest;
+    stretches[count++] = {(run.image * g.in_channels * g.in_h + row) * g.in_w + column,
+                          static_cast<int>(run.lane * g.stride_w), static_cast<int>(len)};
+  }
+  return count;
+}
+
 // One panel of channels times one sliver of pixels: row y of each of their stride_h x stride_w squares.
 template <class T>
 void make_rows(const Plan& plan, const T* weights, const T* bias, int rows, const T* panel, const Sliver& sliver,
@@ -139,27 +164,29 @@ void make_rows(const Plan& plan, const T* weights, const T* bias, int rows, cons
   const View& v = plan.v;
   const int vecs = (sliver.lanes + kLanes<T> - 1) / kLanes<T>;
   const Microkernel<T> kernel = microkernel_for<T>(rows, vecs);
-  const int64_t tile_size = kTallTile.rows * width, ldb = v.num_taps * width;
+  const int64_t tile_size = kTallTile.rows * width, plane = g.in_h * g.in_w;
+  Stretch stretches[kPixels<float>];
+  const int count = find_stretches(plan, sliver, y, stretches);
+  for (int i = 0; i < count; ++i) {
+    // The lines to be written travel while the products are formed.
+    for (int64_t m = 0; m < rows; ++m)
+      for (int64_t j = 0; j < stretches[i].len; j += 64 / static_cast<int64_t>(sizeof(T)))
+        __builtin_prefetch(out + m * plane + stretches[i].offset + j, 1);
+  }
   for (int64_t x = 0; x < g.stride_w; ++x) {
     const int64_t phase = y * g.stride_w + x, first = plan.begin[phase], last = plan.begin[phase + 1];
     T* tile = tiles + x * tile_size;
     if (first == last)
       for (int64_t i = 0; i < rows * width; ++i) tile[i] = T{0};
     for (int64_t t = first; t < last; ++t)
-      kernel(v.k_channels, weights + t * v.k_channels * rows, panel + plan.taps[t].shift * width, ldb, tile, width,
-             t > first);
+      kernel(v.k_channels, weights + plan.taps[t].weight * v.k_channels * rows,
+             panel + plan.taps[t].shift * v.k_channels * width, width, tile, width, t > first);
   }
   T line[kMaxStride * width];
   for (int m = 0; m < rows; ++m) {
     interleave<T>(tiles + m * width, tile_size, g.stride_w, bias ? bias[m] : T{0}, vecs, line);
-    for (int i = 0; i < sliver.count; ++i) {
-      const Run run = sliver.runs[i];
-      const int64_t row = run.y * g.stride_h + y, column = run.x * g.stride_w;
-      if (row >= g.in_h) continue;
-      const int64_t rest = g.in_w - column, n = run.len * g.stride_w < rest ? run.len * g.stride_w : rest;
-      copy_steps(out + ((run.image * g.in_channels + m) * g.in_h + row) * g.in_w + column, line + run.lane * g.stride_w,
-                 1, static_cast<int>(n));
-    }
+    for (int i = 0; i < count; ++i)
+      copy_steps(out + m * plane + stretches[i].offset, line + stretches[i].from, 1, stretches[i].len);
   }
 }
 
@@ -201,7 +228,7 @@ void phases_of(const Conv2dBwdInputArgs& p, const T* bias) {
         const int64_t pixel = (first + s) * kPixels<T>, n = v.pixels() - pixel;
         meta[s].lanes = static_cast<int>(n < kPixels<T> ? n : kPixels<T>);
         meta[s].count = cut_runs(v, pixel, meta[s].lanes, meta[s].runs);
-        pack_runs(v, group, meta[s].runs, meta[s].count, panel + s * sliver_size, kPixels<T>, 0, v.k_channels);
+        pack_shifts(v, group, meta[s], panel + s * sliver_size);
       }
       for (int64_t j = plan.panels * part / parts; j < plan.panels * (part + 1) / parts; ++j) {
         const int64_t channel = group * v.m_channels + plan.panel_begin(j);

@@ -5,6 +5,7 @@
 #pragma once
 #include <utility>
 
+#include "cpu/shuffle-inl.h"
 #include "cpu/vec-inl.h"
 
 namespace fastdl::FASTDL_ISA {
@@ -43,14 +44,28 @@ FASTDL_INLINE void transpose(Vec<T>* r) {
   exchange_bit<T, 1>(r);
 }
 
-template <class T, int... J>
-FASTDL_INLINE Vec<T> even_lanes_of(Vec<T> a, Vec<T> b, std::integer_sequence<int, J...>) {
-  return __builtin_shuffle(a, b, Mask<T>{2 * J...});
-}
-// Numbers 0, 2, 4, ... of a and b side by side.
+// to[i * ld + m] = from[m * stride + i], for i < n and m < rows: rows side by side become columns, a square of
+// registers at a time.
 template <class T>
-FASTDL_INLINE Vec<T> even_lanes(Vec<T> a, Vec<T> b) {
-  return even_lanes_of<T>(a, b, Lanes<T>{});
+static void pack_columns(const T* from, int64_t stride, int64_t n, int64_t rows, T* to, int64_t ld) {
+  constexpr int L = kLanes<T>;
+  for (int64_t m0 = 0; m0 < rows; m0 += L) {
+    const int height = static_cast<int>(rows - m0 < L ? rows - m0 : L);
+    for (int64_t i = 0; i < n; i += L) {
+      const int width = static_cast<int>(n - i < L ? n - i : L);
+      const T* corner = from + m0 * stride + i;
+      Vec<T> r[L];
+#pragma GCC unroll 16
+      for (int m = 0; m < L; ++m) {
+        r[m] = Vec<T>{};
+        if (m < height) r[m] = width == L ? load<T>(corner + m * stride) : load_n<T>(corner + m * stride, width);
+      }
+      transpose<T>(r);
+#pragma GCC unroll 16
+      for (int j = 0; j < L; ++j)
+        if (j < width) store_n<T>(to + (i + j) * ld + m0, r[j], height);
+    }
+  }
 }
 
 template <class T, int S>
