@@ -24,9 +24,9 @@ __device__ inline int64_t first_inside(int64_t start, int64_t dilation) {
 
 // kIndices: also where each maximum is. A window of nothing but padding (dilation can make one) is given the last
 // column or the first row, so that every index names an element.
-template <class T, bool kIndices>
+template <class T, bool kIndices, class I>
 __global__ void __launch_bounds__(kBlock)
-    pool_windows(const T* x, T* out, int32_t* indices, int64_t n, MaxPool2dGeometry g, Planes planes) {
+    pool_windows(const T* x, T* out, I* indices, int64_t n, PoolGeometry g, Planes planes) {
   const int64_t step = static_cast<int64_t>(gridDim.x) * kBlock;
   for (int64_t i = global_thread(); i < n; i += step) {
     const Place at = planes[i];
@@ -49,16 +49,17 @@ __global__ void __launch_bounds__(kBlock)
       }
     }
     out[i] = best;
-    if constexpr (kIndices) indices[i] = static_cast<int32_t>(where);
+    if constexpr (kIndices) indices[i] = static_cast<I>(where);
   }
 }
 
 // ---- backward -------------------------------------------------------------------------------------------------------
 
 // Whether an index lies outside its own window, or outside its plane.
+template <class I>
 struct OutsideWindow {
-  const int32_t* indices;
-  MaxPool2dGeometry g;
+  const I* indices;
+  PoolGeometry g;
   Planes planes;
 
   __device__ static bool outside(int64_t from_start, int64_t kernel, int64_t dilation) {
@@ -75,8 +76,9 @@ struct OutsideWindow {
 };
 
 // Looked for only after OutsideWindow has found something, which is rare.
+template <class I>
 struct OutsidePlane {
-  const int32_t* indices;
+  const I* indices;
   int64_t plane;
 
   __device__ bool operator()(int64_t i) const { return indices[i] < 0 || indices[i] >= plane; }
@@ -97,14 +99,14 @@ struct WindowAxis {
   }
 };
 
-template <class T>
-__global__ void __launch_bounds__(kBlock) gather_gradients(const T* grad, const int32_t* indices, T* grad_x, int64_t n,
+template <class T, class I>
+__global__ void __launch_bounds__(kBlock) gather_gradients(const T* grad, const I* indices, T* grad_x, int64_t n,
                                                            Planes planes, WindowAxis rows, WindowAxis columns) {
   const int64_t step = static_cast<int64_t>(gridDim.x) * kBlock;
   for (int64_t i = global_thread(); i < n; i += step) {
     const Place at = planes[i];
     const int64_t plane = at.plane * rows.out * columns.out;
-    const int32_t own = static_cast<int32_t>(at.y * planes.w.divisor + at.x);
+    const I own = static_cast<I>(at.y * planes.w.divisor + at.x);
     const WindowRange y = rows.around(at.y), x = columns.around(at.x);
     T sum = 0;
     for (int64_t oy = y.first; oy < y.end; ++oy) {
@@ -120,9 +122,9 @@ __global__ void __launch_bounds__(kBlock) gather_gradients(const T* grad, const 
 }
 
 // Such indices may name one element from anywhere in the plane, and one thread adds in one order. Atomics would not.
-template <class T>
+template <class T, class I>
 __global__ void __launch_bounds__(kBlock)
-    add_in_order(const T* grad, const int32_t* indices, T* grad_x, int64_t planes, int64_t out_size, int64_t in_size) {
+    add_in_order(const T* grad, const I* indices, T* grad_x, int64_t planes, int64_t out_size, int64_t in_size) {
   const int64_t plane = global_thread();
   if (plane >= planes) return;
   T* to = grad_x + plane * in_size;
@@ -132,44 +134,59 @@ __global__ void __launch_bounds__(kBlock)
 
 // ---- launchers ------------------------------------------------------------------------------------------------------
 
-template <class T>
+template <class T, bool kIndices, class I>
 void forward(const MaxPool2dFwdArgs& p, Stream stream) {
   const int64_t n = p.g.planes * p.g.out_h * p.g.out_w;
   if (n == 0) return;
-  launch(p.indices ? pool_windows<T, true> : pool_windows<T, false>, blocks_for(n, kBlock), kBlock, 0, stream,
-         static_cast<const T*>(p.x), static_cast<T*>(p.out), p.indices, n, p.g, planes_of(p.g.out_h, p.g.out_w));
+  launch(pool_windows<T, kIndices, I>, blocks_for(n, kBlock), kBlock, 0, stream, static_cast<const T*>(p.x),
+         static_cast<T*>(p.out), static_cast<I*>(p.indices), n, p.g, planes_of(p.g.out_h, p.g.out_w));
 }
 
-template <class T>
+template <class T, class I>
 void backward(const MaxPool2dBwdArgs& p, Stream stream) {
-  const MaxPool2dGeometry& g = p.g;
+  const PoolGeometry& g = p.g;
   const int64_t in_size = g.in_h * g.in_w, out_size = g.out_h * g.out_w;
   const T* grad = static_cast<const T*>(p.grad);
+  const I* indices = static_cast<const I*>(p.indices);
   T* grad_x = static_cast<T*>(p.grad_x);
-  const OutsideWindow outside = {p.indices, g, planes_of(g.out_h, g.out_w)};
+  const OutsideWindow<I> outside = {indices, g, planes_of(g.out_h, g.out_w)};
   // Reads the indices once more and waits for the device: what an index may reach is known before anything is written.
   const bool foreign = first_failure(outside, g.planes * out_size, stream) != 0;
-  if (foreign) *p.bad_index = first_failure(OutsidePlane{p.indices, in_size}, g.planes * out_size, stream);
+  if (foreign) *p.bad_index = first_failure(OutsidePlane<I>{indices, in_size}, g.planes * out_size, stream);
   if (*p.bad_index || g.planes * in_size == 0) return;
   if (foreign)
-    return launch(add_in_order<T>, blocks_for(g.planes, kBlock), kBlock, 0, stream, grad, p.indices, grad_x, g.planes,
+    return launch(add_in_order<T, I>, blocks_for(g.planes, kBlock), kBlock, 0, stream, grad, indices, grad_x, g.planes,
                   out_size, in_size);
   const WindowAxis rows = {(g.kernel_h - 1) * g.dilation_h, g.pad_h, g.out_h, divide_by(g.stride_h)};
   const WindowAxis columns = {(g.kernel_w - 1) * g.dilation_w, g.pad_w, g.out_w, divide_by(g.stride_w)};
   const int64_t n = g.planes * in_size;
-  launch(gather_gradients<T>, blocks_for(n, kBlock), kBlock, 0, stream, grad, p.indices, grad_x, n,
+  launch(gather_gradients<T, I>, blocks_for(n, kBlock), kBlock, 0, stream, grad, indices, grad_x, n,
          planes_of(g.in_h, g.in_w), rows, columns);
 }
 
 }  // namespace
 
 void max_pool2d_fwd(const MaxPool2dFwdArgs& p, Stream stream) {
-  visit_float(p.dtype, [&](auto zero) { forward<decltype(zero)>(p, stream); });
+  visit_float(p.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    if (!p.indices)
+      forward<T, false, int32_t>(p, stream);
+    else if (p.index_dtype == DType::kInt64)
+      forward<T, true, int64_t>(p, stream);
+    else
+      forward<T, true, int32_t>(p, stream);
+  });
 }
 
 void max_pool2d_bwd(const MaxPool2dBwdArgs& p, Stream stream) {
   *p.bad_index = 0;
-  visit_float(p.dtype, [&](auto zero) { backward<decltype(zero)>(p, stream); });
+  visit_float(p.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    if (p.index_dtype == DType::kInt64)
+      backward<T, int64_t>(p, stream);
+    else
+      backward<T, int32_t>(p, stream);
+  });
 }
 
 }  // namespace fastdl

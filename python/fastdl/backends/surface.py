@@ -136,9 +136,9 @@ class Backend(Protocol):
         self, grad: Array, x: Array, kernel_hw: Pair, stride: Pair, padding: Pair, dilation: Pair, groups: int
     ) -> Array: ...
 
-    # max_pool2d/ x (N, C, H, W) -> (out, indices int32 into each plane or None)
+    # max_pool2d/ x (N, C, H, W) -> (out, indices into each plane or None); `indices`: "int32", "int64" or None
     def max_pool2d(
-        self, x: Array, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, ceil_mode: bool, indices: bool
+        self, x: Array, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, ceil_mode: bool, indices: str | None
     ) -> tuple[Array, Array | None]: ...
     def max_pool2d_bwd(
         self, grad: Array, indices: Array, input_hw: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair

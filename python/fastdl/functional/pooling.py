@@ -51,8 +51,9 @@ def max_pool2d(
     steps = kernel if as_kernel else pair(stride, "max_pool2d", "stride")
     window = (kernel, steps, pair(padding, "max_pool2d", "padding"), pair(dilation, "max_pool2d", "dilation"))
     k, taped, wanted = x._backend, recording(x), flag(return_indices, "max_pool2d", "return_indices")
-    array, indices = k.max_pool2d(x._array, *window, flag(ceil_mode, "max_pool2d", "ceil_mode"), taped or wanted)
+    index_dtype = "int64" if wanted else "int32" if taped else None
+    array, indices = k.max_pool2d(x._array, *window, flag(ceil_mode, "max_pool2d", "ceil_mode"), index_dtype)
     out = Tensor(array, k)
     if taped:
         record(out, _max_pool2d_bwd, (x,), (indices, x.shape[2:], window))
-    return (out, Tensor(k.cast(indices, "int64"), k)) if wanted else out
+    return (out, Tensor(indices, k)) if wanted else out

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from .checks import Shape, expect, expect_array, expect_float, expect_ndim, expect_same_dtype, expect_shape
+from .checks import Shape, checked_dtype, expect, expect_array, expect_float, expect_ndim, expect_shape
 
 Array = np.ndarray
 Pair = tuple[int, int]
@@ -39,6 +39,10 @@ def _check_attributes(op: str, kernel: Pair, stride: Pair, padding: Pair, dilati
     expect(half, ValueError, op, f"padding of at most half the kernel {tuple(kernel)}", f"padding {tuple(padding)}")
 
 
+def _check_index_dtype(op: str, dtype: np.dtype) -> None:
+    expect(dtype.name in ("int32", "int64"), TypeError, op, "indices of dtype int32 or int64", dtype)
+
+
 def _check_plane(op: str, h: int, w: int) -> None:
     expect(h > 0 and w > 0, ValueError, op, "planes with elements", f"{h} x {w}")
     expect(h * w <= _LARGEST, ValueError, op, "planes of less than 2^31 elements", f"{h} x {w}")
@@ -59,13 +63,15 @@ def _windows(x: Array, fill: float, out_hw: Pair, kernel: Pair, stride: Pair, pa
 
 
 def max_pool2d(
-    x: Array, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, ceil_mode: bool, indices: bool
+    x: Array, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, ceil_mode: bool, indices: str | None
 ) -> tuple[Array, Array | None]:
     op = "max_pool2d"
     expect_array(op, "input", x)
     expect_ndim(op, "input", x, 4)
     expect_float(op, "input", x)
     _check_attributes(op, kernel, stride, padding, dilation)
+    if indices:
+        _check_index_dtype(op, checked_dtype(indices))
     _check_plane(op, *x.shape[2:])
     in_h, in_w = x.shape[2:]
     out_h = _out_size(in_h, kernel[0], stride[0], padding[0], dilation[0], ceil_mode)
@@ -92,7 +98,7 @@ def max_pool2d(
     # Dilation can make a window of nothing but padding, which is given the first row or the last column.
     top, left = _first_inside(start_y, dilation[0]), _first_inside(start_x, dilation[1])
     nearest = np.where(top < in_h, top, 0) * in_w + np.minimum(left, in_w - 1)
-    return out, np.where(inside.any(-1), index, nearest).astype(np.int32)
+    return out, np.where(inside.any(-1), index, nearest).astype(indices)
 
 
 def _first_inside(start: Array, dilation: int) -> Array:
@@ -121,7 +127,8 @@ def max_pool2d_bwd(
     expect_array(op, "grad", grad)
     expect_ndim(op, "grad", grad, 4)
     expect_float(op, "grad", grad)
-    expect_same_dtype(op, "indices", indices, np.dtype(np.int32))
+    expect_array(op, "indices", indices)
+    _check_index_dtype(op, indices.dtype)
     expect_shape(op, "indices", indices, grad.shape)
     _check_attributes(op, kernel, stride, padding, dilation)
     _check_pair(op, "input_hw", input_hw, 0)

@@ -1,0 +1,233 @@
+// Windows of pooling over the rows of a plane, vectorised over the columns of the output.
+//
+// A fold (maximum or sum) is separable: the rows of a window are folded column by column, and then the columns of that
+// one row. Neighbouring outputs lie stride_w columns apart, so the folded row is split by phase (column mod stride_w)
+// into a buffer with padding around it, where the inputs of one tap of neighbouring outputs are contiguous:
+//
+//   row (stride_w = 2, pad_w = 1)   x0 x1 x2 x3 x4 x5     phase 0:  pad x1 x3 x5 pad
+//                                                         phase 1:  x0 x2 x4 pad
+#pragma once
+#include "core/pool.h"
+#include "cpu/parallel.h"
+#include "cpu/shuffle-inl.h"
+
+namespace fastdl::FASTDL_ISA {
+
+FASTDL_INLINE int64_t smaller(int64_t a, int64_t b) {
+  return a < b ? a : b;
+}
+FASTDL_INLINE int64_t larger(int64_t a, int64_t b) {
+  return a > b ? a : b;
+}
+FASTDL_INLINE int64_t div_up(int64_t a, int64_t b) {
+  return (a + b - 1) / b;
+}
+
+// ---- blocks and bands -----------------------------------------------------------------------------------------------
+
+// The last block of a row overlaps the one before it, so that only rows shorter than a vector need partial stores.
+struct Block {
+  int64_t at;
+  int n;
+};
+template <class T, int kVectors = 1>
+FASTDL_INLINE Block block_at(int64_t i, int64_t n) {
+  constexpr int64_t kWidth = kVectors * kLanes<T>;
+  if (i + kWidth <= n) return {i, kWidth};
+  return n >= kWidth ? Block{n - kWidth, kWidth} : Block{i, static_cast<int>(n - i)};
+}
+
+constexpr int64_t kBandInputs = 32 * 1024;  // input elements of one chunk: tens of microseconds
+
+// body(plane, begin, end) for bands of output rows; prepare() makes what a chunk needs once and body gets it first.
+template <class Prepare, class Body>
+static void for_bands(int64_t planes, int64_t plane_inputs, int64_t out_h, Prepare&& prepare, Body&& body) {
+  const int64_t inputs = larger(plane_inputs, 1);
+  const int64_t bands = smaller(out_h, div_up(inputs, kBandInputs)), band = div_up(out_h, larger(bands, 1));
+  parallel_for(planes * bands, larger(1, kBandInputs / inputs), [&](int64_t item, int64_t last) {
+    auto&& state = prepare();
+    for (; item < last; ++item) {
+      const int64_t begin = item % bands * band;
+      body(state, item / bands, begin, smaller(begin + band, out_h));
+    }
+  });
+}
+
+// ---- rows -----------------------------------------------------------------------------------------------------------
+
+// The rows of a window that lie inside the input.
+template <class T>
+struct WindowRows {
+  const T* first;
+  int64_t step, count;
+  int64_t y;  // of the first row
+};
+template <class T>
+FASTDL_INLINE WindowRows<T> window_rows(const PoolGeometry& g, const T* plane, int64_t oy) {
+  const int64_t top = oy * g.stride_h - g.pad_h, d = g.dilation_h;
+  const int64_t skipped = top < 0 ? div_up(-top, d) : 0;
+  const int64_t y = top + skipped * d;
+  const int64_t count = y < g.in_h ? smaller(g.kernel_h - skipped, div_up(g.in_h - y, d)) : 0;
+  return {plane + y * g.in_w, d * g.in_w, larger(count, 0), y};
+}
+
+constexpr int64_t kLongestReach = 64;  // columns from the first tap to the last, for which windows are padded
+
+// Whether rows are split by phase; windows of other shapes are folded one by one, cut to the input.
+FASTDL_INLINE bool splits(const PoolGeometry& g) {
+  return g.stride_w <= 2 && (g.kernel_w - 1) * g.dilation_w < kLongestReach;
+}
+// Windows of two columns side by side that lie in the input are split in registers.
+FASTDL_INLINE bool has_column_pairs(const PoolGeometry& g) {
+  return g.kernel_w == 2 && g.stride_w == 2 && g.pad_w == 0 && g.dilation_w == 1 && 2 * g.out_w <= g.in_w;
+}
+
+namespace {
+
+// One row in the buffer described above.
+template <class T>
+class TapRow {
+ public:
+  TapRow(const PoolGeometry& g, T padding) : g_(g), data_(size(g)) {
+    for (int64_t i = 0; i < size(g); ++i) data_[i] = padding;
+  }
+
+  // Columns of the input that windows reach, for `put`: the others are not needed.
+  int64_t columns() const { return smaller(g_.in_w, phase_size_ * phases_ - g_.pad_w); }
+
+  // Columns [at, at + n) in two vectors. The padding around them stays.
+  __attribute__((always_inline)) void put(int64_t at, int n, Vec<T> a, Vec<T> b) const {
+    const int64_t column = at + g_.pad_w;
+    if (phases_ == 1) {
+      store_some<T>(data_ + column, a, n);
+      store_some<T>(data_ + column + kLanes<T>, b, n - kLanes<T>);
+    } else {
+      store_some<T>(data_ + column % 2 * phase_size_ + column / 2, even_lanes<T>(a, b), (n + 1) / 2);
+      store_some<T>(data_ + (column + 1) % 2 * phase_size_ + (column + 1) / 2, odd_lanes<T>(a, b), n / 2);
+    }
+  }
+
+  // Where the inputs of tap kx of outputs 0, 1, ... lie.
+  __attribute__((always_inline)) const T* tap(int64_t kx) const {
+    const int64_t column = kx * g_.dilation_w;
+    return phases_ == 1 ? data_ + column : data_ + column % 2 * phase_size_ + column / 2;
+  }
+
+ private:
+  // Long enough for whole vectors of outputs and the reach of the last tap.
+  static int64_t phase_size(const PoolGeometry& g) {
+    return larger(g.out_w, kLanes<T>) + (g.kernel_w - 1) * g.dilation_w / g.stride_w + 1;
+  }
+  static int64_t size(const PoolGeometry& g) { return splits(g) ? phase_size(g) * g.stride_w : 0; }
+
+  const PoolGeometry& g_;
+  const Scratch<T> data_;
+  const int64_t phases_ = g_.stride_w, phase_size_ = phase_size(g_);
+};
+
+}  // namespace
+
+// ---- folds ----------------------------------------------------------------------------------------------------------
+
+// NaN in a window gives NaN. Padding never wins.
+template <class T>
+struct MaxFold {
+  static constexpr T kStart = -static_cast<T>(__builtin_inf());
+  __attribute__((always_inline)) Vec<T> join(Vec<T> a, Vec<T> b) const { return max_nan<T>(a, b); }
+  __attribute__((always_inline)) T join(T a, T b) const { return a > b || a != a ? a : b; }
+  template <class V>
+  __attribute__((always_inline)) V finish(V v, int64_t, int64_t) const {
+    return v;
+  }
+};
+
+// kRows and kColumns are the sizes of the window where known, else 0.
+template <class T, int kRows, class F>
+FASTDL_INLINE Vec<T> fold_rows(const WindowRows<T>& rows, F f, int64_t at, int64_t n) {
+  const int64_t count = kRows ? kRows : rows.count;
+  if (count == 0) return broadcast<T>(F::kStart);
+  Vec<T> v = load_some<T>(rows.first + at, n);
+#pragma GCC unroll 4
+  for (int64_t i = 1; i < count; ++i) v = f.join(v, load_some<T>(rows.first + i * rows.step + at, n));
+  return v;
+}
+
+template <class T, int kRows, class F>
+static void fold_pairs(const PoolGeometry& g, const WindowRows<T>& rows, F f, T* out) {
+  constexpr int kWidth = kLanes<T>;
+  for (int64_t ox = 0; ox < g.out_w; ox += kWidth) {
+    const auto [at, n] = block_at<T>(ox, g.out_w);
+    const Vec<T> a = fold_rows<T, kRows>(rows, f, 2 * at, 2 * n);
+    const Vec<T> b = fold_rows<T, kRows>(rows, f, 2 * at + kWidth, 2 * n - kWidth);
+    store_some<T>(out + at, f.finish(f.join(even_lanes<T>(a, b), odd_lanes<T>(a, b)), at, rows.count), n);
+  }
+}
+
+template <class T, int kRows, int kColumns, class F>
+static void fold_taps(const PoolGeometry& g, const WindowRows<T>& rows, F f, const TapRow<T>& taps, T* out) {
+  constexpr int kWidth = kLanes<T>;
+  const int64_t columns = taps.columns();
+  for (int64_t x = 0; x < columns; x += 2 * kWidth) {
+    const auto [at, n] = block_at<T, 2>(x, columns);
+    taps.put(at, n, fold_rows<T, kRows>(rows, f, at, n), fold_rows<T, kRows>(rows, f, at + kWidth, n - kWidth));
+  }
+  const int64_t width = kColumns ? kColumns : g.kernel_w;
+  for (int64_t ox = 0; ox < g.out_w; ox += kWidth) {
+    const auto [at, n] = block_at<T>(ox, g.out_w);
+    Vec<T> v = load<T>(taps.tap(0) + at);
+#pragma GCC unroll 4
+    for (int64_t kx = 1; kx < width; ++kx) v = f.join(v, load<T>(taps.tap(kx) + at));
+    store_some<T>(out + at, f.finish(v, at, rows.count), n);
+  }
+}
+
+// `row` holds in_w elements.
+template <class T, class F>
+static void fold_segments(const PoolGeometry& g, const WindowRows<T>& rows, F f, T* row, T* out) {
+  for (int64_t x = 0; x < g.in_w; x += kLanes<T>) {
+    const auto [at, n] = block_at<T>(x, g.in_w);
+    store_some<T>(row + at, fold_rows<T, 0>(rows, f, at, n), n);
+  }
+  for (int64_t ox = 0; ox < g.out_w; ++ox) {
+    const int64_t left = ox * g.stride_w - g.pad_w;
+    const int64_t first = left < 0 ? left + div_up(-left, g.dilation_w) * g.dilation_w : left;
+    const int64_t end = smaller(g.in_w, left + (g.kernel_w - 1) * g.dilation_w + 1);
+    T v = F::kStart;
+    for (int64_t x = first; x < end; x += g.dilation_w) v = f.join(row[x], v);
+    out[ox] = f.finish(v, ox, rows.count);
+  }
+}
+
+template <class T, int kRows, class F>
+static void fold_row(const PoolGeometry& g, const WindowRows<T>& rows, F f, const TapRow<T>& taps, T* row, T* out) {
+  if (has_column_pairs(g)) return fold_pairs<T, kRows>(g, rows, f, out);
+  if (!splits(g)) return fold_segments<T>(g, rows, f, row, out);
+  if (g.kernel_w == 2) return fold_taps<T, kRows, 2>(g, rows, f, taps, out);
+  if (g.kernel_w == 3) return fold_taps<T, kRows, 3>(g, rows, f, taps, out);
+  fold_taps<T, kRows, 0>(g, rows, f, taps, out);
+}
+
+// out[plane][oy][ox] = the fold of the window at (oy, ox), finished by f with the number of its rows in the input.
+template <class T, class F>
+static void fold_windows(const PoolGeometry& g, const T* x, F f, T* out) {
+  struct Buffers {
+    TapRow<T> taps;
+    Scratch<T> row;
+  };
+  for_bands(
+      g.planes, g.in_h * g.in_w, g.out_h, [&] { return Buffers{{g, F::kStart}, Scratch<T>(splits(g) ? 0 : g.in_w)}; },
+      [&](Buffers& buffers, int64_t plane, int64_t begin, int64_t end) {
+        for (int64_t oy = begin; oy < end; ++oy) {
+          const WindowRows<T> rows = window_rows<T>(g, x + plane * g.in_h * g.in_w, oy);
+          T* const row = out + (plane * g.out_h + oy) * g.out_w;
+          if (rows.count == 2)
+            fold_row<T, 2>(g, rows, f, buffers.taps, buffers.row, row);
+          else if (rows.count == 3)
+            fold_row<T, 3>(g, rows, f, buffers.taps, buffers.row, row);
+          else
+            fold_row<T, 0>(g, rows, f, buffers.taps, buffers.row, row);
+        }
+      });
+}
+
+}  // namespace fastdl::FASTDL_ISA
