@@ -60,7 +60,7 @@ template <class T>
 struct WindowRows {
   const T* first;
   int64_t step, count;
-  int64_t y;  // of the first row
+  int64_t y, oy;  // the first of them, and the row of the output
 };
 template <class T>
 FASTDL_INLINE WindowRows<T> window_rows(const PoolGeometry& g, const T* plane, int64_t oy) {
@@ -68,7 +68,7 @@ FASTDL_INLINE WindowRows<T> window_rows(const PoolGeometry& g, const T* plane, i
   const int64_t skipped = top < 0 ? div_up(-top, d) : 0;
   const int64_t y = top + skipped * d;
   const int64_t count = y < g.in_h ? smaller(g.kernel_h - skipped, div_up(g.in_h - y, d)) : 0;
-  return {plane + y * g.in_w, d * g.in_w, larger(count, 0), y};
+  return {plane + y * g.in_w, d * g.in_w, larger(count, 0), y, oy};
 }
 
 constexpr int64_t kLongestReach = 64;  // columns from the first tap to the last, for which windows are padded
@@ -159,7 +159,7 @@ static void fold_pairs(const PoolGeometry& g, const WindowRows<T>& rows, F f, T*
     const auto [at, n] = block_at<T>(ox, g.out_w);
     const Vec<T> a = fold_rows<T, kRows>(rows, f, 2 * at, 2 * n);
     const Vec<T> b = fold_rows<T, kRows>(rows, f, 2 * at + kWidth, 2 * n - kWidth);
-    store_some<T>(out + at, f.finish(f.join(even_lanes<T>(a, b), odd_lanes<T>(a, b)), at, rows.count), n);
+    store_some<T>(out + at, f.finish(f.join(even_lanes<T>(a, b), odd_lanes<T>(a, b)), at, rows.oy), n);
   }
 }
 
@@ -177,7 +177,7 @@ static void fold_taps(const PoolGeometry& g, const WindowRows<T>& rows, F f, con
     Vec<T> v = load<T>(taps.tap(0) + at);
 #pragma GCC unroll 4
     for (int64_t kx = 1; kx < width; ++kx) v = f.join(v, load<T>(taps.tap(kx) + at));
-    store_some<T>(out + at, f.finish(v, at, rows.count), n);
+    store_some<T>(out + at, f.finish(v, at, rows.oy), n);
   }
 }
 
@@ -194,7 +194,7 @@ static void fold_segments(const PoolGeometry& g, const WindowRows<T>& rows, F f,
     const int64_t end = smaller(g.in_w, left + (g.kernel_w - 1) * g.dilation_w + 1);
     T v = F::kStart;
     for (int64_t x = first; x < end; x += g.dilation_w) v = f.join(row[x], v);
-    out[ox] = f.finish(v, ox, rows.count);
+    out[ox] = f.finish(v, ox, rows.oy);
   }
 }
 
@@ -207,7 +207,7 @@ static void fold_row(const PoolGeometry& g, const WindowRows<T>& rows, F f, cons
   fold_taps<T, kRows, 0>(g, rows, f, taps, out);
 }
 
-// out[plane][oy][ox] = the fold of the window at (oy, ox), finished by f with the number of its rows in the input.
+// out[plane][oy][ox] = f.finish(fold of the window at (oy, ox), ox, oy).
 template <class T, class F>
 static void fold_windows(const PoolGeometry& g, const T* x, F f, T* out) {
   struct Buffers {

@@ -1,5 +1,6 @@
 // Places of maxima (y * width + x within a plane): int32 or int64 in memory, lanes as wide as the numbers in registers.
 #pragma once
+#include "cpu/out_rows-inl.h"
 #include "cpu/pool-inl.h"
 
 namespace fastdl::FASTDL_ISA {
@@ -19,26 +20,18 @@ FASTDL_INLINE Vec<int32_t> joined(HalfIndices a, HalfIndices b, std::index_seque
   return __builtin_shufflevector(a, b, static_cast<int>(I)...);
 }
 
-// kStreams: bypasses the caches; p is aligned to a vector, n is a multiple of kLanes<int64_t>.
-template <class T, bool kStreams = false>
+template <class T>
 FASTDL_INLINE void store_indices(int64_t* p, Mask<T> v, int n) {
   constexpr int kWide = kLanes<int64_t>;
-  const auto put = [](int64_t* to, WideIndices w, int m) __attribute__((always_inline)) {
-    if constexpr (kStreams) {
-      if (m > 0) stream<int64_t>(to, w);
-    } else {
-      store_some<int64_t>(to, w, m);
-    }
-  };
   if constexpr (sizeof(T) == 8) {
-    put(p, v, n);
+    store_some<int64_t>(p, v, n);
   } else {
     using Half = std::make_index_sequence<kWide>;
-    put(p, __builtin_convertvector(half_of<0>(v, Half{}), WideIndices), n);
-    put(p + kWide, __builtin_convertvector(half_of<kWide>(v, Half{}), WideIndices), n - kWide);
+    store_some<int64_t>(p, __builtin_convertvector(half_of<0>(v, Half{}), WideIndices), n);
+    store_some<int64_t>(p + kWide, __builtin_convertvector(half_of<kWide>(v, Half{}), WideIndices), n - kWide);
   }
 }
-template <class T, bool kStreams = false>
+template <class T>
 FASTDL_INLINE void store_indices(int32_t* p, Mask<T> v, int n) {
   if constexpr (sizeof(T) == 4) {
     store_some<int32_t>(p, v, n);
@@ -83,59 +76,59 @@ static inline void visit_index(DType t, F&& f) {
 
 // ---- windows of 2x2 side by side ------------------------------------------------------------------------------------
 
-// Values (in_h / 2 x in_w / 2 or less) to the places that their indices name, zeros elsewhere: every pair of elements
-// of the plane is written once, with the value where the index says so. False if an index lies outside its window.
-// kStreams: the plane bypasses the caches; it is aligned and its rows are whole vectors.
-template <class T, bool kStreams, class I>
-static bool spread_2x2(int64_t in_h, int64_t in_w, int64_t out_h, int64_t out_w, const T* values, const I* indices,
-                       T* plane) {
+// Values (rows x columns, at most half of height x width) to the places that their indices name, zeros elsewhere: every
+// pair of elements of the plane is written once, with the value where the index says so. False, and a plane that is
+// part written, if an index lies outside its window.
+template <class T, class I>
+static bool spread_2x2(int64_t height, int64_t width, int64_t rows, int64_t columns, const T* values, const I* indices,
+                       OutRows<T>& out) {
   using L = Lane<T>;
   constexpr int kWidth = kLanes<T>;
-  const auto put = [](T* to, Vec<T> v, int64_t n) __attribute__((always_inline)) {
-    if constexpr (kStreams) {
-      if (n > 0) stream<T>(to, v);
-    } else {
-      store_some<T>(to, v, n);
-    }
-  };
   const Mask<T> lane = lane_numbers<T>();
-  const L below = static_cast<L>(in_w);
-  Mask<T> stray{};
-  for (int64_t oy = 0; oy < out_h; ++oy) {
-    T* const top = plane + 2 * oy * in_w;
-    for (int64_t ox = 0; ox < out_w; ox += kWidth) {
-      const Block block = kStreams ? Block{ox, static_cast<int>(smaller(kWidth, out_w - ox))} : block_at<T>(ox, out_w);
-      const auto [at, n] = block;
-      const Vec<T> v = load_some<T>(values + oy * out_w + at, n);
-      const Mask<T> corner = (lane + static_cast<L>(at + oy * in_w)) * 2;
-      const Mask<T> offset = load_indices<T>(indices + oy * out_w + at, n) - corner;
+  const L below = static_cast<L>(width);
+  for (int64_t oy = 0; oy < rows; ++oy) {
+    T* const top = out.next();
+    Mask<T> stray{};
+    for (int64_t ox = 0; ox < columns; ox += kWidth) {
+      const auto [at, n] = block_at<T>(ox, columns);
+      const Vec<T> v = load_some<T>(values + oy * columns + at, n);
+      const Mask<T> corner = (lane + static_cast<L>(at + oy * width)) * 2;
+      const Mask<T> offset = load_indices<T>(indices + oy * columns + at, n) - corner;
       stray |= (offset != 0) & (offset != 1) & (offset != below) & (offset != below + 1) & (lane < static_cast<L>(n));
       for (int row = 0; row < 2; ++row) {
         const Vec<T> left = select<T>(offset == row * below, v, Vec<T>{});
         const Vec<T> right = select<T>(offset == row * below + 1, v, Vec<T>{});
-        T* const p = top + row * in_w + 2 * at;
-        put(p, zip_low<T>(left, right), 2 * n);
-        put(p + kWidth, zip_high<T>(left, right), 2 * n - kWidth);
+        T* const p = top + row * width + 2 * at;
+        store_some<T>(p, zip_low<T>(left, right), 2 * n);
+        store_some<T>(p + kWidth, zip_high<T>(left, right), 2 * n - kWidth);
       }
     }
-    for (int64_t x = 2 * out_w; x < in_w; ++x) top[x] = top[in_w + x] = T{0};
+    for (int i = 0; i < kWidth; ++i)
+      if (stray[i]) return false;
+    for (int64_t x = 2 * columns; x < width; ++x) top[x] = top[width + x] = T{0};
+    out.done(2 * width);
   }
-  const int64_t rest = (in_h - 2 * out_h) * in_w;
-  __builtin_memset(plane + 2 * out_h * in_w, 0, static_cast<size_t>(rest) * sizeof(T));
-  for (int i = 0; i < kWidth; ++i)
-    if (stray[i]) return false;
+  for (int64_t y = 2 * rows; y < height; ++y) {
+    __builtin_memset(out.next(), 0, static_cast<size_t>(width) * sizeof(T));
+    out.done(width);
+  }
   return true;
 }
 
-// Whether planes from `data` on may be written by streams: 2x2 windows that fill whole vectors of an aligned plane.
-template <class T>
-FASTDL_INLINE bool spread_streams(const void* data, int64_t planes, int64_t in_h, int64_t in_w, int64_t out_w) {
-  const int64_t bytes = planes * in_h * in_w * static_cast<int64_t>(sizeof(T));
-  return bytes >= kStreamBytes && reinterpret_cast<uintptr_t>(data) % kVecBytes == 0 && in_w % kLanes<T> == 0 &&
-         in_w == 2 * out_w;
-}
-
 // ---- any windows ----------------------------------------------------------------------------------------------------
+
+// Values to the places that their indices name, in order, onto zeros; kAdds: values that meet are added, else the last
+// one stays. Returns the first position whose index is outside the plane, or -1.
+template <class T, bool kAdds, class I>
+static int64_t scatter_plane(int64_t plane_size, int64_t n, const T* values, const I* indices, T* plane) {
+  __builtin_memset(plane, 0, static_cast<size_t>(plane_size) * sizeof(T));
+  for (int64_t i = 0; i < n; ++i) {
+    const int64_t at = indices[i];
+    if (at < 0 || at >= plane_size) return i;
+    plane[at] = kAdds ? plane[at] + values[i] : values[i];
+  }
+  return -1;
+}
 
 // Keeps the smallest position, whichever chunk finds its own first.
 static inline void report_index(int64_t position, int64_t* bad) {
@@ -143,6 +136,28 @@ static inline void report_index(int64_t position, int64_t* bad) {
   while ((seen == 0 || position + 1 < seen) &&
          !__atomic_compare_exchange_n(bad, &seen, position + 1, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
   }
+}
+
+// Planes of values to planes of height x width. `pairs`: windows of 2x2 side by side are likely, and tried first.
+template <class T, bool kAdds, class I>
+static void scatter_planes(int64_t planes, int64_t height, int64_t width, int64_t rows, int64_t columns, bool pairs,
+                           const T* values, const I* indices, T* out, int64_t* bad) {
+  const int64_t size = height * width, n = rows * columns;
+  const int64_t bytes = planes * size * static_cast<int64_t>(sizeof(T));
+  pairs = pairs && 2 * rows <= height && 2 * columns <= width;
+  parallel_for(planes, larger(1, kBandInputs / larger(size, 1)), [&](int64_t plane, int64_t last) {
+    OutRows<T> sink(pairs ? bytes : 0, 2 * width);
+    for (; plane < last; ++plane) {
+      const T* const from = values + plane * n;
+      const I* const places = indices + plane * n;
+      sink.start(out + plane * size);
+      const bool done = pairs && spread_2x2<T>(height, width, rows, columns, from, places, sink);
+      sink.finish();
+      if (done) continue;
+      const int64_t at = scatter_plane<T, kAdds>(size, n, from, places, out + plane * size);
+      if (at >= 0) report_index(plane * n + at, bad);
+    }
+  });
 }
 
 }  // namespace fastdl::FASTDL_ISA

@@ -73,6 +73,12 @@ FASTDL_INLINE Vec<T> zip_high(Vec<T> a, Vec<T> b) {
   return zip<T, kLanes<T> / 2>(a, b, LaneIndices<T>{});
 }
 
+// Lane i of the result is lane lanes[i] of v.
+template <class T>
+FASTDL_INLINE Vec<T> permute_lanes(Vec<T> v, Mask<T> lanes) {
+  return __builtin_shuffle(v, lanes);
+}
+
 // ---- reductions -----------------------------------------------------------------------------------------------------
 
 // One number from all lanes by halving: log2(lanes) steps instead of a chain of lanes - 1.

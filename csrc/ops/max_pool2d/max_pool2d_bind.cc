@@ -18,12 +18,9 @@ py::tuple max_pool2d(const Array& x, const Dims& kernel, const Dims& stride, con
   const Dims shape = pooled_shape(a, x, ceil_mode);
   Array out = empty(shape, x.dtype), index;
   if (indices) index = empty(shape, *indices);
-  const MaxPool2dFwdArgs args{x.dtype,
-                              a.geometry(x.dim(0) * x.dim(1), x.dim(2), x.dim(3), shape[2], shape[3]),
-                              x.data,
-                              out.data,
-                              index.data,
-                              indices.value_or(DType::kInt32)};
+  const MaxPool2dFwdArgs args{x.dtype,    a.geometry(x.dim(0) * x.dim(1), x.dim(2), x.dim(3), shape[2], shape[3]),
+                              x.data,     out.data,
+                              index.data, indices.value_or(DType::kInt32)};
   call(max_pool2d_fwd, args, static_cast<int64_t>(x.bytes() + out.bytes()));
   return py::make_tuple(std::move(out), indices ? py::cast(std::move(index)) : py::none());
 }

@@ -48,7 +48,11 @@ template <class T>
 class PooledRows {
  public:
   PooledRows(const PoolGeometry& g, const Lane<T>* start, const Lane<T>* first)
-      : g_(g), start_(start), first_(first), taps_(g, MaxFold<T>::kStart), values_(slots(g) * width(g)),
+      : g_(g),
+        start_(start),
+        first_(first),
+        taps_(g, MaxFold<T>::kStart),
+        values_(slots(g) * width(g)),
         columns_(slots(g) * width(g)) {}
 
   void start_band() { next_ = 0; }
@@ -131,7 +135,7 @@ class PooledRows {
 // ---- forward with indices -------------------------------------------------------------------------------------------
 
 // One row of outputs from the rows of its windows, pooled before.
-template <class T, bool kStreams, class I>
+template <class T, class I>
 static void pick_from_rows(const PoolGeometry& g, const WindowRows<T>& rows, const PooledRows<T>& pooled,
                            const Lane<T>* first, T* out, I* indices) {
   for (int64_t ox = 0; ox < g.out_w; ox += kLanes<T>) {
@@ -190,7 +194,7 @@ static void forward_with_indices(const MaxPool2dFwdArgs& a) {
             pick_from_pairs<T>(g, rows, out, indices);
           } else {
             pooled.advance(x, rows.y, rows.y + (rows.count - 1) * g.dilation_h);
-            pick_from_rows<T, false>(g, rows, pooled, first.get(), out, indices);
+            pick_from_rows<T>(g, rows, pooled, first.get(), out, indices);
           }
         }
       });
@@ -213,42 +217,16 @@ static bool is_plain_2x2(const PoolGeometry& g) {
          2 * g.out_h <= g.in_h;
 }
 
-// Overlapping windows, or indices of the caller's own: adds in the order of the outputs. Returns the first position
-// whose index is outside the plane, or -1.
-template <class T, class I>
-static int64_t scatter(const PoolGeometry& g, const T* grad, const I* indices, T* grad_x) {
-  const int64_t in_plane = g.in_h * g.in_w, out_plane = g.out_h * g.out_w;
-  __builtin_memset(grad_x, 0, static_cast<size_t>(in_plane) * sizeof(T));
-  for (int64_t i = 0; i < out_plane; ++i) {
-    if (indices[i] < 0 || indices[i] >= in_plane) return i;
-    grad_x[indices[i]] += grad[i];
-  }
-  return -1;
-}
-
-template <class T, class I>
-static void backward(const MaxPool2dBwdArgs& a) {
-  const PoolGeometry g = a.g;
-  const bool plain = is_plain_2x2(g), streams = plain && spread_streams<T>(a.grad_x, g.planes, g.in_h, g.in_w, g.out_w);
-  const int64_t in_plane = g.in_h * g.in_w, out_plane = g.out_h * g.out_w;
-  parallel_for(g.planes, larger(1, kBandInputs / larger(in_plane, 1)), [&](int64_t plane, int64_t last) {
-    for (; plane < last; ++plane) {
-      const T* grad = static_cast<const T*>(a.grad) + plane * out_plane;
-      const I* indices = static_cast<const I*>(a.indices) + plane * out_plane;
-      T* grad_x = static_cast<T*>(a.grad_x) + plane * in_plane;
-      const auto spread = streams ? spread_2x2<T, true, I> : spread_2x2<T, false, I>;
-      if (plain && spread(g.in_h, g.in_w, g.out_h, g.out_w, grad, indices, grad_x)) continue;
-      const int64_t bad = scatter<T>(g, grad, indices, grad_x);
-      if (bad >= 0) report_index(plane * out_plane + bad, a.bad_index);
-    }
-    if (streams) store_fence();
-  });
-}
-
 void max_pool2d_bwd(const MaxPool2dBwdArgs& a) {
   *a.bad_index = 0;
   visit_float(a.dtype, [&](auto zero) {
-    visit_index(a.index_dtype, [&](auto index) { backward<decltype(zero), decltype(index)>(a); });
+    using T = decltype(zero);
+    const PoolGeometry& g = a.g;
+    visit_index(a.index_dtype, [&](auto index) {
+      scatter_planes<T, true>(g.planes, g.in_h, g.in_w, g.out_h, g.out_w, is_plain_2x2(g),
+                              static_cast<const T*>(a.grad), static_cast<const decltype(index)*>(a.indices),
+                              static_cast<T*>(a.grad_x), a.bad_index);
+    });
   });
 }
 
