@@ -59,7 +59,7 @@ def test_conv2d_gradients_are_its_adjoints(groups, stride, padding, dilation):
 
 def test_max_pool2d_by_hand():
     x = np.array([[[[1.0, 5.0, 2.0], [5.0, 0.0, 3.0], [4.0, 4.0, 6.0]]]])
-    out, indices = ref.max_pool2d(x, (2, 2), (1, 1), (0, 0), (1, 1), False, True)
+    out, indices = ref.max_pool2d(x, (2, 2), (1, 1), (0, 0), (1, 1), False, "int32")
     assert out.tolist() == [[[[5.0, 5.0], [5.0, 6.0]]]]
     assert indices.tolist() == [[[[1, 1], [3, 8]]]]  # the first maximum of a window
     grad = ref.max_pool2d_bwd(np.ones_like(out), indices, (3, 3), (2, 2), (1, 1), (0, 0), (1, 1))
@@ -67,19 +67,19 @@ def test_max_pool2d_by_hand():
 
 
 def test_max_pool2d_of_minus_infinity_never_picks_padding():
-    out, indices = ref.max_pool2d(np.full((1, 1, 2, 2), -np.inf), (3, 3), (2, 2), (1, 1), (1, 1), False, True)
+    out, indices = ref.max_pool2d(np.full((1, 1, 2, 2), -np.inf), (3, 3), (2, 2), (1, 1), (1, 1), False, "int32")
     assert out.tolist() == [[[[-np.inf]]]] and indices.tolist() == [[[[0]]]]
 
 
 def test_max_pool2d_ceil_mode_drops_windows_in_the_padding():
     x = np.zeros((1, 1, 3, 3))
-    assert ref.max_pool2d(x, (2, 2), (2, 2), (1, 1), (1, 1), True, False)[0].shape == (1, 1, 2, 2)
-    assert ref.max_pool2d(np.zeros((1, 1, 4, 4)), (3, 3), (2, 2), (0, 0), (1, 1), True, False)[0].shape == (1, 1, 2, 2)
+    assert ref.max_pool2d(x, (2, 2), (2, 2), (1, 1), (1, 1), True, None)[0].shape == (1, 1, 2, 2)
+    assert ref.max_pool2d(np.zeros((1, 1, 4, 4)), (3, 3), (2, 2), (0, 0), (1, 1), True, None)[0].shape == (1, 1, 2, 2)
 
 
 def test_max_pool2d_nan_wins():
     x = np.array([[[[np.nan, np.nan], [3.0, 2.0]]]])
-    out, indices = ref.max_pool2d(x, (2, 2), (2, 2), (0, 0), (1, 1), False, True)
+    out, indices = ref.max_pool2d(x, (2, 2), (2, 2), (0, 0), (1, 1), False, "int32")
     assert np.isnan(out).all() and indices.tolist() == [[[[1]]]]  # the last of several
 
 
@@ -223,7 +223,7 @@ BAD = [
         "[conv2d] expected stride of at least 1, got (0, 1)",
     ),
     (
-        lambda: ref.max_pool2d(X, (2, 2), (2, 2), (2, 0), (1, 1), False, False),
+        lambda: ref.max_pool2d(X, (2, 2), (2, 2), (2, 0), (1, 1), False, None),
         ValueError,
         "[max_pool2d] expected padding of at most half the kernel (2, 2), got padding (2, 0)",
     ),

@@ -33,6 +33,7 @@ SIZES = [
     {"shape": (1, 2, 31, 67), "kernel_size": 3, "stride": 2},
     {"shape": (2, 2, 14, 15), "kernel_size": 5, "stride": 1, "padding": 2},
     {"shape": (1, 1, 4, 40), "kernel_size": (4, 7), "stride": (4, 3)},
+    {"shape": (1, 2, 13, 30), "kernel_size": (4, 2), "stride": (1, 2), "padding": 1, "dilation": (3, 2)},
 ]
 BAD = [
     BadCall(lambda d: F.max_pool2d(on(d, 2, 2), 2), ValueError,

@@ -57,7 +57,8 @@ class PooledRows {
 
   void start_band() { next_ = 0; }
 
-  // Pools the rows up to `last` that a window from `first` on has not met yet.
+  // Pools the rows up to `last` that windows from `first` on have not met yet: with dilation also those between taps,
+  // which later windows read.
   void advance(const T* plane, int64_t first, int64_t last) {
     const int64_t end = smaller(last + 1, g_.in_h);
     for (int64_t iy = larger(next_, larger(first, 0)); iy < end; ++iy) {
@@ -193,7 +194,7 @@ static void forward_with_indices(const MaxPool2dFwdArgs& a) {
           if (has_column_pairs(g) && rows.count) {
             pick_from_pairs<T>(g, rows, out, indices);
           } else {
-            pooled.advance(x, rows.y, rows.y + (rows.count - 1) * g.dilation_h);
+            pooled.advance(x, oy * g.stride_h - g.pad_h, rows.y + (rows.count - 1) * g.dilation_h);
             pick_from_rows<T>(g, rows, pooled, first.get(), out, indices);
           }
         }

@@ -6,6 +6,7 @@ the kernels: convolution here is an `einsum` over windows, pooling an `argmax` o
 and raises the same errors with the same words as the compiled bindings.
 """
 
+from .adaptive_pool2d import adaptive_avg_pool2d, adaptive_avg_pool2d_bwd, adaptive_max_pool2d, adaptive_max_pool2d_bwd
 from .arrays import (
     dlpack_device,
     empty,
@@ -17,6 +18,7 @@ from .arrays import (
     to_dlpack,
     to_numpy,
 )
+from .avg_pool2d import avg_pool2d, avg_pool2d_bwd
 from .boxes import box_iou, large_boxes
 from .conv2d import conv2d, conv2d_bwd_input, conv2d_bwd_weight
 from .conv_transpose2d import conv_transpose2d, conv_transpose2d_bwd_input, conv_transpose2d_bwd_weight
@@ -86,10 +88,13 @@ from .embedding import (
 from .layout import broadcast_to, concat, permute, slice, slice_assign_, slice_bwd
 from .matmul import linear, matmul
 from .max_pool2d import max_pool2d, max_pool2d_bwd
+from .max_unpool2d import bed_of_nails, bed_of_nails_bwd, max_unpool2d, max_unpool2d_bwd
 from .nms import nms, soft_nms
 from .optimizer import adam_step, sgd_step
+from .pixel_shuffle import pixel_shuffle, pixel_unshuffle
 from .reduce import amax, amin, argmax, argmin, mean, sum
 from .softmax import log_softmax, log_softmax_bwd, softmax, softmax_bwd
+from .upsample import upsample_bilinear2d, upsample_bilinear2d_bwd, upsample_nearest2d, upsample_nearest2d_bwd
 
 NAME = "reference"
 
@@ -97,6 +102,10 @@ __all__ = [
     "NAME",
     "abs",
     "adam_step",
+    "adaptive_avg_pool2d",
+    "adaptive_avg_pool2d_bwd",
+    "adaptive_max_pool2d",
+    "adaptive_max_pool2d_bwd",
     "add",
     "add_",
     "add_scalar",
@@ -104,6 +113,10 @@ __all__ = [
     "amin",
     "argmax",
     "argmin",
+    "avg_pool2d",
+    "avg_pool2d_bwd",
+    "bed_of_nails",
+    "bed_of_nails_bwd",
     "box_iou",
     "broadcast_to",
     "cast",
@@ -153,6 +166,8 @@ __all__ = [
     "matmul",
     "max_pool2d",
     "max_pool2d_bwd",
+    "max_unpool2d",
+    "max_unpool2d_bwd",
     "maximum",
     "maximum_scalar",
     "mean",
@@ -167,6 +182,8 @@ __all__ = [
     "neg",
     "nms",
     "permute",
+    "pixel_shuffle",
+    "pixel_unshuffle",
     "pow",
     "pow_scalar",
     "rdiv_scalar",
@@ -194,6 +211,10 @@ __all__ = [
     "tanh_bwd",
     "to_dlpack",
     "to_numpy",
+    "upsample_bilinear2d",
+    "upsample_bilinear2d_bwd",
+    "upsample_nearest2d",
+    "upsample_nearest2d_bwd",
     "where",
 ]
 
