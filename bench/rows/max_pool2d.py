@@ -8,7 +8,9 @@ ROWS = [
     Row("max_pool2d", {"shape": SHAPE, "kernel_size": 2}, goal=1.3),
     Row("max_pool2d", {"shape": SHAPE, "kernel_size": 2}, backward=True, goal=1.0),
     Row("max_pool2d", {"shape": SHAPE, "kernel_size": 3, "stride": 2, "padding": 1}, goal=1.3),
+    Row("max_pool2d", {"shape": SHAPE, "kernel_size": 3, "stride": 2, "padding": 1}, backward=True, goal=1.0),
     Row("max_pool2d_with_indices", {"shape": SHAPE, "kernel_size": 2}, goal=1.3),
+    Row("max_pool2d_with_indices", {"shape": SHAPE, "kernel_size": 3, "stride": 2, "padding": 1}, goal=1.3),
     Row("max_pool2d", {"shape": (128, 32, 24, 24), "kernel_size": 2}, backward=True, goal=1.0),
 ]
 TORCH = {} if torch is None else {
