@@ -37,6 +37,8 @@ SIZES = [
     size((1, 4, 7, 7), (6, 2, 3, 3), groups=2, padding=1),
     size((2, 5, 9, 8), (5, 1, 3, 3), groups=5, padding=1, stride=2),
     size((1, 3, 8, 8), (6, 1, 3, 3), groups=3),
+    size((2, 3, 5, 7), (3, 1, 5, 5), groups=3, padding=2),
+    size((1, 4, 14, 17), (8, 1, 3, 3), groups=4, padding=1),
     size((1, 2, 11, 11), (3, 2, 3, 3), dilation=(2, 3), padding=2),
     size((2, 3, 1, 1), (4, 3, 3, 3), padding=1),
     size((1, 2, 4, 9), (2, 2, 1, 7), padding=(0, 3)),

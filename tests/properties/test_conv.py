@@ -28,7 +28,7 @@ SHAPES = {
     "rows": axis(), "columns": axis(), "seed": st.integers(0, 9),
 }  # fmt: skip
 # Shapes that Winograd can take: tiles of every size, strides, kernels cut into parts, groups.
-WINOGRAD = SHAPES | {"rows": axis(24, 8, 3, 1), "columns": axis(40, 8, 3, 1)}
+MANY_WAYS = SHAPES | {"rows": axis(24, 8, 3, 1), "columns": axis(40, 8, 3, 1)}
 
 
 def arrays(seed, *shapes):
@@ -66,14 +66,30 @@ def test_conv2d(dtype, **shape):
     check_conv2d(dtype, **shape)
 
 
+@pytest.fixture(params=["winograd", "direct"])
+def algorithm(request):
+    CPU.set_conv_algorithm(request.param)
+    yield
+    CPU.set_conv_algorithm("auto")
+
+
+@pytest.mark.usefixtures("algorithm")
 @QUICK
-@given(**WINOGRAD)
-def test_conv2d_by_winograd(**shape):
-    CPU.set_conv_algorithm("winograd")
-    try:
-        check_conv2d("float32", **shape)
-    finally:
-        CPU.set_conv_algorithm("auto")
+@given(**MANY_WAYS)
+def test_conv2d_both_ways(**shape):
+    check_conv2d("float32", **shape)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@QUICK
+@given(
+    batch=st.integers(1, 2), groups=st.integers(1, 5), outs=st.integers(1, 3), kernel=st.sampled_from([3, 5, 7]),
+    rows=st.integers(1, 20), columns=st.integers(1, 40), seed=st.integers(0, 9),
+)  # fmt: skip
+def test_conv2d_depthwise(dtype, batch, groups, outs, kernel, rows, columns, seed):
+    sides = (kernel // 2, kernel // 2)
+    shape = [(kernel, 1, 1, sides, n) for n in (rows, columns)]
+    check_conv2d(dtype, batch, groups, 1, outs, *shape, seed)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

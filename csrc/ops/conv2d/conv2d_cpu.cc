@@ -36,7 +36,9 @@ WinogradArgs winograd_forward(const Conv2dFwdArgs& p, const ImageSum& s) {
 void conv_direct(View& v) {
   if (v.pixels() == 0) return;
   join_rows(v);
+  if (raster_serves(v)) return conv_raster(v);
   if (planes_serve(v)) return conv_planes(v);
+  if (pixels_serve(v)) return conv_pixels(v);
   conv_panels(v);
 }
 

@@ -5,7 +5,8 @@
 //
 //   line y:  [x = 0, step, 2 step, ... | x = 1, 1 + step, ... | ...]      `pitch` numbers a residue
 //
-// A copy serves a band of output rows; zeros stand for what lies outside the source.
+// A copy serves a band of output rows; zeros stand for what lies outside the source. Lines and residues that no tap
+// meets, where the stride is beyond the kernel, are left out.
 #pragma once
 #include "ops/conv2d/conv2d_view-inl.h"
 
@@ -15,12 +16,14 @@ constexpr int64_t kBandBytes = 128 << 10;  // of the copies of a band
 
 struct Bands {
   int64_t first_y, first_x, last_y, last_x;  // least and greatest offsets of the taps
-  int64_t pitch, line;                       // numbers of one residue, of a line
+  int64_t phases, pitch, line;               // residues; numbers of one residue, of a line
+  int64_t row_lines, row;                    // lines and numbers from an output row to the next
   int64_t rows, count;                       // output rows of a band; bands
   int64_t plane;                             // numbers of one copy
 };
 
-static inline Bands bands_of(const View& v, int64_t lanes, int64_t item_bytes) {
+// The copies of a band take at most `bytes`, if 4 rows do; rows that are read in vectors have `least_cols` numbers.
+static inline Bands bands_of(const View& v, int64_t least_cols, int64_t item_bytes, int64_t bytes = kBandBytes) {
   Bands b{};
   b.first_y = b.last_y = v.taps[0].dy, b.first_x = b.last_x = v.taps[0].dx;
   for (int64_t t = 1; t < v.num_taps; ++t) {
@@ -30,19 +33,21 @@ static inline Bands bands_of(const View& v, int64_t lanes, int64_t item_bytes) {
     if (tap.dx < b.first_x) b.first_x = tap.dx;
     if (tap.dx > b.last_x) b.last_x = tap.dx;
   }
-  // A row shorter than a vector is computed at full width.
-  b.pitch = (v.cols > lanes ? v.cols : lanes) + (b.last_x - b.first_x) / v.step_x;
-  b.line = b.pitch * v.step_x;
-  const int64_t halo = b.last_y - b.first_y + 1;
-  b.rows = (kBandBytes / (item_bytes * b.line * v.k_channels) - halo) / v.step_y;
+  b.pitch = (v.cols > least_cols ? v.cols : least_cols) + (b.last_x - b.first_x) / v.step_x;
+  const int64_t halo = b.last_y - b.first_y + 1, reach = b.last_x - b.first_x + 1;
+  b.phases = v.step_x < reach ? v.step_x : reach;
+  b.line = b.pitch * b.phases;
+  b.row_lines = v.step_y < halo ? v.step_y : halo;
+  b.row = b.row_lines * b.line;
+  b.rows = (bytes / (item_bytes * b.line * v.k_channels) - halo) / b.row_lines;
   if (b.rows < 4) b.rows = 4;
   b.count = (v.rows + b.rows - 1) / b.rows;
   b.rows = (v.rows + b.count - 1) / b.count;
-  b.plane = ((b.rows - 1) * v.step_y + halo) * b.line;
+  b.plane = (b.rows - 1) * b.row + halo * b.line;
   return b;
 }
 
-// Where tap t of output pixel (0, 0) lies in a copy; pixel (y, x) is y * step_y lines and x numbers further.
+// Where tap t of output pixel (0, 0) lies in a copy; pixel (y, x) is y rows and x numbers further.
 static inline int64_t tap_offset(const View& v, const Bands& b, int64_t t) {
   const int64_t dx = v.taps[t].dx - b.first_x;
   return (v.taps[t].dy - b.first_y) * b.line + dx % v.step_x * b.pitch + dx / v.step_x;
@@ -53,10 +58,10 @@ template <class T>
 static void copy_plane(const View& v, const Bands& b, int64_t image, int64_t channel, int64_t row0, int64_t rows,
                        T* to) {
   const T* src = static_cast<const T*>(v.src) + (image * v.groups * v.k_channels + channel) * v.src_h * v.src_w;
-  const int64_t y0 = row0 * v.step_y + b.first_y, lines = (rows - 1) * v.step_y + b.last_y - b.first_y + 1;
+  const int64_t lines = (rows - 1) * b.row_lines + b.last_y - b.first_y + 1;
   for (int64_t i = 0; i < lines; ++i) {
-    const int64_t y = y0 + i;
-    for (int64_t phase = 0; phase < v.step_x; ++phase, to += b.pitch) {
+    const int64_t y = (row0 + i / b.row_lines) * v.step_y + i % b.row_lines + b.first_y;
+    for (int64_t phase = 0; phase < b.phases; ++phase, to += b.pitch) {
       const int64_t x = b.first_x + phase;
       int64_t lo = x < 0 ? (-x + v.step_x - 1) / v.step_x : 0;
       int64_t hi = x < v.src_w ? (v.src_w - x + v.step_x - 1) / v.step_x : 0;

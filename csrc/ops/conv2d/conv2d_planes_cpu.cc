@@ -19,7 +19,7 @@ constexpr int kRows = 2;
 #endif
 constexpr double kChunkFlops = 1e6;
 // Where this form wins: a panel's packing is paid back by some 16 output channels or more.
-constexpr int64_t kMaxPanelSteps = 16, kFewOutputs = 4;
+constexpr int64_t kMaxPanelSteps = 48, kFewOutputs = 4;
 
 template <class T>
 struct Work {
@@ -44,7 +44,7 @@ FASTDL_INLINE void make_tile(const Work<T>& w, const T* copies, const T* weights
       const T* src = copies + w.offsets[t];
       Vec<T> x[ROWS];
 #pragma GCC unroll 8
-      for (int r = 0; r < ROWS; ++r) x[r] = load<T>(src + r * v.step_y * w.bands.line);
+      for (int r = 0; r < ROWS; ++r) x[r] = load<T>(src + r * w.bands.row);
 #pragma GCC unroll 8
       for (int m = 0; m < OUTS; ++m)
 #pragma GCC unroll 8
@@ -84,7 +84,7 @@ __attribute__((noinline)) void make_rows(const Work<T>& w, const T* copies, cons
 template <class T, int OUTS>
 void make_band(const Work<T>& w, int64_t rows, const T* copies, const T* weights, const T* bias, T* out) {
   const View& v = w.v;
-  const int64_t line = v.step_y * w.bands.line;
+  const int64_t line = w.bands.row;
   if (rows < kRows) {
     for (int64_t y = 0; y < rows; ++y) make_rows<T, OUTS, 1>(w, copies + y * line, weights, bias, out + y * v.out_y);
     return;

@@ -19,7 +19,7 @@ __attribute__((noinline)) void add_band(const View& v, const Bands& b, const int
   Vec<T> acc[kGroups * L];
 #pragma GCC unroll 16
   for (int t = 0; t < kGroups * L; ++t) acc[t] = Vec<T>{};
-  for (int64_t y = 0; y < rows; ++y, grads += v.cols, copies += v.step_y * b.line) {
+  for (int64_t y = 0; y < rows; ++y, grads += v.cols, copies += b.row) {
     int64_t x = 0;
     for (; x + L <= v.cols; x += L) {
       const Vec<T> grad = load<T>(grads + x);

@@ -44,6 +44,32 @@ FASTDL_INLINE void transpose(Vec<T>* r) {
   exchange_bit<T, 1>(r);
 }
 
+// to[i * ld + lane] = from[lane * stride + i], i < n: rows side by side become vectors, a square of registers at a
+// time. Lanes from `height` on are zeros.
+template <class T>
+static void pack_lanes(const T* from, int64_t stride, int64_t n, int64_t height, T* to, int64_t ld) {
+  constexpr int L = kLanes<T>;
+  for (int64_t i = 0; i < n; i += L) {
+    const int width = static_cast<int>(n - i < L ? n - i : L);
+    Vec<T> r[L];
+#pragma GCC unroll 16
+    for (int m = 0; m < L; ++m) {
+      r[m] = Vec<T>{};
+      if (m < height) r[m] = width == L ? load<T>(from + m * stride + i) : load_n<T>(from + m * stride + i, width);
+    }
+    transpose<T>(r);
+#pragma GCC unroll 16
+    for (int j = 0; j < L; ++j)
+      if (j < width) store<T>(to + (i + j) * ld, r[j]);
+  }
+}
+
+template <class T, int... J>
+FASTDL_INLINE Vec<T> even_lanes_of(Vec<T> a, Vec<T> b, std::integer_sequence<int, J...>) {
+  return __builtin_shuffle(a, b, Mask<T>{2 * J...});
+}
+// Numbers 0, 2, 4, ... of a and b side by side.
+
 // to[i * ld + m] = from[m * stride + i], for i < n and m < rows: rows side by side become columns, a square of
 // registers at a time.
 template <class T>

@@ -60,21 +60,8 @@ void gather_taps(const WinogradArgs& p, int64_t block, int64_t c0, int64_t count
   const float* w = p.weight + block * kL * p.weight_m + c0 * p.weight_k;
   const bool joined = p.weight_k == taps;  // channels follow each other
   const int64_t runs = joined ? 1 : count, length = joined ? count * taps : taps;
-  for (int64_t run = 0; run < runs; ++run, w += p.weight_k) {
-    for (int64_t i = 0; i < length; i += kL, to += kL * kL) {
-      const int n = static_cast<int>(length - i < kL ? length - i : kL);
-      V r[kL];
-#pragma GCC unroll 16
-      for (int m = 0; m < kL; ++m) {
-        r[m] = V{};
-        if (m < outs) r[m] = n == kL ? load<float>(w + m * p.weight_m + i) : load_n<float>(w + m * p.weight_m + i, n);
-      }
-      transpose<float>(r);
-#pragma GCC unroll 16
-      for (int j = 0; j < kL; ++j) store<float>(to + j * kL, r[j]);
-    }
-    to -= (kL - length % kL) % kL * kL;  // the next run begins where this one has ended
-  }
+  for (int64_t run = 0; run < runs; ++run)
+    pack_lanes(w + run * p.weight_k, p.weight_m, length, outs, to + run * length * kL, kL);
 }
 
 // One view of a kernel at all positions: kL numbers each, `stride` apart. taps[i][lane] are those of its channel.
@@ -114,7 +101,7 @@ template <int R>
 void transform_sliver(const WinogradArgs& p, const Sizes& z, int64_t sliver, int64_t k0, int64_t k1, float* to,
                       int64_t stride) {
   const int64_t vecs = vecs_of(z, sliver), taps = p.kernel_h * p.kernel_w, views = p.views();
-  Scratch<float> gathered((kTapChannels * taps + kL) * kL);
+  Scratch<float> gathered(kTapChannels * taps * kL);
   for (int64_t j = 0; j < vecs; ++j) {
     for (int64_t k = k0, c0 = 0, c1 = 0; k < k1; ++k) {
       const int64_t c = k / views;
