@@ -123,6 +123,9 @@ def test_zero_grad():
         lambda p: optim.SGD(p, lr=0.01, momentum=0.9),
         lambda p: optim.Adam(p, lr=0.01, amsgrad=True),
         lambda p: optim.AdamW(p, lr=0.01),
+        lambda p: optim.RMSprop(p, lr=0.01, momentum=0.9, centered=True),
+        lambda p: optim.Adagrad(p, lr=0.1, lr_decay=0.1),
+        lambda p: optim.Adadelta(p),
     ],
 )
 def test_resume(make):

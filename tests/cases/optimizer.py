@@ -35,6 +35,41 @@ def adam(*tensors, step=1, weight_decay=0.0, decoupled=False, maximize=False, am
     return copies
 
 
+def rmsprop(*tensors, weight_decay=0.0, momentum=0.0, centered=False, maximize=False):
+    copies, lists = columns(tensors, 5)
+    k = copies[0]._backend
+    squares = [k.add_scalar(v, 25.0) for v in lists[3]]  # well above the square of any mean
+    k.rmsprop_step(lists[0], lists[1], squares, lists[4] if centered else [], lists[2] if momentum else [], 0.01, 0.9,
+                   1e-8, weight_decay, momentum, maximize)  # fmt: skip
+    return [*copies, *(fastdl.Tensor(a, k) for a in squares)]
+
+
+def adagrad(*tensors, step=1, lr_decay=0.0, weight_decay=0.0, maximize=False):
+    copies, lists = columns(tensors, 4)
+    copies[0]._backend.adagrad_step(*lists[:2], lists[3], step, 0.01, lr_decay, weight_decay, 1e-10, maximize)
+    return copies
+
+
+def adadelta(*tensors, rho=0.9, weight_decay=0.0, maximize=False):
+    copies, lists = columns(tensors, 5)
+    copies[0]._backend.adadelta_step(*lists[:2], *lists[3:], 0.5, rho, 1e-6, weight_decay, maximize)
+    return copies
+
+
+def clip_norm(*tensors, max_norm=1.0, norm_type=2.0):
+    copies, (grads, _) = columns(tensors, 2)
+    k = copies[0]._backend
+    norm = k.grad_norm(grads, norm_type)
+    k.clip_by_norm_(grads, norm, max_norm)
+    return [fastdl.Tensor(norm, k), *copies]
+
+
+def clip_value(*tensors, limit=0.5):
+    copies, (grads, _) = columns(tensors, 2)
+    copies[0]._backend.clip_by_value_(grads, limit)
+    return copies
+
+
 SETS = [(5,), (1, 17, 0, 33), (70_001, 3)]
 
 
@@ -75,6 +110,45 @@ BAD_ADAM = [
 ]  # fmt: skip
 
 
+def bad_norm(device, grads=(3,), norm_type=2.0, max_norm=1.0, dtype="float32"):
+    k = fastdl.backends.get(device)
+    norm = k.grad_norm(arrays(device, *grads, dtype=dtype), norm_type)
+    k.clip_by_norm_(arrays(device, *grads), norm, max_norm)
+
+
+def bad_adaptive(device, name, lists, *numbers):
+    getattr(fastdl.backends.get(device), name)(*(arrays(device, *lengths) for lengths in lists), *numbers)
+
+
+ONE = (3,)
+BAD_CLIP = [
+    BadCall(lambda d: bad_norm(d, grads=()), ValueError, "[grad_norm] expected at least one gradient, got none"),
+    BadCall(lambda d: bad_norm(d, norm_type=0.0), ValueError, "[grad_norm] expected norm_type above 0, got 0"),
+    BadCall(lambda d: bad_norm(d, dtype="int64"), TypeError,
+            "[grad_norm] expected grads[0] of dtype float32 or float64, got int64"),
+    BadCall(lambda d: bad_norm(d, max_norm=-1.0), ValueError,
+            "[clip_by_norm_] expected max_norm of at least 0, got -1"),
+    BadCall(lambda d: bad_adaptive(d, "clip_by_value_", [ONE], -2.0), ValueError,
+            "[clip_by_value_] expected clip_value of at least 0, got -2"),
+]  # fmt: skip
+BAD_RMSPROP = [
+    BadCall(lambda d: bad_adaptive(d, "rmsprop_step", [ONE, ONE, (), (), ()], 0.1, 0.9, 1e-8, 0.0, 0.0, False),
+            ValueError, "[rmsprop_step] expected square_avgs of 1 arrays, got 0"),
+    BadCall(lambda d: bad_adaptive(d, "rmsprop_step", [ONE, ONE, ONE, (), ()], 0.1, 0.9, 1e-8, 0.0, 0.5, False),
+            ValueError, "[rmsprop_step] expected buffers of 1 arrays, got 0"),
+    BadCall(lambda d: bad_adaptive(d, "rmsprop_step", [ONE, ONE, ONE, (), ()], 0.1, -1.0, 1e-8, 0.0, 0.0, False),
+            ValueError, "[rmsprop_step] expected alpha of at least 0, got -1"),
+]  # fmt: skip
+BAD_ADAGRAD = [
+    BadCall(lambda d: bad_adaptive(d, "adagrad_step", [ONE, ONE, ONE], 0, 0.1, 0.0, 0.0, 1e-10, False),
+            ValueError, "[adagrad_step] expected step of at least 1, got 0"),
+]  # fmt: skip
+BAD_ADADELTA = [
+    BadCall(lambda d: bad_adaptive(d, "adadelta_step", [ONE, ONE, ONE, ONE], 1.0, 1.5, 1e-6, 0.0, False),
+            ValueError, "[adadelta_step] expected rho in [0, 1], got 1.5"),
+]  # fmt: skip
+
+
 def case(name, call, states, attributes, bad):
     sizes = [{"lengths": lengths, "states": states, **a} for lengths in SETS[:2] for a in attributes]
     sizes.append({"lengths": SETS[2], "states": states, **attributes[-1]})
@@ -96,4 +170,21 @@ CASES = [
         {"step": 2, "weight_decay": 0.1, "decoupled": True},
         {"step": 3, "amsgrad": True, "maximize": True},
     ], BAD_ADAM),
+    case("rmsprop_step", rmsprop, 3, [
+        {},
+        {"momentum": 0.9, "weight_decay": 0.1},
+        {"centered": True, "maximize": True},
+        {"centered": True, "momentum": 0.5},
+    ], BAD_RMSPROP),
+    case("adagrad_step", adagrad, 2, [{}, {"step": 5, "lr_decay": 0.1, "weight_decay": 0.1}, {"maximize": True}],
+         BAD_ADAGRAD),
+    case("adadelta_step", adadelta, 3, [{}, {"rho": 0.5, "weight_decay": 0.1}, {"maximize": True}], BAD_ADADELTA),
+    case("clip_norm", clip_norm, 0, [
+        {},
+        {"max_norm": 1e9},
+        {"norm_type": 1.0, "max_norm": 0.1},
+        {"norm_type": float("inf")},
+        {"norm_type": 3.0, "max_norm": 2.0},
+    ], BAD_CLIP),
+    case("clip_value", clip_value, 0, [{}, {"limit": 0.0}], []),
 ]  # fmt: skip

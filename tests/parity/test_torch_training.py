@@ -34,6 +34,12 @@ OPTIMIZERS = [
     ("Adam", {"lr": 0.01, "weight_decay": 0.1, "amsgrad": True}),
     ("Adam", {"lr": 0.001, "maximize": True, "betas": (0.8, 0.99)}),
     ("AdamW", {"lr": 0.01, "weight_decay": 0.1}),
+    ("RMSprop", {"lr": 0.001}),
+    ("RMSprop", {"lr": 0.001, "momentum": 0.9, "centered": True, "weight_decay": 0.01}),
+    ("RMSprop", {"lr": 0.0001, "alpha": 0.9, "maximize": True}),
+    ("Adagrad", {"lr": 0.01}),
+    ("Adagrad", {"lr": 0.02, "lr_decay": 0.1, "weight_decay": 0.1, "initial_accumulator_value": 0.5}),
+    ("Adadelta", {"lr": 0.5, "weight_decay": 0.01}),
 ]
 
 
@@ -72,24 +78,89 @@ def test_layers_print_as_in_torch():
 
 @pytest.mark.parametrize(
     ("name", "options"),
-    [("StepLR", {"step_size": 3, "gamma": 0.5}), ("CosineAnnealingLR", {"T_max": 20, "eta_min": 0.01})],
+    [
+        ("StepLR", {"step_size": 3, "gamma": 0.5}),
+        ("MultiStepLR", {"milestones": [9, 2, 9, 14], "gamma": 0.3}),
+        ("ExponentialLR", {"gamma": 0.8}),
+        ("LinearLR", {"start_factor": 0.25, "end_factor": 0.9, "total_iters": 7}),
+        ("CosineAnnealingLR", {"T_max": 20, "eta_min": 0.01}),
+        ("CosineAnnealingWarmRestarts", {"T_0": 3, "T_mult": 2, "eta_min": 0.01}),
+        ("CosineAnnealingWarmRestarts", {"T_0": 4}),
+        ("OneCycleLR", {"max_lr": 0.5, "total_steps": 25}),
+        ("OneCycleLR", {"max_lr": 0.5, "epochs": 4, "steps_per_epoch": 6, "three_phase": True, "pct_start": 0.4}),
+        ("OneCycleLR", {"max_lr": 0.5, "total_steps": 22, "anneal_strategy": "linear", "cycle_momentum": False}),
+    ],
 )
 def test_schedules(name, options):
     def rates(optimizer, scheduler):
         result = []
         for _ in range(20):
-            result.append(scheduler.get_last_lr()[0])
+            result += [scheduler.get_last_lr()[0], optimizer.param_groups[0]["momentum"]]
             optimizer.step()
             scheduler.step()
         return result
 
-    mine = optim.SGD([nn.Parameter(fastdl.ones(1))], lr=0.1)
-    theirs = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=0.1)
+    mine = optim.SGD([nn.Parameter(fastdl.ones(1))], lr=0.1, momentum=0.9)
+    theirs = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=0.1, momentum=0.9)
     np.testing.assert_allclose(
         rates(mine, getattr(optim.lr_scheduler, name)(mine, **options)),
         rates(theirs, getattr(torch.optim.lr_scheduler, name)(theirs, **options)),
         rtol=1e-9,
     )
+
+
+@pytest.mark.filterwarnings("ignore:The epoch parameter:UserWarning")
+def test_schedules_in_sequence_and_after_a_resume():
+    def schedule(kit, optimizer):
+        warm_up = kit.LinearLR(optimizer, 0.1, total_iters=4)
+        parts = [warm_up, kit.StepLR(optimizer, 2), kit.ExponentialLR(optimizer, 0.9)]
+        return kit.SequentialLR(optimizer, parts, milestones=[4, 9])
+
+    mine = optim.SGD([nn.Parameter(fastdl.ones(1))], lr=0.1)
+    theirs = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=0.1)
+    ours, expected = schedule(optim.lr_scheduler, mine), schedule(torch.optim.lr_scheduler, theirs)
+    for i in range(14):
+        assert mine.param_groups[0]["lr"] == pytest.approx(theirs.param_groups[0]["lr"], rel=1e-9)
+        if i == 6:  # go on with a new schedule that takes over the state
+            saved, ours = ours.state_dict(), schedule(optim.lr_scheduler, mine)
+            ours.load_state_dict(saved)
+        mine.step(), theirs.step(), ours.step(), expected.step()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"mode": "max", "cooldown": 2, "patience": 1}, {"threshold_mode": "abs", "threshold": 0.3, "min_lr": 0.02}],
+)
+def test_plateaus(options):
+    options = {"patience": 2, "factor": 0.5, **options}
+    mine = optim.SGD([nn.Parameter(fastdl.ones(1))], lr=0.1)
+    theirs = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=0.1)
+    ours = optim.lr_scheduler.ReduceLROnPlateau(mine, **options)
+    expected = torch.optim.lr_scheduler.ReduceLROnPlateau(theirs, **options)
+    for figure in np.random.default_rng(0).standard_normal(40):
+        ours.step(fastdl.tensor(figure))
+        expected.step(figure)
+        assert mine.param_groups[0]["lr"] == theirs.param_groups[0]["lr"]
+    for key in ("best", "num_bad_epochs", "cooldown_counter", "last_epoch", "min_lrs"):
+        assert ours.state_dict()[key] == expected.state_dict()[key]
+
+
+@pytest.mark.parametrize("norm_type", [1.0, 2.0, 3.5, float("inf")])
+@pytest.mark.parametrize("max_norm", [0.5, 1e6])
+def test_clipping(norm_type, max_norm):
+    rng = np.random.default_rng(0)
+    shapes = [(40, 33), (7,), (), (0, 3)]
+    mine = [nn.Parameter(fastdl.zeros(s, dtype="float64")) for s in shapes]
+    theirs = [torch.nn.Parameter(torch.zeros(s, dtype=torch.float64)) for s in shapes]
+    for a, b in zip(mine, theirs, strict=True):
+        g = rng.standard_normal(a.shape)
+        a.grad, b.grad = fastdl.tensor(g), torch.tensor(g)
+    total = nn.utils.clip_grad_norm_(mine, max_norm, norm_type)
+    assert total.item() == pytest.approx(torch.nn.utils.clip_grad_norm_(theirs, max_norm, norm_type).item(), rel=1e-12)
+    nn.utils.clip_grad_value_(mine, 0.01)
+    torch.nn.utils.clip_grad_value_(theirs, 0.01)
+    for a, b in zip(mine, theirs, strict=True):
+        np.testing.assert_allclose(a.grad.numpy(), b.grad.numpy(), rtol=1e-12)
 
 
 @pytest.mark.parametrize("device", ["cpu", "reference"])

@@ -39,7 +39,88 @@ struct AdamArgs {
   bool maximize;
 };
 
+struct RmspropTensor {
+  int64_t n;
+  void* param;
+  const void* grad;
+  void* square_avg;
+  void* grad_avg;         // null unless centered
+  void* momentum_buffer;  // null without momentum
+};
+struct RmspropArgs {
+  DType dtype;
+  int64_t count;
+  const RmspropTensor* tensors;
+  double lr, alpha, eps, weight_decay, momentum;
+  bool maximize;
+};
+
+struct AdagradTensor {
+  int64_t n;
+  void* param;
+  const void* grad;
+  void* sum;  // of squares
+};
+struct AdagradArgs {
+  DType dtype;
+  int64_t count;
+  const AdagradTensor* tensors;
+  double rate;  // lr / (1 + (step - 1) * lr_decay)
+  double weight_decay, eps;
+  bool maximize;
+};
+
+struct AdadeltaTensor {
+  int64_t n;
+  void* param;
+  const void* grad;
+  void *square_avg, *acc_delta;  // averages of squares: of gradients, and of updates
+};
+struct AdadeltaArgs {
+  DType dtype;
+  int64_t count;
+  const AdadeltaTensor* tensors;
+  double lr, rho, eps, weight_decay;
+  bool maximize;
+};
+
+// ---- gradients before a step ----------------------------------------------------------------------------------------
+
+struct GradTensor {
+  int64_t n;
+  void* grad;
+};
+struct GradNormArgs {
+  DType dtype;
+  int64_t count;
+  const GradTensor* tensors;
+  double p;    // (sum of |g|^p)^(1/p) over all numbers; the largest |g| for an infinite p
+  void* norm;  // one number
+};
+// Every gradient times max_norm / (norm + 1e-6), where that is below 1 or NaN.
+struct ClipNormArgs {
+  DType dtype;
+  int64_t count;
+  const GradTensor* tensors;
+  const void* norm;
+  double max_norm;
+};
+// Every number of the gradients limited to [-limit, limit]; NaN stays.
+struct ClipValueArgs {
+  DType dtype;
+  int64_t count;
+  const GradTensor* tensors;
+  double limit;
+};
+constexpr double kClipEps = 1e-6;  // PyTorch's
+
 }  // namespace fastdl
 
 FASTDL_KERNEL(sgd_step, SgdArgs)
 FASTDL_KERNEL(adam_step, AdamArgs)
+FASTDL_KERNEL(rmsprop_step, RmspropArgs)
+FASTDL_KERNEL(adagrad_step, AdagradArgs)
+FASTDL_KERNEL(adadelta_step, AdadeltaArgs)
+FASTDL_KERNEL(grad_norm, GradNormArgs)
+FASTDL_KERNEL(clip_norm, ClipNormArgs)
+FASTDL_KERNEL(clip_value, ClipValueArgs)

@@ -1,35 +1,7 @@
-#include <cmath>
-#include <vector>
-
-#include "bind/call.h"
-#include "ops/optimizer/optimizer.h"
+#include "ops/optimizer/optimizer_bind.h"
 
 namespace fastdl {
 namespace {
-
-// `states` are `what` of the parameters: as many, of their shapes and dtype.
-void expect_like(const char* op, const char* what, const ArrayList& states, const ArrayList& params) {
-  EXPECT(states.size() == params.size(), ValueError, op, text(what, " of ", params.size(), " arrays"),
-         text(states.size()));
-  for (Py_ssize_t i = 0; i < params.size(); ++i) {
-    const Array &s = states[i], &p = params[i];
-    EXPECT(s.dtype == p.dtype, TypeError, op, text(what, "[", i, "] of dtype ", p.dtype), text(s.dtype));
-    EXPECT(s.shape == p.shape, ValueError, op, text(what, "[", i, "] of shape ", p.shape), text("shape ", s.shape));
-  }
-}
-
-void expect_params(const char* op, const ArrayList& params) {
-  for (Py_ssize_t i = 0; i < params.size(); ++i) {
-    const Array& p = params[i];
-    EXPECT(is_float(p.dtype), TypeError, op, text("params[", i, "] of dtype float32 or float64"), text(p.dtype));
-    EXPECT(p.dtype == params[0].dtype, TypeError, op, text("params of one dtype, ", params[0].dtype),
-           text(p.dtype, " at position ", i));
-  }
-}
-
-void expect_at_least_0(const char* op, const char* what, double v) {
-  EXPECT(v >= 0 && std::isfinite(v), ValueError, op, text(what, " of at least 0"), text(v));
-}
 
 void sgd(const ArrayList& params, const ArrayList& grads, const ArrayList& buffers, double lr, double momentum,
          double dampening, double weight_decay, bool nesterov, bool maximize, bool first) {
@@ -94,6 +66,8 @@ void adam(const ArrayList& params, const ArrayList& grads, const ArrayList& exp_
 void bind_optimizer(py::module_& m) {
   m.def("sgd_step", &sgd);
   m.def("adam_step", &adam);
+  bind_adaptive_steps(m);
+  bind_clipping(m);
 }
 
 }  // namespace fastdl

@@ -210,6 +210,24 @@ class Backend(Protocol):
         max_exp_avg_sqs: Sequence[Array], step: int, lr: float, beta1: float, beta2: float, eps: float,
         weight_decay: float, decoupled: bool, maximize: bool,
     ) -> None: ...  # fmt: skip
+    # rmsprop: `grad_avgs` is empty unless centered, `buffers` without momentum
+    def rmsprop_step(
+        self, params: Sequence[Array], grads: Sequence[Array], square_avgs: Sequence[Array], grad_avgs: Sequence[Array],
+        buffers: Sequence[Array], lr: float, alpha: float, eps: float, weight_decay: float, momentum: float,
+        maximize: bool,
+    ) -> None: ...  # fmt: skip
+    def adagrad_step(
+        self, params: Sequence[Array], grads: Sequence[Array], sums: Sequence[Array], step: int, lr: float,
+        lr_decay: float, weight_decay: float, eps: float, maximize: bool,
+    ) -> None: ...  # fmt: skip
+    def adadelta_step(
+        self, params: Sequence[Array], grads: Sequence[Array], square_avgs: Sequence[Array],
+        acc_deltas: Sequence[Array], lr: float, rho: float, eps: float, weight_decay: float, maximize: bool,
+    ) -> None: ...  # fmt: skip
+    # gradients of one dtype, at least one; clipping changes them in place
+    def grad_norm(self, grads: Sequence[Array], norm_type: float) -> Array: ...  # (); of all numbers as one vector
+    def clip_by_norm_(self, grads: Sequence[Array], norm: Array, max_norm: float) -> None: ...
+    def clip_by_value_(self, grads: Sequence[Array], limit: float) -> None: ...
 
     # boxes/ boxes (N, 4), float dtypes; fmt: "xyxy", "xywh", "cxcywh"
     def box_iou(self, boxes1: Array, boxes2: Array, fmt: str, generalized: bool) -> Array: ...  # (N, M)

@@ -1,6 +1,6 @@
 """Layers and networks under the names of `torch.nn`."""
 
-from . import init
+from . import init, utils
 from .container import ModuleList, Sequential
 from .conv import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
 from .layers import (
@@ -73,4 +73,5 @@ __all__ = [
     "UpsamplingBilinear2d",
     "UpsamplingNearest2d",
     "init",
+    "utils",
 ]

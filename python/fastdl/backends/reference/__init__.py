@@ -92,6 +92,16 @@ from .max_unpool2d import bed_of_nails, bed_of_nails_bwd, max_unpool2d, max_unpo
 from .nms import nms, soft_nms
 from .optimizer import adam_step, sgd_step
 from .pixel_shuffle import pixel_shuffle, pixel_unshuffle
+from .optimizer import (
+    adadelta_step,
+    adagrad_step,
+    adam_step,
+    clip_by_norm_,
+    clip_by_value_,
+    grad_norm,
+    rmsprop_step,
+    sgd_step,
+)
 from .reduce import amax, amin, argmax, argmin, mean, sum
 from .softmax import log_softmax, log_softmax_bwd, softmax, softmax_bwd
 from .upsample import upsample_bilinear2d, upsample_bilinear2d_bwd, upsample_nearest2d, upsample_nearest2d_bwd
@@ -101,6 +111,8 @@ NAME = "reference"
 __all__ = [
     "NAME",
     "abs",
+    "adadelta_step",
+    "adagrad_step",
     "adam_step",
     "adaptive_avg_pool2d",
     "adaptive_avg_pool2d_bwd",
@@ -120,6 +132,8 @@ __all__ = [
     "box_iou",
     "broadcast_to",
     "cast",
+    "clip_by_norm_",
+    "clip_by_value_",
     "concat",
     "conv2d",
     "conv2d_bwd_input",
@@ -152,6 +166,7 @@ __all__ = [
     "from_numpy",
     "ge",
     "ge_scalar",
+    "grad_norm",
     "gt",
     "gt_scalar",
     "large_boxes",
@@ -191,6 +206,7 @@ __all__ = [
     "relu_",
     "relu_bwd",
     "reshape",
+    "rmsprop_step",
     "rpow_scalar",
     "rsub_scalar",
     "sgd_step",

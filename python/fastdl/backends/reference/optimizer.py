@@ -12,10 +12,10 @@ from .checks import expect, expect_float, expect_same_dtype, expect_shape, numbe
 Array = np.ndarray
 
 
-def _check_params(op: str, params: Sequence[Array]) -> None:
+def _check_params(op: str, params: Sequence[Array], what: str = "params") -> None:
     for i, param in enumerate(params):
-        expect_float(op, f"params[{i}]", param)
-        expected = f"params of one dtype, {params[0].dtype}"
+        expect_float(op, f"{what}[{i}]", param)
+        expected = f"{what} of one dtype, {params[0].dtype}"
         expect(param.dtype == params[0].dtype, TypeError, op, expected, f"{param.dtype} at position {i}")
 
 
@@ -90,3 +90,117 @@ def adam_step(
                 np.maximum(max_exp_avg_sqs[i], v, out=max_exp_avg_sqs[i])
                 v = max_exp_avg_sqs[i]
             param -= step_size * m / (np.sqrt(v) / correction + eps)
+
+
+def rmsprop_step(
+    params: Sequence[Array], grads: Sequence[Array], square_avgs: Sequence[Array], grad_avgs: Sequence[Array],
+    buffers: Sequence[Array], lr: float, alpha: float, eps: float, weight_decay: float, momentum: float,
+    maximize: bool,
+) -> None:  # fmt: skip
+    """Centered when `grad_avgs` is not empty: the mean of the gradient is taken off the mean of its square."""
+    op = "rmsprop_step"
+    _check_params(op, params)
+    for what, states in (("grads", grads), ("square_avgs", square_avgs)):
+        _check_like(op, what, states, params)
+    if grad_avgs:
+        _check_like(op, "grad_avgs", grad_avgs, params)
+    if momentum or buffers:
+        _check_like(op, "buffers", buffers, params)
+    values = {"lr": lr, "alpha": alpha, "eps": eps, "weight_decay": weight_decay, "momentum": momentum}
+    for what, value in values.items():
+        _check_at_least_0(op, what, value)
+    with quiet():
+        for i, param in enumerate(params):
+            g = (-grads[i] if maximize else grads[i]) + weight_decay * param
+            v = square_avgs[i]
+            v[...] = alpha * v + (1 - alpha) * g * g
+            if grad_avgs:
+                grad_avgs[i] += (1 - alpha) * (g - grad_avgs[i])
+                v = v - grad_avgs[i] ** 2
+            update = g / (np.sqrt(v) + eps)
+            if momentum:
+                buffers[i][...] = update = momentum * buffers[i] + update
+            param -= lr * update
+
+
+def adagrad_step(
+    params: Sequence[Array], grads: Sequence[Array], sums: Sequence[Array], step: int, lr: float, lr_decay: float,
+    weight_decay: float, eps: float, maximize: bool,
+) -> None:  # fmt: skip
+    op = "adagrad_step"
+    _check_params(op, params)
+    for what, states in (("grads", grads), ("sums", sums)):
+        _check_like(op, what, states, params)
+    expect(step >= 1, ValueError, op, "step of at least 1", step)
+    for what, value in (("lr", lr), ("lr_decay", lr_decay), ("weight_decay", weight_decay), ("eps", eps)):
+        _check_at_least_0(op, what, value)
+    with quiet():
+        for i, param in enumerate(params):
+            g = (-grads[i] if maximize else grads[i]) + weight_decay * param
+            sums[i] += g * g
+            param -= lr / (1 + (step - 1) * lr_decay) * g / (np.sqrt(sums[i]) + eps)
+
+
+def adadelta_step(
+    params: Sequence[Array], grads: Sequence[Array], square_avgs: Sequence[Array], acc_deltas: Sequence[Array],
+    lr: float, rho: float, eps: float, weight_decay: float, maximize: bool,
+) -> None:  # fmt: skip
+    op = "adadelta_step"
+    _check_params(op, params)
+    for what, states in (("grads", grads), ("square_avgs", square_avgs), ("acc_deltas", acc_deltas)):
+        _check_like(op, what, states, params)
+    expect(0 <= rho <= 1, ValueError, op, "rho in [0, 1]", number(rho))
+    for what, value in (("lr", lr), ("eps", eps), ("weight_decay", weight_decay)):
+        _check_at_least_0(op, what, value)
+    with quiet():
+        for i, param in enumerate(params):
+            g = (-grads[i] if maximize else grads[i]) + weight_decay * param
+            v, u = square_avgs[i], acc_deltas[i]
+            v[...] = rho * v + (1 - rho) * g * g
+            delta = np.sqrt(u + eps) / np.sqrt(v + eps) * g
+            u[...] = rho * u + (1 - rho) * delta * delta
+            param -= lr * delta
+
+
+# ---- gradients before a step -----------------------------------------------------------------------------------------
+
+
+def _check_grads(op: str, grads: Sequence[Array]) -> None:
+    expect(len(grads) > 0, ValueError, op, "at least one gradient", "none")
+    _check_params(op, grads, "grads")
+
+
+def grad_norm(grads: Sequence[Array], norm_type: float) -> Array:
+    """(sum of |g|^p)^(1/p) over the numbers of all gradients; the largest |g| for an infinite p."""
+    op = "grad_norm"
+    _check_grads(op, grads)
+    expect(norm_type > 0, ValueError, op, "norm_type above 0", number(norm_type))
+    everything = np.abs(np.concatenate([g.reshape(-1) for g in grads]))
+    with quiet():
+        if math.isinf(norm_type):
+            norm = everything.max(initial=0)
+        else:
+            norm = (everything.astype(np.float64) ** norm_type).sum() ** (1 / norm_type)
+    return np.array(norm, grads[0].dtype)
+
+
+def clip_by_norm_(grads: Sequence[Array], norm: Array, max_norm: float) -> None:
+    """Every gradient times max_norm / (norm + 1e-6), unless that is 1 or more."""
+    op = "clip_by_norm_"
+    _check_grads(op, grads)
+    expect_same_dtype(op, "norm", norm, grads[0].dtype)
+    expect(norm.size == 1, ValueError, op, "norm with one element", f"shape {norm.shape}")
+    expect(max_norm >= 0, ValueError, op, "max_norm of at least 0", number(max_norm))
+    scale = max_norm / (norm.item() + 1e-6)
+    if not scale >= 1:
+        with quiet():
+            for g in grads:
+                g *= g.dtype.type(scale)
+
+
+def clip_by_value_(grads: Sequence[Array], limit: float) -> None:
+    op = "clip_by_value_"
+    _check_grads(op, grads)
+    expect(limit >= 0, ValueError, op, "clip_value of at least 0", number(limit))
+    for g in grads:
+        np.clip(g, -limit, limit, out=g)

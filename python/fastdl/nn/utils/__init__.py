@@ -1,0 +1,5 @@
+"""What works on the parameters of a network rather than in it."""
+
+from .clip_grad import clip_grad_norm_, clip_grad_value_
+
+__all__ = ["clip_grad_norm_", "clip_grad_value_"]
