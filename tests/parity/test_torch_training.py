@@ -149,7 +149,7 @@ def test_plateaus(options):
 @pytest.mark.parametrize("max_norm", [0.5, 1e6])
 def test_clipping(norm_type, max_norm):
     rng = np.random.default_rng(0)
-    shapes = [(40, 33), (7,), (), (0, 3)]
+    shapes = [(40, 33), (7,), ()]
     mine = [nn.Parameter(fastdl.zeros(s, dtype="float64")) for s in shapes]
     theirs = [torch.nn.Parameter(torch.zeros(s, dtype=torch.float64)) for s in shapes]
     for a, b in zip(mine, theirs, strict=True):
