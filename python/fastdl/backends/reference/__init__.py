@@ -90,8 +90,6 @@ from .matmul import linear, matmul
 from .max_pool2d import max_pool2d, max_pool2d_bwd
 from .max_unpool2d import bed_of_nails, bed_of_nails_bwd, max_unpool2d, max_unpool2d_bwd
 from .nms import nms, soft_nms
-from .optimizer import adam_step, sgd_step
-from .pixel_shuffle import pixel_shuffle, pixel_unshuffle
 from .optimizer import (
     adadelta_step,
     adagrad_step,
@@ -102,6 +100,7 @@ from .optimizer import (
     rmsprop_step,
     sgd_step,
 )
+from .pixel_shuffle import pixel_shuffle, pixel_unshuffle
 from .reduce import amax, amin, argmax, argmin, mean, sum
 from .softmax import log_softmax, log_softmax_bwd, softmax, softmax_bwd
 from .upsample import upsample_bilinear2d, upsample_bilinear2d_bwd, upsample_nearest2d, upsample_nearest2d_bwd
