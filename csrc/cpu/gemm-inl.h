@@ -18,6 +18,7 @@
 #pragma once
 #include "cpu/microkernel-inl.h"
 #include "cpu/parallel.h"
+#include "cpu/transpose-inl.h"
 
 namespace fastdl::FASTDL_ISA {
 
@@ -63,24 +64,6 @@ FASTDL_INLINE int64_t part_size(const Split& s, int64_t i) {
 }
 
 // ---- packing ------------------------------------------------------------------------------------------------------
-
-template <class T, int D, int... I>
-FASTDL_INLINE void exchange(Vec<T>& x, Vec<T>& y, std::integer_sequence<int, I...>) {
-  constexpr int L = kLanes<T>;
-  const Vec<T> low = __builtin_shufflevector(x, y, (I & D ? I - D + L : I)...);
-  y = __builtin_shufflevector(x, y, (I & D ? I + L : I + D)...);
-  x = low;
-}
-// Swaps, for D = 1, 2, 4, ..., the off-diagonal D x D blocks of each 2D x 2D block: log2(L) rounds of L shuffles, where
-// moving single elements would take L * L steps.
-template <class T, int D = 1>
-FASTDL_INLINE void transpose(Vec<T> (&v)[kLanes<T>]) {
-  constexpr int L = kLanes<T>;
-#pragma GCC unroll 16
-  for (int i = 0; i < L; ++i)
-    if (!(i & D)) exchange<T, D>(v[i], v[i + D], std::make_integer_sequence<int, L>{});
-  if constexpr (2 * D < L) transpose<T, 2 * D>(v);
-}
 
 // dst[p * width + i] = src[i * ld + p], i < rows <= width: an operand whose lines run along k. Lanes of dst beyond
 // `rows` get copies of the last row; what is computed from them is never stored.
