@@ -10,6 +10,7 @@ from fastdl.testing import assert_close
 from ..cases.boxes import boxes, codes, special
 from ..cases.nms import classified, detections, on_a_lattice, proposals
 from ..cases.nms import special as special_proposals
+from ..cases.roi_pool import rois
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 torchvision = pytest.importorskip("torchvision", reason="torchvision is not installed")
@@ -78,3 +79,49 @@ def test_box_coder(weights):
     assert_close(ops.encode_boxes(a, b, weights), coder.encode_single(x, y).numpy(), 64)
     (c, b), (z, y) = both(codes(rng, 40, 3), "float64")
     assert_close(ops.decode_boxes(c, b, weights), coder.decode_single(z, y).numpy(), 64)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("scale", [1.0, 0.25, 0.0625])
+@pytest.mark.parametrize("bins", [(7, 7), (1, 1), (3, 5)])
+def test_roi_pool(dtype, scale, bins):
+    rng, shape = np.random.default_rng(0), (3, 20, 15, 18)
+    (x, r), (tx, tr) = both([rng.standard_normal(shape), rois(rng, 30, shape, scale)], dtype)
+    x.requires_grad_(), tx.requires_grad_()
+    out, expected = ops.roi_pool(x, r, bins, scale), theirs.roi_pool(tx, tr, bins, scale)
+    expect_equal(out, expected)
+    g = rng.standard_normal(expected.shape).astype(dtype)
+    out.backward(fastdl.tensor(g))
+    expected.backward(torch.tensor(g))
+    assert_close(x.grad, tx.grad.numpy(), 16)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("aligned", [False, True])
+@pytest.mark.parametrize("ratio", [-1, 0, 1, 2, 4])
+@pytest.mark.parametrize("scale", [1.0, 0.0625])
+def test_roi_align(dtype, aligned, ratio, scale):
+    rng, shape = np.random.default_rng(0), (3, 20, 15, 18)
+    (x, r), (tx, tr) = both([rng.standard_normal(shape), rois(rng, 30, shape, scale)], dtype)
+    x.requires_grad_(), tx.requires_grad_()
+    out = ops.roi_align(x, r, 7, scale, ratio, aligned)
+    expected = theirs.roi_align(tx, tr, 7, scale, ratio, aligned)
+    assert_close(out, expected.detach().numpy(), 16)
+    g = rng.standard_normal(expected.shape).astype(dtype)
+    out.backward(fastdl.tensor(g))
+    expected.backward(torch.tensor(g))
+    assert_close(x.grad, tx.grad.numpy(), 32)
+
+
+def test_layers_and_lists_of_boxes():
+    rng, shape = np.random.default_rng(0), (2, 5, 9, 9)
+    (x, a, b), (tx, ta, tb) = both(
+        [rng.standard_normal(shape), boxes(rng, 4, 9, 1, 5), boxes(rng, 3, 9, 1, 5)], "float32"
+    )
+    for args in ((3, 1.0, 2), ((2, 4), 0.5, -1, True)):
+        mine, other = ops.RoIAlign(*args), theirs.RoIAlign(*args)
+        assert repr(mine) == repr(other)
+        assert_close(mine(x, [a, b]), other(tx, [ta, tb]).numpy(), 16)
+    mine, other = ops.RoIPool(3, 0.5), theirs.RoIPool(3, 0.5)
+    assert repr(mine) == repr(other)
+    expect_equal(mine(x, [a, b]), other(tx, [ta, tb]))

@@ -14,7 +14,7 @@
 namespace fastdl::FASTDL_ISA {
 
 constexpr int64_t kScatterPlanes = 8;       // planes of a task: together within L2, and long enough reads of each RoI
-constexpr double kLeast = -3.402823466e38;  // -FLT_MAX, as in PyTorch also for float64
+constexpr double kLeast = -static_cast<double>(__FLT_MAX__);  // as in PyTorch also for float64
 
 template <class T>
 using Index = std::conditional_t<sizeof(T) == 8, int64_t, int32_t>;

@@ -262,6 +262,18 @@ class Backend(Protocol):
         self, grad: Array, weight: Array, index: Array, offsets: Array, padding_idx: int
     ) -> Array: ...  # (N,)
 
+    # roi_pool/, roi_align/ x (N, C, H, W), rois (K, 5) as image, x1, y1, x2, y2 -> (K, C, *output_size)
+    def roi_pool(
+        self, x: Array, rois: Array, output_size: Pair, spatial_scale: float, indices: bool
+    ) -> tuple[Array, Array | None]: ...  # (out, indices int32 into each plane, -1 for none, or None)
+    def roi_pool_bwd(self, grad: Array, rois: Array, indices: Array, input_shape: Shape) -> Array: ...
+    def roi_align(
+        self, x: Array, rois: Array, output_size: Pair, spatial_scale: float, sampling_ratio: int, aligned: bool
+    ) -> Array: ...
+    def roi_align_bwd(
+        self, grad: Array, rois: Array, input_shape: Shape, spatial_scale: float, sampling_ratio: int, aligned: bool
+    ) -> Array: ...
+
 
 class CpuSettings(Protocol):
     """What the CPU module has besides."""

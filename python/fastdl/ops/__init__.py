@@ -13,9 +13,12 @@ from .boxes import (
     generalized_box_iou,
     remove_small_boxes,
 )
+from .roi import RoIAlign, RoIPool, roi_align, roi_pool
 from .suppression import batched_nms, nms, soft_nms
 
 __all__ = [
+    "RoIAlign",
+    "RoIPool",
     "batched_nms",
     "box_area",
     "box_convert",
@@ -26,5 +29,7 @@ __all__ = [
     "generalized_box_iou",
     "nms",
     "remove_small_boxes",
+    "roi_align",
+    "roi_pool",
     "soft_nms",
 ]

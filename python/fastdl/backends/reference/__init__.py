@@ -102,6 +102,8 @@ from .optimizer import (
 )
 from .pixel_shuffle import pixel_shuffle, pixel_unshuffle
 from .reduce import amax, amin, argmax, argmin, mean, sum
+from .roi_align import roi_align, roi_align_bwd
+from .roi_pool import roi_pool, roi_pool_bwd
 from .softmax import log_softmax, log_softmax_bwd, softmax, softmax_bwd
 from .upsample import upsample_bilinear2d, upsample_bilinear2d_bwd, upsample_nearest2d, upsample_nearest2d_bwd
 
@@ -206,6 +208,10 @@ __all__ = [
     "relu_bwd",
     "reshape",
     "rmsprop_step",
+    "roi_align",
+    "roi_align_bwd",
+    "roi_pool",
+    "roi_pool_bwd",
     "rpow_scalar",
     "rsub_scalar",
     "sgd_step",
