@@ -94,40 +94,51 @@ void scatter(const View& v, const T* tile, int rows, const Target* targets, int 
   }
 }
 
-// A sliver of pixels in the panel: K rows of `width` lanes.
+// A sliver of pixels in the panel: K rows of `width` lanes. Where one tap reads pixels that follow each other, the rows
+// are those of the source itself, a plane apart.
+template <class T>
 struct Sliver {
-  Target targets[kPixels<float>];
+  Target targets[kPixels<T>];
   int count, lanes;
+  const T* in_place;  // or null
 };
 
 template <class T>
-void pack_sliver(const View& v, int64_t group, int64_t first, T* panel, Sliver& sliver) {
+void pack_sliver(const View& v, int64_t group, int64_t first, T* panel, Sliver<T>& sliver) {
   const int64_t n = v.pixels() - first, k_size = v.taps_and_channels();
-  Run runs[kPixels<float>];
+  Run runs[kPixels<T>];
   sliver.lanes = static_cast<int>(n < kPixels<T> ? n : kPixels<T>);
   const int count = cut_runs(v, first, sliver.lanes, runs);
-  pack_runs(v, group, runs, count, panel, kPixels<T>, 0, v.k_channels);
+  sliver.in_place = nullptr;
+  if (v.num_taps == 1 && v.step_x == 1 && count == 1 && sliver.lanes == kPixels<T>) {
+    const Reach reach = reach_of(v, runs[0], v.taps[0], 1);
+    if (reach.hi - reach.lo == sliver.lanes)
+      sliver.in_place = static_cast<const T*>(v.src) + group * v.k_channels * v.src_h * v.src_w + reach.offset;
+  }
+  if (!sliver.in_place) pack_runs(v, group, runs, count, panel, kPixels<T>, 0, v.k_channels);
   for (int i = 0; i < kPixels<T>; ++i) panel[k_size * kPixels<T> + i] = T{1};
   sliver.count = merge_targets(v, runs, count, sliver.targets);
 }
 
 // One panel of channels times one sliver. A sliver that is one stretch of the output is written where it belongs.
 template <class T>
-void make_tile(const View& v, const T* weights, int rows, const T* panel, const Sliver& sliver, T* out) {
+void make_tile(const View& v, const T* weights, int rows, const T* panel, const Sliver<T>& sliver, T* out) {
   constexpr int width = kPixels<T>;
-  const int64_t steps = v.taps_and_channels() + (v.bias ? 1 : 0);
+  const int64_t sums = v.taps_and_channels(), steps = sums + (v.bias ? 1 : 0);
   const int vecs = sliver.lanes <= kLanes<T> ? 1 : kTallTile.vecs;
   const Microkernel<T> kernel = microkernel_for<T>(rows, vecs);
-  if (sliver.count == 1 && sliver.lanes == width && v.out_x == 1) {
-    T* c = out + sliver.targets[0].offset;
-    kernel(steps, weights, panel, width, c, v.out_plane, false);
-    for (int m = 0; m < rows; ++m) activate_row(v.activation, c + m * v.out_plane, width);
-    return;
-  }
+  const bool direct = sliver.count == 1 && sliver.lanes == width && v.out_x == 1;
   alignas(64) T tile[kTallTile.rows * width];
-  kernel(steps, weights, panel, width, tile, width, false);
-  for (int m = 0; m < rows; ++m) activate_row(v.activation, tile + m * width, sliver.lanes);
-  scatter(v, tile, rows, sliver.targets, sliver.count, out);
+  T* c = direct ? out + sliver.targets[0].offset : tile;
+  const int64_t ldc = direct ? v.out_plane : width;
+  if (sliver.in_place) {  // the row of ones is elsewhere
+    if (v.bias) kernel(1, weights + sums * rows, panel + sums * width, width, c, ldc, false);
+    kernel(sums, weights, sliver.in_place, v.src_h * v.src_w, c, ldc, v.bias != nullptr);
+  } else {
+    kernel(steps, weights, panel, width, c, ldc, false);
+  }
+  for (int m = 0; m < rows; ++m) activate_row(v.activation, c + m * ldc, sliver.lanes);
+  if (!direct) scatter(v, tile, rows, sliver.targets, sliver.count, out);
 }
 
 template <class T>
@@ -156,7 +167,7 @@ void panels_of(const View& v) {
 
   parallel_for(v.groups * blocks * parts, grain, [&](int64_t begin, int64_t end) {
     Scratch<T> panel(per_block * sliver_size);
-    Sliver meta[kMaxSlivers];
+    Sliver<T> meta[kMaxSlivers];
     for (int64_t i = begin; i < end; ++i) {
       const int64_t part = i % parts, block = i / parts % blocks, group = i / parts / blocks;
       const int64_t first = block * per_block;

@@ -19,7 +19,7 @@ namespace fastdl::FASTDL_ISA {
 namespace {
 
 constexpr int kPixels = kTallTile.rows, kVecs = kTallTile.vecs;
-constexpr int64_t kCopyBytes = 256 << 10;  // of a band, in the level-2 cache beside the weights of a sliver
+constexpr int64_t kCopyBytes = 128 << 10;  // of a band, in the level-2 cache beside the weights of a sliver
 constexpr int64_t kChain = 512;            // products added up in registers: short chains are exact
 constexpr int kAhead = 2 * kPixels;        // pixels that are fetched ahead: planes lie too far apart for the hardware
 constexpr int64_t kBandTiles = 64;         // of a band that is read in place: as many share the weights in the cache

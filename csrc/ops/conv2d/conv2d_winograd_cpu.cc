@@ -21,6 +21,7 @@ constexpr int64_t kMinBlocks = 4;           // with fewer, threads share a block
 // they are made again for each block, kChunk input channels of one sliver at a time, and used from the level-2 cache.
 constexpr int64_t kWeightBytes = 3 << 20;
 constexpr int64_t kChunk = 64;
+constexpr int64_t kWeightParts = 4;    // of the channels of a sliver, transformed by different threads
 constexpr int64_t kTapChannels = 16;   // whose taps are gathered together: whole squares of kL numbers
 constexpr int64_t kTilesAChunk = 128;  // tiles of a block then, to repeat the transform seldom
 
@@ -309,9 +310,14 @@ void conv_of(const WinogradArgs& p) {
   const Sizes z(p, M);
   Scratch<float> weights(z.chunks ? 1 : kPositions * z.weight_position);
   if (!z.chunks) {
-    parallel_for((z.o_blocks + kVecs - 1) / kVecs, 1, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i)
-        transform_sliver<R>(p, z, i, 0, p.depth(), weights + i * kVecs * kL * p.depth(), z.weight_position);
+    parallel_for((z.o_blocks + kVecs - 1) / kVecs * kWeightParts, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        const int64_t sliver = i / kWeightParts, part = i % kWeightParts;
+        const int64_t k0 = p.channels * part / kWeightParts * p.views();
+        const int64_t k1 = p.channels * (part + 1) / kWeightParts * p.views();
+        float* to = weights + sliver * kVecs * kL * p.depth() + k0 * vecs_of(z, sliver) * kL;
+        transform_sliver<R>(p, z, sliver, k0, k1, to, z.weight_position);
+      }
     });
   }
   // Blocks side by side each in their own scratch, or one after another.
