@@ -18,6 +18,17 @@
 
 namespace fastdl::FASTDL_ISA {
 
+// The channels that a sum runs through are those of one view after another, if they come in whole chunks, since the
+// weights of some views are zeros at some positions; else all views of one channel after another, which share lanes.
+constexpr int64_t kChunk = 64;
+struct Place {
+  int64_t channel, view;
+};
+FASTDL_INLINE Place place_of(int64_t k, int64_t channels, int64_t views) {
+  if (channels % kChunk == 0) return {k % channels, k / channels};
+  return {k / views, k % views};
+}
+
 struct WinogradArgs {
   int64_t batch, groups;
   int64_t channels, height, width;   // of a group of src
@@ -246,7 +257,7 @@ static int find_lanes(const Images& s, int64_t k0, Lane* lanes) {
   const int64_t left = s.channels * s.views() - k0, step = s.views_x.step;
   const int count = static_cast<int>(left < kL ? left : kL);
   for (int i = 0; i < kL; ++i) {
-    const int64_t k = k0 + i, c = k / s.views(), v = k % s.views();
+    const auto [c, v] = place_of(k0 + i, s.channels, s.views());
     const int64_t x = s.left + s.views_x.offset(v % s.views_x.count);
     const int64_t first = x < 0 ? (-x + step - 1) / step : 0, end = s.width > x ? (s.width - x + step - 1) / step : 0;
     lanes[i] = {c * s.height * s.width, s.top + s.views_y.offset(v / s.views_x.count), x, first, end};

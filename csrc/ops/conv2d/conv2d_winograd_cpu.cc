@@ -20,7 +20,6 @@ constexpr int64_t kMinBlocks = 4;           // with fewer, threads share a block
 // Transformed weights of this size are made once and read from the caches. Larger ones would travel to memory and back:
 // they are made again for each block, kChunk input channels of one sliver at a time, and used from the level-2 cache.
 constexpr int64_t kWeightBytes = 3 << 20;
-constexpr int64_t kChunk = 64;
 constexpr int64_t kWeightParts = 4;    // of the channels of a sliver, transformed by different threads
 constexpr int64_t kTapChannels = 16;   // whose taps are gathered together: whole squares of kL numbers
 constexpr int64_t kTilesAChunk = 128;  // tiles of a block then, to repeat the transform seldom
@@ -105,15 +104,23 @@ void transform_sliver(const WinogradArgs& p, const Sizes& z, int64_t sliver, int
   Scratch<float> gathered(kTapChannels * taps * kL);
   for (int64_t j = 0; j < vecs; ++j) {
     for (int64_t k = k0, c0 = 0, c1 = 0; k < k1; ++k) {
-      const int64_t c = k / views;
-      if (c >= c1) {
-        c0 = c, c1 = (k1 + views - 1) / views;
-        if (c1 - c0 > kTapChannels) c1 = c0 + kTapChannels;
+      const auto [c, view] = place_of(k, p.channels, views);
+      if (c < c0 || c >= c1) {
+        c0 = c, c1 = c + kTapChannels < p.channels ? c + kTapChannels : p.channels;
         gather_taps(p, sliver * kVecs + j, c0, c1 - c0, gathered);
       }
-      transform_kernel<R>(p, k % views, gathered + (c - c0) * taps * kL, to + ((k - k0) * vecs + j) * kL, stride);
+      transform_kernel<R>(p, view, gathered + (c - c0) * taps * kL, to + ((k - k0) * vecs + j) * kL, stride);
     }
   }
+}
+
+// Whether a view has no weights at a position: the last one of an axis sees the last tap alone.
+bool is_zero(const WinogradArgs& p, int64_t view, int64_t position) {
+  const auto short_of = [](const Views& v, int64_t i, int64_t kernel) {
+    return v.offset(i) + (v.taps - 1) * v.step >= kernel;
+  };
+  return (position / kPatch == kPatch - 1 && short_of(p.views_y, view / p.views_x.count, p.kernel_h)) ||
+         (position % kPatch == kPatch - 1 && short_of(p.views_x, view % p.views_x.count, p.kernel_w));
 }
 
 // ---- products ------------------------------------------------------------------------------------------------------
@@ -199,9 +206,12 @@ void multiply_chunks(const WinogradArgs& p, const Sizes& z, int64_t tiles, const
       for (int64_t k = 0; k < p.depth(); k += kChunk) {
         const int64_t k1 = k + kChunk < p.depth() ? k + kChunk : p.depth();
         transform_sliver<R>(p, z, sliver, k, k1, weights, stride);
-        for (int64_t position = 0; position < kPositions; ++position)
+        const bool one_view = p.channels % kChunk == 0;
+        for (int64_t position = 0; position < kPositions; ++position) {
+          if (k > 0 && one_view && is_zero(p, k / p.channels, position)) continue;
           multiply(z, tiles, sliver, k1 - k, in + position * z.in_position + k / kL * z.in_block,
                    weights + position * stride, products + position * z.out_position, k > 0);
+        }
       }
     }
   });
