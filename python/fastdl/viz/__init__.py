@@ -1,7 +1,21 @@
-"""Pictures: learning curves, confusion matrices, sheets of images. Needs matplotlib."""
+"""Pictures: learning curves, confusion matrices, images, layers, detections, embeddings. Needs matplotlib."""
 
 from .confusion import confusion_matrix, plot_confusion_matrix
 from .curves import plot_history
+from .detections import plot_detections
 from .images import plot_images
+from .layers import (
+    Alarm,
+    activations,
+    check_activations,
+    plot_activation_histograms,
+    plot_embedding,
+    plot_feature_maps,
+    plot_filters,
+)
 
-__all__ = ["confusion_matrix", "plot_confusion_matrix", "plot_history", "plot_images"]
+__all__ = [
+    "Alarm", "activations", "check_activations", "confusion_matrix", "plot_activation_histograms",
+    "plot_confusion_matrix", "plot_detections", "plot_embedding", "plot_feature_maps", "plot_filters", "plot_history",
+    "plot_images",
+]  # fmt: skip
