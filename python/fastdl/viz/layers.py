@@ -180,7 +180,8 @@ def plot_embedding(
     kinds = np.unique(groups)
     from matplotlib import colormaps
 
-    palette = [*COLOURS] if len(kinds) <= len(COLOURS) else [colormaps["tab20"](k) for k in range(20)]
+    table = colormaps["tab10" if len(kinds) <= 10 else "tab20"]
+    palette = [*COLOURS] if len(kinds) <= len(COLOURS) else [table(k) for k in range(table.N)]
     for i, kind in enumerate(kinds):
         mine = groups == kind
         axes.scatter(flat[mine, 0], flat[mine, 1], s=14, color=palette[i % len(palette)], label=str(kind), linewidths=0)
