@@ -7,7 +7,7 @@
 //   buffer     |    hhhh|rrrrrrrr|rrrr|                 the last four wait for the next row
 #pragma once
 #include "cpu/parallel.h"
-#include "cpu/vec-inl.h"
+#include "cpu/shuffle-inl.h"
 
 namespace fastdl::FASTDL_ISA {
 namespace {
@@ -15,7 +15,7 @@ namespace {
 template <class T>
 class OutRows {
  public:
-  // For rows of at most `longest` elements of an output of `bytes` bytes.
+  // For rows of at most `longest` elements. `bytes`: of all that is written, by which to choose.
   OutRows(int64_t bytes, int64_t longest)
       : streams_(bytes >= kStreamBytes), buffer_(streams_ ? longest + kLanes<T> : 0) {}
 
@@ -34,6 +34,23 @@ class OutRows {
       flush(n);
     else
       out_ += n;
+  }
+
+  // A row of n elements made of vectors: value(at) gives those of [at, at + kLanes). Where rows lie as lines do, they
+  // are streamed without the buffer.
+  template <class F>
+  __attribute__((always_inline)) void build(int64_t n, F value) {
+    constexpr int kWidth = kLanes<T>;
+    if (streams_ && filled_ == 0 && n % kWidth == 0) {
+      for (int64_t i = 0; i < n; i += kWidth) stream<T>(out_ + i, value(i));
+      out_ += n;
+    } else {
+      T* const to = next();
+      int64_t i = 0;
+      for (; i + kWidth <= n; i += kWidth) store<T>(to + i, value(i));
+      if (i < n) store_n<T>(to + i, value(i), static_cast<int>(n - i));
+      done(n);
+    }
   }
 
   void finish() {

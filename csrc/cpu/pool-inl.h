@@ -141,7 +141,18 @@ struct MaxFold {
   }
 };
 
-// kRows and kColumns are the sizes of the window where known, else 0.
+template <class T>
+struct SumFold {
+  static constexpr T kStart = 0;
+  __attribute__((always_inline)) Vec<T> join(Vec<T> a, Vec<T> b) const { return a + b; }
+  __attribute__((always_inline)) T join(T a, T b) const { return a + b; }
+  template <class V>
+  __attribute__((always_inline)) V finish(V v, int64_t, int64_t) const {
+    return v;
+  }
+};
+
+// kRows is the number of rows where known, else 0.
 template <class T, int kRows, class F>
 FASTDL_INLINE Vec<T> fold_rows(const WindowRows<T>& rows, F f, int64_t at, int64_t n) {
   const int64_t count = kRows ? kRows : rows.count;
@@ -163,7 +174,51 @@ static void fold_pairs(const PoolGeometry& g, const WindowRows<T>& rows, F f, T*
   }
 }
 
-template <class T, int kRows, int kColumns, class F>
+// Windows of three columns two apart share a column with a neighbour: a lane of the vector beside, which is carried
+// from block to block, from the left (one column of padding) or from the right (none). column(at) gives the columns
+// from `at` on, padding outside the row; take(at, left, middle, right) gets the three taps of the outputs from `at` on.
+template <class T, class Column, class Take>
+FASTDL_INLINE void for_threes(const PoolGeometry& g, T padding, Column column, Take take) {
+  constexpr int kWidth = kLanes<T>;
+  if (g.pad_w) {
+    Vec<T> left = broadcast<T>(padding);
+    for (int64_t at = 0; at < g.out_w; at += kWidth) {
+      const Vec<T> a = column(2 * at), b = column(2 * at + kWidth), right = odd_lanes<T>(a, b);
+      take(at, pick<T, kWidth - 1, 1>(left, right, LaneIndices<T>{}), even_lanes<T>(a, b), right);
+      left = right;
+    }
+  } else {
+    int64_t at = (g.out_w - 1) / kWidth * kWidth;
+    Vec<T> right = even_lanes<T>(column(2 * (at + kWidth)), broadcast<T>(padding));
+    for (; at >= 0; at -= kWidth) {
+      const Vec<T> a = column(2 * at), b = column(2 * at + kWidth), left = even_lanes<T>(a, b);
+      take(at, left, odd_lanes<T>(a, b), pick<T, 1, 1>(left, right, LaneIndices<T>{}));
+      right = left;
+    }
+  }
+}
+FASTDL_INLINE bool has_column_threes(const PoolGeometry& g) {
+  return g.kernel_w == 3 && g.stride_w == 2 && g.pad_w <= 1 && g.dilation_w == 1;
+}
+
+// The first n lanes of v, padding in the others.
+template <class T>
+FASTDL_INLINE Vec<T> padded_after(Vec<T> v, int64_t n, T padding) {
+  return n >= kLanes<T> ? v : select<T>(lanes_below<T>(n), v, broadcast<T>(padding));
+}
+
+template <class T, int kRows, class F>
+static void fold_threes(const PoolGeometry& g, const WindowRows<T>& rows, F f, T* out) {
+  const auto column = [&](int64_t at) __attribute__((always_inline)) {
+    return padded_after<T>(fold_rows<T, kRows>(rows, f, at, g.in_w - at), g.in_w - at, F::kStart);
+  };
+  const auto take = [&](int64_t at, Vec<T> left, Vec<T> middle, Vec<T> right) __attribute__((always_inline)) {
+    store_some<T>(out + at, f.finish(f.join(f.join(left, middle), right), at, rows.oy), g.out_w - at);
+  };
+  for_threes<T>(g, F::kStart, column, take);
+}
+
+template <class T, int kRows, class F>
 static void fold_taps(const PoolGeometry& g, const WindowRows<T>& rows, F f, const TapRow<T>& taps, T* out) {
   constexpr int kWidth = kLanes<T>;
   const int64_t columns = taps.columns();
@@ -171,12 +226,11 @@ static void fold_taps(const PoolGeometry& g, const WindowRows<T>& rows, F f, con
     const auto [at, n] = block_at<T, 2>(x, columns);
     taps.put(at, n, fold_rows<T, kRows>(rows, f, at, n), fold_rows<T, kRows>(rows, f, at + kWidth, n - kWidth));
   }
-  const int64_t width = kColumns ? kColumns : g.kernel_w;
   for (int64_t ox = 0; ox < g.out_w; ox += kWidth) {
     const auto [at, n] = block_at<T>(ox, g.out_w);
     Vec<T> v = load<T>(taps.tap(0) + at);
 #pragma GCC unroll 4
-    for (int64_t kx = 1; kx < width; ++kx) v = f.join(v, load<T>(taps.tap(kx) + at));
+    for (int64_t kx = 1; kx < g.kernel_w; ++kx) v = f.join(v, load<T>(taps.tap(kx) + at));
     store_some<T>(out + at, f.finish(v, at, rows.oy), n);
   }
 }
@@ -201,10 +255,9 @@ static void fold_segments(const PoolGeometry& g, const WindowRows<T>& rows, F f,
 template <class T, int kRows, class F>
 static void fold_row(const PoolGeometry& g, const WindowRows<T>& rows, F f, const TapRow<T>& taps, T* row, T* out) {
   if (has_column_pairs(g)) return fold_pairs<T, kRows>(g, rows, f, out);
+  if (has_column_threes(g)) return fold_threes<T, kRows>(g, rows, f, out);
   if (!splits(g)) return fold_segments<T>(g, rows, f, row, out);
-  if (g.kernel_w == 2) return fold_taps<T, kRows, 2>(g, rows, f, taps, out);
-  if (g.kernel_w == 3) return fold_taps<T, kRows, 3>(g, rows, f, taps, out);
-  fold_taps<T, kRows, 0>(g, rows, f, taps, out);
+  fold_taps<T, kRows>(g, rows, f, taps, out);
 }
 
 // out[plane][oy][ox] = f.finish(fold of the window at (oy, ox), ox, oy).

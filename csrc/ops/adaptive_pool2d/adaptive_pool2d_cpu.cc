@@ -89,18 +89,23 @@ void adaptive_avg_pool2d_bwd(const AdaptiveAvgPool2dArgs& a) {
 // The maxima of the columns of rows [first, end), and the rows where they are: the first maximum, but the last NaN.
 template <class T>
 static void column_maxima(const T* x, int64_t in_w, Segment rows, T* values, Lane<T>* where) {
-  for (int64_t i = 0; i < in_w; i += kLanes<T>) {
-    const auto [at, n] = block_at<T>(i, in_w);
-    Vec<T> best = load_some<T>(x + rows.first * in_w + at, n);
-    Mask<T> row = Mask<T>{} + static_cast<Lane<T>>(rows.first);
-    for (int64_t iy = rows.first + 1; iy < rows.end; ++iy) {
-      const Vec<T> v = load_some<T>(x + iy * in_w + at, n);
+  // Row by row: the memory is read in order, and the comparisons of a row do not wait for each other.
+  for (int64_t iy = rows.first; iy < rows.end; ++iy) {
+    const T* const row = x + iy * in_w;
+    const Mask<T> here = Mask<T>{} + static_cast<Lane<T>>(iy);
+    for (int64_t i = 0; i < in_w; i += kLanes<T>) {
+      const int64_t n = in_w - i;
+      const Vec<T> v = load_some<T>(row + i, n);
+      if (iy == rows.first) {
+        store_some<T>(values + i, v, n);
+        store_some<Lane<T>>(where + i, here, n);
+        continue;
+      }
+      const Vec<T> best = load_some<T>(values + i, n);
       const Mask<T> better = (v > best) | (v != v);
-      best = select<T>(better, v, best);
-      row = better ? Mask<T>{} + static_cast<Lane<T>>(iy) : row;
+      store_some<T>(values + i, select<T>(better, v, best), n);
+      store_some<Lane<T>>(where + i, better ? here : load_some<Lane<T>>(where + i, n), n);
     }
-    store_some<T>(values + at, best, n);
-    store_some<Lane<T>>(where + at, row, n);
   }
 }
 

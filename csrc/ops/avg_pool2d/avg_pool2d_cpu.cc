@@ -20,11 +20,8 @@
 namespace fastdl::FASTDL_ISA {
 
 template <class T>
-struct SumFold {
-  static constexpr T kStart = 0;
+struct MeanFold : SumFold<T> {
   const T *rows, *columns;  // elements of the windows along each axis
-  __attribute__((always_inline)) Vec<T> join(Vec<T> a, Vec<T> b) const { return a + b; }
-  __attribute__((always_inline)) T join(T a, T b) const { return a + b; }
   __attribute__((always_inline)) Vec<T> finish(Vec<T> v, int64_t at, int64_t oy) const {
     return v / (load<T>(columns + at) * rows[oy]);
   }
@@ -52,7 +49,7 @@ class Divisors {
     for (int64_t i = 0; i < g.out_h; ++i) rows_[i] = 1;
     for (int64_t i = 0; i < width(g); ++i) columns_[i] = static_cast<T>(a.divisor);
   }
-  static int64_t width(const PoolGeometry& g) { return larger(g.out_w, kLanes<T>); }
+  static int64_t width(const PoolGeometry& g) { return g.out_w + kLanes<T>; }
   T* rows() const { return rows_; }
   T* columns() const { return columns_; }
 
@@ -67,7 +64,7 @@ void avg_pool2d_fwd(const AvgPool2dArgs& a) {
   visit_float(a.dtype, [&](auto zero) {
     using T = decltype(zero);
     const Divisors<T> divisors(a);
-    fold_windows<T>(a.g, static_cast<const T*>(a.x), SumFold<T>{divisors.rows(), divisors.columns()},
+    fold_windows<T>(a.g, static_cast<const T*>(a.x), MeanFold<T>{{}, divisors.rows(), divisors.columns()},
                     static_cast<T*>(a.out));
   });
 }

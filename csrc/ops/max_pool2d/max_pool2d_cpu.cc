@@ -65,10 +65,10 @@ class PooledRows {
       const T* row = plane + iy * g_.in_w;
       if (!splits(g_))
         pool_segments(row, iy);
-      else if (g_.kernel_w == 3)
-        pool_taps<3>(row, iy);
+      else if (has_column_threes(g_))
+        pool_threes(row, iy);
       else
-        pool_taps<0>(row, iy);
+        pool_taps(row, iy);
     }
     next_ = larger(next_, end);
   }
@@ -86,19 +86,34 @@ class PooledRows {
     while (n < needed) n *= 2;
     return n;
   }
-  static int64_t width(const PoolGeometry& g) { return larger(g.out_w, kLanes<T>); }
+  static int64_t width(const PoolGeometry& g) { return g.out_w + kLanes<T>; }
   __attribute__((always_inline)) int64_t slot(int64_t iy) const { return (iy & last_slot_) * width_; }
 
-  template <int kColumns>
+  void pool_threes(const T* x, int64_t iy) {
+    T* const values = values_ + slot(iy);
+    Lane<T>* const columns = columns_ + slot(iy);
+    const auto column = [&](int64_t at) __attribute__((always_inline)) {
+      return padded_after<T>(load_some<T>(x + at, g_.in_w - at), g_.in_w - at, MaxFold<T>::kStart);
+    };
+    const auto take = [&](int64_t at, Vec<T> left, Vec<T> middle, Vec<T> right) __attribute__((always_inline)) {
+      const Mask<T> window = lane_numbers<T>() * 2 + static_cast<Lane<T>>(2 * at - g_.pad_w);
+      Best<T> best{left, load<Lane<T>>(first_ + at)};  // where the left tap is padding, the next one is named
+      challenge<T>(best, middle, window + 1);
+      challenge<T>(best, right, window + 2);
+      store<T>(values + at, best.value);
+      store<Lane<T>>(columns + at, best.where);
+    };
+    for_threes<T>(g_, MaxFold<T>::kStart, column, take);
+  }
   void pool_taps(const T* x, int64_t iy) {
     constexpr int kWidth = kLanes<T>;
-    const int64_t n = taps_.columns(), columns = kColumns ? kColumns : g_.kernel_w, to = slot(iy);
+    const int64_t n = taps_.columns(), columns = g_.kernel_w, to = slot(iy);
     for (int64_t i = 0; i < n; i += 2 * kWidth) {
       const auto [at, m] = block_at<T, 2>(i, n);
       taps_.put(at, m, load_some<T>(x + at, m), load_some<T>(x + at + kWidth, m - kWidth));
     }
     for (int64_t ox = 0; ox < g_.out_w; ox += kWidth) {
-      const int64_t at = block_at<T>(ox, width_).at;
+      const int64_t at = block_at<T>(ox, larger(g_.out_w, kWidth)).at;
       const Mask<T> window = load<Lane<T>>(start_ + at);
       Best<T> best{broadcast<T>(MaxFold<T>::kStart), load<Lane<T>>(first_ + at)};
 #pragma GCC unroll 4
@@ -162,11 +177,14 @@ static void pick_from_pairs(const PoolGeometry& g, const WindowRows<T>& rows, T*
   for (int64_t ox = 0; ox < g.out_w; ox += kWidth) {
     const auto [at, n] = block_at<T>(ox, g.out_w);
     Mask<T> where = pairs + static_cast<Lane<T>>(2 * at + rows.y * g.in_w);
-    Best<T> best{broadcast<T>(MaxFold<T>::kStart), where};
+    Best<T> best;
     for (int64_t i = 0; i < rows.count; ++i) {
       const T* x = rows.first + i * rows.step + 2 * at;
       const Vec<T> a = load_some<T>(x, 2 * n), b = load_some<T>(x + kWidth, 2 * n - kWidth);
-      challenge<T>(best, even_lanes<T>(a, b), where);
+      if (i == 0)
+        best = {even_lanes<T>(a, b), where};
+      else
+        challenge<T>(best, even_lanes<T>(a, b), where);
       challenge<T>(best, odd_lanes<T>(a, b), where + 1);
       where += static_cast<Lane<T>>(rows.step);
     }
@@ -178,26 +196,35 @@ static void pick_from_pairs(const PoolGeometry& g, const WindowRows<T>& rows, T*
 template <class T, class I>
 static void forward_with_indices(const MaxPool2dFwdArgs& a) {
   const PoolGeometry g = a.g;
-  const int64_t padded = larger(g.out_w, kLanes<T>);
+  const int64_t padded = g.out_w + kLanes<T>;
   Scratch<Lane<T>> start(padded), first(padded);
   fill_columns<T>(g, padded, start, first);
+  // Nothing reads the indices before the backward pass: they bypass the caches when all arrays together overflow them.
+  const int64_t outputs = g.planes * g.out_h * g.out_w, item = static_cast<int64_t>(sizeof(T));
+  const int64_t bytes = (g.planes * g.in_h * g.in_w + outputs) * item + outputs * static_cast<int64_t>(sizeof(I));
+  struct Buffers {
+    PooledRows<T> pooled;
+    OutRows<I> indices;
+  };
   for_bands(
-      g.planes, g.in_h * g.in_w, g.out_h, [&] { return PooledRows<T>(g, start, first); },
-      [&](PooledRows<T>& pooled, int64_t plane, int64_t begin, int64_t end) {
+      g.planes, g.in_h * g.in_w, g.out_h,
+      [&] { return Buffers{PooledRows<T>(g, start, first), OutRows<I>(bytes, g.out_w)}; },
+      [&](Buffers& b, int64_t plane, int64_t begin, int64_t end) {
         const T* x = static_cast<const T*>(a.x) + plane * g.in_h * g.in_w;
-        pooled.start_band();
+        b.pooled.start_band();
+        b.indices.start(static_cast<I*>(a.indices) + (plane * g.out_h + begin) * g.out_w);
         for (int64_t oy = begin; oy < end; ++oy) {
           const WindowRows<T> rows = window_rows<T>(g, x, oy);
-          const int64_t to = (plane * g.out_h + oy) * g.out_w;
-          T* const out = static_cast<T*>(a.out) + to;
-          I* const indices = static_cast<I*>(a.indices) + to;
+          T* const out = static_cast<T*>(a.out) + (plane * g.out_h + oy) * g.out_w;
           if (has_column_pairs(g) && rows.count) {
-            pick_from_pairs<T>(g, rows, out, indices);
+            pick_from_pairs<T>(g, rows, out, b.indices.next());
           } else {
-            pooled.advance(x, oy * g.stride_h - g.pad_h, rows.y + (rows.count - 1) * g.dilation_h);
-            pick_from_rows<T>(g, rows, pooled, first.get(), out, indices);
+            b.pooled.advance(x, oy * g.stride_h - g.pad_h, rows.y + (rows.count - 1) * g.dilation_h);
+            pick_from_rows<T>(g, rows, b.pooled, first.get(), out, b.indices.next());
           }
+          b.indices.done(g.out_w);
         }
+        b.indices.finish();
       });
 }
 

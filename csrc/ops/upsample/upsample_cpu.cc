@@ -26,7 +26,8 @@ template <class T>
 class Axis {
  public:
   template <class F>
-  Axis(int64_t in, int64_t out, F source) : in_(in), out_(out), low_(out), first_(in + 2), weight_(out + kLanes<T>) {
+  Axis(int64_t in, int64_t out, F source)
+      : in_(in), out_(out), low_(out), first_(in + 2), weight_(out + kLanes<T>), shares_(2 * out) {
     for (int64_t o = 0; o < out; ++o) {
       const LinearSource s = source(o);
       low_[o] = s.low;
@@ -37,20 +38,25 @@ class Axis {
       while (o < out && low_[o] < i) ++o;
       first_[i] = o;
     }
+    for (int64_t i = 0; i < in; ++i) {
+      T* const shares = shares_ + first(i - 1) + first(i);
+      for (int64_t p = first(i - 1); p < first(i + 1); ++p) shares[p - first(i - 1)] = share(p, i);
+    }
   }
   int64_t low(int64_t o) const { return low_[o]; }
   int64_t high(int64_t o) const { return smaller(low_[o] + 1, in_ - 1); }
   T weight(int64_t o) const { return weight_[o]; }
   const T* weights() const { return weight_; }
 
-  // The first output whose low source is i or later, and how much output o takes of source i.
+  // The outputs that take from source i: [first(i - 1), first(i + 1)), as much as shares(i) says for each.
   int64_t first(int64_t i) const { return i < 0 ? 0 : first_[i]; }
+  const T* shares(int64_t i) const { return shares_ + first(i - 1) + first(i); }
   T share(int64_t o, int64_t i) const { return (low(o) == i ? 1 - weight(o) : 0) + (high(o) == i ? weight(o) : 0); }
 
  private:
   int64_t in_, out_;
   Scratch<int64_t> low_, first_;
-  Scratch<T> weight_;
+  Scratch<T> weight_, shares_;
 };
 
 // Stretches a row to the width of the output.
@@ -67,22 +73,20 @@ class Stretch {
     for (int64_t ox = out; ox < out + kLanes<T>; ++ox) lanes_[ox] = 0;
   }
 
-  // A source row needs room for a vector beyond its end; a stretched row for the part of one.
-  static int64_t padded(int64_t n) { return n + 2 * kLanes<T>; }
+  // A stretched row needs room for the rest of its last vector.
+  static int64_t padded(int64_t n) { return n + kLanes<T>; }
 
-  // kBlends: between both sources, else the low one.
+  // kBlends: between both sources, else the low one. Beyond the row are zeros, which only a weight of 0 meets.
   template <bool kBlends>
-  void operator()(const T* x, T* source, T* to) const {
-    __builtin_memcpy(source, x, static_cast<size_t>(in_) * sizeof(T));
-    source[in_] = x[in_ - 1];
-    if (!permutes_) return one_by_one<kBlends>(source, to);
+  void operator()(const T* x, T* to) const {
+    if (!permutes_) return one_by_one<kBlends>(x, to);
     for (int64_t ox = 0; ox < out_; ox += kLanes<T>) {
-      const T* const at = source + columns_.low(ox);
+      const int64_t low = columns_.low(ox);
       const Mask<T> lanes = load<Lane<T>>(lanes_ + ox);
-      Vec<T> v = permute_lanes<T>(load<T>(at), lanes);
+      Vec<T> v = permute_lanes<T>(load_some<T>(x + low, in_ - low), lanes);
       if constexpr (kBlends) {
         const Vec<T> w = load<T>(columns_.weights() + ox);
-        v = v * (1 - w) + permute_lanes<T>(load<T>(at + 1), lanes) * w;
+        v = v * (1 - w) + permute_lanes<T>(load_some<T>(x + low + 1, in_ - low - 1), lanes) * w;
       }
       store<T>(to + ox, v);
     }
@@ -90,10 +94,10 @@ class Stretch {
 
  private:
   template <bool kBlends>
-  void one_by_one(const T* source, T* to) const {
+  void one_by_one(const T* x, T* to) const {
     for (int64_t ox = 0; ox < out_; ++ox) {
-      const T *at = source + columns_.low(ox), w = columns_.weight(ox);
-      to[ox] = kBlends ? at[0] * (1 - w) + at[1] * w : at[0];
+      const T low = x[columns_.low(ox)], w = columns_.weight(ox);
+      to[ox] = kBlends ? low * (1 - w) + x[columns_.high(ox)] * w : low;
     }
   }
 
@@ -116,7 +120,7 @@ Axis<T> linear_axis(int64_t in, int64_t out, bool align, double scale) {
 
 template <class T>
 struct ForwardRows {
-  Scratch<T> source, even, odd;  // stretched rows lie in the buffer of their parity
+  Scratch<T> even, odd;  // stretched rows lie in the buffer of their parity
   OutRows<T> out;
   int64_t held[2] = {-1, -1};  // which source rows they are
 };
@@ -128,33 +132,27 @@ void interpolate(const UpsampleArgs& a, const Axis<T>& rows, const Axis<T>& colu
   const int64_t width = stretch.padded(a.out_w);
   for_bands(
       a.planes, a.out_h * a.out_w, a.out_h,
-      [&] {
-        return ForwardRows<T>{Scratch<T>(stretch.padded(a.in_w)), Scratch<T>(width), Scratch<T>(width),
-                              OutRows<T>(bytes, a.out_w)};
-      },
+      [&] { return ForwardRows<T>{Scratch<T>(width), Scratch<T>(width), OutRows<T>(bytes, a.out_w)}; },
       [&](ForwardRows<T>& b, int64_t plane, int64_t begin, int64_t end) {
         const T* x = static_cast<const T*>(a.x) + plane * a.in_h * a.in_w;
         b.held[0] = b.held[1] = -1;
         const auto stretched = [&](int64_t y) __attribute__((always_inline)) {
           T* const to = y % 2 ? b.odd : b.even;
-          if (b.held[y % 2] != y) stretch.template operator()<kBlends>(x + y * a.in_w, b.source, to);
+          if (b.held[y % 2] != y) stretch.template operator()<kBlends>(x + y * a.in_w, to);
           b.held[y % 2] = y;
           return to;
         };
         b.out.start(static_cast<T*>(a.out) + (plane * a.out_h + begin) * a.out_w);
         for (int64_t oy = begin; oy < end; ++oy) {
           const T *const low = stretched(rows.low(oy)), w = rows.weight(oy);
-          T* const to = b.out.next();
           if (kBlends && w != 0) {
-            const T* const high = stretched(rows.high(oy));
-            for (int64_t ox = 0; ox < a.out_w; ox += kLanes<T>) {
-              const auto [at, n] = block_at<T>(ox, a.out_w);
-              store_some<T>(to + at, load<T>(low + at) * (1 - w) + load<T>(high + at) * w, n);
-            }
+            const T *const high = stretched(rows.high(oy)), rest = 1 - w;
+            b.out.build(a.out_w, [=](int64_t at) __attribute__((always_inline)) {
+              return load<T>(low + at) * rest + load<T>(high + at) * w;
+            });
           } else {
-            __builtin_memcpy(to, low, static_cast<size_t>(a.out_w) * sizeof(T));
+            b.out.build(a.out_w, [=](int64_t at) __attribute__((always_inline)) { return load<T>(low + at); });
           }
-          b.out.done(a.out_w);
         }
         b.out.finish();
       });
@@ -196,8 +194,9 @@ class Gather {
   void one_by_one(const T* sums, T* to) const {
     for (int64_t ix = 0; ix < in_; ++ix) {
       T v = 0;
-      for (int64_t ox = columns_.first(ix - 1), end = columns_.first(ix + 1); ox < end; ++ox)
-        v += sums[ox] * columns_.share(ox, ix);
+      const T* const shares = columns_.shares(ix);
+      const int64_t first = columns_.first(ix - 1), n = columns_.first(ix + 1) - first;
+      for (int64_t t = 0; t < n; ++t) v += sums[first + t] * shares[t];
       to[ix] = v;
     }
   }
@@ -227,12 +226,12 @@ void gather_gradients(const UpsampleArgs& a, const Axis<T>& rows, const Axis<T>&
         T* const sums = buffer.data + kWidth;
         const T* grad = static_cast<const T*>(a.x) + plane * a.out_h * a.out_w;
         for (int64_t iy = begin; iy < end; ++iy) {
-          const int64_t first = rows.first(iy - 1), last = rows.first(iy + 1);
+          const int64_t first = rows.first(iy - 1), count = rows.first(iy + 1) - first;
+          const T *const shares = rows.shares(iy), *const top = grad + first * a.out_w;
           for (int64_t ox = 0; ox < a.out_w; ox += kWidth) {
             const auto [at, n] = block_at<T>(ox, a.out_w);
             Vec<T> v{};
-            for (int64_t oy = first; oy < last; ++oy)
-              v += load_some<T>(grad + oy * a.out_w + at, n) * rows.share(oy, iy);
+            for (int64_t t = 0; t < count; ++t) v += load_some<T>(top + t * a.out_w + at, n) * shares[t];
             store_some<T>(sums + at, v, n);
           }
           gather(sums, static_cast<T*>(a.out) + (plane * a.in_h + iy) * a.in_w);
@@ -264,6 +263,13 @@ void upsample_nearest2d_fwd(const UpsampleArgs& a) {
 }
 void upsample_nearest2d_bwd(const UpsampleArgs& a) {
   if (a.planes == 0) return;
+  if (a.out_h == 2 * a.in_h && a.out_w == 2 * a.in_w) {  // sums of windows of 2x2
+    const PoolGeometry g{a.planes, a.out_h, a.out_w, a.in_h, a.in_w, 2, 2, 2, 2, 0, 0, 1, 1};
+    return visit_float(a.dtype, [&](auto zero) {
+      using T = decltype(zero);
+      fold_windows<T>(g, static_cast<const T*>(a.x), SumFold<T>{}, static_cast<T*>(a.out));
+    });
+  }
   with_axes(a, false, [&](const auto& rows, const auto& columns, auto zero) {
     gather_gradients<decltype(zero)>(a, rows, columns);
   });
