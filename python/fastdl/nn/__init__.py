@@ -17,6 +17,7 @@ from .layers import (
     Tanh,
 )
 from .module import Module
+from .normalization import BatchNorm1d, BatchNorm2d, BatchNorm3d, LayerNorm, LocalResponseNorm
 from .parameter import Parameter
 from .pooling import (
     AdaptiveAvgPool1d,
@@ -41,6 +42,9 @@ __all__ = [
     "AdaptiveMaxPool2d",
     "AvgPool1d",
     "AvgPool2d",
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "BatchNorm3d",
     "BedOfNailsUnpool2d",
     "Conv1d",
     "Conv2d",
@@ -52,7 +56,9 @@ __all__ = [
     "EmbeddingBag",
     "Flatten",
     "Identity",
+    "LayerNorm",
     "Linear",
+    "LocalResponseNorm",
     "LogSoftmax",
     "MSELoss",
     "MaxPool1d",

@@ -19,6 +19,7 @@ from .arrays import (
     to_numpy,
 )
 from .avg_pool2d import avg_pool2d, avg_pool2d_bwd
+from .batch_norm import batch_norm, batch_norm_bwd
 from .boxes import box_iou, large_boxes
 from .conv2d import conv2d, conv2d_bwd_input, conv2d_bwd_weight
 from .conv_transpose2d import conv_transpose2d, conv_transpose2d_bwd_input, conv_transpose2d_bwd_weight
@@ -85,7 +86,9 @@ from .embedding import (
     embedding_bwd_rows,
     embedding_renorm_,
 )
+from .layer_norm import layer_norm, layer_norm_bwd
 from .layout import broadcast_to, concat, permute, slice, slice_assign_, slice_bwd
+from .local_response_norm import local_response_norm, local_response_norm_bwd
 from .matmul import linear, matmul
 from .max_pool2d import max_pool2d, max_pool2d_bwd
 from .max_unpool2d import bed_of_nails, bed_of_nails_bwd, max_unpool2d, max_unpool2d_bwd
@@ -128,6 +131,8 @@ __all__ = [
     "argmin",
     "avg_pool2d",
     "avg_pool2d_bwd",
+    "batch_norm",
+    "batch_norm_bwd",
     "bed_of_nails",
     "bed_of_nails_bwd",
     "box_iou",
@@ -171,9 +176,13 @@ __all__ = [
     "gt",
     "gt_scalar",
     "large_boxes",
+    "layer_norm",
+    "layer_norm_bwd",
     "le",
     "le_scalar",
     "linear",
+    "local_response_norm",
+    "local_response_norm_bwd",
     "log",
     "log_softmax",
     "log_softmax_bwd",
