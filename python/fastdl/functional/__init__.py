@@ -48,6 +48,7 @@ from .loss import cross_entropy, multi_margin_loss, nll_loss, one_hot
 from .normalization import batch_norm, layer_norm, local_response_norm
 from .padding import pad
 from .pooling import avg_pool1d, avg_pool2d, max_pool1d, max_pool2d
+from .recurrent import gru_cell, lstm_cell, recurrent, rnn_relu_cell, rnn_tanh_cell
 from .unpooling import bed_of_nails_unpool2d, max_unpool1d, max_unpool2d
 from .upsampling import interpolate, pixel_shuffle, pixel_unshuffle
 
@@ -74,6 +75,7 @@ __all__ = [
     "embedding_bag",
     "flatten",
     "gelu",
+    "gru_cell",
     "hardsigmoid",
     "hardswish",
     "hardtanh",
@@ -88,6 +90,7 @@ __all__ = [
     "local_response_norm",
     "log_softmax",
     "logsigmoid",
+    "lstm_cell",
     "mape_loss",
     "max_pool1d",
     "max_pool2d",
@@ -102,10 +105,13 @@ __all__ = [
     "pixel_shuffle",
     "pixel_unshuffle",
     "prelu",
+    "recurrent",
     "relu",
     "relu6",
     "relu_",
     "rmse_loss",
+    "rnn_relu_cell",
+    "rnn_tanh_cell",
     "selu",
     "sigmoid",
     "silu",

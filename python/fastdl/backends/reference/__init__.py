@@ -123,6 +123,7 @@ from .optimizer import (
     sgd_step,
 )
 from .pixel_shuffle import pixel_shuffle, pixel_unshuffle
+from .recurrent import pack_rows, recurrent, recurrent_bwd, unpack_rows
 from .reduce import amax, amin, argmax, argmin, mean, sum
 from .roi_align import roi_align, roi_align_bwd
 from .roi_pool import roi_pool, roi_pool_bwd
@@ -240,6 +241,7 @@ __all__ = [
     "ne_scalar",
     "neg",
     "nms",
+    "pack_rows",
     "permute",
     "pixel_shuffle",
     "pixel_unshuffle",
@@ -247,6 +249,8 @@ __all__ = [
     "pow_scalar",
     "rdiv_scalar",
     "reciprocal",
+    "recurrent",
+    "recurrent_bwd",
     "relu",
     "relu_",
     "relu_bwd",
@@ -282,6 +286,7 @@ __all__ = [
     "to_dlpack",
     "to_numpy",
     "trunc",
+    "unpack_rows",
     "upsample_bilinear2d",
     "upsample_bilinear2d_bwd",
     "upsample_nearest2d",
