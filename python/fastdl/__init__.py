@@ -37,6 +37,7 @@ from .functional import methods as _methods
 from .functional.activation import log_softmax, relu, sigmoid, softmax, tanh
 from .functional.arithmetic import add, div, maximum, minimum, mul, pow, sub
 from .functional.comparison import allclose, clamp, clip, eq, equal, ge, gt, le, lt, ne, where
+from .functional.distance import cdist
 from .functional.division import floor_divide, remainder
 from .functional.elementary import (
     abs,
@@ -58,6 +59,17 @@ from .functional.elementary import (
     square,
     trunc,
 )
+from .functional.indexing import (
+    gather,
+    index_add,
+    index_select,
+    masked_fill,
+    masked_select,
+    nonzero,
+    scatter,
+    scatter_add,
+    take_along_dim,
+)
 from .functional.layout import cat, clone, flatten, permute, reshape, squeeze, stack, t, transpose, unsqueeze
 from .functional.logical import (
     bitwise_and,
@@ -73,6 +85,7 @@ from .functional.logical import (
     logical_xor,
 )
 from .functional.product import bmm, dot, matmul, mm
+from .functional.rearranging import chunk, cumsum, flip, roll, split
 from .functional.reduction import amax, amin, argmax, argmin, max, mean, min, std, sum, var
 from .nn.summary import summary
 from .random import Generator, get_rng_state, initial_seed, manual_seed, set_rng_state

@@ -26,6 +26,7 @@ from .activation import (
 from .adaptive_pooling import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_max_pool1d, adaptive_max_pool2d
 from .conv import conv1d, conv2d
 from .conv_transpose import conv_transpose1d, conv_transpose2d
+from .distance import cdist, pairwise_distance
 from .distance_loss import cosine_embedding_loss, triplet_margin_loss
 from .dropout import dropout
 from .elementwise_loss import (
@@ -63,6 +64,7 @@ __all__ = [
     "bed_of_nails_unpool2d",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
+    "cdist",
     "conv1d",
     "conv2d",
     "conv_transpose1d",
@@ -102,6 +104,7 @@ __all__ = [
     "nll_loss",
     "one_hot",
     "pad",
+    "pairwise_distance",
     "pixel_shuffle",
     "pixel_unshuffle",
     "prelu",

@@ -26,6 +26,7 @@ from .conv2d import conv2d, conv2d_bwd_input, conv2d_bwd_weight
 from .conv_transpose2d import conv_transpose2d, conv_transpose2d_bwd_input, conv_transpose2d_bwd_weight
 from .conversion import converted
 from .cross_entropy import cross_entropy, cross_entropy_bwd
+from .distance import cdist, cdist_bwd
 from .dropout import dropout
 from .elementwise import (
     abs,
@@ -104,6 +105,17 @@ from .embedding import (
     embedding_bwd_rows,
     embedding_renorm_,
 )
+from .gather import (
+    cumsum,
+    gather,
+    index_add,
+    index_assign_,
+    index_select,
+    linear_index,
+    nonzero,
+    scatter_,
+    scatter_add_,
+)
 from .layer_norm import layer_norm, layer_norm_bwd
 from .layout import broadcast_to, concat, permute, slice, slice_assign_, slice_bwd
 from .local_response_norm import local_response_norm, local_response_norm_bwd
@@ -164,6 +176,8 @@ __all__ = [
     "box_iou",
     "broadcast_to",
     "cast",
+    "cdist",
+    "cdist_bwd",
     "ceil",
     "clip_by_norm_",
     "clip_by_value_",
@@ -178,6 +192,7 @@ __all__ = [
     "cos",
     "cross_entropy",
     "cross_entropy_bwd",
+    "cumsum",
     "div",
     "div_scalar",
     "dlpack_device",
@@ -202,17 +217,22 @@ __all__ = [
     "floor_divide",
     "from_dlpack",
     "from_numpy",
+    "gather",
     "ge",
     "ge_scalar",
     "grad_norm",
     "gt",
     "gt_scalar",
+    "index_add",
+    "index_assign_",
+    "index_select",
     "large_boxes",
     "layer_norm",
     "layer_norm_bwd",
     "le",
     "le_scalar",
     "linear",
+    "linear_index",
     "local_response_norm",
     "local_response_norm_bwd",
     "log",
@@ -241,6 +261,7 @@ __all__ = [
     "ne_scalar",
     "neg",
     "nms",
+    "nonzero",
     "pack_rows",
     "permute",
     "pixel_shuffle",
@@ -265,6 +286,8 @@ __all__ = [
     "rpow_scalar",
     "rsqrt",
     "rsub_scalar",
+    "scatter_",
+    "scatter_add_",
     "sgd_step",
     "sigmoid",
     "sigmoid_bwd",
