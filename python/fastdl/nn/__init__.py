@@ -1,6 +1,20 @@
 """Layers and networks under the names of `torch.nn`."""
 
 from . import init, utils
+from .activation import (
+    ELU,
+    GELU,
+    SELU,
+    Hardsigmoid,
+    Hardswish,
+    Hardtanh,
+    LeakyReLU,
+    LogSigmoid,
+    PReLU,
+    ReLU6,
+    SiLU,
+    Softplus,
+)
 from .container import ModuleList, Sequential
 from .conv import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
 from .layers import (
