@@ -50,8 +50,10 @@ static inline int64_t winograd_taps(const ImageSum& s) {
 }
 
 // Both sides in steps of one multiply-add of 16 lanes. Winograd pays for its transforms (a patch of 16 channels, a tile
-// of 16 outputs, the weights of 16 outputs) and for storing what it has multiplied; the direct sum for its packing.
-constexpr double kPatchSteps = 350, kTileSteps = 250, kWeightSteps = 150, kStoreSteps = 5, kDirectSteps = 1.2;
+// of 16 outputs, the weights of 16 outputs) and for storing what it has multiplied; a direct sum of more than a few
+// products for lanes without a channel, or for packing pixels, whichever is less (conv2d_pixels_cpu.cc).
+constexpr double kPatchSteps = 350, kTileSteps = 250, kWeightSteps = 150, kStoreSteps = 5;
+constexpr double kDirectSteps = 1.2, kPackSteps = 8, kFewSteps = 48;
 
 static inline bool winograd_pays(const ImageSum& s) {
   const auto up = [](int64_t n, int64_t to) { return static_cast<double>((n + to - 1) / to); };
@@ -63,8 +65,10 @@ static inline bool winograd_pays(const ImageSum& s) {
                                    up(depth, 16) * kPatchSteps + outs * kTileSteps) +
                           kWeightSteps * outs * static_cast<double>(depth);
   const double taps = static_cast<double>(s.kernel_h * s.kernel_w);
-  const double direct = static_cast<double>(s.batch * s.rows * s.cols * s.channels) *
-                        static_cast<double>(s.out_channels) / 16 * taps * kDirectSteps;
+  const double steps = static_cast<double>(s.channels) * taps, made = static_cast<double>(s.out_channels) / 16;
+  const double idle = outs / made, packing = 1 + kPackSteps / static_cast<double>(s.out_channels);
+  const double waste = steps <= kFewSteps ? 1 : idle < packing ? idle : packing;
+  const double direct = static_cast<double>(s.batch * s.rows * s.cols) * made * steps * waste * kDirectSteps;
   return winograd < direct;
 }
 

@@ -53,10 +53,10 @@ static inline int64_t tap_offset(const View& v, const Bands& b, int64_t t) {
   return (v.taps[t].dy - b.first_y) * b.line + dx % v.step_x * b.pitch + dx / v.step_x;
 }
 
-// Copies one channel for output rows [row0, row0 + rows).
+// Copies one channel for output rows [row0, row0 + rows); `zeros` unless those around the source are there already.
 template <class T>
-static void copy_plane(const View& v, const Bands& b, int64_t image, int64_t channel, int64_t row0, int64_t rows,
-                       T* to) {
+static void copy_plane(const View& v, const Bands& b, int64_t image, int64_t channel, int64_t row0, int64_t rows, T* to,
+                       bool zeros = true) {
   const T* src = static_cast<const T*>(v.src) + (image * v.groups * v.k_channels + channel) * v.src_h * v.src_w;
   const int64_t lines = (rows - 1) * b.row_lines + b.last_y - b.first_y + 1;
   for (int64_t i = 0; i < lines; ++i) {
@@ -68,9 +68,9 @@ static void copy_plane(const View& v, const Bands& b, int64_t image, int64_t cha
       if (y < 0 || y >= v.src_h) hi = 0;
       if (hi > b.pitch) hi = b.pitch;
       if (lo > hi) lo = hi;
-      fill_zeros(to, static_cast<int>(lo));
+      if (zeros) fill_zeros(to, static_cast<int>(lo));
       if (hi > lo) copy_steps(to + lo, src + y * v.src_w + x + lo * v.step_x, v.step_x, static_cast<int>(hi - lo));
-      fill_zeros(to + hi, static_cast<int>(b.pitch - hi));
+      if (zeros) fill_zeros(to + hi, static_cast<int>(b.pitch - hi));
     }
   }
 }

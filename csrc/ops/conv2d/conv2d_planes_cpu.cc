@@ -96,12 +96,12 @@ void make_band(const Work<T>& w, int64_t rows, const T* copies, const T* weights
 }
 
 template <class T>
-void make_group(const Work<T>& w, int64_t image, int64_t group, int64_t band, T* copies) {
+void make_group(const Work<T>& w, int64_t image, int64_t group, int64_t band, T* copies, bool zeros) {
   const View& v = w.v;
   const int64_t row0 = band * w.bands.rows;
   const int64_t rows = v.rows - row0 < w.bands.rows ? v.rows - row0 : w.bands.rows;
   for (int64_t k = 0; k < v.k_channels; ++k)
-    copy_plane(v, w.bands, image, group * v.k_channels + k, row0, rows, copies + k * w.bands.plane);
+    copy_plane(v, w.bands, image, group * v.k_channels + k, row0, rows, copies + k * w.bands.plane, zeros);
   const T* weights = w.weights + group * v.taps_and_channels() * v.m_channels;
   for (int64_t m = 0; m < v.m_channels;) {
     const int64_t channel = group * v.m_channels + m, left = v.m_channels - m;
@@ -142,8 +142,10 @@ void planes_of(const View& v) {
   const int64_t grain = flops < kChunkFlops ? static_cast<int64_t>(kChunkFlops / flops) + 1 : 1;
   parallel_for(v.batch * v.groups * bands.count, grain, [&](int64_t begin, int64_t end) {
     Scratch<T> copies(v.k_channels * bands.plane);
+    // Whole planes have their zeros in the same places.
     for (int64_t i = begin; i < end; ++i)
-      make_group<T>(work, i / bands.count / v.groups, i / bands.count % v.groups, i % bands.count, copies);
+      make_group<T>(work, i / bands.count / v.groups, i / bands.count % v.groups, i % bands.count, copies,
+                    i == begin || bands.count > 1);
   });
 }
 
