@@ -59,18 +59,22 @@ static void copy_plane(const View& v, const Bands& b, int64_t image, int64_t cha
                        bool zeros = true) {
   const T* src = static_cast<const T*>(v.src) + (image * v.groups * v.k_channels + channel) * v.src_h * v.src_w;
   const int64_t lines = (rows - 1) * b.row_lines + b.last_y - b.first_y + 1;
-  for (int64_t i = 0; i < lines; ++i) {
-    const int64_t y = (row0 + i / b.row_lines) * v.step_y + i % b.row_lines + b.first_y;
-    for (int64_t phase = 0; phase < b.phases; ++phase, to += b.pitch) {
-      const int64_t x = b.first_x + phase;
-      int64_t lo = x < 0 ? (-x + v.step_x - 1) / v.step_x : 0;
-      int64_t hi = x < v.src_w ? (v.src_w - x + v.step_x - 1) / v.step_x : 0;
-      if (y < 0 || y >= v.src_h) hi = 0;
-      if (hi > b.pitch) hi = b.pitch;
-      if (lo > hi) lo = hi;
-      if (zeros) fill_zeros(to, static_cast<int>(lo));
-      if (hi > lo) copy_steps(to + lo, src + y * v.src_w + x + lo * v.step_x, v.step_x, static_cast<int>(hi - lo));
-      if (zeros) fill_zeros(to + hi, static_cast<int>(b.pitch - hi));
+  for (int64_t phase = 0; phase < b.phases; ++phase, to += b.pitch) {
+    // (Divisions would cost more than the copy of a short line.)
+    const int64_t x = b.first_x + phase, lo = x < 0 ? (-x + v.step_x - 1) / v.step_x : 0;
+    const int64_t end = x < v.src_w ? (v.src_w - x + v.step_x - 1) / v.step_x : 0;
+    const int64_t hi = end > b.pitch ? b.pitch : end;
+    int64_t y = row0 * v.step_y + b.first_y;
+    for (int64_t i = 0, of_row = 0; i < lines; ++i) {
+      T* line = to + i * b.line;
+      const bool inside = y >= 0 && y < v.src_h && hi > lo;
+      if (zeros) fill_zeros(line, static_cast<int>(inside ? lo : b.pitch));
+      if (inside) {
+        copy_steps(line + lo, src + y * v.src_w + x + lo * v.step_x, v.step_x, static_cast<int>(hi - lo));
+        if (zeros) fill_zeros(line + hi, static_cast<int>(b.pitch - hi));
+      }
+      ++y;
+      if (++of_row == b.row_lines) of_row = 0, y += v.step_y - b.row_lines;
     }
   }
 }
