@@ -53,26 +53,62 @@ static inline int64_t winograd_taps(const ImageSum& s) {
 // of 16 outputs, the weights of 16 outputs) and for storing what it has multiplied; the direct sum for its packing.
 constexpr double kPatchSteps = 350, kTileSteps = 250, kWeightSteps = 150, kStoreSteps = 5, kDirectSteps = 1.2;
 
-static inline bool winograd_pays(const ImageSum& s) {
+static inline double winograd_steps(const ImageSum& s) {
   const auto up = [](int64_t n, int64_t to) { return static_cast<double>((n + to - 1) / to); };
   const int64_t r = winograd_taps(s), m = kWinogradPatch + 1 - r;
   const double tiles = up(s.rows, m) * up(s.cols, m) * static_cast<double>(s.batch), outs = up(s.out_channels, 16);
   const int64_t depth = s.channels * Views(s.kernel_h, s.stride_h, r).count * Views(s.kernel_w, s.stride_w, r).count;
   const double positions = static_cast<double>(kWinogradPatch * kWinogradPatch);
-  const double winograd = tiles * (positions * outs * (static_cast<double>(depth) + kStoreSteps) +
-                                   up(depth, 16) * kPatchSteps + outs * kTileSteps) +
-                          kWeightSteps * outs * static_cast<double>(depth);
+  return tiles * (positions * outs * (static_cast<double>(depth) + kStoreSteps) + up(depth, 16) * kPatchSteps +
+                  outs * kTileSteps) +
+         kWeightSteps * outs * static_cast<double>(depth);
+}
+
+static inline double direct_steps(const ImageSum& s) {
   const double taps = static_cast<double>(s.kernel_h * s.kernel_w);
-  const double direct = static_cast<double>(s.batch * s.rows * s.cols * s.channels) *
-                        static_cast<double>(s.out_channels) / 16 * taps * kDirectSteps;
-  return winograd < direct;
+  return static_cast<double>(s.batch * s.rows * s.cols * s.channels) * static_cast<double>(s.out_channels) / 16 * taps *
+         kDirectSteps;
+}
+
+static inline bool winograd_pays(const ImageSum& s) {
+  return winograd_steps(s) < direct_steps(s);
+}
+
+static inline bool winograd_can(DType dtype, const Conv2dGeometry& g, const ImageSum& s) {
+  return dtype == DType::kFloat32 && g.dilation_h == 1 && g.dilation_w == 1 && s.kernel_h > 1 && s.kernel_w > 1 &&
+         s.channels > 0 && s.out_channels > 0 && conv_algorithm != ConvAlgorithm::kDirect;
 }
 
 static inline bool use_winograd(DType dtype, const Conv2dGeometry& g, const ImageSum& s) {
-  const bool can = dtype == DType::kFloat32 && g.dilation_h == 1 && g.dilation_w == 1 && s.kernel_h > 1 &&
-                   s.kernel_w > 1 && s.channels > 0 && s.out_channels > 0;
-  if (!can || conv_algorithm == ConvAlgorithm::kDirect) return false;
-  return conv_algorithm == ConvAlgorithm::kWinograd || winograd_pays(s);
+  return winograd_can(dtype, g, s) && (conv_algorithm == ConvAlgorithm::kWinograd || winograd_pays(s));
+}
+
+// The gradient of the input at strides, and transposed convolution: pixels of one residue modulo the stride, a phase,
+// meet every stride-th tap at unit steps. `phase` is the one with the most taps and pixels.
+constexpr int64_t kWinogradStride = 4;
+
+static inline ImageSum largest_phase(const Conv2dGeometry& g) {
+  const auto up = [](int64_t n, int64_t to) { return (n + to - 1) / to; };
+  return {g.batch,
+          g.groups,
+          g.out_channels / g.groups,
+          g.in_channels / g.groups,
+          up(g.in_h, g.stride_h),
+          up(g.in_w, g.stride_w),
+          up(g.kernel_h, g.stride_h),
+          up(g.kernel_w, g.stride_w),
+          1,
+          1};
+}
+static inline bool use_winograd_for_phases(DType dtype, const Conv2dGeometry& g, const ImageSum& phase) {
+  const int64_t phases = g.stride_h * g.stride_w;
+  if (!winograd_can(dtype, g, phase) || g.stride_h > kWinogradStride || g.stride_w > kWinogradStride ||
+      g.in_h < g.stride_h || g.in_w < g.stride_w)
+    return false;
+  if (conv_algorithm == ConvAlgorithm::kWinograd) return true;
+  ImageSum all = phase;
+  all.kernel_h = g.kernel_h, all.kernel_w = g.kernel_w;
+  return winograd_steps(phase) * static_cast<double>(phases) < direct_steps(all);
 }
 
 // ---- Winograd for the gradient of 3x3 weights
