@@ -2,6 +2,7 @@
 // on).
 #include "ops/conv2d/conv2d_algorithm.h"
 #include "ops/conv2d/conv2d_view-inl.h"
+#include "ops/conv2d/conv2d_weight-inl.h"
 #include "ops/conv2d/conv2d_winograd-inl.h"
 
 namespace fastdl::FASTDL_ISA {
@@ -55,7 +56,9 @@ void conv2d_fwd(const Conv2dFwdArgs& p) {
 void conv2d_bwd_weight(const Conv2dBwdWeightArgs& p) {
   const Conv2dGeometry& g = p.g;
   if (use_winograd_for_weights(p.dtype, g)) return winograd_weight_gradient(p);
+  if (depthwise_serves_weights(p.dtype, g)) return weight_gradient_depthwise(p);
   if (planes_serve_weights(g)) return weight_gradient_planes(p);
+  if (few_serve_weights(p.dtype, g)) return weight_gradient_few(p);
   if (lanes_serve_weights(p.dtype, g)) return weight_gradient_lanes(p);
   weight_gradient_panels(p);
 }
