@@ -179,6 +179,16 @@ class Backend(Protocol):
     # pixel_shuffle/ (N, C * r^2, H, W) <-> (N, C, H * r, W * r)
     def pixel_shuffle(self, x: Array, factor: int) -> Array: ...
     def pixel_unshuffle(self, x: Array, factor: int) -> Array: ...
+    # batch_norm/ x (N, C, S); the others (C,) or None. In training running_mean and running_var change in place, unless
+    # the batch has no elements; outside it they are what the result is normalised with. -> (out, mean (C,), rstd (C,))
+    def batch_norm(
+        self, x: Array, weight: Array | None, bias: Array | None, running_mean: Array | None,
+        running_var: Array | None, train: bool, momentum: float, eps: float,
+    ) -> tuple[Array, Array, Array]: ...  # fmt: skip
+    # -> (grad_x or None, grad_weight, grad_bias)
+    def batch_norm_bwd(
+        self, grad: Array, x: Array, weight: Array | None, mean: Array, rstd: Array, train: bool, needs_x: bool
+    ) -> tuple[Array | None, Array, Array]: ...
 
     # dropout/ (float dtypes; 0 <= p <= 1). Uses ceil(size / 4) counters from `offset` on; also its own gradient.
     def dropout(self, x: Array, p: float, seed: int, offset: int) -> Array: ...

@@ -12,6 +12,7 @@ from .embedding import embedding, embedding_bag
 from .layout import flatten
 from .linear import linear
 from .loss import cross_entropy, mse_loss, nll_loss, one_hot
+from .normalization import batch_norm
 from .padding import pad
 from .pooling import avg_pool1d, avg_pool2d, max_pool1d, max_pool2d
 from .unpooling import bed_of_nails_unpool2d, max_unpool1d, max_unpool2d
@@ -26,6 +27,7 @@ __all__ = [
     "avg_pool2d",
     "bed_of_nails_unpool2d",
     "conv1d",
+    "batch_norm",
     "conv2d",
     "conv_transpose1d",
     "conv_transpose2d",

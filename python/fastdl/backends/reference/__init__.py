@@ -20,6 +20,7 @@ from .arrays import (
 )
 from .avg_pool2d import avg_pool2d, avg_pool2d_bwd
 from .boxes import box_iou, large_boxes
+from .batch_norm import batch_norm, batch_norm_bwd
 from .conv2d import conv2d, conv2d_bwd_input, conv2d_bwd_weight
 from .conv_transpose2d import conv_transpose2d, conv_transpose2d_bwd_input, conv_transpose2d_bwd_weight
 from .conversion import converted
@@ -131,6 +132,8 @@ __all__ = [
     "bed_of_nails",
     "bed_of_nails_bwd",
     "box_iou",
+    "batch_norm",
+    "batch_norm_bwd",
     "broadcast_to",
     "cast",
     "clip_by_norm_",
