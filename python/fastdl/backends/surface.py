@@ -190,6 +190,22 @@ class Backend(Protocol):
         self, grad: Array, x: Array, weight: Array | None, mean: Array, rstd: Array, train: bool, needs_x: bool
     ) -> tuple[Array | None, Array, Array]: ...
 
+    # layer_norm/ x (R, n), weight and bias (n,) or None -> (out, mean (R,), rstd (R,))
+    def layer_norm(
+        self, x: Array, weight: Array | None, bias: Array | None, eps: float
+    ) -> tuple[Array, Array, Array]: ...
+    # -> (grad_x, grad_weight, grad_bias), None where not needed
+    def layer_norm_bwd(
+        self, grad: Array, x: Array, weight: Array | None, mean: Array, rstd: Array, needs_x: bool,
+        needs_parameters: bool,
+    ) -> tuple[Array | None, Array | None, Array | None]: ...  # fmt: skip
+
+    # local_response_norm/ x (N, C, S); windows of `size` channels, from c - size // 2 on
+    def local_response_norm(self, x: Array, size: int, alpha: float, beta: float, k: float) -> Array: ...
+    def local_response_norm_bwd(
+        self, grad: Array, x: Array, size: int, alpha: float, beta: float, k: float
+    ) -> Array: ...
+
     # dropout/ (float dtypes; 0 <= p <= 1). Uses ceil(size / 4) counters from `offset` on; also its own gradient.
     def dropout(self, x: Array, p: float, seed: int, offset: int) -> Array: ...
 

@@ -12,7 +12,7 @@ from .embedding import embedding, embedding_bag
 from .layout import flatten
 from .linear import linear
 from .loss import cross_entropy, mse_loss, nll_loss, one_hot
-from .normalization import batch_norm
+from .normalization import batch_norm, layer_norm, local_response_norm
 from .padding import pad
 from .pooling import avg_pool1d, avg_pool2d, max_pool1d, max_pool2d
 from .unpooling import bed_of_nails_unpool2d, max_unpool1d, max_unpool2d
@@ -37,7 +37,9 @@ __all__ = [
     "embedding_bag",
     "flatten",
     "interpolate",
+    "layer_norm",
     "linear",
+    "local_response_norm",
     "log_softmax",
     "max_pool1d",
     "max_pool2d",

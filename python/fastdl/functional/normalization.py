@@ -1,13 +1,14 @@
-"""Normalisation: batch_norm."""
+"""Normalisation over the batch, over the last axes, and over neighbouring channels."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from ..autograd import Node, fresh, record, recording
 from ..tensor import Tensor
-from .arguments import expect_beside, expect_number, expect_tensor, flag
+from .arguments import expect_beside, expect_int, expect_number, expect_tensor, flag, shown
 
 Array = Any
 
@@ -89,3 +90,99 @@ def batch_norm(
         given = (w is not None, b is not None)
         record(result, _batch_norm_bwd, (x, *_parameters(w, b)), (rows, _array(w), mean, rstd, train, given, x.shape))
     return result
+
+
+# ---- layer normalisation ---------------------------------------------------------------------------------------------
+
+
+@fresh
+def _layer_norm_bwd(node: Node, g: Array) -> list[Array | None]:
+    k, (rows, weight, mean, rstd, given, shape) = node.backend, node.saved
+    parameters = any(node.needs(i) for i in range(1, len(node.edges)))
+    grads = k.layer_norm_bwd(k.reshape(g, rows.shape), rows, weight, mean, rstd, node.needs(0), parameters)
+    shaped = tuple(
+        None if a is None else k.reshape(a, s) for a, s in zip(grads, (shape[0], shape[1], shape[1]), strict=True)
+    )
+    return _parameter_grads(node, shaped, given)
+
+
+def layer_norm(
+    input: Tensor,
+    normalized_shape: Sequence[int],
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+) -> Tensor:
+    """(x - mean) / sqrt(var + eps) * weight + bias over the last axes (`torch.nn.functional.layer_norm`; Ba, Kiros and
+    Hinton, 2016).
+
+    Shapes: input (*, *normalized_shape), weight and bias of `normalized_shape` or None. The variance divides by the
+    number of elements.
+
+    Raises:
+        TypeError: for arguments that are not Tensors, or dtypes that differ or are not float32 or float64.
+        ValueError: for an input that does not end in `normalized_shape`, or parameters of another shape.
+
+    >>> import fastdl
+    >>> layer_norm(fastdl.tensor([[1.0, 3.0], [10.0, 30.0]]), (2,), eps=0.0).tolist()
+    [[-1.0, 1.0], [-1.0, 1.0]]
+    """
+    op = "layer_norm"
+    x = expect_tensor(input, op)
+    w, b = _optional(weight, x, op, "weight"), _optional(bias, x, op, "bias")
+    if not (isinstance(normalized_shape, tuple | list) and all(isinstance(n, int) for n in normalized_shape)):
+        raise TypeError(f"[{op}] expected a tuple of ints for normalized_shape, got {shown(normalized_shape)}")
+    inner = tuple(normalized_shape)
+    expect_number(eps, op, "eps")
+    if not inner:
+        raise ValueError(f"[{op}] expected normalized_shape of at least 1 dimension, got ()")
+    if x.shape[max(x.ndim - len(inner), 0) :] != inner:
+        raise ValueError(f"[{op}] expected input that ends in shape {inner}, got shape {x.shape}")
+    for name, parameter in (("weight", w), ("bias", b)):
+        if parameter is not None and parameter.shape != inner:
+            raise ValueError(f"[{op}] expected {name} of shape {inner}, got shape {parameter.shape}")
+    k, n = x._backend, math.prod(inner)
+    rows = k.reshape(x._array, (math.prod(x.shape[: x.ndim - len(inner)]), n))
+    flat = [None if p is None else k.reshape(p._array, (n,)) for p in (w, b)]
+    out, mean, rstd = k.layer_norm(rows, *flat, float(eps))
+    result = Tensor(k.reshape(out, x.shape), k)
+    if recording(x, w, b):
+        given = (w is not None, b is not None)
+        record(result, _layer_norm_bwd, (x, *_parameters(w, b)), (rows, flat[0], mean, rstd, given, (x.shape, inner)))
+    return result
+
+
+# ---- local response normalisation ------------------------------------------------------------------------------------
+
+
+@fresh
+def _local_response_norm_bwd(node: Node, g: Array) -> tuple[Array]:
+    k, (rows, options, shape) = node.backend, node.saved
+    return (k.reshape(k.local_response_norm_bwd(k.reshape(g, rows.shape), rows, *options), shape),)
+
+
+def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Tensor:
+    """x[c] / (k + alpha / size * sum of x[j]^2)^beta over the `size` channels j around c, from c - size // 2 on
+    (`torch.nn.functional.local_response_norm`; Krizhevsky, Sutskever and Hinton, 2012).
+
+    Shapes: input (N, C, *) with at least 3 dimensions. Channels before the first and after the last count as 0.
+
+    Raises:
+        TypeError: for an input that is not a Tensor of float32 or float64, or a `size` that is not an int.
+        ValueError: for an input of less than 3 dimensions, or a `size` below 1.
+
+    >>> import fastdl
+    >>> local_response_norm(fastdl.ones(1, 2, 1), 2, alpha=2.0, beta=1.0)[0, :, 0].tolist()
+    [0.5, 0.3333333432674408]
+    """
+    op = "local_response_norm"
+    x = expect_tensor(input, op)
+    size = expect_int(size, op, "size")
+    for name, value in (("alpha", alpha), ("beta", beta), ("k", k)):
+        expect_number(value, op, name)
+    if x.ndim < 3:
+        raise ValueError(f"[{op}] expected input with at least 3 dimensions, got shape {x.shape}")
+    backend, options = x._backend, (size, float(alpha), float(beta), float(k))
+    rows = backend.reshape(x._array, (x.shape[0], x.shape[1], math.prod(x.shape[2:])))
+    out = Tensor(backend.reshape(backend.local_response_norm(rows, *options), x.shape), backend)
+    return record(out, _local_response_norm_bwd, (x,), (rows, options, x.shape)) if recording(x) else out

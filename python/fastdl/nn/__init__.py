@@ -17,6 +17,7 @@ from .layers import (
     Tanh,
 )
 from .module import Module
+from .normalization import BatchNorm1d, BatchNorm2d, BatchNorm3d, LayerNorm, LocalResponseNorm
 from .parameter import Parameter
 from .pooling import (
     AdaptiveAvgPool1d,
@@ -43,6 +44,9 @@ __all__ = [
     "AvgPool2d",
     "BedOfNailsUnpool2d",
     "Conv1d",
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "BatchNorm3d",
     "Conv2d",
     "ConvTranspose1d",
     "ConvTranspose2d",
@@ -52,7 +56,9 @@ __all__ = [
     "EmbeddingBag",
     "Flatten",
     "Identity",
+    "LayerNorm",
     "Linear",
+    "LocalResponseNorm",
     "LogSoftmax",
     "MSELoss",
     "MaxPool1d",

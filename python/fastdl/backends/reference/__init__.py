@@ -86,7 +86,9 @@ from .embedding import (
     embedding_bwd_rows,
     embedding_renorm_,
 )
+from .layer_norm import layer_norm, layer_norm_bwd
 from .layout import broadcast_to, concat, permute, slice, slice_assign_, slice_bwd
+from .local_response_norm import local_response_norm, local_response_norm_bwd
 from .matmul import linear, matmul
 from .max_pool2d import max_pool2d, max_pool2d_bwd
 from .max_unpool2d import bed_of_nails, bed_of_nails_bwd, max_unpool2d, max_unpool2d_bwd
@@ -174,9 +176,13 @@ __all__ = [
     "gt",
     "gt_scalar",
     "large_boxes",
+    "layer_norm",
+    "layer_norm_bwd",
     "le",
     "le_scalar",
     "linear",
+    "local_response_norm",
+    "local_response_norm_bwd",
     "log",
     "log_softmax",
     "log_softmax_bwd",

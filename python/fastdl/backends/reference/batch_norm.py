@@ -46,7 +46,7 @@ def batch_norm(
             ValueError, op, "running_mean and running_var outside training", None,
         )  # fmt: skip
     with quiet():
-        if not train:
+        if running_mean is not None and running_var is not None and not train:
             mean, rstd = running_mean.copy(), (1 / np.sqrt(running_var + x.dtype.type(eps))).astype(x.dtype)
         elif count == 0:
             mean = rstd = np.zeros(x.shape[1], x.dtype)

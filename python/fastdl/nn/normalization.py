@@ -1,0 +1,183 @@
+"""Normalisation layers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from .. import functional as F
+from ..autograd import no_grad
+from ..creation import empty, ones, tensor, zeros
+from ..functional.arguments import expect_int, shown
+from ..tensor import Tensor
+from . import init
+from .module import Module
+from .parameter import Parameter
+
+
+def _reset(weight: Parameter | None, bias: Parameter | None) -> None:
+    if weight is not None:
+        init.ones_(weight)
+    if bias is not None:
+        init.zeros_(bias)
+
+
+class _BatchNorm(Module):
+    """One mean and variance a channel, those of the batch in training, running ones otherwise."""
+
+    dims: tuple[int, ...] = ()  # how many dimensions an input may have
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        expect_int(num_features, type(self).__name__, "num_features")
+        self.num_features, self.eps, self.momentum = num_features, eps, momentum
+        self.affine, self.track_running_stats = affine, track_running_stats
+        made = {"device": device, "dtype": dtype}
+        self.register_parameter("weight", Parameter(empty((num_features,), **made)) if affine else None)
+        self.register_parameter("bias", Parameter(empty((num_features,), **made)) if affine and bias else None)
+        tracked = track_running_stats
+        self.register_buffer("running_mean", zeros((num_features,), **made) if tracked else None)
+        self.register_buffer("running_var", ones((num_features,), **made) if tracked else None)
+        self.register_buffer("num_batches_tracked", tensor(0, dtype="int64", device=device) if tracked else None)
+        self.reset_parameters()
+
+    def reset_running_stats(self) -> None:
+        """Mean 0, variance 1, no batch seen."""
+        if self.track_running_stats:
+            self.running_mean.zero_()
+            self.running_var.fill_(1)
+            self.num_batches_tracked.zero_()
+
+    def reset_parameters(self) -> None:
+        self.reset_running_stats()
+        _reset(self.weight, self.bias)
+
+    def _share(self) -> float:
+        """By how much the running statistics move; `momentum=None` averages all batches."""
+        if not (self.training and self.track_running_stats):
+            return 0.0 if self.momentum is None else self.momentum
+        with no_grad():
+            self.num_batches_tracked += 1
+        return 1.0 / self.num_batches_tracked.item() if self.momentum is None else self.momentum
+
+    def forward(self, input: Tensor) -> Tensor:
+        op = type(self).__name__
+        if not isinstance(input, Tensor):
+            raise TypeError(f"[{op}] expected a Tensor for input, got {type(input).__name__}")
+        if input.ndim not in self.dims:
+            text = " or ".join(map(str, self.dims))
+            raise ValueError(f"[{op}] expected input with {text} dimensions, got shape {input.shape}")
+        train = self.training or self.running_mean is None
+        share = self._share()
+        return F.batch_norm(
+            input, self.running_mean, self.running_var, self.weight, self.bias, train, share, self.eps
+        )  # fmt: skip
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
+            f"bias={self.bias is not None}, track_running_stats={self.track_running_stats}"
+        )
+
+
+class BatchNorm1d(_BatchNorm):
+    """Batch normalisation of (N, C) or (N, C, L) (`torch.nn.BatchNorm1d`).
+
+    >>> import fastdl
+    >>> BatchNorm1d(2, eps=0.0)(fastdl.tensor([[1.0, 10.0], [3.0, 30.0]])).tolist()
+    [[-1.0, -1.0], [1.0, 1.0]]
+    """
+
+    dims = (2, 3)
+
+
+class BatchNorm2d(_BatchNorm):
+    """Batch normalisation of (N, C, H, W) (`torch.nn.BatchNorm2d`).
+
+    >>> import fastdl
+    >>> layer = BatchNorm2d(3)
+    >>> layer(fastdl.ones(2, 3, 4, 4)).shape, layer.running_mean.numel(), layer.num_batches_tracked.item()
+    ((2, 3, 4, 4), 3, 1)
+    """
+
+    dims = (4,)
+
+
+class BatchNorm3d(_BatchNorm):
+    """Batch normalisation of (N, C, D, H, W) (`torch.nn.BatchNorm3d`).
+
+    >>> import fastdl
+    >>> BatchNorm3d(3)(fastdl.ones(2, 3, 2, 4, 4)).shape
+    (2, 3, 2, 4, 4)
+    """
+
+    dims = (5,)
+
+
+class LayerNorm(Module):
+    """Normalisation over the last axes, of shape `normalized_shape` (`torch.nn.LayerNorm`).
+
+    >>> import fastdl
+    >>> LayerNorm(2, eps=0.0)(fastdl.tensor([[1.0, 3.0], [10.0, 30.0]])).tolist()
+    [[-1.0, 1.0], [-1.0, 1.0]]
+    """
+
+    def __init__(
+        self,
+        normalized_shape: int | Sequence[int],
+        eps: float = 1e-5,
+        elementwise_affine: bool = True,
+        bias: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        shape = (normalized_shape,) if isinstance(normalized_shape, int) else normalized_shape
+        if not (isinstance(shape, tuple | list) and all(isinstance(n, int) for n in shape)):
+            raise TypeError(f"[LayerNorm] expected an int or a tuple for normalized_shape, got {shown(shape)}")
+        self.normalized_shape, self.eps, self.elementwise_affine = tuple(shape), eps, elementwise_affine
+        made = {"device": device, "dtype": dtype}
+        affine = elementwise_affine
+        self.register_parameter("weight", Parameter(empty(self.normalized_shape, **made)) if affine else None)
+        self.register_parameter("bias", Parameter(empty(self.normalized_shape, **made)) if affine and bias else None)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        _reset(self.weight, self.bias)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
+
+    def extra_repr(self) -> str:
+        text = f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
+        return f"{text}, bias={self.bias is not None}"
+
+
+class LocalResponseNorm(Module):
+    """Each channel over what the squares of its neighbours add up to (`torch.nn.LocalResponseNorm`).
+
+    >>> import fastdl
+    >>> LocalResponseNorm(2, alpha=2.0, beta=1.0)(fastdl.ones(1, 2, 1))[0, 0].tolist()
+    [0.5]
+    """
+
+    def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:
+        super().__init__()
+        self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.local_response_norm(input, self.size, self.alpha, self.beta, self.k)
+
+    def extra_repr(self) -> str:
+        return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
