@@ -11,6 +11,9 @@ SIZES = [
     {"shape": (2, 3, 4, 5), "dim": (0, 2, 3)},
     {"shape": (2, 3, 4, 5), "dim": (1, 3)},
     {"shape": (2, 3, 33), "dim": -1},
+    {"shape": (37, 16), "dim": 1},
+    {"shape": (19, 64), "dim": 1},
+    {"shape": (33, 145), "dim": 1},
     {"shape": (70, 130), "dim": 0},
     {"shape": (2, 70_001), "dim": 1},
     {"shape": (100_003,), "dim": None},
@@ -46,6 +49,7 @@ CASES = [
                 "[mean] expected input of dtype float32 or float64, got int64"),
     ]),
     case("var", fastdl.var, [s for s in SIZES if s["shape"] not in ((1, 1), ())], epsilons=256),
+    case("std", fastdl.std, [s for s in SIZES if s["shape"] not in ((1, 1), ())], epsilons=256),
     case("amax", fastdl.amax, bad=[
         BadCall(lambda d: on(d, 0, 3).amax(), ValueError,
                 "[amax] expected at least one element along the axes, got shape (0, 3)"),

@@ -20,6 +20,7 @@ SIZES = [
     {"shape": (2, 10), "dim": -1},
     {"shape": (4, 1), "dim": 1},
     {"shape": (3, 33), "dim": 1},
+    {"shape": (37, 64), "dim": 1},
     {"shape": (2, 1000), "dim": 1},
     {"shape": (2, 5, 40), "dim": 1},
     {"shape": (0, 5), "dim": 1},

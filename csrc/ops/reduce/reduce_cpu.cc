@@ -298,6 +298,65 @@ static void columns(const Plan& plan, const T* x, T* out, T divisor) {
   columns<Op, T>(second, partial, out, divisor);
 }
 
+// ---- rows side by side ----------------------------------------------------------------------------------------------
+
+// kLanes rows of at most kPiece numbers, each summed into the lanes of one vector, meet all at once: a vector of
+// results.
+//
+//   a0 a1 a2 a3        a01 a23 b01 b23        a b c d      neighbouring lanes are combined in each step:
+//   b0 b1 b2 b3   ->                      ->               kLanes - 1 steps for kLanes rows, where rows one by one
+//   c0 c1 ...          c01 c23 d01 d23                     would take kLanes * log2(kLanes)
+
+constexpr int kRowSums = 4;  // accumulators of a row: its neighbours' chains run beside it
+
+template <class Op, class T>
+FASTDL_INLINE Vec<T> row_lanes(const T* x, int64_t n) {
+  constexpr int kStep = kLanes<T>;
+  const Vec<T> identity = broadcast<T>(Op::identity());
+  Vec<T> sum[kRowSums] = {identity, identity, identity, identity};
+  int64_t i = 0;
+  for (; i + kRowSums * kStep <= n; i += kRowSums * kStep)
+#pragma GCC unroll 4
+    for (int k = 0; k < kRowSums; ++k) sum[k] = Op::combine(sum[k], load<T>(x + i + k * kStep));
+  if (n >= kRowSums * kStep) sum[0] = Op::combine(Op::combine(sum[0], sum[1]), Op::combine(sum[2], sum[3]));
+  for (; i + kStep <= n; i += kStep) sum[0] = Op::combine(sum[0], load<T>(x + i));
+  if (i == n) return sum[0];
+  const Vec<T> rest = load_n<T>(x + i, static_cast<int>(n - i));
+  return Op::combine(sum[0], select<T>(lanes_below<T>(n - i), rest, identity));
+}
+
+// Lane i of the result is what the lanes of v[i] combine to.
+template <class Op, class T, int kVectors>
+FASTDL_INLINE Vec<T> combine_pairs(const Vec<T>* v) {
+  if constexpr (kVectors == 1) {
+    return v[0];
+  } else {
+    Vec<T> pairs[kVectors / 2];
+#pragma GCC unroll 8
+    for (int i = 0; i < kVectors / 2; ++i)
+      pairs[i] = Op::combine(even_lanes<T>(v[2 * i], v[2 * i + 1]), odd_lanes<T>(v[2 * i], v[2 * i + 1]));
+    return combine_pairs<Op, T, kVectors / 2>(pairs);
+  }
+}
+
+template <class Op, class T>
+static void rows_side_by_side(int64_t outputs, int64_t width, const T* x, T* out, T divisor) {
+  constexpr int kStep = kLanes<T>;
+  const int64_t groups = (outputs + kStep - 1) / kStep;
+  parallel_for(groups, kGrain / (kStep * width) + 1, [&](int64_t group, int64_t end) {
+    for (; group < end; ++group) {
+      const int64_t first = group * kStep;
+      const int n = static_cast<int>(outputs - first < kStep ? outputs - first : kStep);
+      Vec<T> lanes[kStep];
+      for (int r = 0; r < kStep; ++r)
+        lanes[r] = r < n ? row_lanes<Op, T>(x + (first + r) * width, width) : broadcast<T>(Op::identity());
+      Vec<T> result = combine_pairs<Op, T, kStep>(lanes);
+      if (divisor != T{1}) result /= divisor;
+      store_some<T>(out + first, result, n);
+    }
+  });
+}
+
 template <class Op, class T>
 static void run_reduce(const ReduceArgs& p) {
   const T* x = static_cast<const T*>(p.x);
@@ -311,7 +370,9 @@ static void run_reduce(const ReduceArgs& p) {
     return;
   }
   const Plan plan = plan_of(p);
-  if (p.reduced[p.shape.n - 1])
+  if (p.shape.n == 2 && p.reduced[1] && plan.width <= kPiece)
+    rows_side_by_side<Op, T>(plan.outer, plan.width, x, out, divisor);
+  else if (p.reduced[p.shape.n - 1])
     rows<Op, T>(plan, x, out, divisor);
   else
     columns<Op, T>(plan, x, out, divisor);

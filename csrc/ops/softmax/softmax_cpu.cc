@@ -12,6 +12,8 @@
 
 namespace fastdl::FASTDL_ISA {
 
+constexpr int64_t kShortRow = 256;  // numbers: kLanes rows stay in L1
+
 // ---- rows -----------------------------------------------------------------------------------------------------------
 
 template <class T, bool kLog>
@@ -32,6 +34,32 @@ static void forward_row(const T* x, T* out, int64_t n) {
     for_row<T>(n, [=](int64_t i, auto left)
                       FASTDL_BODY { store_some<T>(out + i, load_some<T>(out + i, left) * scale, left); });
   }
+}
+
+// Rows [begin, end). The logarithms of short rows' sums are taken kLanes at a time: one of them costs as much as a row.
+template <class T, bool kLog>
+static void forward_rows(const T* x, T* out, int64_t begin, int64_t end, int64_t n) {
+  int64_t row = begin;
+  if constexpr (kLog) {
+    constexpr int kWidth = kLanes<T>;
+    for (; n <= kShortRow && row + kWidth <= end; row += kWidth) {
+      T m[kWidth], s[kWidth];
+      for (int r = 0; r < kWidth; ++r) {
+        const T* const p = x + (row + r) * n;
+        const T max = m[r] = row_max<T>(p, n);
+        s[r] =
+            row_sum<T>(n, [=](int64_t i, auto left) FASTDL_BODY { return vexp<T>(load_some<T>(p + i, left) - max); });
+      }
+      store<T>(s, vlog<T>(load<T>(s)));
+      for (int r = 0; r < kWidth; ++r) {
+        const T *const p = x + (row + r) * n, max = m[r], log_s = s[r];
+        T* const to = out + (row + r) * n;
+        for_row<T>(n, [=](int64_t i, auto left)
+                          FASTDL_BODY { store_some<T>(to + i, (load_some<T>(p + i, left) - max) - log_s, left); });
+      }
+    }
+  }
+  for (; row < end; ++row) forward_row<T, kLog>(x + row * n, out + row * n, n);
 }
 
 // What is added up over a row: grad * out for softmax, grad for its logarithm.
@@ -93,14 +121,12 @@ static void backward_tile(const T* grad, const T* y, T* grad_x, int64_t n, int64
 
 // ---- launchers ------------------------------------------------------------------------------------------------------
 
-// row(offset) over all rows, or tile(offset, vectors, left) over all tiles of columns; offsets are in elements.
-template <class T, class Row, class Tile>
-static void for_all(int64_t outer, int64_t n, int64_t inner, Row row, Tile tile) {
+// rows(begin, end) over all rows, or tile(offset, vectors, left) over all tiles of columns; offsets are in elements.
+template <class T, class Rows, class Tile>
+static void for_all(int64_t outer, int64_t n, int64_t inner, Rows rows, Tile tile) {
   if (outer * n * inner == 0) return;
   if (inner == 1) {
-    parallel_for(outer, kRowChunk / n + 1, [&](int64_t begin, int64_t end) {
-      for (int64_t r = begin; r < end; ++r) row(r * n);
-    });
+    parallel_for(outer, (kRowChunk / n + kLanes<T>) / kLanes<T> * kLanes<T>, rows);
     return;
   }
   const int64_t blocks = (inner + kColumnBlock - 1) / kColumnBlock;
@@ -120,7 +146,7 @@ static void forward(const SoftmaxFwdArgs& a) {
   const T* const x = static_cast<const T*>(a.x);
   T* const out = static_cast<T*>(a.out);
   for_all<T>(
-      a.outer, a.n, a.inner, [&](int64_t at) { forward_row<T, kLog>(x + at, out + at, a.n); },
+      a.outer, a.n, a.inner, [&](int64_t begin, int64_t end) { forward_rows<T, kLog>(x, out, begin, end, a.n); },
       [&](int64_t at, auto vectors, int64_t left) {
         forward_tile<T, kLog, decltype(vectors)::value>(x + at, out + at, a.n, a.inner, left);
       });
@@ -131,7 +157,11 @@ static void backward(const SoftmaxBwdArgs& a) {
   const T *const grad = static_cast<const T*>(a.grad), *const y = static_cast<const T*>(a.y);
   T* const grad_x = static_cast<T*>(a.grad_x);
   for_all<T>(
-      a.outer, a.n, a.inner, [&](int64_t at) { backward_row<T, kLog>(grad + at, y + at, grad_x + at, a.n); },
+      a.outer, a.n, a.inner,
+      [&](int64_t begin, int64_t end) {
+        for (int64_t at = begin * a.n; at < end * a.n; at += a.n)
+          backward_row<T, kLog>(grad + at, y + at, grad_x + at, a.n);
+      },
       [&](int64_t at, auto vectors, int64_t left) {
         backward_tile<T, kLog, decltype(vectors)::value>(grad + at, y + at, grad_x + at, a.n, a.inner, left);
       });

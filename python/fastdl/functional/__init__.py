@@ -28,6 +28,7 @@ __all__ = [
     "bed_of_nails_unpool2d",
     "conv1d",
     "batch_norm",
+    "conv1d",
     "conv2d",
     "conv_transpose1d",
     "conv_transpose2d",

@@ -47,6 +47,7 @@ __all__ = [
     "BatchNorm1d",
     "BatchNorm2d",
     "BatchNorm3d",
+    "Conv1d",
     "Conv2d",
     "ConvTranspose1d",
     "ConvTranspose2d",

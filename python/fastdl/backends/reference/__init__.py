@@ -21,6 +21,7 @@ from .arrays import (
 from .avg_pool2d import avg_pool2d, avg_pool2d_bwd
 from .boxes import box_iou, large_boxes
 from .batch_norm import batch_norm, batch_norm_bwd
+from .boxes import box_iou, large_boxes
 from .conv2d import conv2d, conv2d_bwd_input, conv2d_bwd_weight
 from .conv_transpose2d import conv_transpose2d, conv_transpose2d_bwd_input, conv_transpose2d_bwd_weight
 from .conversion import converted
@@ -136,6 +137,7 @@ __all__ = [
     "box_iou",
     "batch_norm",
     "batch_norm_bwd",
+    "box_iou",
     "broadcast_to",
     "cast",
     "clip_by_norm_",

@@ -1,0 +1,31 @@
+"""Reductions of random shapes over random axes against the reference."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fastdl import backends
+from fastdl.testing import assert_close
+
+CPU, REFERENCE = backends.get("cpu"), backends.get("reference")
+SIZES = st.integers(0, 40) | st.sampled_from([63, 64, 65, 130])
+
+
+@settings(derandomize=True, deadline=None, max_examples=150, database=None)
+@given(
+    st.lists(SIZES, min_size=1, max_size=3), st.integers(1, 7), st.sampled_from(["sum", "mean", "amax", "amin"]),
+    st.sampled_from(["float32", "float64", "int32", "int64"]), st.booleans(), st.booleans(), st.integers(0, 99),
+)  # fmt: skip
+def test_reductions(shape, chosen, name, dtype, keepdim, special, seed):
+    axes = tuple(i for i in range(len(shape)) if chosen >> i & 1)
+    x = (8 * np.random.default_rng(seed).standard_normal(shape)).astype(dtype)
+    if name == "mean" and x.dtype.kind != "f":
+        name = "sum"
+    if special and x.size and x.dtype.kind == "f":
+        x.reshape(-1)[seed % x.size] = (np.nan, np.inf, -np.inf)[seed % 3]
+    if name in ("amax", "amin") and x.size == 0:
+        return
+    wide = x.astype(np.float64) if x.dtype.kind == "f" else x
+    want = getattr(REFERENCE, name)(wide, axes, keepdim)
+    got = CPU.to_numpy(getattr(CPU, name)(CPU.from_numpy(x, False), axes, keepdim))
+    assert_close(got, want, 64, magnitude=float(np.abs(wide[np.isfinite(wide)]).sum()) or 1.0)
