@@ -19,7 +19,6 @@ from .arrays import (
     to_numpy,
 )
 from .avg_pool2d import avg_pool2d, avg_pool2d_bwd
-from .boxes import box_iou, large_boxes
 from .batch_norm import batch_norm, batch_norm_bwd
 from .boxes import box_iou, large_boxes
 from .conv2d import conv2d, conv2d_bwd_input, conv2d_bwd_weight
@@ -132,11 +131,10 @@ __all__ = [
     "argmin",
     "avg_pool2d",
     "avg_pool2d_bwd",
-    "bed_of_nails",
-    "bed_of_nails_bwd",
-    "box_iou",
     "batch_norm",
     "batch_norm_bwd",
+    "bed_of_nails",
+    "bed_of_nails_bwd",
     "box_iou",
     "broadcast_to",
     "cast",
