@@ -8,6 +8,11 @@ namespace fastdl::FASTDL_ISA {
 
 constexpr int kRunSums = 4;  // accumulators: one chain of additions would wait for its own latency
 
+// Into the L2 cache, without waiting.
+FASTDL_INLINE void prefetch(const void* p) {
+  __builtin_prefetch(p, 0, 2);
+}
+
 // Lanes from n on become zero.
 template <class T, class N>
 FASTDL_INLINE Vec<T> first_lanes(Vec<T> v, N n) {

@@ -117,10 +117,6 @@ FASTDL_INLINE void stream(T* p, Vec<T> v) {
   store<T>(p, v);
 #endif
 }
-// Into the L2 cache, without waiting.
-FASTDL_INLINE void prefetch(const void* p) {
-  __builtin_prefetch(p, 0, 2);
-}
 FASTDL_INLINE void store_fence() {
 #if defined(__x86_64__)
   _mm_sfence();
