@@ -45,7 +45,7 @@ from .elementwise_loss import (
 from .embedding import embedding, embedding_bag
 from .layout import flatten
 from .linear import linear
-from .loss import cross_entropy, mse_loss, multi_margin_loss, nll_loss, one_hot
+from .loss import cross_entropy, multi_margin_loss, nll_loss, one_hot
 from .normalization import batch_norm, layer_norm, local_response_norm
 from .padding import pad
 from .pooling import avg_pool1d, avg_pool2d, max_pool1d, max_pool2d
