@@ -165,17 +165,49 @@ void set_num_threads(int n) {
   num_threads.store(n < 1024 ? n : 1024);
 }
 
+// True if the workers took part; false if this thread must do all chunks itself.
+static bool run_on_pool(int64_t chunks, void (*run)(void*, int64_t), void* context, int64_t threads) {
+  if (threads <= 1 || Pool::inside_parallel) return false;
+  Pool::inside_parallel = true;
+  struct Leave {
+    ~Leave() { Pool::inside_parallel = false; }
+  } leave;
+  return pool()->try_run(chunks, run, context, static_cast<int>(threads));
+}
+
 void run_chunks(int64_t chunks, void (*run)(void*, int64_t), void* context) {
-  int64_t threads = get_num_threads();
-  if (threads > chunks) threads = chunks;
-  if (threads > 1 && !Pool::inside_parallel) {
-    Pool::inside_parallel = true;
-    struct Leave {
-      ~Leave() { Pool::inside_parallel = false; }
-    } leave;
-    if (pool()->try_run(chunks, run, context, static_cast<int>(threads))) return;
-  }
+  const int64_t threads = get_num_threads();
+  if (run_on_pool(chunks, run, context, threads < chunks ? threads : chunks)) return;
   for (int64_t i = 0; i < chunks; ++i) run(context, i);
+}
+
+// A chunk a member: a thread that waits inside its chunk leaves the others' to them, so all of them run.
+void run_team(int64_t most, void (*run)(void*, Team&), void* context) {
+  struct Shared {
+    void (*run)(void*, Team&);
+    void* context;
+    int size;
+    alignas(64) int64_t arrived;
+  } shared{run, context, static_cast<int>(get_num_threads() < most ? get_num_threads() : most), 0};
+  const auto member = [](void* p, int64_t rank) {
+    Shared& s = *static_cast<Shared*>(p);
+    Team team(static_cast<int>(rank), s.size, &s.arrived);
+    s.run(s.context, team);
+  };
+  if (run_on_pool(shared.size, member, &shared, shared.size)) return;
+  Team alone(0, 1, &shared.arrived);
+  run(context, alone);
+}
+
+void Team::wait_for_others() {
+  expected_ += size;
+  __atomic_add_fetch(arrived_, 1, __ATOMIC_ACQ_REL);
+  for (int spins = 0; __atomic_load_n(arrived_, __ATOMIC_ACQUIRE) < expected_;) {
+    if (++spins < kSpins)
+      pause_cpu();
+    else
+      sched_yield();  // there are fewer cores than members
+  }
 }
 
 #if defined(__x86_64__)

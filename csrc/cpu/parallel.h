@@ -32,6 +32,32 @@ static inline void parallel_for(int64_t n, int64_t grain, Body&& body) {
              &context);
 }
 
+// A member of a team: threads that run at the same time and may wait for each other, for work in many short steps.
+class Team {
+ public:
+  Team(int r, int n, int64_t* counter) : rank(r), size(n), arrived_(counter) {}
+  const int rank, size;
+
+  // Returns when every member has called it as often. What they wrote before is visible then.
+  void wait() {
+    if (size > 1) wait_for_others();
+  }
+
+ private:
+  void wait_for_others();
+  int64_t* arrived_;
+  int64_t expected_ = 0;
+};
+
+// Runs run(context, team) on at most `most` threads at once; on the calling thread alone where others have the workers.
+// Members share out the work by rank and size, so each result must be the business of one member. They must not throw:
+// the others would wait for ever.
+void run_team(int64_t most, void (*run)(void* context, Team& team), void* context);
+template <class Body>
+static inline void run_team(int64_t most, Body&& body) {
+  run_team(most, [](void* p, Team& team) { (*static_cast<std::remove_reference_t<Body>*>(p))(team); }, &body);
+}
+
 // Kernels treat denormal numbers as zero: an operand below 1e-38 costs up to 180 times an ordinary one. The mode of the
 // calling thread comes back at the end of the scope; workers keep it.
 class FlushDenormals {
