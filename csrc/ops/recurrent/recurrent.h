@@ -49,12 +49,13 @@ struct RecurrentWeights {
 
 struct RecurrentFwdArgs {
   RecurrentShape s;
-  const void* x;           // (rows, input)
-  const void *h0, *c0;     // (directions, batch, hidden); null: zeros
-  RecurrentWeights w[2];   // of each direction
-  void* out;               // (rows, directions * hidden)
-  void *h_n, *c_n;         // (directions, batch, hidden); c_n: LSTM only
-  void *gates, *cells;     // for the backward pass, or null: (directions, rows, saved * hidden), (directions, rows, hidden)
+  const void* x;          // (rows, input)
+  const void *h0, *c0;    // (directions, batch, hidden); null: zeros
+  RecurrentWeights w[2];  // of each direction
+  void* out;              // (rows, directions * hidden)
+  void *h_n, *c_n;        // (directions, batch, hidden); c_n: LSTM only
+  void *gates,
+      *cells;  // for the backward pass, or null: (directions, rows, saved * hidden), (directions, rows, hidden)
 };
 
 struct RecurrentBwdArgs {
@@ -68,13 +69,15 @@ struct RecurrentBwdArgs {
   void *grad_ih[2], *grad_hh[2], *grad_bias_ih[2], *grad_bias_hh[2];
 };
 
-// Rows of a padded batch to packed rows (packs) or back, where rows past the end become `padding`.
+// Rows of a padded batch to packed rows (packs), or back; rows past the end of their sequence become `padding`.
 struct PackRowsArgs {
-  RecurrentShape s;  // first, stride: of the packed rows; order; input: numbers in a row
-  bool packs, batch_first;
+  RecurrentShape s;  // steps, batch, active, order; first and rows of the packed side; input: numbers in a row
+  bool packs;
+  bool batch_first;      // padded: (batch, padded_steps, input), else (padded_steps, batch, input)
+  int64_t padded_steps;  // at least steps
   double padding;
   const void* from;
-  void* to;  // padded: (steps, batch, input), or (batch, steps, input)
+  void* to;
 };
 
 // Floating-point operations of the products, and the least memory traffic, for benchmarks.
@@ -89,5 +92,5 @@ inline double recurrent_bytes(const RecurrentShape& s) {
 }  // namespace fastdl
 
 FASTDL_KERNEL(recurrent_fwd, RecurrentFwdArgs)
-//FASTDL_KERNEL(recurrent_bwd, RecurrentBwdArgs)
-//FASTDL_KERNEL(pack_rows, PackRowsArgs)
+FASTDL_KERNEL(recurrent_bwd, RecurrentBwdArgs)
+FASTDL_KERNEL(pack_rows, PackRowsArgs)

@@ -1,7 +1,5 @@
-#include <vector>
-
 #include "bind/call.h"
-#include "ops/recurrent/recurrent.h"
+#include "ops/recurrent/recurrent_sequences.h"
 
 namespace fastdl {
 namespace {
@@ -12,48 +10,6 @@ Cell cell_from_name(const char* op, const std::string& name) {
   if (name == "lstm") return Cell::kLstm;
   EXPECT(name == "gru", ValueError, op, "mode rnn_tanh, rnn_relu, lstm or gru", name);
   return Cell::kGru;
-}
-
-// Where the sequences of each step lie: the vectors behind a RecurrentShape.
-struct Sequences {
-  std::vector<int64_t> first, active, order;
-};
-
-// Batch sizes of packed rows: int64, not increasing, at least 1.
-void take_batch_sizes(const char* op, const Array& sizes, Sequences& q) {
-  expect_ndim(op, "batch_sizes", sizes, 1);
-  expect_same_dtype(op, "batch_sizes", sizes, DType::kInt64);
-  EXPECT(sizes.size > 0, ValueError, op, "batch_sizes of at least one step", text("shape ", sizes.shape));
-  const int64_t* n = static_cast<const int64_t*>(sizes.data);
-  q.active.assign(n, n + sizes.size);
-  for (int64_t t = 0, row = 0; t < sizes.size; row += n[t++]) {
-    EXPECT(n[t] >= 1 && (t == 0 || n[t] <= n[t - 1]), ValueError, op, "batch_sizes that are at least 1 and never grow",
-           text(n[t], " at step ", t));
-    EXPECT(n[t] < int64_t{1} << 40, ValueError, op, "batch_sizes below 2^40", text(n[t]));
-    q.first.push_back(row);
-  }
-}
-
-// The place of each packed sequence in the batch, a permutation; null: its own.
-void take_order(const char* op, const Array* order, int64_t batch, Sequences& q) {
-  std::vector<bool> seen(static_cast<size_t>(batch));
-  if (order) {
-    expect_same_dtype(op, "order", *order, DType::kInt64);
-    EXPECT(order->ndim() == 1 && order->size == batch, ValueError, op, text("order of shape (", batch, ",)"),
-           text("shape ", order->shape));
-  }
-  for (int64_t j = 0; j < batch; ++j) {
-    const int64_t to = order ? static_cast<const int64_t*>(order->data)[j] : j;
-    EXPECT(to >= 0 && to < batch && !seen[static_cast<size_t>(to)], ValueError, op,
-           text("order that names each of ", batch, " sequences once"), text(to, " at position ", j));
-    seen[static_cast<size_t>(to)] = true;
-    q.order.push_back(to);
-  }
-}
-
-void point_at(const Sequences& q, RecurrentShape& s) {
-  s.steps = static_cast<int64_t>(q.first.size());
-  s.first = q.first.data(), s.active = q.active.data(), s.order = q.order.data();
 }
 
 struct Layer {
@@ -152,17 +108,73 @@ py::tuple recurrent(const std::string& mode, const Array& x, const Array* h0, co
   if (lstm) c_n = empty(state_shape(l.s), x.dtype);
   if (training && saved_count(l.s.cell)) gates = empty(saved_shape(l.s, saved_count(l.s.cell)), x.dtype);
   if (training && lstm) cells = empty(saved_shape(l.s, 1), x.dtype);
-  const RecurrentFwdArgs args{l.s,        x.data,     h0 ? h0->data : nullptr, c0 ? c0->data : nullptr,
-                              {l.w[0], l.w[1]}, out.data, h_n.data, c_n.data, gates.data, cells.data};
+  const RecurrentFwdArgs args{l.s,
+                              x.data,
+                              h0 ? h0->data : nullptr,
+                              c0 ? c0->data : nullptr,
+                              {l.w[0], l.w[1]},
+                              out.data,
+                              h_n.data,
+                              c_n.data,
+                              gates.data,
+                              cells.data};
   call(recurrent_fwd, args, static_cast<int64_t>(recurrent_bytes(l.s)));
   return py::make_tuple(std::move(out), std::move(h_n), maybe(std::move(c_n)), maybe(std::move(gates)),
                         maybe(std::move(cells)));
 }
 
+// (grad_x, grad_h0, grad_c0, gradients of the weights in their order); None, or an empty list, where not needed.
+py::tuple recurrent_backward(const std::string& mode, const Array* grad_out, const Array* grad_h, const Array* grad_c,
+                             const Array& x, const Array* h0, const Array* c0, const ArrayList& weights,
+                             const Array* batch_sizes, const Array* order, bool bidirectional, bool batch_first,
+                             const Array& out, const Array* gates, const Array* cells, bool need_x, bool need_h0,
+                             bool need_c0, bool need_weights) {
+  constexpr const char* kOp = "recurrent_bwd";
+  Layer l;
+  RecurrentShape& s = l.s;
+  s.cell = cell_from_name(kOp, mode);
+  take_input(kOp, x, batch_sizes, order, batch_first, l);
+  take_weights(kOp, weights, bidirectional, l);
+  take_states(kOp, l, h0, c0);
+  const bool lstm = s.cell == Cell::kLstm, keeps = saved_count(s.cell) > 0;
+  RecurrentBwdArgs args{};
+  args.grad_out = like(kOp, "grad_out", grad_out, out_shape(l, x), s.dtype);
+  args.grad_h = like(kOp, "grad_h", grad_h, state_shape(s), s.dtype);
+  EXPECT(lstm || (!grad_c && !need_c0), ValueError, kOp, "no gradient of c but for lstm", "one");
+  args.grad_c = like(kOp, "grad_c", grad_c, state_shape(s), s.dtype);
+  args.out = like(kOp, "out", &out, out_shape(l, x), s.dtype);
+  EXPECT(!keeps || gates, ValueError, kOp, "gates of a call with training", "None");
+  EXPECT(!lstm || cells, ValueError, kOp, "cells of a call with training", "None");
+  if (keeps) args.gates = like(kOp, "gates", gates, saved_shape(s, saved_count(s.cell)), s.dtype);
+  if (lstm) args.cells = like(kOp, "cells", cells, saved_shape(s, 1), s.dtype);
+  args.s = s, args.x = x.data;
+  args.h0 = h0 ? h0->data : nullptr, args.c0 = c0 ? c0->data : nullptr;
+  args.w[0] = l.w[0], args.w[1] = l.w[1];
+
+  Array grad_x, grad_h0, grad_c0;
+  if (need_x) args.grad_x = (grad_x = empty(x.shape, s.dtype)).data;
+  if (need_h0) args.grad_h0 = (grad_h0 = empty(state_shape(s), s.dtype)).data;
+  if (need_c0) args.grad_c0 = (grad_c0 = empty(state_shape(s), s.dtype)).data;
+  py::list grads;
+  const Py_ssize_t each = weights.size() / s.directions;
+  for (Py_ssize_t i = 0; need_weights && i < weights.size(); ++i) {
+    Array grad = empty(weights[i].shape, s.dtype);
+    void** const place[4] = {args.grad_ih, args.grad_hh, args.grad_bias_ih, args.grad_bias_hh};
+    place[i % each][i / each] = grad.data;
+    grads.append(py::cast(std::move(grad)));
+  }
+  call(recurrent_bwd, args, static_cast<int64_t>(2 * recurrent_bytes(s)));
+  return py::make_tuple(maybe(std::move(grad_x)), maybe(std::move(grad_h0)), maybe(std::move(grad_c0)), grads);
+}
+
 }  // namespace
+
+void bind_pack_rows(py::module_& m);
 
 void bind_recurrent(py::module_& m) {
   m.def("recurrent", &recurrent);
+  m.def("recurrent_bwd", &recurrent_backward);
+  bind_pack_rows(m);
 }
 
 }  // namespace fastdl

@@ -33,9 +33,9 @@ constexpr int64_t kOwnSequences = 8;       // sequences for which a thread reads
 constexpr int64_t kMemberFlops = 100'000;  // of a step: some two microseconds, ten times what waiting costs
 
 template <class T>
-constexpr int kTileStep = kStepVecs* kLanes<T>;
+constexpr int kTileStep = kStepVecs * kLanes<T>;
 template <class T>
-constexpr int kTileSize = kStepRows* kTileStep<T>;
+constexpr int kTileSize = kStepRows * kTileStep<T>;
 
 // ---- packing --------------------------------------------------------------------------------------------------------
 
@@ -129,8 +129,8 @@ FASTDL_INLINE ProductKernel<T> product_for(int64_t rows, bool apart) {
   return apart ? product_of_rows<T, true>(rows, Rows{}) : product_of_rows<T, false>(rows, Rows{});
 }
 
-// All rows in tiles through one panel. Tiles go to one place, where done(first row, rows) finds each, or are kept side by
-// side.
+// All rows in tiles through one panel. Tiles go to one place, where done(first row, rows) finds each, or are kept side
+// by side.
 template <class T, class Done>
 FASTDL_INLINE void multiply_rows(const Product<T>& p, int64_t rows, bool split_gate, bool keep, const Done& done) {
   const Split tiles = split_evenly(rows, kStepRows);

@@ -1,0 +1,340 @@
+// The backward walk (backpropagation through time), and the gradients of inputs and weights.
+//
+// From the last step to the first, with dG the gradient of the gates before their activations, (rows, gates * hidden):
+//
+//   dh(t) = grad_out(t) + dG(t+1) W_hh         a product as in the forward walk; panels are columns of W_hh
+//   dG(t) = dh(t) through the gates            on the tile, while it lies in L1
+//
+// Then everything else is a product over the rows of all steps at once:
+//
+//   grad_x = dG W_ih      grad_W_ih = dG^T x      grad_W_hh = dG^T h_before      grad_b = sums of dG's columns
+//
+// GRU has two dG: the third gate's h part is the x part times r.
+#include "ops/recurrent/recurrent_steps-inl.h"
+
+namespace fastdl::FASTDL_ISA {
+
+constexpr int64_t kSumColumns = 256;  // that a thread sums at a time: whole lines of the cache, in long runs
+
+// One call, as all walkers see it. Of two directions, every array has the second one behind the first.
+template <class T>
+struct Backward {
+  RecurrentBwdArgs a;
+  int64_t gates;   // columns of dG
+  int64_t panels;  // of a direction, each of `units` columns of W_hh
+  int64_t units;
+  T* weights;      // packed: [direction][panel][gates][units]
+  const T* zeros;  // a row of dG, and of states
+  T* grad_h_side;  // dG beside W_hh
+  T* grad_x_side;  // dG beside W_ih: the same but for GRU
+  T* carry_h;      // (directions, batch, hidden): what reaches h past W_hh
+  T* carry_c;      // LSTM: the gradient of c
+};
+
+template <class T>
+FASTDL_INLINE T* gates_row(const Backward<T>& b, T* side, int direction, int64_t row) {
+  return side + (direction * b.a.s.rows + row) * b.gates;
+}
+
+// h or c before step t of sequence j: a row of `all`, or of the first states, or zeros.
+template <class T>
+FASTDL_INLINE const T* state_before(const Backward<T>& b, int d, int64_t t, int64_t j, const void* all, int64_t width,
+                                    const void* first) {
+  const RecurrentShape& s = b.a.s;
+  if (j < with_previous(s, d, t)) return static_cast<const T*>(all) + row_at(s, d ? t + 1 : t - 1, j) * width;
+  return first ? static_cast<const T*>(first) + (d * s.batch + s.order[j]) * s.hidden : b.zeros;
+}
+template <class T>
+FASTDL_INLINE const T* h_before(const Backward<T>& b, int d, int64_t t, int64_t j) {
+  const RecurrentShape& s = b.a.s;
+  const T* const out = static_cast<const T*>(b.a.out) + d * s.hidden;
+  return state_before<T>(b, d, t, j, out, s.directions * s.hidden, b.a.h0);
+}
+
+// ---- gates ----------------------------------------------------------------------------------------------------------
+
+// Where one vector of units of a row is read and written.
+template <class T>
+struct GradRow {
+  const T *h, *h_before;          // RNN: the new state; GRU: the old one
+  const T *gates, *c, *c_before;  // as saved
+  T *grads, *grads_x;             // dG
+  T *carry_h, *carry_c;
+};
+
+template <class T>
+FASTDL_INLINE void lstm_grad(Vec<T> dh, const GradRow<T>& r, int64_t H, int64_t n) {
+  const Vec<T> i = load_some<T>(r.gates, n), f = load_some<T>(r.gates + H, n);
+  const Vec<T> g = load_some<T>(r.gates + 2 * H, n), o = load_some<T>(r.gates + 3 * H, n);
+  const Vec<T> tanh_c = vtanh<T>(load_some<T>(r.c, n));
+  const Vec<T> dc = load_some<T>(r.carry_c, n) + dh * o * (T{1} - tanh_c * tanh_c);
+  store_some<T>(r.grads, dc * g * i * (T{1} - i), n);
+  store_some<T>(r.grads + H, dc * load_some<T>(r.c_before, n) * f * (T{1} - f), n);
+  store_some<T>(r.grads + 2 * H, dc * i * (T{1} - g * g), n);
+  store_some<T>(r.grads + 3 * H, dh * tanh_c * o * (T{1} - o), n);
+  store_some<T>(r.carry_c, dc * f, n);
+}
+
+template <class T>
+FASTDL_INLINE void gru_grad(Vec<T> dh, const GradRow<T>& row, int64_t H, int64_t units) {
+  const Vec<T> r = load_some<T>(row.gates, units), z = load_some<T>(row.gates + H, units);
+  const Vec<T> n = load_some<T>(row.gates + 2 * H, units), hidden = load_some<T>(row.gates + 3 * H, units);
+  const Vec<T> dn = dh * (T{1} - z) * (T{1} - n * n);
+  const Vec<T> dr = dn * hidden * r * (T{1} - r);
+  const Vec<T> dz = dh * (load_some<T>(row.h_before, units) - n) * z * (T{1} - z);
+  store_some<T>(row.grads, dr, units);
+  store_some<T>(row.grads + H, dz, units);
+  store_some<T>(row.grads + 2 * H, dn * r, units);
+  store_some<T>(row.grads_x, dr, units);
+  store_some<T>(row.grads_x + H, dz, units);
+  store_some<T>(row.grads_x + 2 * H, dn, units);
+  store_some<T>(row.carry_h, dh * z, units);
+}
+
+template <class T>
+FASTDL_INLINE void rnn_grad(Vec<T> dh, const GradRow<T>& r, int64_t n, bool relu) {
+  const Vec<T> h = load_some<T>(r.h, n);
+  store_some<T>(r.grads, relu ? select<T>(h <= T{0}, Vec<T>{}, dh) : dh * (T{1} - h * h), n);
+}
+
+// ---- a walk ---------------------------------------------------------------------------------------------------------
+
+template <class T>
+static void finish_grad_tile(const Backward<T>& b, const Walker& w, int64_t t, int64_t first, int64_t rows,
+                             int64_t panel, const T* tile) {
+  constexpr int L = kLanes<T>;
+  const RecurrentShape& s = b.a.s;
+  const int d = w.direction;
+  const int64_t H = s.hidden, next = with_next(s, d, t);
+  for (int64_t i = 0; i < rows; ++i, tile += kTileStep<T>) {
+    const int64_t j = w.first + first + i, row = row_at(s, t, j), saved = d * s.rows + row;
+    const int64_t state = (d * s.batch + s.order[j]) * H, out_row = (row * s.directions + d) * H;
+    const bool carries = j >= next || s.cell == Cell::kGru;
+    const T* const before = s.cell == Cell::kGru ? h_before<T>(b, d, t, j) : nullptr;
+    const T* const cells = static_cast<const T*>(b.a.cells) + (s.cell == Cell::kLstm ? d * s.rows * H : 0);
+    const T* const c_before = s.cell == Cell::kLstm ? state_before<T>(b, d, t, j, cells, H, b.a.c0) : nullptr;
+    for (int v = 0; v < kStepVecs; ++v) {
+      const int64_t unit = panel * b.units + v * L, n = min64(L, H - unit);
+      if (n <= 0) break;
+      Vec<T> dh = load<T>(tile + v * L);
+      if (b.a.grad_out) dh += load_some<T>(static_cast<const T*>(b.a.grad_out) + out_row + unit, n);
+      if (carries) dh += load_some<T>(b.carry_h + state + unit, n);
+      GradRow<T> r{};
+      r.grads = gates_row<T>(b, b.grad_h_side, d, row) + unit;
+      r.carry_h = b.carry_h + state + unit;
+      switch (s.cell) {
+        case Cell::kLstm:
+          r.gates = static_cast<const T*>(b.a.gates) + saved * kStepVecs * H + unit;
+          r.c = cells + row * H + unit, r.c_before = c_before + unit;
+          r.carry_c = b.carry_c + state + unit;
+          lstm_grad<T>(dh, r, H, n);
+          break;
+        case Cell::kGru:
+          r.gates = static_cast<const T*>(b.a.gates) + saved * kStepVecs * H + unit;
+          r.grads_x = gates_row<T>(b, b.grad_x_side, d, row) + unit;
+          r.h_before = before + unit;
+          gru_grad<T>(dh, r, H, n);
+          break;
+        default:
+          r.h = static_cast<const T*>(b.a.out) + out_row + unit;
+          rnn_grad<T>(dh, r, n, s.cell == Cell::kRelu);
+      }
+    }
+  }
+}
+
+// The gradient of the first states: one product more, behind the first step.
+template <class T>
+static void finish_first_states(const Backward<T>& b, const Walker& w, int64_t first, int64_t rows, int64_t panel,
+                                const T* tile) {
+  constexpr int L = kLanes<T>;
+  const RecurrentShape& s = b.a.s;
+  for (int64_t i = 0; i < rows; ++i, tile += kTileStep<T>) {
+    T* const to = b.carry_h + (w.direction * s.batch + s.order[w.first + first + i]) * s.hidden;
+    for (int v = 0; v < kStepVecs; ++v) {
+      const int64_t unit = panel * b.units + v * L, n = s.hidden - unit;
+      if (n <= 0) break;
+      Vec<T> dh = load<T>(tile + v * L);
+      if (s.cell == Cell::kGru) dh += load_some<T>(to + unit, n);
+      store_some<T>(to + unit, dh, n);
+    }
+  }
+}
+
+template <class T>
+static void walk_backward(const Backward<T>& b, const Walker& w, const T** grads, Team& team) {
+  const RecurrentShape& s = b.a.s;
+  const int d = w.direction;
+  const T* const weights = b.weights + d * b.panels * b.gates * b.units;
+  alignas(64) T tile[kTileSize<T>];
+  const auto multiply = [&](int64_t i, int64_t count, const auto& done) __attribute__((always_inline)) {
+    for (int64_t q = 0; q < w.last_panel - w.first_panel; ++q) {
+      const int64_t panel = panel_at(w, i, q);
+      const Product<T> p{0, b.gates, grads, grads, weights + panel * b.gates * b.units, b.zeros, 0, tile};
+      multiply_rows<T>(p, count, false, false,
+                       [&](int64_t first, int64_t rows) __attribute__((always_inline)) { done(first, rows, panel); });
+    }
+    team.wait();
+  };
+  for (int64_t i = s.steps - 1; i >= 0; --i) {
+    const int64_t t = step_at(s, d, i), next = with_next(s, d, t);
+    const int64_t count = min64(s.active[t], w.last) - w.first;
+    for (int64_t k = 0; k < count; ++k) {
+      const int64_t j = w.first + k;
+      grads[k] = j < next ? gates_row<T>(b, b.grad_h_side, d, row_at(s, d ? t - 1 : t + 1, j)) : b.zeros;
+    }
+    multiply(i, count > 0 ? count : 0, [&](int64_t first, int64_t rows, int64_t panel) {
+      finish_grad_tile<T>(b, w, t, first, rows, panel, tile);
+    });
+  }
+  if (!b.a.grad_h0 || s.steps == 0) return;
+  int64_t t = d ? s.steps - 1 : 0;
+  for (int64_t j = w.first; j < w.last; ++j) {
+    while (d && s.active[t] <= j) --t;  // where the walk of this sequence began
+    grads[j - w.first] = gates_row<T>(b, b.grad_h_side, d, row_at(s, t, j));
+  }
+  multiply(0, w.last - w.first,
+           [&](int64_t first, int64_t rows, int64_t panel) { finish_first_states<T>(b, w, first, rows, panel, tile); });
+}
+
+// ---- products over all steps ----------------------------------------------------------------------------------------
+
+template <class T>
+static void multiply_all(int64_t m, int64_t n, int64_t k, const Operand<T>& a, const Operand<T>& b, void* out) {
+  T* const c = static_cast<T*>(out);
+  if (m == 0 || n == 0) return;
+  if (k == 0) {
+    __builtin_memset(c, 0, static_cast<size_t>(m * n) * sizeof(T));
+    return;
+  }
+  gemm<T>(plan_gemm<T>(m, n, k, b.along_k, b.ld), a, b, c, n, [](T*, int64_t, int64_t, int64_t, int64_t, int64_t) {});
+}
+
+// Sums of the columns of `rows` lines, line after line.
+template <class T>
+static void sum_columns(const T* from, int64_t rows, int64_t columns, void* out) {
+  constexpr int L = kLanes<T>;
+  parallel_for(columns, kSumColumns, [&](int64_t begin, int64_t end) {
+    T* const to = static_cast<T*>(out) + begin;
+    const int64_t n = end - begin;
+    for (int64_t j = 0; j < n; j += L) store_some<T>(to + j, Vec<T>{}, n - j);
+    for (int64_t r = 0; r < rows; r += 4) {
+      const T* line[4];
+      for (int i = 0; i < 4; ++i) line[i] = from + min64(r + i, rows - 1) * columns + begin;
+      const int some = static_cast<int>(min64(rows - r, 4));
+      for (int64_t j = 0; j < n; j += L) {
+        Vec<T> sum = load_some<T>(to + j, n - j);
+        for (int i = 0; i < some; ++i) sum += load_some<T>(line[i] + j, n - j);
+        store_some<T>(to + j, sum, n - j);
+      }
+    }
+  });
+}
+
+template <class T>
+static void add_rows(T* to, const T* more, int64_t n) {
+  parallel_for(n, kPackGrain, [&](int64_t i, int64_t end) {
+    for (; i < end; i += kLanes<T>)
+      store_some<T>(to + i, load_some<T>(to + i, end - i) + load_some<T>(more + i, end - i), end - i);
+  });
+}
+
+template <class T>
+static void grad_input(const Backward<T>& b) {
+  const RecurrentShape& s = b.a.s;
+  const int64_t size = s.rows * s.input;
+  Scratch<T> second(s.directions > 1 ? size : 0);
+  for (int d = 0; d < s.directions; ++d) {
+    const Operand<T> grads{b.grad_x_side + d * s.rows * b.gates, b.gates, true};
+    const Operand<T> weight{static_cast<const T*>(b.a.w[d].ih), s.input, false};
+    multiply_all<T>(s.rows, s.input, b.gates, grads, weight, d ? second.get() : static_cast<T*>(b.a.grad_x));
+  }
+  if (s.directions > 1) add_rows<T>(static_cast<T*>(b.a.grad_x), second, size);
+}
+
+template <class T>
+static void grad_weights(const Backward<T>& b) {
+  const RecurrentShape& s = b.a.s;
+  const size_t bytes = static_cast<size_t>(s.hidden) * sizeof(T);
+  Scratch<T> before(s.rows * s.hidden);
+  for (int d = 0; d < s.directions; ++d) {
+    parallel_for(s.steps, ceil_div(kPackGrain, s.batch * s.hidden), [&](int64_t t, int64_t last) {
+      for (; t < last; ++t)
+        for (int64_t j = 0; j < s.active[t]; ++j)
+          __builtin_memcpy(before + row_at(s, t, j) * s.hidden, h_before<T>(b, d, t, j), bytes);
+    });
+    const T *x_side = b.grad_x_side + d * s.rows * b.gates, *h_side = b.grad_h_side + d * s.rows * b.gates;
+    const Operand<T> x{static_cast<const T*>(b.a.x), s.input, false};
+    multiply_all<T>(b.gates, s.input, s.rows, Operand<T>{x_side, b.gates, false}, x, b.a.grad_ih[d]);
+    const Operand<T> h{before, s.hidden, false};
+    multiply_all<T>(b.gates, s.hidden, s.rows, Operand<T>{h_side, b.gates, false}, h, b.a.grad_hh[d]);
+    if (!b.a.grad_bias_ih[d]) continue;
+    sum_columns<T>(x_side, s.rows, b.gates, b.a.grad_bias_ih[d]);
+    if (s.cell == Cell::kGru)
+      sum_columns<T>(h_side, s.rows, b.gates, b.a.grad_bias_hh[d]);
+    else
+      __builtin_memcpy(b.a.grad_bias_hh[d], b.a.grad_bias_ih[d], static_cast<size_t>(b.gates) * sizeof(T));
+  }
+}
+
+// ---- launcher -------------------------------------------------------------------------------------------------------
+
+template <class T>
+static void start_carry(T* carry, const void* grad, size_t bytes) {
+  grad ? __builtin_memcpy(carry, grad, bytes) : __builtin_memset(carry, 0, bytes);
+}
+
+template <class T>
+static void backward(const RecurrentBwdArgs& a) {
+  const RecurrentShape& s = a.s;
+  Backward<T> b{};
+  b.a = a, b.gates = gate_count(s.cell) * s.hidden, b.units = kTileStep<T>;
+  b.panels = ceil_div(s.hidden, b.units);
+  const int64_t all = s.directions * b.panels, dg = s.directions * s.rows * b.gates;
+  const int64_t states = s.directions * s.batch * s.hidden, row = b.gates > kTileStep<T> ? b.gates : kTileStep<T>;
+  Scratch<T> weights(all * b.gates * b.units), zeros(row), h_side(dg), x_side(s.cell == Cell::kGru ? dg : 0);
+  Scratch<T> carry_h(a.grad_h0 ? 0 : states), carry_c(a.grad_c0 ? 0 : states);
+  __builtin_memset(zeros, 0, static_cast<size_t>(row) * sizeof(T));
+  b.weights = weights, b.zeros = zeros, b.grad_h_side = h_side;
+  b.grad_x_side = s.cell == Cell::kGru ? x_side.get() : h_side.get();
+  b.carry_h = a.grad_h0 ? static_cast<T*>(a.grad_h0) : carry_h.get();
+  b.carry_c = a.grad_c0 ? static_cast<T*>(a.grad_c0) : carry_c.get();
+  start_carry<T>(b.carry_h, a.grad_h, static_cast<size_t>(states) * sizeof(T));
+  start_carry<T>(b.carry_c, a.grad_c, static_cast<size_t>(states) * sizeof(T));
+  parallel_for(all, ceil_div(kPackGrain, b.gates * b.units), [&](int64_t i, int64_t last) {
+    for (; i < last; ++i) {
+      const int64_t unit = i % b.panels * b.units;
+      pack_columns<T>(b.weights + i * b.gates * b.units, b.units, static_cast<const T*>(a.w[i / b.panels].hh) + unit,
+                      s.hidden, s.hidden - unit, b.gates);
+    }
+  });
+
+  const Division division = divide_steps(s, b.panels, 2 * b.gates * s.hidden);
+  Scratch<const T*> grads(slots(s, division) * s.batch);
+  walk_all(s, division, b.panels, [&](const Walker& w, int64_t slot, Team& team) {
+    walk_backward<T>(b, w, grads.get() + slot * s.batch, team);
+  });
+  if (a.grad_x) grad_input<T>(b);
+  if (a.grad_ih[0]) grad_weights<T>(b);
+}
+
+// Without states there are no numbers but zeros.
+static void zero_gradients(const RecurrentBwdArgs& a) {
+  const RecurrentShape& s = a.s;
+  const int64_t gates = gate_count(s.cell) * s.hidden, item = static_cast<int64_t>(itemsize(s.dtype));
+  const auto zero = [&](void* p, int64_t n) {
+    if (p) __builtin_memset(p, 0, static_cast<size_t>(n * item));
+  };
+  zero(a.grad_x, s.rows * s.input);
+  for (int d = 0; d < s.directions; ++d) {
+    zero(a.grad_ih[d], gates * s.input), zero(a.grad_hh[d], gates * s.hidden);
+    zero(a.grad_bias_ih[d], gates), zero(a.grad_bias_hh[d], gates);
+  }
+}
+
+void recurrent_bwd(const RecurrentBwdArgs& a) {
+  if (a.s.batch * a.s.hidden == 0) return zero_gradients(a);
+  visit_float(a.s.dtype, [&](auto zero) { backward<decltype(zero)>(a); });
+}
+
+}  // namespace fastdl::FASTDL_ISA
