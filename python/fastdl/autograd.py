@@ -190,6 +190,9 @@ class _Walk:
             else:
                 self.leaves[key] = edge
             return
+        if type(grad) is list:  # of an operation with several outputs (outputs.py)
+            self.waiting[key] = [a if b is None else b for a, b in zip(self.waiting[key], grad, strict=True)]
+            return
         backend = edge.backend if type(edge) is Node or type(edge) is Leaf else edge._backend
         if key in self.owned and type(grad) is not RowGrad and type(self.waiting[key]) is not RowGrad:
             backend.add_(self.waiting[key], grad)

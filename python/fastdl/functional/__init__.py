@@ -14,6 +14,7 @@ from .linear import linear
 from .loss import cross_entropy, mse_loss, nll_loss, one_hot
 from .padding import pad
 from .pooling import avg_pool1d, avg_pool2d, max_pool1d, max_pool2d
+from .recurrent import gru_cell, lstm_cell, recurrent, rnn_relu_cell, rnn_tanh_cell
 from .unpooling import bed_of_nails_unpool2d, max_unpool1d, max_unpool2d
 from .upsampling import interpolate, pixel_shuffle, pixel_unshuffle
 
@@ -34,9 +35,11 @@ __all__ = [
     "embedding",
     "embedding_bag",
     "flatten",
+    "gru_cell",
     "interpolate",
     "linear",
     "log_softmax",
+    "lstm_cell",
     "max_pool1d",
     "max_pool2d",
     "max_unpool1d",
@@ -47,8 +50,11 @@ __all__ = [
     "pad",
     "pixel_shuffle",
     "pixel_unshuffle",
+    "recurrent",
     "relu",
     "relu_",
+    "rnn_relu_cell",
+    "rnn_tanh_cell",
     "sigmoid",
     "softmax",
     "tanh",

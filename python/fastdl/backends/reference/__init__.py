@@ -101,6 +101,7 @@ from .optimizer import (
     sgd_step,
 )
 from .pixel_shuffle import pixel_shuffle, pixel_unshuffle
+from .recurrent import pack_rows, recurrent, recurrent_bwd, unpack_rows
 from .reduce import amax, amin, argmax, argmin, mean, sum
 from .roi_align import roi_align, roi_align_bwd
 from .roi_pool import roi_pool, roi_pool_bwd
@@ -197,12 +198,15 @@ __all__ = [
     "ne_scalar",
     "neg",
     "nms",
+    "pack_rows",
     "permute",
     "pixel_shuffle",
     "pixel_unshuffle",
     "pow",
     "pow_scalar",
     "rdiv_scalar",
+    "recurrent",
+    "recurrent_bwd",
     "relu",
     "relu_",
     "relu_bwd",
@@ -232,6 +236,7 @@ __all__ = [
     "tanh_bwd",
     "to_dlpack",
     "to_numpy",
+    "unpack_rows",
     "upsample_bilinear2d",
     "upsample_bilinear2d_bwd",
     "upsample_nearest2d",
