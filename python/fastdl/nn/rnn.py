@@ -8,7 +8,7 @@ from typing import Any
 from .. import functional as F
 from ..creation import empty, tensor, zeros
 from ..functional.arguments import expect_probability
-from ..functional.layout import cat, squeeze, unsqueeze
+from ..functional.layout import cat, index, squeeze, unsqueeze
 from ..functional.recurrent import pack_rows, recurrent, unpack_rows
 from ..tensor import Tensor
 from . import init
@@ -56,7 +56,7 @@ class RNNBase(Module):
         self._names: list[list[str]] = []
         for layer in range(num_layers):
             columns = input_size if layer == 0 else hidden_size * self._directions
-            shapes = {"weight_ih": (rows, columns), "weight_hh": (rows, hidden_size)}
+            shapes: dict[str, tuple[int, ...]] = {"weight_ih": (rows, columns), "weight_hh": (rows, hidden_size)}
             shapes |= {"bias_ih": (rows,), "bias_hh": (rows,)} if bias else {}
             ends = [f"_l{layer}", f"_l{layer}_reverse"][: self._directions]
             self._names.append([name + end for end in ends for name in shapes])
@@ -73,7 +73,7 @@ class RNNBase(Module):
         """Parameters by layer and direction."""
         each = 4 if self.bias else 2
         flat = [[self._parameters[name] for name in names] for names in self._names]
-        return [ws[i : i + each] for ws in flat for i in range(0, len(ws), each)]  # type: ignore[misc]
+        return [ws[i : i + each] for ws in flat for i in range(0, len(ws), each)]
 
     def reset_parameters(self) -> None:
         bound = 1 / math.sqrt(self.hidden_size)
@@ -92,7 +92,7 @@ class RNNBase(Module):
             if layer > 0 and self.dropout > 0:
                 x = F.dropout(x, self.dropout, self.training)
             at = slice(layer * d, layer * d + d)
-            h, c = (s if s is None or self.num_layers == 1 else s[at] for s in (h_0, c_0))
+            h, c = (s if s is None or self.num_layers == 1 else index(s, at) for s in (h_0, c_0))
             weights = [self._parameters[name] for name in names]
             x, h_n, c_n = recurrent(
                 x,
@@ -103,7 +103,7 @@ class RNNBase(Module):
                 batch_sizes,
                 order,
                 self.bidirectional,
-                batch_first,  # type: ignore[arg-type]
+                batch_first,
             )
             last_h.append(h_n)
             last_c.append(c_n)
@@ -163,7 +163,7 @@ class RNNBase(Module):
         if lengths is not None:
             raise ValueError(f"[{op}] expected no lengths with a PackedSequence, got some")
         self._check_input(input.data, (2,))
-        batch = int(input.batch_sizes[0].item())
+        batch = int(input.batch_sizes.tolist()[0])
         h, c = self._check_state(h_0, "h_0", batch, True), self._check_state(c_0, "c_0", batch, True)
         rows, h_n, c_n = self._layers(input.data, h, c, input.batch_sizes, input.sorted_indices, False)
         return input._replace(data=rows), h_n, c_n
@@ -235,7 +235,8 @@ class LSTM(RNNBase):
     ) -> tuple[Any, tuple[Tensor, Tensor]]:
         if hx is not None and not (isinstance(hx, tuple | list) and len(hx) == 2):
             raise TypeError(f"[LSTM] expected hx of two tensors, h_0 and c_0, got {type(hx).__name__}")
-        out, h_n, c_n = self._run(input, *(hx or (None, None)), lengths)
+        h_0, c_0 = (None, None) if hx is None else hx
+        out, h_n, c_n = self._run(input, h_0, c_0, lengths)
         return out, (h_n, c_n)  # type: ignore[return-value]
 
 
@@ -270,7 +271,7 @@ class _CellBase(Module):
         self.hidden_size = _expect_size(hidden_size, op, "hidden_size")
         self.bias = bias
         rows = gates * hidden_size
-        shapes = {"weight_ih": (rows, input_size), "weight_hh": (rows, hidden_size)}
+        shapes: dict[str, tuple[int, ...]] = {"weight_ih": (rows, input_size), "weight_hh": (rows, hidden_size)}
         for name, shape in (shapes | {"bias_ih": (rows,), "bias_hh": (rows,)}).items():
             wanted = bias or name in shapes
             self.register_parameter(name, Parameter(empty(shape, dtype=dtype, device=device)) if wanted else None)

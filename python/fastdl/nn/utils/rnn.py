@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...creation import tensor
-from ...functional.layout import stack
+from ...functional.layout import index, stack
 from ...functional.padding import pad
 from ...functional.recurrent import pack_rows, unpack_rows
 from ...tensor import Tensor
@@ -113,8 +113,8 @@ def unpad_sequence(padded_sequences: Tensor, lengths: Any, batch_first: bool = F
     """The sequences of a padded batch, each with its own length (`torch.nn.utils.rnn.unpad_sequence`)."""
     counts = lengths.tolist() if isinstance(lengths, Tensor) else list(lengths)
     if batch_first:
-        return [padded_sequences[i, :n] for i, n in enumerate(counts)]
-    return [padded_sequences[:n, i] for i, n in enumerate(counts)]
+        return [index(padded_sequences, (i, slice(n))) for i, n in enumerate(counts)]
+    return [index(padded_sequences, (slice(n), i)) for i, n in enumerate(counts)]
 
 
 def pack_sequence(sequences: Sequence[Tensor], enforce_sorted: bool = True) -> PackedSequence:
