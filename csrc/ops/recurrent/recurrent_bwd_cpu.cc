@@ -252,22 +252,43 @@ static void grad_input(const Backward<T>& b) {
   if (s.directions > 1) add_rows<T>(static_cast<T*>(b.a.grad_x), second, size);
 }
 
+// dG^T x and dG^T h_before. x and h_before are copied side by side where they have one dG: then it is packed once.
+template <class T>
+static void multiply_weights(const Backward<T>& b, int d, const T* x_side, const T* h_side) {
+  const RecurrentShape& s = b.a.s;
+  const int64_t I = s.input, H = s.hidden, copied = x_side == h_side ? I : 0, width = copied + H;
+  const size_t x_bytes = static_cast<size_t>(I) * sizeof(T), h_bytes = static_cast<size_t>(H) * sizeof(T);
+  const T* const x = static_cast<const T*>(b.a.x);
+  Scratch<T> rows(s.rows * width), both(copied ? b.gates * width : 0);
+  parallel_for(s.steps, ceil_div(kPackGrain, s.batch * width), [&](int64_t t, int64_t last) {
+    for (; t < last; ++t) {
+      for (int64_t j = 0; j < s.active[t]; ++j) {
+        const int64_t row = row_at(s, t, j);
+        T* const to = rows + row * width;
+        if (copied) __builtin_memcpy(to, x + row * I, x_bytes);
+        __builtin_memcpy(to + copied, h_before<T>(b, d, t, j), h_bytes);
+      }
+    }
+  });
+  const Operand<T> of_x{x_side, b.gates, false}, of_h{h_side, b.gates, false}, beside{rows, width, false};
+  if (!copied) {
+    multiply_all<T>(b.gates, I, s.rows, of_x, Operand<T>{x, I, false}, b.a.grad_ih[d]);
+    return multiply_all<T>(b.gates, H, s.rows, of_h, beside, b.a.grad_hh[d]);
+  }
+  multiply_all<T>(b.gates, width, s.rows, of_h, beside, both.get());
+  T *const ih = static_cast<T*>(b.a.grad_ih[d]), *const hh = static_cast<T*>(b.a.grad_hh[d]);
+  for (int64_t g = 0; g < b.gates; ++g) {
+    __builtin_memcpy(ih + g * I, both + g * width, x_bytes);
+    __builtin_memcpy(hh + g * H, both + g * width + I, h_bytes);
+  }
+}
+
 template <class T>
 static void grad_weights(const Backward<T>& b) {
   const RecurrentShape& s = b.a.s;
-  const size_t bytes = static_cast<size_t>(s.hidden) * sizeof(T);
-  Scratch<T> before(s.rows * s.hidden);
   for (int d = 0; d < s.directions; ++d) {
-    parallel_for(s.steps, ceil_div(kPackGrain, s.batch * s.hidden), [&](int64_t t, int64_t last) {
-      for (; t < last; ++t)
-        for (int64_t j = 0; j < s.active[t]; ++j)
-          __builtin_memcpy(before + row_at(s, t, j) * s.hidden, h_before<T>(b, d, t, j), bytes);
-    });
     const T *x_side = b.grad_x_side + d * s.rows * b.gates, *h_side = b.grad_h_side + d * s.rows * b.gates;
-    const Operand<T> x{static_cast<const T*>(b.a.x), s.input, false};
-    multiply_all<T>(b.gates, s.input, s.rows, Operand<T>{x_side, b.gates, false}, x, b.a.grad_ih[d]);
-    const Operand<T> h{before, s.hidden, false};
-    multiply_all<T>(b.gates, s.hidden, s.rows, Operand<T>{h_side, b.gates, false}, h, b.a.grad_hh[d]);
+    multiply_weights<T>(b, d, x_side, h_side);
     if (!b.a.grad_bias_ih[d]) continue;
     sum_columns<T>(x_side, s.rows, b.gates, b.a.grad_bias_ih[d]);
     if (s.cell == Cell::kGru)
