@@ -272,6 +272,8 @@ class Backend(Protocol):
     ) -> Array: ...
     def roi_align_bwd(
         self, grad: Array, rois: Array, input_shape: Shape, spatial_scale: float, sampling_ratio: int, aligned: bool
+    ) -> Array: ...
+
     # recurrent/ one layer; mode "rnn_tanh", "rnn_relu", "lstm", "gru"; x (T, N, I), (N, T, I) with batch_first, or
     # packed (rows, I) with batch_sizes (T,) and order (N,) or None, int64 on the host: the j-th longest sequence has
     # place order[j] in the states. Weights of each direction: w_ih, w_hh, or w_ih, w_hh, b_ih, b_hh. States (D, N, H).

@@ -1,13 +1,6 @@
-"""What works on the parameters of a network rather than in it."""
-
-from .clip_grad import clip_grad_norm_, clip_grad_value_
-
-__all__ = [
-    "clip_grad_norm_",
-    "clip_grad_value_",
-]
-"""Helpers under the names of `torch.nn.utils`."""
+"""What works on the parameters of a network rather than in it, and on sequences of different lengths."""
 
 from . import rnn
+from .clip_grad import clip_grad_norm_, clip_grad_value_
 
-__all__ = ["rnn"]
+__all__ = ["clip_grad_norm_", "clip_grad_value_", "rnn"]
