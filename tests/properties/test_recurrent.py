@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import fastdl
 from fastdl import backends
 from fastdl.testing import OpCase, assert_close
 from tests.cases import recurrent as cases
@@ -53,3 +54,17 @@ def test_packing(lengths, more, tail, batch_first):
     attributes = {"lengths": tuple(lengths), "steps": max(lengths) + more, "tail": tuple(tail)}
     for case in (PACK, UNPACK):
         expect_equal(case, attributes | {"batch_first": batch_first}, "float32")
+
+
+@pytest.mark.parametrize("mode", ["lstm", "gru"])
+@pytest.mark.parametrize("sizes", [{"n": 1, "bidirectional": True}, {"n": 3}, {"n": 40}])
+def test_teams_and_groups_of_threads_change_no_bit(mode, sizes):
+    """One sequence is shared by a team that meets at every step, many are divided into groups."""
+    attributes = {"mode": mode, "t": 12, "i": 40, "h": 200} | sizes
+    arrays = LAYER.make(attributes, seed=3)
+    results = []
+    for threads in (1, 2, 3):
+        fastdl.set_num_threads(threads)
+        outs, grads = LAYER.run_on(arrays, "cpu", "float32", attributes)
+        results.append([a.tobytes() for a in [*outs, *grads] if a is not None])
+    assert results[0] == results[1] == results[2]
