@@ -12,10 +12,18 @@
 
 namespace fastdl::FASTDL_ISA {
 
-// Vectors in a block: enough to keep the FMA units busy, few enough for a block of a map to stay in L2.
+// Vectors in a block, V below: enough to keep the FMA units busy, few enough for a block of a map to stay in L2. Maps
+// of no more channels than lanes have blocks of one vector.
 constexpr int kBlockVectors = 4;
-template <class T>
-constexpr int64_t kBlock = kBlockVectors * kLanes<T>;
+template <class T, int V>
+constexpr int64_t kBlock = V * kLanes<T>;
+
+// body(std::integral_constant<int, V>) with the V for a number of channels.
+template <class T, class Body>
+FASTDL_INLINE void with_block_vectors(int64_t channels, Body body) {
+  if (channels <= kLanes<T>) return body(std::integral_constant<int, 1>{});
+  body(std::integral_constant<int, kBlockVectors>{});
+}
 
 // RoIs (image, x1, y1, x2, y2) of image i are order[first[i]] ... order[first[i + 1] - 1], in their order.
 struct RoisByImage {
@@ -57,24 +65,24 @@ struct Planes {
   const Span* touched;
 };
 
-template <class T>
+template <class T, int V>
 static void block_planes(const Planes<T>& p, const T* x, T* block) {
   for (int64_t y = 0; y < p.h; ++y) {
     const int64_t at = y * p.w + p.touched[y].begin, n = p.touched[y].end - p.touched[y].begin;
-    if (n > 0) transpose_matrix<T>(x + at, p.h * p.w, p.channels, n, block + at * kBlock<T>, kBlock<T>);
+    if (n > 0) transpose_matrix<T>(x + at, p.h * p.w, p.channels, n, block + at * kBlock<T, V>, kBlock<T, V>);
   }
 }
 
-template <class T>
+template <class T, int V>
 static void clear_block(const Planes<T>& p, T* block) {
   for (int64_t y = 0; y < p.h; ++y) {
     const int64_t at = y * p.w + p.touched[y].begin, n = p.touched[y].end - p.touched[y].begin;
-    if (n > 0) __builtin_memset(block + at * kBlock<T>, 0, static_cast<size_t>(n * kBlock<T>) * sizeof(T));
+    if (n > 0) __builtin_memset(block + at * kBlock<T, V>, 0, static_cast<size_t>(n * kBlock<T, V>) * sizeof(T));
   }
 }
 
 // Back to planes; what no RoI touches is zero.
-template <class T>
+template <class T, int V>
 static void unblock_planes(const Planes<T>& p, const T* block, T* x) {
   for (int64_t c = 0; c < p.channels; ++c)
     for (int64_t y = 0; y < p.h; ++y) {
@@ -86,7 +94,7 @@ static void unblock_planes(const Planes<T>& p, const T* block, T* x) {
     }
   for (int64_t y = 0; y < p.h; ++y) {
     const int64_t at = y * p.w + p.touched[y].begin, n = p.touched[y].end - p.touched[y].begin;
-    if (n > 0) transpose_matrix<T>(block + at * kBlock<T>, kBlock<T>, n, p.channels, x + at, p.h * p.w);
+    if (n > 0) transpose_matrix<T>(block + at * kBlock<T, V>, kBlock<T, V>, n, p.channels, x + at, p.h * p.w);
   }
 }
 
@@ -94,21 +102,21 @@ static void unblock_planes(const Planes<T>& p, const T* block, T* x) {
 
 // A tile [bins][kBlock] as out [channels][bins], through a buffer of the same size: whole lines leave it past the
 // caches when the output is large.
-template <class T>
+template <class T, int V>
 static void store_bins(const T* tile, int64_t bins, int64_t channels, bool streams, T* buffer, T* out) {
   const int64_t n = bins * channels;
   if (!streams || reinterpret_cast<uintptr_t>(out) % kVecBytes || n % kLanes<T>)
-    return transpose_matrix<T>(tile, kBlock<T>, bins, channels, out, bins);
-  transpose_matrix<T>(tile, kBlock<T>, bins, channels, buffer, bins);
+    return transpose_matrix<T>(tile, kBlock<T, V>, bins, channels, out, bins);
+  transpose_matrix<T>(tile, kBlock<T, V>, bins, channels, buffer, bins);
   for (int64_t i = 0; i < n; i += kLanes<T>) stream<T>(out + i, load<T>(buffer + i));
 }
 
 // body(image, block) for every block of kBlock channels of every image, each a task.
-template <class T, class Body>
+template <class T, int V, class Body>
 FASTDL_INLINE void for_each_block(int64_t images, int64_t channels, Body body) {
-  const int64_t blocks = (channels + kBlock<T> - 1) / kBlock<T>;
+  const int64_t blocks = (channels + kBlock<T, V> - 1) / kBlock<T, V>;
   parallel_for(images * blocks, 1, [&](int64_t item, int64_t end) {
-    for (; item < end; ++item) body(item / blocks, item % blocks * kBlock<T>);
+    for (; item < end; ++item) body(item / blocks, item % blocks * kBlock<T, V>);
   });
 }
 

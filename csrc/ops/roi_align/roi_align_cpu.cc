@@ -100,9 +100,10 @@ class Plan {
     const int64_t last = first_[image + 1] - 1;
     for (int64_t i = first_[image]; i <= last; ++i) body(order_[i], order_[i < last ? i + 1 : i]);
   }
-  Planes<T> planes(int64_t image, int64_t channel) const {
+  // Those from `channel` on, at most `most`.
+  Planes<T> planes(int64_t image, int64_t channel, int64_t most) const {
     const int64_t left = g_.channels - channel;
-    return {left < kBlock<T> ? left : kBlock<T>, g_.h, g_.w, touched_ + image * g_.h};
+    return {left < most ? left : most, g_.h, g_.w, touched_ + image * g_.h};
   }
 
  private:
@@ -121,29 +122,29 @@ class Plan {
 
 // ---- weighted sums of rows ------------------------------------------------------------------------------------------
 
-template <class T, int kTaps>
+template <class T, int V, int kTaps>
 FASTDL_INLINE void combine_few(const Tap<T>* taps, const T* from, int64_t stride, int64_t n, bool add, T* out) {
   constexpr int L = kLanes<T>;
   Vec<T> weight[kTaps];
   const T* row[kTaps];
 #pragma GCC unroll 4
   for (int t = 0; t < kTaps; ++t) weight[t] = broadcast<T>(taps[t].weight), row[t] = from + taps[t].at * stride;
-  for (int64_t i = 0; i < n; i += kBlock<T>) {
-    Vec<T> sum[kBlockVectors];
+  for (int64_t i = 0; i < n; i += kBlock<T, V>) {
+    Vec<T> sum[V];
 #pragma GCC unroll 4
-    for (int v = 0; v < kBlockVectors; ++v) sum[v] = add ? load<T>(out + i + v * L) : Vec<T>{};
+    for (int v = 0; v < V; ++v) sum[v] = add ? load<T>(out + i + v * L) : Vec<T>{};
 #pragma GCC unroll 4
     for (int t = 0; t < kTaps; ++t)
 #pragma GCC unroll 4
-      for (int v = 0; v < kBlockVectors; ++v) sum[v] += weight[t] * load<T>(row[t] + i + v * L);
+      for (int v = 0; v < V; ++v) sum[v] += weight[t] * load<T>(row[t] + i + v * L);
 #pragma GCC unroll 4
-    for (int v = 0; v < kBlockVectors; ++v) store<T>(out + i + v * L, sum[v]);
+    for (int v = 0; v < V; ++v) store<T>(out + i + v * L, sum[v]);
   }
 }
 
 // out[i] = (out[i] if add) + sum over the taps of list `at` of weight * from[tap * stride + i], for i < n, which is a
 // multiple of kBlock.
-template <class T>
+template <class T, int V>
 FASTDL_INLINE void combine(const TapLists<T>& lists, int64_t at, const T* from, int64_t stride, int64_t n, bool add,
                            T* out) {
   const Tap<T>* taps = lists.list(at);
@@ -151,26 +152,26 @@ FASTDL_INLINE void combine(const TapLists<T>& lists, int64_t at, const T* from, 
   if (count == 0 && !add) __builtin_memset(out, 0, static_cast<size_t>(n) * sizeof(T));
   for (; count > 0; count -= 4, taps += 4, add = true) {
     if (count == 1)
-      combine_few<T, 1>(taps, from, stride, n, add, out);
+      combine_few<T, V, 1>(taps, from, stride, n, add, out);
     else if (count == 2)
-      combine_few<T, 2>(taps, from, stride, n, add, out);
+      combine_few<T, V, 2>(taps, from, stride, n, add, out);
     else if (count == 3)
-      combine_few<T, 3>(taps, from, stride, n, add, out);
+      combine_few<T, V, 3>(taps, from, stride, n, add, out);
     else
-      combine_few<T, 4>(taps, from, stride, n, add, out);
+      combine_few<T, V, 4>(taps, from, stride, n, add, out);
   }
 }
 
 // ---- one RoI --------------------------------------------------------------------------------------------------------
 
-template <class T>
+template <class T, int V>
 static void pool_roi(const RoiAlignGeometry& g, const TapLists<T>& y, const TapLists<T>& x, const T* block, T* rows,
                      T* tile) {
-  constexpr int64_t B = kBlock<T>;
+  constexpr int64_t B = kBlock<T, V>;
   for (int64_t oy = 0; oy < g.out_h; ++oy) {
-    combine<T>(y, oy, block + x.begin * B, g.w * B, (x.end - x.begin) * B, false, rows);
+    combine<T, V>(y, oy, block + x.begin * B, g.w * B, (x.end - x.begin) * B, false, rows);
     for (int64_t ox = 0; ox < g.out_w; ++ox)
-      combine<T>(x, ox, rows - x.begin * B, B, B, false, tile + (oy * g.out_w + ox) * B);
+      combine<T, V>(x, ox, rows - x.begin * B, B, B, false, tile + (oy * g.out_w + ox) * B);
   }
 }
 
@@ -185,57 +186,58 @@ FASTDL_INLINE void fetch_part(const Ahead& a, int64_t part, int64_t parts) {
     __builtin_prefetch(p + at, 0, 2);
 }
 
-template <class T>
+template <class T, int V>
 static void unpool_roi(const RoiAlignGeometry& g, const TapLists<T>& y, const TapLists<T>& x, const T* tile,
                        const Ahead& ahead, T* columns, T* block) {
-  constexpr int64_t B = kBlock<T>;
+  constexpr int64_t B = kBlock<T, V>;
   const int64_t width = x.end - x.begin;
   for (int64_t oy = 0; oy < g.out_h; ++oy) {
     fetch_part(ahead, oy, g.out_h);
     for (int64_t i = 0; i < width; ++i)
-      combine<T>(x, i, tile + oy * g.out_w * B, B, B, false, columns + (oy * width + i) * B);
+      combine<T, V>(x, i, tile + oy * g.out_w * B, B, B, false, columns + (oy * width + i) * B);
   }
   for (int64_t row = y.begin; row < y.end; ++row)
-    combine<T>(y, row - y.begin, columns, width * B, width * B, true, block + (row * g.w + x.begin) * B);
+    combine<T, V>(y, row - y.begin, columns, width * B, width * B, true, block + (row * g.w + x.begin) * B);
 }
 
 // ---- all RoIs -------------------------------------------------------------------------------------------------------
 
-template <class T>
+template <class T, int V>
 static void forward(const RoiAlignFwdArgs& a) {
   const RoiAlignGeometry& g = a.g;
   const int64_t bins = g.out_h * g.out_w, plane = g.h * g.w;
   const bool streams = g.rois * g.channels * bins * static_cast<int64_t>(sizeof(T)) >= kStreamBytes;
   const Plan<T> plan(g, static_cast<const T*>(a.rois), false);
-  for_each_block<T>(g.images, g.channels, [&](int64_t image, int64_t channel) {
-    const Planes<T> planes = plan.planes(image, channel);
-    Scratch<T> block(plane * kBlock<T>), rows(g.w * kBlock<T>), tile(bins * kBlock<T>), buffer(bins * kBlock<T>);
-    block_planes<T>(planes, static_cast<const T*>(a.x) + (image * g.channels + channel) * plane, block);
+  for_each_block<T, V>(g.images, g.channels, [&](int64_t image, int64_t channel) {
+    const Planes<T> planes = plan.planes(image, channel, kBlock<T, V>);
+    Scratch<T> block(plane * kBlock<T, V>), rows(g.w * kBlock<T, V>), tile(bins * kBlock<T, V>),
+        buffer(bins * kBlock<T, V>);
+    block_planes<T, V>(planes, static_cast<const T*>(a.x) + (image * g.channels + channel) * plane, block);
     plan.for_each_roi(image, [&](int64_t k, int64_t) {
-      pool_roi<T>(g, plan.y[k], plan.x[k], block, rows, tile);
+      pool_roi<T, V>(g, plan.y[k], plan.x[k], block, rows, tile);
       T* const out = static_cast<T*>(a.out) + (k * g.channels + channel) * bins;
-      store_bins<T>(tile, bins, planes.channels, streams, buffer, out);
+      store_bins<T, V>(tile, bins, planes.channels, streams, buffer, out);
     });
     if (streams) store_fence();
   });
 }
 
-template <class T>
+template <class T, int V>
 static void backward(const RoiAlignBwdArgs& a) {
   const RoiAlignGeometry& g = a.g;
   const int64_t bins = g.out_h * g.out_w, plane = g.h * g.w;
   const Plan<T> plan(g, static_cast<const T*>(a.rois), true);
-  for_each_block<T>(g.images, g.channels, [&](int64_t image, int64_t channel) {
-    const Planes<T> planes = plan.planes(image, channel);
-    Scratch<T> block(plane * kBlock<T>), columns(g.out_h * g.w * kBlock<T>), tile(bins * kBlock<T>);
-    clear_block<T>(planes, block);
+  for_each_block<T, V>(g.images, g.channels, [&](int64_t image, int64_t channel) {
+    const Planes<T> planes = plan.planes(image, channel, kBlock<T, V>);
+    Scratch<T> block(plane * kBlock<T, V>), columns(g.out_h * g.w * kBlock<T, V>), tile(bins * kBlock<T, V>);
+    clear_block<T, V>(planes, block);
     const auto grad = [&](int64_t k) { return static_cast<const T*>(a.grad) + (k * g.channels + channel) * bins; };
     plan.for_each_roi(image, [&](int64_t k, int64_t next) {
-      transpose_matrix<T>(grad(k), bins, planes.channels, bins, tile, kBlock<T>);
-      unpool_roi<T>(g, plan.y[k], plan.x[k], tile,
-                    Ahead{grad(next), bins * planes.channels * static_cast<int64_t>(sizeof(T))}, columns, block);
+      transpose_matrix<T>(grad(k), bins, planes.channels, bins, tile, kBlock<T, V>);
+      unpool_roi<T, V>(g, plan.y[k], plan.x[k], tile,
+                       Ahead{grad(next), bins * planes.channels * static_cast<int64_t>(sizeof(T))}, columns, block);
     });
-    unblock_planes<T>(planes, block, static_cast<T*>(a.grad_x) + (image * g.channels + channel) * plane);
+    unblock_planes<T, V>(planes, block, static_cast<T*>(a.grad_x) + (image * g.channels + channel) * plane);
   });
 }
 
@@ -251,14 +253,16 @@ static bool images_exist(const RoiAlignGeometry& g, const void* rois, int64_t* b
 void roi_align_fwd(const RoiAlignFwdArgs& a) {
   visit_float(a.dtype, [&](auto zero) {
     using T = decltype(zero);
-    if (images_exist<T>(a.g, a.rois, a.bad_roi)) forward<T>(a);
+    if (!images_exist<T>(a.g, a.rois, a.bad_roi)) return;
+    with_block_vectors<T>(a.g.channels, [&](auto v) { forward<T, v>(a); });
   });
 }
 
 void roi_align_bwd(const RoiAlignBwdArgs& a) {
   visit_float(a.dtype, [&](auto zero) {
     using T = decltype(zero);
-    if (images_exist<T>(a.g, a.rois, a.bad_roi)) backward<T>(a);
+    if (!images_exist<T>(a.g, a.rois, a.bad_roi)) return;
+    with_block_vectors<T>(a.g.channels, [&](auto v) { backward<T, v>(a); });
   });
 }
 

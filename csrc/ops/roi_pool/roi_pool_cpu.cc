@@ -13,7 +13,7 @@
 
 namespace fastdl::FASTDL_ISA {
 
-constexpr int64_t kScatterPlanes = 8;       // planes of a task: together within L2, and long enough reads of each RoI
+constexpr int64_t kScatterPlanes = 8;  // planes of a task: together within L2, and long enough reads of each RoI
 constexpr double kLeast = -static_cast<double>(__FLT_MAX__);  // as in PyTorch also for float64
 
 template <class T>
@@ -49,9 +49,10 @@ class Plan {
   void for_each_roi(int64_t image, Body body) const {
     for (int64_t i = first_[image]; i < first_[image + 1]; ++i) body(order_[i]);
   }
-  Planes<T> planes(int64_t image, int64_t channel) const {
+  // Those from `channel` on, at most `most`.
+  Planes<T> planes(int64_t image, int64_t channel, int64_t most) const {
     const int64_t left = g_.channels - channel;
-    return {left < kBlock<T> ? left : kBlock<T>, g_.h, g_.w, touched_ + image * g_.h};
+    return {left < most ? left : most, g_.h, g_.w, touched_ + image * g_.h};
   }
 
  private:
@@ -66,14 +67,14 @@ class Plan {
 
 // ---- forward --------------------------------------------------------------------------------------------------------
 
-template <class T, bool kIndices>
+template <class T, int V, bool kIndices>
 FASTDL_INLINE void pool_bin(const T* block, int64_t w, RoiBin y, RoiBin x, T* out, Index<T>* indices) {
   constexpr int L = kLanes<T>;
   const bool empty = y.begin >= y.end || x.begin >= x.end;
-  Vec<T> best[kBlockVectors];
-  Mask<T> where[kBlockVectors];
+  Vec<T> best[V];
+  Mask<T> where[V];
 #pragma GCC unroll 4
-  for (int v = 0; v < kBlockVectors; ++v) {
+  for (int v = 0; v < V; ++v) {
     best[v] = broadcast<T>(empty ? T{0} : static_cast<T>(kLeast));
     where[v] = ~Mask<T>{};
   }
@@ -81,27 +82,27 @@ FASTDL_INLINE void pool_bin(const T* block, int64_t w, RoiBin y, RoiBin x, T* ou
     for (int64_t column = x.begin; column < x.end; ++column) {
       const int64_t cell = row * w + column;
 #pragma GCC unroll 4
-      for (int v = 0; v < kBlockVectors; ++v) {
-        const Vec<T> value = load<T>(block + cell * kBlock<T> + v * L);
+      for (int v = 0; v < V; ++v) {
+        const Vec<T> value = load<T>(block + cell * kBlock<T, V> + v * L);
         if constexpr (kIndices) where[v] = best[v] < value ? Mask<T>{} + static_cast<Index<T>>(cell) : where[v];
         best[v] = best[v] < value ? value : best[v];
       }
     }
 #pragma GCC unroll 4
-  for (int v = 0; v < kBlockVectors; ++v) {
+  for (int v = 0; v < V; ++v) {
     store<T>(out + v * L, best[v]);
     if constexpr (kIndices) store<Index<T>>(indices + v * L, where[v]);
   }
 }
 
 // Indices travel as wide as T and, for shuffles and stores, as bits of T.
-template <class T>
+template <class T, int V>
 static void store_indices(const Index<T>* tile, int64_t bins, int64_t channels, bool streams, T* buffer, int32_t* out) {
   const T* bits = reinterpret_cast<const T*>(tile);
   if constexpr (sizeof(T) == 4) {
-    store_bins<T>(bits, bins, channels, streams, buffer, reinterpret_cast<T*>(out));
+    store_bins<T, V>(bits, bins, channels, streams, buffer, reinterpret_cast<T*>(out));
   } else {
-    transpose_matrix<T>(bits, kBlock<T>, bins, channels, buffer, bins);
+    transpose_matrix<T>(bits, kBlock<T, V>, bins, channels, buffer, bins);
     for (int64_t i = 0; i < bins * channels; ++i) {
       int64_t wide;
       __builtin_memcpy(&wide, buffer + i, sizeof wide);
@@ -110,27 +111,27 @@ static void store_indices(const Index<T>* tile, int64_t bins, int64_t channels, 
   }
 }
 
-template <class T, bool kIndices>
+template <class T, int V, bool kIndices>
 static void forward(const RoiPoolFwdArgs& a) {
   const RoiPoolGeometry& g = a.g;
-  const int64_t bins = g.out_h * g.out_w, plane = g.h * g.w, tile_size = bins * kBlock<T>;
+  const int64_t bins = g.out_h * g.out_w, plane = g.h * g.w, tile_size = bins * kBlock<T, V>;
   const bool streams = g.rois * g.channels * bins * static_cast<int64_t>(sizeof(T)) >= kStreamBytes;
   const Plan<T> plan(g, static_cast<const T*>(a.rois));
-  for_each_block<T>(g.images, g.channels, [&](int64_t image, int64_t channel) {
-    const Planes<T> planes = plan.planes(image, channel);
-    Scratch<T> block(plane * kBlock<T>), tile(tile_size), buffer(tile_size);
+  for_each_block<T, V>(g.images, g.channels, [&](int64_t image, int64_t channel) {
+    const Planes<T> planes = plan.planes(image, channel, kBlock<T, V>);
+    Scratch<T> block(plane * kBlock<T, V>), tile(tile_size), buffer(tile_size);
     Scratch<Index<T>> where(kIndices ? tile_size : 0);
-    block_planes<T>(planes, static_cast<const T*>(a.x) + (image * g.channels + channel) * plane, block);
+    block_planes<T, V>(planes, static_cast<const T*>(a.x) + (image * g.channels + channel) * plane, block);
     plan.for_each_roi(image, [&](int64_t k) {
       const RoiBin *const y = plan.rows(k), *const x = plan.columns(k);
       for (int64_t oy = 0; oy < g.out_h; ++oy)
         for (int64_t ox = 0; ox < g.out_w; ++ox) {
-          const int64_t at = (oy * g.out_w + ox) * kBlock<T>;
-          pool_bin<T, kIndices>(block, g.w, y[oy], x[ox], tile + at, where + at);
+          const int64_t at = (oy * g.out_w + ox) * kBlock<T, V>;
+          pool_bin<T, V, kIndices>(block, g.w, y[oy], x[ox], tile + at, where + at);
         }
       const int64_t out = (k * g.channels + channel) * bins;
-      store_bins<T>(tile, bins, planes.channels, streams, buffer, static_cast<T*>(a.out) + out);
-      if constexpr (kIndices) store_indices<T>(where, bins, planes.channels, streams, buffer, a.indices + out);
+      store_bins<T, V>(tile, bins, planes.channels, streams, buffer, static_cast<T*>(a.out) + out);
+      if constexpr (kIndices) store_indices<T, V>(where, bins, planes.channels, streams, buffer, a.indices + out);
     });
     if (streams) store_fence();
   });
@@ -189,7 +190,7 @@ void roi_pool_fwd(const RoiPoolFwdArgs& a) {
     using T = decltype(zero);
     *a.bad_roi = sort_by_image<T>(static_cast<const T*>(a.rois), a.g.rois, a.g.images, {first, order});
     if (*a.bad_roi) return;
-    a.indices ? forward<T, true>(a) : forward<T, false>(a);
+    with_block_vectors<T>(a.g.channels, [&](auto v) { a.indices ? forward<T, v, true>(a) : forward<T, v, false>(a); });
   });
 }
 
