@@ -37,9 +37,22 @@ from .functional import methods as _methods
 from .functional.activation import log_softmax, relu, sigmoid, softmax, tanh
 from .functional.arithmetic import add, div, maximum, minimum, mul, pow, sub
 from .functional.comparison import allclose, clamp, eq, equal, ge, gt, le, lt, ne, where
+from .functional.distance import cdist
 from .functional.elementary import abs, exp, log, neg, sign, sqrt
+from .functional.indexing import (
+    gather,
+    index_add,
+    index_select,
+    masked_fill,
+    masked_select,
+    nonzero,
+    scatter,
+    scatter_add,
+    take_along_dim,
+)
 from .functional.layout import cat, clone, flatten, permute, reshape, squeeze, stack, t, transpose, unsqueeze
 from .functional.product import bmm, dot, matmul, mm
+from .functional.rearranging import chunk, cumsum, flip, roll, split
 from .functional.reduction import amax, amin, argmax, argmin, max, mean, min, std, sum, var
 from .nn.summary import summary
 from .random import Generator, get_rng_state, initial_seed, manual_seed, set_rng_state

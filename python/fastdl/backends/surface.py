@@ -273,6 +273,24 @@ class Backend(Protocol):
     def roi_align_bwd(
         self, grad: Array, rois: Array, input_shape: Shape, spatial_scale: float, sampling_ratio: int, aligned: bool
     ) -> Array: ...
+    # gather/ index int64 in [0, size of the axis): one for a line (1-D), or of x's shape but along the axis.
+    # Every dtype; sums: float32, float64, int32, int64, in the order of the indices
+    def index_select(self, x: Array, index: Array, axis: int) -> Array: ...
+    def index_assign_(self, x: Array, index: Array, value: Array, axis: int) -> None: ...  # the last of equals wins
+    def index_add(self, source: Array, index: Array, axis: int, size: int) -> Array: ...  # into zeros
+    def gather(self, x: Array, index: Array, axis: int) -> Array: ...
+    def scatter_(self, x: Array, index: Array, source: Array, axis: int) -> None: ...  # the last of equals wins
+    def scatter_add_(self, x: Array, index: Array, source: Array, axis: int) -> None: ...
+    def linear_index(self, indices: Sequence[Array], sizes: Shape) -> Array: ...  # negative: from the end
+    def nonzero(self, x: Array) -> Array: ...  # (count, ndim) int64
+    def cumsum(self, x: Array, axis: int, reverse: bool) -> Array: ...
+
+    # distance/ x (B, P, M), y (B, R, M) float; metric "euclidean", "manhattan", "chebyshev", "minkowski" (with p),
+    # "canberra", "hamming"
+    def cdist(self, x: Array, y: Array, metric: str, p: float) -> Array: ...  # (B, P, R)
+    def cdist_bwd(
+        self, grad: Array, out: Array, x: Array, y: Array, metric: str, p: float
+    ) -> Array: ...  # of x; that of y: exchange them, grad and out transposed
 
 
 class CpuSettings(Protocol):

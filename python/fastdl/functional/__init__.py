@@ -7,6 +7,7 @@ from .activation import log_softmax, relu, relu_, sigmoid, softmax, tanh
 from .adaptive_pooling import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_max_pool1d, adaptive_max_pool2d
 from .conv import conv1d, conv2d
 from .conv_transpose import conv_transpose1d, conv_transpose2d
+from .distance import cdist, pairwise_distance
 from .dropout import dropout
 from .embedding import embedding, embedding_bag
 from .layout import flatten
@@ -25,6 +26,7 @@ __all__ = [
     "avg_pool1d",
     "avg_pool2d",
     "bed_of_nails_unpool2d",
+    "cdist",
     "conv1d",
     "conv2d",
     "conv_transpose1d",
@@ -45,6 +47,7 @@ __all__ = [
     "nll_loss",
     "one_hot",
     "pad",
+    "pairwise_distance",
     "pixel_shuffle",
     "pixel_unshuffle",
     "relu",

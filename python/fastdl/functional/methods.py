@@ -6,7 +6,7 @@ from typing import Any
 
 from .. import autograd
 from ..tensor import Tensor
-from . import activation, arithmetic, comparison, elementary, layout, product, reduction
+from . import activation, arithmetic, comparison, elementary, getitem, indexing, layout, product, rearranging, reduction
 from .arithmetic import matched
 
 
@@ -87,6 +87,8 @@ _FUNCTIONS = {
     comparison: "eq ne lt le gt ge equal allclose clamp",
     reduction: "sum mean var std amax amin argmax argmin max min",
     layout: "reshape flatten unsqueeze squeeze permute transpose t expand clone",
+    indexing: "gather index_add index_select masked_fill masked_select nonzero scatter scatter_add take_along_dim",
+    rearranging: "chunk cumsum flip roll split",
     product: "matmul mm bmm dot",
     activation: "relu relu_ sigmoid tanh softmax log_softmax",
 }
@@ -114,8 +116,8 @@ _OPERATORS = {
     "__invert__": _invert,
     "__and__": _both,
     "__or__": _either,
-    "__getitem__": layout.index,
-    "__setitem__": layout.assign_index,
+    "__getitem__": getitem.getitem,
+    "__setitem__": getitem.setitem,
     "__iter__": _iterate,
     "__iadd__": _in_place(arithmetic.add),
     "__isub__": _in_place(arithmetic.sub),
@@ -126,6 +128,10 @@ _OPERATORS = {
     "mul_": _in_place(arithmetic.mul),
     "div_": _in_place(arithmetic.div),
     "clamp_": _in_place(comparison.clamp),
+    "masked_fill_": _in_place(indexing.masked_fill),
+    "scatter_": _in_place(indexing.scatter),
+    "scatter_add_": _in_place(indexing.scatter_add),
+    "index_add_": _in_place(indexing.index_add),
     "fill_": fill_,
     "zero_": zero_,
     "copy_": copy_,

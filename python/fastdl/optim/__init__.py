@@ -4,6 +4,7 @@ from . import lr_scheduler
 from .adam import Adam, AdamW
 from .adaptive import Adadelta, Adagrad, RMSprop
 from .optimizer import Optimizer
+from .rows import SparseAdam
 from .sgd import SGD
 
 __all__ = [
@@ -14,5 +15,6 @@ __all__ = [
     "AdamW",
     "Optimizer",
     "RMSprop",
+    "SparseAdam",
     "lr_scheduler",
 ]

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from ..creation import full_like, zeros_like
+from ..row_grad import RowGrad
 from ..tensor import Tensor
 from .optimizer import Groups, Optimizer
+from .rows import step_rows
 
 Lists = dict[tuple[Any, ...], list[list[Any]]]
 
@@ -141,6 +143,12 @@ class Adagrad(Optimizer):
             backend.adagrad_step(
                 *bucket, step, group["lr"], group["lr_decay"], group["weight_decay"], group["eps"], group["maximize"]
             )
+
+    def _step_rows(self, group: dict[str, Any], p: Tensor, grad: RowGrad) -> None:
+        self._expect(not group["weight_decay"], "no weight_decay for a gradient of rows", group["weight_decay"])
+        state = self._advance(group, p)
+        rest = (state["step"], group["lr"], group["lr_decay"], 0.0, group["eps"], group["maximize"])
+        step_rows(p, grad, [state["sum"]], lambda *lists: p._backend.adagrad_step(*lists, *rest))
 
 
 class Adadelta(Optimizer):

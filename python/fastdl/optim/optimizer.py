@@ -9,6 +9,7 @@ from typing import Any
 
 from ..autograd import enable_grad
 from ..creation import tensor
+from ..row_grad import RowGrad
 from ..tensor import Tensor
 
 Groups = Iterable[Tensor] | Iterable[dict[str, Any]]
@@ -104,18 +105,27 @@ class Optimizer:
             params = [p for p in group["params"] if p.grad is not None]
             for p in params:
                 self._expect_gradient(p)
-            if params:
-                self._step(group, params)
+            whole = [p for p in params if isinstance(p.grad, Tensor)]
+            if whole:
+                self._step(group, whole)
+            if len(whole) < len(params):
+                for p in params:
+                    if isinstance(p.grad, RowGrad):
+                        self._step_rows(group, p, p.grad)
         return loss
 
     def _expect_gradient(self, p: Tensor) -> None:
-        if not isinstance(p.grad, Tensor):
+        if not isinstance(p.grad, Tensor | RowGrad):
             raise TypeError(f"[{self._name}] expected a Tensor for grad, got {type(p.grad).__name__}")
         if p.grad._backend is not p._backend:
             raise ValueError(f"[{self._name}] expected tensors on one device, got {p.device} and {p.grad.device}")
 
     def _step(self, group: dict[str, Any], params: list[Tensor]) -> None:
         raise NotImplementedError(f"[{self._name}] expected a _step method, got none")
+
+    def _step_rows(self, group: dict[str, Any], p: Tensor, grad: RowGrad) -> None:
+        """Updates the rows of a table that were looked up."""
+        raise NotImplementedError(f"[{self._name}] expected a gradient of the whole parameter, got one of rows")
 
     def _state_of(self, p: Tensor) -> dict[str, Any]:
         state = self.state.get(p)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from ..creation import empty_like
+from ..row_grad import RowGrad
 from ..tensor import Tensor
 from .optimizer import Groups, Optimizer
+from .rows import step_rows
 
 
 class SGD(Optimizer):
@@ -14,7 +16,8 @@ class SGD(Optimizer):
 
         g = grad + weight_decay * p,   b = momentum * b + (1 - dampening) * g  (at first g),   p = p - lr * b
 
-    and with `nesterov` p = p - lr * (g + momentum * b).
+    and with `nesterov` p = p - lr * (g + momentum * b). Gradients of rows (`embedding` with `sparse`) change only their
+    rows; they go without momentum and weight_decay.
 
     Raises:
         ValueError: for a negative lr, momentum or weight_decay, or `nesterov` without momentum or with dampening.
@@ -77,3 +80,9 @@ class SGD(Optimizer):
         rest = (group["lr"], momentum, group["dampening"], group["weight_decay"], group["nesterov"], group["maximize"])
         for (backend, _, first), (ps, gs, bs) in buckets.items():
             backend.sgd_step(ps, gs, bs, *rest, first)
+
+    def _step_rows(self, group: dict[str, Any], p: Tensor, grad: RowGrad) -> None:
+        plain = not group["momentum"] and not group["weight_decay"]
+        self._expect(plain, "no momentum and no weight_decay for a gradient of rows", "some")
+        rest = (group["lr"], 0.0, 0.0, 0.0, False, group["maximize"], False)
+        step_rows(p, grad, [], lambda params, grads: p._backend.sgd_step(params, grads, [], *rest))

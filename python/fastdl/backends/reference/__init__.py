@@ -24,6 +24,7 @@ from .conv2d import conv2d, conv2d_bwd_input, conv2d_bwd_weight
 from .conv_transpose2d import conv_transpose2d, conv_transpose2d_bwd_input, conv_transpose2d_bwd_weight
 from .conversion import converted
 from .cross_entropy import cross_entropy, cross_entropy_bwd
+from .distance import cdist, cdist_bwd
 from .dropout import dropout
 from .elementwise import (
     abs,
@@ -85,6 +86,17 @@ from .embedding import (
     embedding_bwd_rows,
     embedding_renorm_,
 )
+from .gather import (
+    cumsum,
+    gather,
+    index_add,
+    index_assign_,
+    index_select,
+    linear_index,
+    nonzero,
+    scatter_,
+    scatter_add_,
+)
 from .layout import broadcast_to, concat, permute, slice, slice_assign_, slice_bwd
 from .matmul import linear, matmul
 from .max_pool2d import max_pool2d, max_pool2d_bwd
@@ -133,6 +145,8 @@ __all__ = [
     "box_iou",
     "broadcast_to",
     "cast",
+    "cdist",
+    "cdist_bwd",
     "clip_by_norm_",
     "clip_by_value_",
     "concat",
@@ -145,6 +159,7 @@ __all__ = [
     "copy_",
     "cross_entropy",
     "cross_entropy_bwd",
+    "cumsum",
     "div",
     "div_scalar",
     "dlpack_device",
@@ -165,15 +180,20 @@ __all__ = [
     "fill_",
     "from_dlpack",
     "from_numpy",
+    "gather",
     "ge",
     "ge_scalar",
     "grad_norm",
     "gt",
     "gt_scalar",
+    "index_add",
+    "index_assign_",
+    "index_select",
     "large_boxes",
     "le",
     "le_scalar",
     "linear",
+    "linear_index",
     "log",
     "log_softmax",
     "log_softmax_bwd",
@@ -197,6 +217,7 @@ __all__ = [
     "ne_scalar",
     "neg",
     "nms",
+    "nonzero",
     "permute",
     "pixel_shuffle",
     "pixel_unshuffle",
@@ -214,6 +235,8 @@ __all__ = [
     "roi_pool_bwd",
     "rpow_scalar",
     "rsub_scalar",
+    "scatter_",
+    "scatter_add_",
     "sgd_step",
     "sigmoid",
     "sigmoid_bwd",

@@ -1,0 +1,40 @@
+// Distances between all rows of x (batch, rows_x, width) and all rows of y (batch, rows_y, width).
+#pragma once
+#include "core/array.h"
+#include "core/kernel.h"
+
+namespace fastdl {
+
+//   kEuclidean  sqrt(sum of d^2)        kManhattan  sum of |d|         kChebyshev  max of |d|       with d = x - y
+//   kMinkowski  (sum of |d|^p)^(1/p)    kCanberra   sum of |d| / (|x| + |y|), 0 / 0 = 0            kHamming  count of d
+//   != 0
+enum class Metric { kEuclidean, kManhattan, kChebyshev, kMinkowski, kCanberra, kHamming };
+
+struct DistanceGeometry {
+  int64_t batch, rows_x, rows_y, width;
+};
+
+struct DistanceFwdArgs {
+  DType dtype;
+  DistanceGeometry g;
+  Metric metric;
+  double p;
+  const void *x, *y;
+  void* out;  // (batch, rows_x, rows_y)
+};
+
+// The gradient of x alone: that of y is the same function with x and y exchanged and both matrices transposed.
+struct DistanceBwdArgs {
+  DType dtype;
+  DistanceGeometry g;
+  Metric metric;
+  double p;
+  const void *grad, *out;  // (batch, rows_x, rows_y)
+  const void *x, *y;
+  void* grad_x;
+};
+
+}  // namespace fastdl
+
+FASTDL_KERNEL(distance_fwd, DistanceFwdArgs)
+FASTDL_KERNEL(distance_bwd, DistanceBwdArgs)

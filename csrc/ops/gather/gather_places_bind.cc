@@ -1,0 +1,64 @@
+#include "bind/call.h"
+#include "ops/gather/gather.h"
+
+namespace fastdl {
+
+void bind_places(py::module_& m);
+
+namespace {
+
+Array linear(const ArrayList& indices, const Dims& sizes) {
+  constexpr const char* kOp = "linear_index";
+  EXPECT(indices.size() >= 1 && indices.size() == sizes.n, ValueError, kOp,
+         text("one index for each of ", sizes.n, " axes, at least one"), text(indices.size()));
+  for (int k = 0; k < sizes.n; ++k) {
+    expect_same_dtype(kOp, "indices", indices[k], DType::kInt64);
+    expect_shape(kOp, "indices", indices[k], indices[0].shape);
+  }
+  Array out = empty(indices[0].shape, DType::kInt64);
+  int64_t bad[2] = {0, 0};
+  LinearIndexArgs args{out.size, sizes.n, {}, {}, static_cast<int64_t*>(out.data), bad};
+  for (int k = 0; k < sizes.n; ++k)
+    args.sizes[k] = sizes[k], args.index[k] = static_cast<const int64_t*>(indices[k].data);
+  call(linear_index, args, static_cast<int64_t>(out.bytes()) * (sizes.n + 1));
+  const int axis = static_cast<int>(bad[0]) - 1;
+  EXPECT(axis < 0, IndexError, "index",
+         text("indices in [", -sizes[axis], ", ", sizes[axis] - 1, "] of an axis of ", sizes[axis]),
+         text(args.index[axis][bad[1]], " at position ", bad[1]));
+  return out;
+}
+
+Array nonzero(const Array& x) {
+  int64_t count = 0;
+  NonzeroArgs args{x.dtype, x.shape, x.data, nullptr, &count};
+  call(find_nonzero, args, static_cast<int64_t>(x.bytes()));
+  Dims shape;
+  shape.n = 2, shape[0] = count, shape[1] = x.ndim();
+  Array out = empty(shape, DType::kInt64);
+  args.out = static_cast<int64_t*>(out.data);
+  if (out.size > 0) call(find_nonzero, args, static_cast<int64_t>(x.bytes() + out.bytes()));
+  return out;
+}
+
+Array running_sum(const Array& x, int64_t axis, bool reverse) {
+  constexpr const char* kOp = "cumsum";
+  EXPECT(is_float(x.dtype) || x.dtype == DType::kInt32 || x.dtype == DType::kInt64, TypeError, kOp,
+         text("input of dtype float32, float64, int32 or int64"), text(x.dtype));
+  EXPECT(axis >= 0 && axis < x.ndim(), IndexError, kOp, text("an axis from 0 to ", x.ndim() - 1), text(axis));
+  const int at = static_cast<int>(axis);
+  Array out = empty(x.shape, x.dtype);
+  call(cumsum,
+       CumsumArgs{x.dtype, x.shape.product(0, at), x.dim(at), x.shape.product(at + 1), reverse, x.data, out.data},
+       2 * static_cast<int64_t>(x.bytes()));
+  return out;
+}
+
+}  // namespace
+
+void bind_places(py::module_& m) {
+  m.def("linear_index", &linear);
+  m.def("nonzero", &nonzero);
+  m.def("cumsum", &running_sum);
+}
+
+}  // namespace fastdl
