@@ -76,6 +76,7 @@ def test_rows_alone_are_torchs_sparse_gradient():
     ("name", "options"),
     [("SGD", {"lr": 0.1}), ("Adagrad", {"lr": 0.1, "lr_decay": 0.1}), ("SparseAdam", {"lr": 0.01, "eps": 1e-3})],
 )
+@pytest.mark.filterwarnings("ignore:Sparse invariant checks:UserWarning")
 def test_steps_on_rows(name, options):
     rng = np.random.default_rng(0)
     table = rng.standard_normal((30, 5))

@@ -13,6 +13,7 @@ namespace fastdl::FASTDL_ISA {
 namespace {
 
 constexpr int64_t kGrain = 32 * 1024;  // numbers of a chunk
+constexpr int64_t kPiece = 2048;       // indices that are checked and used together: half of the L1 cache
 constexpr int64_t kColumns = 1024;     // of `inner` that an owner has at least: it reads indices for each piece
 constexpr int64_t kSortedBytes = 64;   // lines from here on are added by way of sorted indices
 
@@ -22,7 +23,6 @@ void visit_itemsize(int itemsize, F&& f) {
   if (itemsize == 4) f(uint32_t{});
   if (itemsize == 8) f(uint64_t{});
 }
-// bool is added as it is compared: nowhere.
 int itemsize_of(DType t) {
   return static_cast<int>(itemsize(t));
 }
@@ -127,17 +127,20 @@ void index_add(const IndexAddArgs& a) {
 
 void gather_along(const GatherArgs& a) {
   const auto [outer, n, inner, m] = a.g;
-  *a.bad_index = first_outside(a.index, outer * m * inner, n);
-  if (*a.bad_index || outer * m * inner == 0) return;
+  *a.bad_index = 0;
+  if (outer * m * inner == 0) return;
+  bool outside = false;
   visit_itemsize(a.itemsize, [&, outer = outer, n = n, inner = inner, m = m](auto zero) {
     using T = decltype(zero);
-    // A chunk owns lines of `inner` outputs, or, along the last axis, pieces of these.
+    // A chunk owns pieces of lines: of `inner` outputs, or of all along the last axis. It checks each piece just before
+    // it reads through it, while the indices are in the L1 cache.
     const int64_t line = inner > 1 ? inner : m, lines = inner > 1 ? outer * m : outer;
-    const int64_t piece = line < kGrain ? line : kGrain, pieces = (line + piece - 1) / piece;
+    const int64_t piece = line < kPiece ? line : kPiece, pieces = (line + piece - 1) / piece;
     parallel_for(lines * pieces, kGrain / piece, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
         const int64_t l = i / pieces, first = i % pieces * piece, last = first + piece < line ? first + piece : line;
         const int64_t* const index = a.index + l * line;
+        if (first_outside(index + first, last - first, n)) return __atomic_store_n(&outside, true, __ATOMIC_RELAXED);
         T* const out = static_cast<T*>(a.out) + l * line;
         const T* const x = static_cast<const T*>(a.x) + (inner > 1 ? l / m : l) * n * inner;
         if (inner > 1)
@@ -147,11 +150,23 @@ void gather_along(const GatherArgs& a) {
       }
     });
   });
+  if (outside) *a.bad_index = first_outside(a.index, outer * m * inner, n);
 }
 
 template <class T, bool kAdd>
 static void scatter_lines(const ScatterArgs& a) {
   const auto [outer, n, inner, m] = a.g;
+  if (inner == 1) {  // along the last axis: one line for each `outer`
+    parallel_for(outer, kGrain / (m + 1) + 1, [&, n = n, m = m](int64_t begin, int64_t end) {
+      for (int64_t o = begin; o < end; ++o) {
+        T* const x = static_cast<T*>(a.x) + o * n;
+        const int64_t* const index = a.index + o * m;
+        const T* const source = static_cast<const T*>(a.source) + o * m;
+        for (int64_t j = 0; j < m; ++j) x[index[j]] = kAdd ? static_cast<T>(x[index[j]] + source[j]) : source[j];
+      }
+    });
+    return;
+  }
   for_each_column_piece(outer, m, inner, [&, n = n, inner = inner, m = m](int64_t o, int64_t first, int64_t last) {
     T* const x = static_cast<T*>(a.x) + o * n * inner;
     for (int64_t j = 0; j < m; ++j) {
