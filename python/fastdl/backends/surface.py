@@ -373,26 +373,6 @@ class Backend(Protocol):
         self, data: Array, batch_sizes: Array, order: Array | None, batch_first: bool, steps: int, padding: float
     ) -> Array: ...
 
-    # recurrent/ one layer; mode "rnn_tanh", "rnn_relu", "lstm", "gru"; x (T, N, I), (N, T, I) with batch_first, or
-    # packed (rows, I) with batch_sizes (T,) and order (N,) or None, int64 on the host: the j-th longest sequence has
-    # place order[j] in the states. Weights of each direction: w_ih, w_hh, or w_ih, w_hh, b_ih, b_hh. States (D, N, H).
-    # -> (out, h_n, c_n or None, gates or None, cells or None); the last two are for recurrent_bwd, with training
-    def recurrent(
-        self, mode: str, x: Array, h0: Array | None, c0: Array | None, weights: Sequence[Array],
-        batch_sizes: Array | None, order: Array | None, bidirectional: bool, batch_first: bool, training: bool,
-    ) -> tuple[Array, Array, Array | None, Array | None, Array | None]: ...  # fmt: skip
-    def recurrent_bwd(
-        self, mode: str, grad_out: Array | None, grad_h: Array | None, grad_c: Array | None, x: Array,
-        h0: Array | None, c0: Array | None, weights: Sequence[Array], batch_sizes: Array | None, order: Array | None,
-        bidirectional: bool, batch_first: bool, out: Array, gates: Array | None, cells: Array | None, need_x: bool,
-        need_h0: bool, need_c0: bool, need_weights: bool,
-    ) -> tuple[Array | None, Array | None, Array | None, list[Array]]: ...  # fmt: skip
-    # every dtype; x (T, N, *), or (N, T, *) with batch_first, to (rows, *) and back
-    def pack_rows(self, x: Array, batch_sizes: Array, order: Array | None, batch_first: bool) -> Array: ...
-    def unpack_rows(
-        self, data: Array, batch_sizes: Array, order: Array | None, batch_first: bool, steps: int, padding: float
-    ) -> Array: ...
-
 
 class CpuSettings(Protocol):
     """What the CPU module has besides."""
