@@ -13,12 +13,13 @@ ROWS = [
     Row("mul", {"a": SHAPE, "b": SHAPE}, goal=1.0),
     Row("sigmoid", {"shape": SHAPE}, goal=1.1),
     Row("tanh", {"shape": SHAPE}, goal=1.1),
-    Row("exp", {"shape": SHAPE}, goal=1.0),
-    Row("log", {"shape": SHAPE}, goal=1.0),
+    Row("exp", {"shape": SHAPE}, goal=1.1),
+    Row("log", {"shape": SHAPE}, goal=1.1),
+    Row("pow", {"a": SHAPE, "b": SHAPE}, goal=1.0),
 ]
 TORCH = {} if torch is None else {
     "relu": torch.relu, "add": torch.add, "mul": torch.mul, "sigmoid": torch.sigmoid, "tanh": torch.tanh,
-    "exp": torch.exp, "log": torch.log,
+    "exp": torch.exp, "log": torch.log, "pow": torch.pow,
 }  # fmt: skip
 NUMPY = {
     "relu": lambda x: np.maximum(x, 0), "add": np.add, "mul": np.multiply, "sigmoid": lambda x: 1 / (1 + np.exp(-x)),

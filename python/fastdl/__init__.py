@@ -36,9 +36,42 @@ from .dtypes import bool, double, dtype, float, float32, float64, int, int32, in
 from .functional import methods as _methods
 from .functional.activation import log_softmax, relu, sigmoid, softmax, tanh
 from .functional.arithmetic import add, div, maximum, minimum, mul, pow, sub
-from .functional.comparison import allclose, clamp, eq, equal, ge, gt, le, lt, ne, where
-from .functional.elementary import abs, exp, log, neg, sign, sqrt
+from .functional.comparison import allclose, clamp, clip, eq, equal, ge, gt, le, lt, ne, where
+from .functional.division import floor_divide, remainder
+from .functional.elementary import (
+    abs,
+    ceil,
+    cos,
+    erf,
+    exp,
+    expm1,
+    floor,
+    log,
+    log1p,
+    neg,
+    reciprocal,
+    round,
+    rsqrt,
+    sign,
+    sin,
+    sqrt,
+    square,
+    trunc,
+)
 from .functional.layout import cat, clone, flatten, permute, reshape, squeeze, stack, t, transpose, unsqueeze
+from .functional.logical import (
+    bitwise_and,
+    bitwise_not,
+    bitwise_or,
+    bitwise_xor,
+    isfinite,
+    isinf,
+    isnan,
+    logical_and,
+    logical_not,
+    logical_or,
+    logical_xor,
+)
 from .functional.product import bmm, dot, matmul, mm
 from .functional.reduction import amax, amin, argmax, argmin, max, mean, min, std, sum, var
 from .nn.summary import summary

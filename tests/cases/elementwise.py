@@ -43,6 +43,32 @@ def positive_pair(rng, a, b):
     return [rng.uniform(0.2, 3.0, a), rng.uniform(-2.0, 2.0, b)]
 
 
+def off_whole(rng, shape):
+    """Away from whole numbers and halves, where rounding jumps."""
+    return [rng.integers(-9, 9, shape) + rng.choice([0.25, 0.7], shape) + rng.uniform(-0.1, 0.1, shape)]
+
+
+def divisible(rng, a, b):
+    """Quotients away from whole numbers."""
+    return [rng.integers(-19, 19, a) + 0.5, rng.choice([-2.0, 2.0, 4.0], b) + 0.0]
+
+
+def nonzero_integers(rng, a, b):
+    return [rng.integers(-99, 99, a), rng.choice([-7, -1, 1, 2, 5], b)]
+
+
+def truths(rng, a, b):
+    return [rng.integers(0, 2, a) == 1, rng.integers(0, 2, b) == 1]
+
+
+def octets(rng, a, b):
+    return [rng.integers(0, 256, a).astype(np.uint8), rng.integers(1, 256, b).astype(np.uint8)]
+
+
+def limits(rng, a, b):
+    return [3 * rng.standard_normal(a), rng.uniform(-2, -0.5, b), rng.uniform(0.5, 2, b)]
+
+
 def integers(rng, a, b):
     return [rng.integers(-9, 9, a), rng.integers(-9, 9, b)]
 
@@ -63,6 +89,21 @@ def on(device, *shape, dtype="float32"):
 
 CASES = [
     unary("neg", fastdl.neg),
+    unary("square", fastdl.square),
+    unary("expm1", fastdl.expm1),
+    unary("log1p", fastdl.log1p, positive),
+    unary("rsqrt", fastdl.rsqrt, positive),
+    unary("reciprocal", fastdl.reciprocal, off_zero),
+    unary("sin", fastdl.sin),
+    unary("cos", fastdl.cos),
+    unary("erf", fastdl.erf),
+    unary("floor", fastdl.floor, off_whole),
+    unary("ceil", fastdl.ceil, off_whole),
+    unary("round", fastdl.round, off_whole),
+    unary("trunc", fastdl.trunc, off_whole),
+    unary("isfinite", fastdl.isfinite),
+    unary("isinf", fastdl.isinf),
+    unary("isnan", fastdl.isnan),
     unary("abs", fastdl.abs, off_zero),
     unary("sign", fastdl.sign, off_zero),
     unary("exp", fastdl.exp),
@@ -96,6 +137,34 @@ CASES = [
     binary("mul", fastdl.mul),
     binary("div", fastdl.div),
     binary("pow", fastdl.pow, positive_pair, epsilons=64),
+    binary("floor_divide", fastdl.floor_divide, divisible),
+    binary("remainder", fastdl.remainder, divisible, bad=[
+        BadCall(lambda d: on(d, 2, dtype="int64") % 0, ValueError,
+                "[remainder] expected integer divisors other than 0, got 0"),
+        BadCall(lambda d: on(d, 2, dtype="bool") % on(d, 2, dtype="bool"), TypeError,
+                "[remainder] expected a of dtype float32, float64, int32, int64 or uint8, got bool"),
+    ]),
+    binary("floor_divide_integers", fastdl.floor_divide, nonzero_integers),
+    binary("remainder_integers", fastdl.remainder, nonzero_integers),
+    binary("floor_divide_octets", fastdl.floor_divide, octets),
+    binary("remainder_octets", fastdl.remainder, octets),
+    binary("add_octets", fastdl.add, octets),
+    binary("mul_octets", fastdl.mul, octets),
+    binary("maximum_octets", fastdl.maximum, octets),
+    binary("add_truths", fastdl.add, truths),
+    binary("mul_truths", fastdl.mul, truths),
+    binary("bitwise_and", fastdl.bitwise_and, integers, bad=[
+        BadCall(lambda d: on(d, 2) & 1, TypeError,
+                "[bitwise_and] expected a of dtype int32, int64, uint8 or bool, got float32"),
+        BadCall(lambda d: ~on(d, 2), TypeError,
+                "[bitwise_not] expected input of dtype int32, int64, uint8 or bool, got float32"),
+        BadCall(lambda d: on(d, 2, dtype="bool") - on(d, 2, dtype="bool"), TypeError,
+                "[sub] expected a of dtype float32, float64, int32, int64 or uint8, got bool"),
+    ]),
+    binary("bitwise_or_octets", fastdl.bitwise_or, octets),
+    binary("bitwise_xor_truths", fastdl.bitwise_xor, truths),
+    binary("logical_and", fastdl.logical_and, integers),
+    OpCase("clamp_by_tensors", fastdl.clamp, limits, PAIRS[:4] + PAIRS[5:6], shape_only=("a", "b")),
     binary("maximum", fastdl.maximum),
     binary("minimum", fastdl.minimum),
     binary("add_integers", fastdl.add, integers),

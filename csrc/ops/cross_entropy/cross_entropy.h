@@ -5,10 +5,9 @@
 #pragma once
 #include "core/array.h"
 #include "core/kernel.h"
+#include "core/reduction.h"
 
 namespace fastdl {
-
-enum class Reduction { kNone, kMean, kSum };
 
 struct CrossEntropyGeometry {
   int64_t batch, classes, inner;  // logits (batch, classes, inner), target (batch, inner)

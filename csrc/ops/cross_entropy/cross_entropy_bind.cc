@@ -1,17 +1,11 @@
 #include <string_view>
 
 #include "bind/call.h"
+#include "bind/reduction.h"
 #include "ops/cross_entropy/cross_entropy.h"
 
 namespace fastdl {
 namespace {
-
-Reduction reduction_of(const char* op, std::string_view name) {
-  if (name == "none") return Reduction::kNone;
-  if (name == "mean") return Reduction::kMean;
-  EXPECT(name == "sum", ValueError, op, text("reduction none, mean or sum"), text(name));
-  return Reduction::kSum;
-}
 
 CrossEntropyGeometry checked_geometry(const char* op, const Array& x, const Array& target, const Array* weight,
                                       double label_smoothing) {

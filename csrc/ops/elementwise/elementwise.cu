@@ -43,18 +43,70 @@ __device__ inline T apply(T x) {
     return x > T{0} || x != x ? x : static_cast<T>(Wrap{0} - static_cast<Wrap>(x));
   else if constexpr (op == Unary::k_sign)
     return static_cast<T>((x > T{0}) - (x < T{0}));  // NaN gives 0, as in PyTorch
+  else if constexpr (op == Unary::k_square)
+    return static_cast<T>(static_cast<Wrap>(x) * static_cast<Wrap>(x));
   else if constexpr (op == Unary::k_exp)
     return static_cast<T>(exp(x));
+  else if constexpr (op == Unary::k_expm1)
+    return static_cast<T>(expm1(x));
   else if constexpr (op == Unary::k_log)
     return static_cast<T>(log(x));
+  else if constexpr (op == Unary::k_log1p)
+    return static_cast<T>(log1p(x));
   else if constexpr (op == Unary::k_sqrt)
     return static_cast<T>(sqrt(x));
+  else if constexpr (op == Unary::k_rsqrt)
+    return static_cast<T>(T{1} / sqrt(x));
+  else if constexpr (op == Unary::k_reciprocal)
+    return static_cast<T>(T{1} / x);
+  else if constexpr (op == Unary::k_sin)
+    return static_cast<T>(sin(x));
+  else if constexpr (op == Unary::k_cos)
+    return static_cast<T>(cos(x));
+  else if constexpr (op == Unary::k_erf)
+    return static_cast<T>(erf(x));
+  else if constexpr (op == Unary::k_floor)
+    return static_cast<T>(floor(x));
+  else if constexpr (op == Unary::k_ceil)
+    return static_cast<T>(ceil(x));
+  else if constexpr (op == Unary::k_round)
+    return static_cast<T>(rint(x));  // ties to even
+  else if constexpr (op == Unary::k_trunc)
+    return static_cast<T>(trunc(x));
   else if constexpr (op == Unary::k_relu)
     return x < T{0} ? T{0} : x;               // keeps NaN
   else if constexpr (op == Unary::k_sigmoid)  // far below zero exp(-x) is infinite, and the quotient a true 0
     return static_cast<T>(T{1} / (T{1} + exp(-x)));
   else
     return static_cast<T>(tanh(x));
+}
+
+// Division towards minus infinity: the remainder has the sign of the divisor. Integers divided by 0 give 0.
+template <class T>
+__device__ inline T floored_remainder(T a, T b) {
+  if constexpr (std::is_floating_point_v<T>) {
+    const T r = static_cast<T>(fmod(a, b));
+    return r != T{0} && (r < T{0}) != (b < T{0}) ? r + b : r;
+  } else {
+    if (b == T{0} || (std::is_signed_v<T> && b == static_cast<T>(-1))) return 0;  // the quotient by -1 may overflow
+    const T r = a % b;
+    return r != 0 && (r < 0) != (b < 0) ? r + b : r;
+  }
+}
+template <class T>
+__device__ inline T floored_quotient(T a, T b) {
+  using Wrap = typename WrapOf<T>::type;
+  if constexpr (std::is_floating_point_v<T>) {
+    if (b == T{0}) return a / b;
+    // A whole number but for rounding; 0 takes the sign of the true quotient.
+    const T whole = static_cast<T>(rint((a - floored_remainder(a, b)) / b));
+    return whole != T{0} ? whole : static_cast<T>(copysign(T{0}, a / b));
+  } else {
+    if (b == T{0}) return 0;
+    if (std::is_signed_v<T> && b == static_cast<T>(-1)) return static_cast<T>(-static_cast<Wrap>(a));
+    const T q = a / b;
+    return q * b != a && (a < 0) != (b < 0) ? q - 1 : q;
+  }
 }
 
 // The gradients (last three) take the gradient of the output, a, and the output, b: nothing else need be kept.
@@ -70,6 +122,16 @@ __device__ inline T apply(T a, T b) {
     return static_cast<T>(x * y);
   else if constexpr (op == Binary::k_div)
     return a / b;
+  else if constexpr (op == Binary::k_floor_divide)
+    return floored_quotient(a, b);
+  else if constexpr (op == Binary::k_remainder)
+    return floored_remainder(a, b);
+  else if constexpr (op == Binary::k_bitwise_and)
+    return static_cast<T>(a & b);
+  else if constexpr (op == Binary::k_bitwise_or)
+    return static_cast<T>(a | b);
+  else if constexpr (op == Binary::k_bitwise_xor)
+    return static_cast<T>(a ^ b);
   else if constexpr (op == Binary::k_pow)
     return static_cast<T>(pow(a, b));
   else if constexpr (op == Binary::k_maximum)
@@ -259,6 +321,13 @@ void visit_stored(DType t, F&& f) {
   visit_number(t, f);
 }
 
+template <class F>
+void visit_integer(DType t, F&& f) {
+  if (t == DType::kInt32) return f(int32_t{});
+  if (t == DType::kInt64) return f(int64_t{});
+  if (t == DType::kUInt8) return f(uint8_t{});
+}
+
 // Kernels that only move elements know their size and not their type.
 template <class F>
 void visit_bits(size_t itemsize, F&& f) {
@@ -280,12 +349,9 @@ void launch_unary(const UnaryArgs& args, Stream stream) {
 // Which operations integers have is the binding's check; here it only saves kernels.
 template <Unary op>
 void launch_unary(const UnaryArgs& args, Stream stream) {
-  constexpr bool kIntegers = op == Unary::k_neg || op == Unary::k_abs || op == Unary::k_sign;
   visit_float(args.dtype, [&](auto zero) { launch_unary<op, decltype(zero)>(args, stream); });
-  if constexpr (kIntegers) {
-    if (args.dtype == DType::kInt32) launch_unary<op, int32_t>(args, stream);
-    if (args.dtype == DType::kInt64) launch_unary<op, int64_t>(args, stream);
-  }
+  if constexpr (takes_integers(op))
+    visit_integer(args.dtype, [&](auto zero) { launch_unary<op, decltype(zero)>(args, stream); });
 }
 
 // The operands of a binary operation or comparison in their type, and whether packs fit them.
@@ -323,13 +389,10 @@ void launch_binary(const BinaryArgs& args, Stream stream) {
 
 template <Binary op>
 void launch_binary(const BinaryArgs& args, Stream stream) {
-  constexpr bool kIntegers = op == Binary::k_add || op == Binary::k_sub || op == Binary::k_mul ||
-                             op == Binary::k_maximum || op == Binary::k_minimum;
-  visit_float(args.dtype, [&](auto zero) { launch_binary<op, decltype(zero)>(args, stream); });
-  if constexpr (kIntegers) {
-    if (args.dtype == DType::kInt32) launch_binary<op, int32_t>(args, stream);
-    if (args.dtype == DType::kInt64) launch_binary<op, int64_t>(args, stream);
-  }
+  if constexpr (takes_floats(op))
+    visit_float(args.dtype, [&](auto zero) { launch_binary<op, decltype(zero)>(args, stream); });
+  if constexpr (takes_integers(op))
+    visit_integer(args.dtype, [&](auto zero) { launch_binary<op, decltype(zero)>(args, stream); });
 }
 
 template <Compare op>

@@ -1,6 +1,7 @@
 // Elementwise operations with NumPy broadcasting. One list for each family; kernels and bindings expand from the lists.
-//   unary    out = f(x)                float32, float64 (neg, abs, sign: also int32, int64)
-//   binary   out = f(a, b)             float32, float64, int32, int64; equal dtypes; div, pow and *_bwd only floats
+//   unary    out = f(x)                float32, float64 (neg, abs, sign, square: also int32, int64, uint8)
+//   binary   out = f(a, b)             float32, float64, int32, int64, uint8; equal dtypes; div, pow and *_bwd only
+//                                      floats, bitwise_* only integers. Integers divided by 0 give 0.
 //   compare  out = f(a, b), bool       every dtype
 //   where    out = condition ? a : b
 //   cast     out = (dtype) x           every pair of dtypes
@@ -9,11 +10,16 @@
 #include "core/kernel.h"
 
 // name. PyTorch's semantics for NaN and infinities.
-#define FASTDL_UNARY_OPS(X) X(neg) X(abs) X(sign) X(exp) X(log) X(sqrt) X(relu) X(sigmoid) X(tanh)
+#define FASTDL_UNARY_OPS(X)                                                                                    \
+  X(neg)                                                                                                       \
+  X(abs) X(sign) X(square) X(exp) X(expm1) X(log) X(log1p) X(sqrt) X(rsqrt) X(reciprocal) X(sin) X(cos) X(erf) \
+      X(floor) X(ceil) X(round) X(trunc) X(relu) X(sigmoid) X(tanh)
 
 // name. relu_bwd, sigmoid_bwd, tanh_bwd take (gradient of the output, output).
-#define FASTDL_BINARY_OPS(X) \
-  X(add) X(sub) X(mul) X(div) X(pow) X(maximum) X(minimum) X(relu_bwd) X(sigmoid_bwd) X(tanh_bwd)
+#define FASTDL_BINARY_OPS(X)                                                                                  \
+  X(add)                                                                                                      \
+  X(sub) X(mul) X(div) X(floor_divide) X(remainder) X(pow) X(maximum) X(minimum) X(bitwise_and) X(bitwise_or) \
+      X(bitwise_xor) X(relu_bwd) X(sigmoid_bwd) X(tanh_bwd)
 
 #define FASTDL_COMPARE_OPS(X) X(eq) X(ne) X(lt) X(le) X(gt) X(ge)
 
@@ -24,6 +30,16 @@ enum class Unary { FASTDL_UNARY_OPS(FASTDL_ENUM) };
 enum class Binary { FASTDL_BINARY_OPS(FASTDL_ENUM) };
 enum class Compare { FASTDL_COMPARE_OPS(FASTDL_ENUM) };
 #undef FASTDL_ENUM
+
+constexpr bool takes_integers(Unary op) {
+  return op == Unary::k_neg || op == Unary::k_abs || op == Unary::k_sign || op == Unary::k_square;
+}
+constexpr bool takes_floats(Binary op) {
+  return op != Binary::k_bitwise_and && op != Binary::k_bitwise_or && op != Binary::k_bitwise_xor;
+}
+constexpr bool takes_integers(Binary op) {
+  return op != Binary::k_div && op != Binary::k_pow && op < Binary::k_relu_bwd;
+}
 
 struct UnaryArgs {
   Unary op;

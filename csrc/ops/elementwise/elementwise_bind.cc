@@ -5,19 +5,39 @@
 namespace fastdl {
 namespace {
 
-enum class Accepts { kFloats, kNumbers, kAny };
+// The dtypes that a family of operations takes, in the words of its error.
+enum class Accepts { kFloats, kNumbers, kIntegers, kAny };
 
 void expect_dtype(const char* op, const char* what, const Array& a, Accepts accepts) {
   if (accepts == Accepts::kFloats) return expect_float(op, what, a);
-  EXPECT(accepts == Accepts::kAny || itemsize(a.dtype) > 1, TypeError, op,
-         text(what, " of dtype float32, float64, int32 or int64"), text(a.dtype));
+  EXPECT(accepts != Accepts::kNumbers || a.dtype != DType::kBool, TypeError, op,
+         text(what, " of dtype float32, float64, int32, int64 or uint8"), text(a.dtype));
+  EXPECT(accepts != Accepts::kIntegers || !is_float(a.dtype), TypeError, op,
+         text(what, " of dtype int32, int64, uint8 or bool"), text(a.dtype));
 }
 
 constexpr Accepts accepts(Unary op) {
-  return op == Unary::k_neg || op == Unary::k_abs || op == Unary::k_sign ? Accepts::kNumbers : Accepts::kFloats;
+  return takes_integers(op) ? Accepts::kNumbers : Accepts::kFloats;
+}
+
+// What an operation is on truth values, PyTorch's way; itself where they have no such operation.
+constexpr Binary of_bools(Binary op) {
+  if (op == Binary::k_add || op == Binary::k_maximum) return Binary::k_bitwise_or;
+  if (op == Binary::k_mul || op == Binary::k_minimum) return Binary::k_bitwise_and;
+  return op;
 }
 constexpr Accepts accepts(Binary op) {
-  return op == Binary::k_div || op == Binary::k_pow ? Accepts::kFloats : Accepts::kNumbers;
+  if (!takes_integers(op)) return Accepts::kFloats;
+  if (!takes_floats(op)) return Accepts::kIntegers;
+  return of_bools(op) != op ? Accepts::kAny : Accepts::kNumbers;
+}
+
+// The operation and the dtype that the kernel is to see.
+template <class Op>
+void set_operation(BinaryArgs& args, Op op, DType dtype) {
+  args.op = static_cast<int>(op), args.dtype = dtype;
+  if constexpr (std::is_same_v<Op, Binary>)
+    if (dtype == DType::kBool) args.op = static_cast<int>(of_bools(op)), args.dtype = DType::kUInt8;
 }
 
 struct Scalar {
@@ -83,7 +103,8 @@ Array binary_arrays(const char* name, Kernel kernel, Op op, Accepts accepts, con
   const DType dtype = std::is_same_v<Op, Compare> ? DType::kBool : a.dtype;
   Array out = a.shape == b.shape ? empty(a.shape, dtype) : empty(broadcast_shapes(name, a.shape, b.shape), dtype);
   BinaryArgs args;
-  args.op = static_cast<int>(op), args.dtype = a.dtype, args.a = a.data, args.b = b.data, args.out = out.data;
+  set_operation(args, op, a.dtype);
+  args.a = a.data, args.b = b.data, args.out = out.data;
   set_shapes(args, a, b, out.shape);
   call(kernel, args, traffic(a, b, out));
   return out;
@@ -93,7 +114,8 @@ template <class Kernel, class Op>
 void scalar_into(const char* name, Kernel kernel, Op op, const Array& x, py::handle s, bool scalar_first, Array& out) {
   const Scalar scalar = scalar_of(name, s, x.dtype);
   BinaryArgs args{};
-  args.op = static_cast<int>(op), args.dtype = x.dtype, args.out = out.data;
+  set_operation(args, op, x.dtype);
+  args.out = out.data;
   args.shape.n = args.stride_a.n = args.stride_b.n = 1;
   args.shape[0] = x.size, args.stride_a[0] = !scalar_first, args.stride_b[0] = scalar_first;
   (scalar_first ? args.b : args.a) = x.data;
@@ -123,18 +145,19 @@ void relu_inplace(Array& x) {
 }
 
 void add_inplace(Array& x, const Array& other) {
-  expect_dtype("add_", "x", x, Accepts::kNumbers);
+  expect_dtype("add_", "x", x, Accepts::kAny);
   expect_same_dtype("add_", "other", other, x.dtype);
   EXPECT(x.shape == other.shape || broadcast_shapes("add_", x.shape, other.shape) == x.shape, ValueError, "add_",
          text("other of a shape that broadcasts to ", x.shape), text("shape ", other.shape));
   BinaryArgs args{};
-  args.op = static_cast<int>(Binary::k_add), args.dtype = x.dtype, args.a = args.out = x.data, args.b = other.data;
+  set_operation(args, Binary::k_add, x.dtype);
+  args.a = args.out = x.data, args.b = other.data;
   set_shapes(args, x, other, x.shape);
   call(binary, args, traffic(x, other, x));
 }
 
 void mul_scalar_inplace(Array& x, py::handle s) {
-  expect_dtype("mul_scalar_", "x", x, Accepts::kNumbers);
+  expect_dtype("mul_scalar_", "x", x, Accepts::kAny);
   scalar_into("mul_scalar_", binary, Binary::k_mul, x, s, false, x);
 }
 
@@ -183,6 +206,11 @@ void bind_elementwise(py::module_& m) {
   FASTDL_DEF(sub)
   FASTDL_DEF(mul)
   FASTDL_DEF(div)
+  FASTDL_DEF(floor_divide)
+  FASTDL_DEF(remainder)
+  FASTDL_DEF(bitwise_and)
+  FASTDL_DEF(bitwise_or)
+  FASTDL_DEF(bitwise_xor)
   FASTDL_DEF(pow)
   FASTDL_DEF(maximum)
   FASTDL_DEF(minimum)

@@ -8,10 +8,10 @@
 //
 // Rows too short for vectors are first written out in full into a buffer that stays in the L1 cache.
 // Threads own ranges of output elements. Outputs of kStreamBytes and more bypass the caches.
-#include "cpu/math-inl.h"
+#include "cpu/map-inl.h"
 #include "cpu/parallel.h"
+#include "cpu/power-inl.h"
 #include "cpu/strided-inl.h"
-#include "cpu/vec-inl.h"
 #include "ops/elementwise/elementwise.h"
 
 namespace fastdl::FASTDL_ISA {
@@ -40,6 +40,42 @@ struct WrappingOf<int64_t> {
 template <class T>
 using Wrapping = Vec<typename WrappingOf<T>::type>;
 
+// select for every T: the mask of bytes is one of bytes.
+template <class M, class V>
+FASTDL_INLINE V chosen(M mask, V a, V b) {
+  return mask ? a : b;
+}
+
+// Division towards minus infinity: the remainder has the sign of the divisor, exactly (as Python's % and //). Integers
+// divided by 0 give 0; processors have no vectors of these.
+template <class T>
+FASTDL_INLINE T floored_remainder(T a, T b) {
+  if constexpr (std::is_floating_point_v<T>) {
+    const T r = sizeof(T) == 4 ? __builtin_fmodf(a, b) : __builtin_fmod(a, b);
+    return r != T{0} && (r < T{0}) != (b < T{0}) ? r + b : r;
+  } else {
+    if (b == T{0} || (std::is_signed_v<T> && b == static_cast<T>(-1))) return 0;  // the quotient by -1 may overflow
+    const T r = a % b;
+    return r != 0 && (r < 0) != (b < 0) ? r + b : r;
+  }
+}
+template <class T>
+FASTDL_INLINE T floored_quotient(T a, T b) {
+  if constexpr (std::is_floating_point_v<T>) {
+    if (b == T{0}) return a / b;
+    const T q = (a - floored_remainder<T>(a, b)) / b;
+    // A whole number but for rounding; 0 takes the sign of the true quotient.
+    const T whole = sizeof(T) == 4 ? __builtin_rintf(q) : __builtin_rint(q);
+    return whole != T{0} ? whole : sizeof(T) == 4 ? __builtin_copysignf(0, a / b) : __builtin_copysign(0, a / b);
+  } else {
+    if (b == T{0}) return 0;
+    if (std::is_signed_v<T> && b == static_cast<T>(-1))
+      return static_cast<T>(-static_cast<typename WrappingOf<T>::type>(a));
+    const T q = a / b;
+    return q * b != a && (a < 0) != (b < 0) ? q - 1 : q;
+  }
+}
+
 #define FASTDL_UNARY(name, integers, expression) \
   struct name##_op {                             \
     static constexpr bool kIntegers = integers;  \
@@ -48,13 +84,13 @@ using Wrapping = Vec<typename WrappingOf<T>::type>;
       return expression;                         \
     }                                            \
   };
-#define FASTDL_BINARY(name, integers, expression)    \
-  struct name##_op {                                 \
-    static constexpr bool kIntegers = integers;      \
-    template <class T>                               \
-    FASTDL_INLINE Vec<T> apply(Vec<T> a, Vec<T> b) { \
-      return expression;                             \
-    }                                                \
+#define FASTDL_BINARY(name, floats, integers, expression)         \
+  struct name##_op {                                              \
+    static constexpr bool kFloats = floats, kIntegers = integers; \
+    template <class T>                                            \
+    FASTDL_INLINE Vec<T> apply(Vec<T> a, Vec<T> b) {              \
+      return expression;                                          \
+    }                                                             \
   };
 #define FASTDL_COMPARE(name, expression) \
   struct name##_op {                     \
@@ -66,26 +102,43 @@ using Wrapping = Vec<typename WrappingOf<T>::type>;
 
 // Negation flips the sign of zero too, hence not 0 - x.
 FASTDL_UNARY(neg, true, (Vec<T>)(-(Wrapping<T>)x))
-FASTDL_UNARY(abs, true, select<T>(x > T{0}, x, (Vec<T>)(T{0} - (Wrapping<T>)x)))
+FASTDL_UNARY(abs, true, chosen(x > T{0}, x, (Vec<T>)(T{0} - (Wrapping<T>)x)))
 // 0 for NaN, as in PyTorch.
-FASTDL_UNARY(sign, true, select<T>(x > T{0}, broadcast<T>(1), select<T>(x < T{0}, broadcast<T>(-1), Vec<T>{})))
+FASTDL_UNARY(sign, true, chosen(x > T{0}, broadcast<T>(1), chosen(x < T{0}, broadcast<T>(-1), Vec<T>{})))
+FASTDL_UNARY(square, true, (Vec<T>)((Wrapping<T>)x * (Wrapping<T>)x))
 FASTDL_UNARY(exp, false, vexp<T>(x))
+FASTDL_UNARY(expm1, false, vexpm1<T>(x))
 FASTDL_UNARY(log, false, vlog<T>(x))
+FASTDL_UNARY(log1p, false, vlog1p<T>(x))
 FASTDL_UNARY(sqrt, false, vsqrt<T>(x))
+FASTDL_UNARY(rsqrt, false, T{1} / vsqrt<T>(x))
+FASTDL_UNARY(reciprocal, false, T{1} / x)
+FASTDL_UNARY(sin, false, vsin<T>(x))
+FASTDL_UNARY(cos, false, vcos<T>(x))
+FASTDL_UNARY(erf, false, verf<T>(x))
+FASTDL_UNARY(floor, false, vfloor<T>(x))
+FASTDL_UNARY(ceil, false, vceil<T>(x))
+FASTDL_UNARY(round, false, vround_even<T>(x))
+FASTDL_UNARY(trunc, false, vtrunc<T>(x))
 FASTDL_UNARY(relu, false, select<T>(x <= T{0}, Vec<T>{}, x))  // NaN stays
 FASTDL_UNARY(sigmoid, false, vsigmoid<T>(x))
 FASTDL_UNARY(tanh, false, vtanh<T>(x))
 
-FASTDL_BINARY(add, true, (Vec<T>)((Wrapping<T>)a + (Wrapping<T>)b))
-FASTDL_BINARY(sub, true, (Vec<T>)((Wrapping<T>)a - (Wrapping<T>)b))
-FASTDL_BINARY(mul, true, (Vec<T>)((Wrapping<T>)a * (Wrapping<T>)b))
-FASTDL_BINARY(div, false, a / b)
-FASTDL_BINARY(pow, false, vpow<T>(a, b))
-FASTDL_BINARY(maximum, true, max_nan<T>(a, b))
-FASTDL_BINARY(minimum, true, min_nan<T>(a, b))
-FASTDL_BINARY(relu_bwd, false, select<T>(b <= T{0}, Vec<T>{}, a))
-FASTDL_BINARY(sigmoid_bwd, false, a*(b*(T{1} - b)))
-FASTDL_BINARY(tanh_bwd, false, a*(T{1} - b * b))
+FASTDL_BINARY(add, true, true, (Vec<T>)((Wrapping<T>)a + (Wrapping<T>)b))
+FASTDL_BINARY(sub, true, true, (Vec<T>)((Wrapping<T>)a - (Wrapping<T>)b))
+FASTDL_BINARY(mul, true, true, (Vec<T>)((Wrapping<T>)a * (Wrapping<T>)b))
+FASTDL_BINARY(div, true, false, a / b)
+FASTDL_BINARY(pow, true, false, vpower<T>(a, b))
+FASTDL_BINARY(maximum, true, true, chosen((a > b) | (a != a), a, b))
+FASTDL_BINARY(minimum, true, true, chosen((a < b) | (a != a), a, b))
+FASTDL_BINARY(bitwise_and, false, true, a& b)
+FASTDL_BINARY(bitwise_or, false, true, a | b)
+FASTDL_BINARY(bitwise_xor, false, true, a ^ b)
+FASTDL_BINARY(floor_divide, true, true, each_lane<T>(a, b, [](T x, T y) { return floored_quotient<T>(x, y); }))
+FASTDL_BINARY(remainder, true, true, each_lane<T>(a, b, [](T x, T y) { return floored_remainder<T>(x, y); }))
+FASTDL_BINARY(relu_bwd, true, false, select<T>(b <= T{0}, Vec<T>{}, a))
+FASTDL_BINARY(sigmoid_bwd, true, false, a*(b*(T{1} - b)))
+FASTDL_BINARY(tanh_bwd, true, false, a*(T{1} - b * b))
 
 FASTDL_COMPARE(eq, a == b)
 FASTDL_COMPARE(ne, a != b)
@@ -96,62 +149,33 @@ FASTDL_COMPARE(ge, a >= b)
 
 // Powers with a constant exponent that need no logarithm.
 FASTDL_UNARY(copy, true, x)
-FASTDL_UNARY(square, false, x* x)
 FASTDL_UNARY(cube, false, x * x * x)
-FASTDL_UNARY(reciprocal, false, T{1} / x)
 
-// ---- writing a row
-// ----------------------------------------------------------------------------------------------------
-
-template <class T>
-struct Elements {
-  const T* p;
-  FASTDL_INLINE Vec<T> get(const Elements& e, int64_t i) { return load<T>(e.p + i); }
-  FASTDL_INLINE Vec<T> get(const Elements& e, int64_t i, int n) { return load_n<T>(e.p + i, n); }
-};
-template <class T>
-struct Repeated {
-  Vec<T> v;
-  FASTDL_INLINE Vec<T> get(const Repeated& r, int64_t) { return r.v; }
-  FASTDL_INLINE Vec<T> get(const Repeated& r, int64_t, int) { return r.v; }
-};
-
-// out[0, n) = Op(operands), past the caches if `streams`; then the elements before the first whole line are stored
-// apart.
-template <class Op, class T, class... Operand>
-FASTDL_INLINE void map(T* out, int64_t n, bool streams, const Operand&... x) {
-  constexpr int kStep = kLanes<T>;
-  int64_t i = 0;
-  if (streams && n >= 2 * kStep) {
-    const int head =
-        static_cast<int>((kVecBytes - reinterpret_cast<uintptr_t>(out) % kVecBytes) % kVecBytes / sizeof(T));
-    if (head) store_n<T>(out, Op::template apply<T>(Operand::get(x, 0, head)...), head);
-    for (i = head; i + kStep <= n; i += kStep) stream<T>(out + i, Op::template apply<T>(Operand::get(x, i)...));
-  } else {
-    for (; i + kStep <= n; i += kStep) store<T>(out + i, Op::template apply<T>(Operand::get(x, i)...));
-  }
-  if (i < n) {
-    const int rest = static_cast<int>(n - i);
-    store_n<T>(out + i, Op::template apply<T>(Operand::get(x, i, rest)...), rest);
-  }
-}
+// ---- one operand ----------------------------------------------------------------------------------------------------
 
 template <class Op, class T>
 static void map_all(const void* x, void* out, int64_t n) {
   const bool streams = n * static_cast<int64_t>(sizeof(T)) >= kStreamBytes && x != out;
   parallel_for(n, kGrain, [=](int64_t begin, int64_t end) {
-    map<Op, T>(static_cast<T*>(out) + begin, end - begin, streams, Elements<T>{static_cast<const T*>(x) + begin});
+    map<T>(
+        static_cast<T*>(out) + begin, end - begin, streams,
+        [](Vec<T> v) FASTDL_BODY { return Op::template apply<T>(v); }, Elements<T>{static_cast<const T*>(x) + begin});
     if (streams) store_fence();
   });
+}
+
+template <class F>
+FASTDL_INLINE void visit_integer(DType t, F&& f) {
+  if (t == DType::kInt32) return f(int32_t{});
+  if (t == DType::kInt64) return f(int64_t{});
+  if (t == DType::kUInt8) return f(uint8_t{});
 }
 
 template <class Op>
 static void run_unary(const UnaryArgs& p) {
   auto run = [&](auto zero) { map_all<Op, decltype(zero)>(p.x, p.out, p.n); };
-  if constexpr (Op::kIntegers)
-    visit_number(p.dtype, run);
-  else
-    visit_float(p.dtype, run);
+  visit_float(p.dtype, run);
+  if constexpr (Op::kIntegers) visit_integer(p.dtype, run);
 }
 
 // ---- two operands
@@ -245,12 +269,13 @@ static void run_binary_typed(const BinaryArgs& p) {
   for_segments<T>(p, [&](const T* a, int64_t stride_a, const T* b, int64_t stride_b, int64_t at, int64_t n) {
     T* out = static_cast<T*>(p.out) + at;
     const bool past_caches = streams && n >= kBlock;
+    const auto f = [](Vec<T> x, Vec<T> y) FASTDL_BODY { return Op::template apply<T>(x, y); };
     if (stride_a && stride_b)
-      map<Op, T>(out, n, past_caches, Elements<T>{a}, Elements<T>{b});
+      map<T>(out, n, past_caches, f, Elements<T>{a}, Elements<T>{b});
     else if (stride_a)
-      map<Op, T>(out, n, past_caches, Elements<T>{a}, Repeated<T>{broadcast<T>(*b)});
+      map<T>(out, n, past_caches, f, Elements<T>{a}, Repeated<T>{broadcast<T>(*b)});
     else
-      map<Op, T>(out, n, past_caches, Repeated<T>{broadcast<T>(*a)}, Elements<T>{b});
+      map<T>(out, n, past_caches, f, Repeated<T>{broadcast<T>(*a)}, Elements<T>{b});
     if (past_caches) store_fence();
   });
 }
@@ -258,10 +283,8 @@ static void run_binary_typed(const BinaryArgs& p) {
 template <class Op>
 static void run_binary(const BinaryArgs& p) {
   auto run = [&](auto zero) { run_binary_typed<Op, decltype(zero)>(p); };
-  if constexpr (Op::kIntegers)
-    visit_number(p.dtype, run);
-  else
-    visit_float(p.dtype, run);
+  if constexpr (Op::kFloats) visit_float(p.dtype, run);
+  if constexpr (Op::kIntegers) visit_integer(p.dtype, run);
 }
 
 // x^s for the exponents that need no logarithm; false for any other. A scalar operand means one merged axis.
@@ -370,7 +393,9 @@ template <class T>
 static void run_fill(void* out, int64_t n, T value) {
   const bool streams = n * static_cast<int64_t>(sizeof(T)) >= kStreamBytes;
   parallel_for(n, kGrain, [=](int64_t begin, int64_t end) {
-    map<copy_op, T>(static_cast<T*>(out) + begin, end - begin, streams, Repeated<T>{broadcast<T>(value)});
+    map<T>(
+        static_cast<T*>(out) + begin, end - begin, streams, [](Vec<T> v) FASTDL_BODY { return v; },
+        Repeated<T>{broadcast<T>(value)});
     if (streams) store_fence();
   });
 }

@@ -1,4 +1,4 @@
-"""Activations: relu, sigmoid, tanh, softmax, log_softmax."""
+"""Activations: relu, sigmoid, tanh, the family with attributes, prelu, softmax, log_softmax."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 from .. import autograd
 from ..autograd import Node, fresh, mode, record
 from ..tensor import Tensor
-from .arguments import expect_tensor
+from .arguments import expect_beside, expect_number, expect_tensor, shown
+from .arithmetic import unbroadcast
 from .reduction import normalized_axis
 
 Array = Any
@@ -92,6 +93,210 @@ def tanh(input: Tensor) -> Tensor:
     x = expect_tensor(input, "tanh")
     out = Tensor(x._backend.tanh(x._array), x._backend)
     return record(out, _tanh_bwd, (x,), out._array) if x.requires_grad and mode.enabled else out
+
+
+# ---- with attributes -------------------------------------------------------------------------------------------------
+
+
+@fresh
+def _activation_bwd(node: Node, g: Array) -> tuple[Array]:
+    x, name, a, b = node.saved
+    return (node.backend.activation_bwd(g, x, name, a, b),)
+
+
+def _activation(input: Tensor, name: str, a: float = 0.0, b: float = 0.0, inplace: bool = False) -> Tensor:
+    """One of the family of csrc/ops/activation, in place as in `relu`."""
+    x = expect_tensor(input, name)
+    taped = x.requires_grad and mode.enabled
+    if inplace and not taped:
+        x._backend.activation_(x._array, name, a, b)
+        return x
+    if inplace and x.is_leaf:
+        raise RuntimeError(
+            f"[{name}] expected an input inside the graph for inplace, got a leaf that requires a gradient"
+        )
+    out = Tensor(x._backend.activation(x._array, name, a, b), x._backend)
+    if not taped:
+        return out
+    record(out, _activation_bwd, (x,), (x._array, name, a, b))
+    if not inplace:
+        return out
+    x._array, x._node = out._array, out._node
+    return x
+
+
+def _number(value: Any, op: str, name: str) -> float:
+    expect_number(value, op, name)
+    return float(value)
+
+
+def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
+    """x, times `negative_slope` where x is not positive (`torch.nn.functional.leaky_relu`). Any shape.
+
+    The gradient at 0 is the slope; `inplace` as in `relu`, here and in the functions below.
+
+    Raises:
+        TypeError: for an input that is not a Tensor of float32 or float64, or a slope that is no number.
+
+    >>> import fastdl
+    >>> leaky_relu(fastdl.tensor([-2.0, 3.0]), 0.5).tolist()
+    [-1.0, 3.0]
+    """
+    return _activation(input, "leaky_relu", _number(negative_slope, "leaky_relu", "negative_slope"), 0.0, inplace)
+
+
+def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
+    """x where positive, alpha (e^x - 1) elsewhere (`torch.nn.functional.elu`; Clevert et al., 2015). Any shape.
+
+    >>> import fastdl
+    >>> [round(y, 4) for y in elu(fastdl.tensor([-1.0, 3.0])).tolist()]
+    [-0.6321, 3.0]
+    """
+    return _activation(input, "elu", _number(alpha, "elu", "alpha"), 0.0, inplace)
+
+
+def selu(input: Tensor, inplace: bool = False) -> Tensor:
+    """1.0507 elu(x, 1.6733): keeps mean 0 and variance 1 (`torch.nn.functional.selu`; Klambauer et al., 2017).
+
+    >>> import fastdl
+    >>> round(selu(fastdl.ones(1)).item(), 4)
+    1.0507
+    """
+    return _activation(input, "selu", inplace=inplace)
+
+
+def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
+    """log(1 + e^(beta x)) / beta, and x where beta x > threshold (`torch.nn.functional.softplus`). Any shape.
+
+    >>> import fastdl
+    >>> round(softplus(fastdl.zeros(1)).item(), 4)
+    0.6931
+    """
+    numbers = _number(beta, "softplus", "beta"), _number(threshold, "softplus", "threshold")
+    return _activation(input, "softplus", *numbers)
+
+
+def logsigmoid(input: Tensor) -> Tensor:
+    """Logarithm of the sigmoid, without its underflow (`torch.nn.functional.logsigmoid`). Any shape.
+
+    >>> import fastdl
+    >>> logsigmoid(fastdl.tensor([-200.0])).item()
+    -200.0
+    """
+    return _activation(input, "logsigmoid")
+
+
+def gelu(input: Tensor, approximate: str = "none") -> Tensor:
+    """x times the normal distribution function of x (`torch.nn.functional.gelu`; Hendrycks and Gimpel, 2016).
+
+    `approximate` is 'none' (by the error function) or 'tanh'. Any shape.
+
+    Raises:
+        TypeError: for an input that is not a Tensor of float32 or float64.
+        ValueError: for another `approximate`.
+
+    >>> import fastdl
+    >>> round(gelu(fastdl.ones(1)).item(), 4), round(gelu(fastdl.ones(1), "tanh").item(), 4)
+    (0.8413, 0.8412)
+    """
+    if not isinstance(approximate, str) or approximate not in ("none", "tanh"):
+        raise ValueError(f"[gelu] expected approximate 'none' or 'tanh', got {shown(approximate)}")
+    return _activation(input, "gelu" if approximate == "none" else "gelu_tanh")
+
+
+def silu(input: Tensor, inplace: bool = False) -> Tensor:
+    """x sigmoid(x), also called swish (`torch.nn.functional.silu`). Any shape.
+
+    >>> import fastdl
+    >>> silu(fastdl.zeros(1)).item()
+    0.0
+    """
+    return _activation(input, "silu", inplace=inplace)
+
+
+def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tensor:
+    """x limited to [min_val, max_val]; the gradient is 0 at both limits (`torch.nn.functional.hardtanh`).
+
+    Raises:
+        ValueError: for min_val above max_val.
+
+    >>> import fastdl
+    >>> hardtanh(fastdl.tensor([-2.0, 0.5, 2.0])).tolist()
+    [-1.0, 0.5, 1.0]
+    """
+    low, high = _number(min_val, "hardtanh", "min_val"), _number(max_val, "hardtanh", "max_val")
+    if low > high:
+        raise ValueError(f"[hardtanh] expected min_val of at most max_val, got {min_val} and {max_val}")
+    return _activation(input, "hardtanh", low, high, inplace)
+
+
+def relu6(input: Tensor, inplace: bool = False) -> Tensor:
+    """min(max(x, 0), 6) (`torch.nn.functional.relu6`).
+
+    >>> import fastdl
+    >>> relu6(fastdl.tensor([-1.0, 8.0])).tolist()
+    [0.0, 6.0]
+    """
+    return _activation(input, "hardtanh", 0.0, 6.0, inplace)
+
+
+def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
+    """relu6(x + 3) / 6 (`torch.nn.functional.hardsigmoid`).
+
+    >>> import fastdl
+    >>> hardsigmoid(fastdl.zeros(1)).item()
+    0.5
+    """
+    return _activation(input, "hardsigmoid", inplace=inplace)
+
+
+def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
+    """x relu6(x + 3) / 6 (`torch.nn.functional.hardswish`; Howard et al., 2019).
+
+    >>> import fastdl
+    >>> hardswish(fastdl.tensor([3.0])).item()
+    3.0
+    """
+    return _activation(input, "hardswish", inplace=inplace)
+
+
+@fresh
+def _prelu_bwd(node: Node, g: Array) -> tuple[Array | None, Array | None]:
+    k, (x, weight) = node.backend, node.saved
+    gx = gw = None
+    if node.edges[0] is not None:
+        gx = k.where(k.gt_scalar(x, 0.0), g, k.mul(g, weight))
+    if node.edges[1] is not None:
+        gw = unbroadcast(k, k.mul(g, k.minimum_scalar(x, 0.0)), weight.shape)
+    return gx, gw
+
+
+def prelu(input: Tensor, weight: Tensor) -> Tensor:
+    """`leaky_relu` with a learned slope, for all or for each channel (`torch.nn.functional.prelu`; He et al., 2015).
+
+    Shapes: input (N, C, *) or any; weight (C,) or (1,).
+
+    Raises:
+        TypeError: for arguments that are not Tensors of one float dtype.
+        ValueError: for a weight of another size.
+
+    >>> import fastdl
+    >>> prelu(fastdl.tensor([[-2.0, -2.0]]), fastdl.tensor([0.5, 0.25])).tolist()
+    [[-1.0, -0.5]]
+    """
+    x = expect_tensor(input, "prelu")
+    w = expect_beside(weight, x, "prelu", "weight")
+    if not x.dtype.is_floating_point:
+        raise TypeError(f"[prelu] expected input of dtype float32 or float64, got {x.dtype.name}")
+    if w.dtype is not x.dtype:
+        raise TypeError(f"[prelu] expected weight of dtype {x.dtype.name}, got {w.dtype.name}")
+    channels = x.shape[1] if x.ndim > 1 else 1
+    if w.numel() != 1 and w.shape != (channels,):
+        raise ValueError(f"[prelu] expected weight of shape (1,) or {(channels,)}, got shape {w.shape}")
+    slope = w.reshape(w.numel(), *[1] * max(x.ndim - 2, 0)) if x.ndim > 1 else w.reshape(())
+    k = x._backend
+    out = Tensor(k.where(k.gt_scalar(x._array, 0.0), x._array, k.mul(x._array, slope._array)), k)
+    return record(out, _prelu_bwd, (x, slope), (x._array, slope._array)) if autograd.recording(x, slope) else out
 
 
 # ---- over an axis ----------------------------------------------------------------------------------------------------

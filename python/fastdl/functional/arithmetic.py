@@ -80,8 +80,10 @@ def for_scalar(x: Any, s: Any, op: str, float_result: bool = False) -> tuple[Ten
     if not x.dtype.is_floating_point:
         if float_result or isinstance(s, float | np.floating):
             x = x._cast(dtypes.float32)
-        elif x.dtype in (dtypes.bool, dtypes.uint8):
+        elif x.dtype is dtypes.bool and not isinstance(s, bool | np.bool_):
             x = x._cast(dtypes.int64)
+        elif x.dtype is dtypes.uint8 and -256 < s < 0:
+            s = int(s) + 256  # bytes wrap around
     return x, (float(s) if x.dtype.is_floating_point else int(s))
 
 
@@ -287,8 +289,14 @@ def _pow_bwd(node: Node, g: Array) -> tuple[Array | None, Array | None]:
 
 
 def pow(input: Any, exponent: Any) -> Tensor:
-    """input ** exponent, broadcast (`torch.pow`); integers are raised as float32."""
+    """input ** exponent, broadcast (`torch.pow`).
+
+    Integers keep their dtype for whole numbers of at least 0 as exponent, else they are raised as float32.
+    """
     if is_number(exponent):
+        whole = isinstance(exponent, int | np.integer) and not isinstance(exponent, bool) and exponent >= 0
+        if whole and isinstance(input, Tensor) and not input.dtype.is_floating_point:
+            return _whole_power(input, int(exponent))
         x, s = for_scalar(input, exponent, "pow", True)
         out = Tensor(x._backend.pow_scalar(x._array, s), x._backend)
         return record(out, _pow_scalar_bwd, (x,), (x._array, s)) if x.requires_grad and mode.enabled else out
@@ -301,6 +309,18 @@ def pow(input: Any, exponent: Any) -> Tensor:
     if (a.requires_grad or b.requires_grad) and mode.enabled:
         record(out, _pow_bwd, (a, b), (a._array, b._array, out._array))
     return out
+
+
+def _whole_power(x: Tensor, exponent: int) -> Tensor:
+    """By squaring: exact modulo the range of the dtype."""
+    power, k = x if x.dtype is not dtypes.bool else x._cast(dtypes.int64), x._backend
+    array = k.empty(power.shape, power.dtype.name)
+    k.fill_(array, 1)
+    square = power._array
+    while exponent:
+        array = k.mul(array, square) if exponent & 1 else array
+        square, exponent = k.mul(square, square), exponent >> 1
+    return Tensor(array, k)
 
 
 @fresh

@@ -129,12 +129,19 @@ def _clamp_bwd(node: Node, g: Array) -> tuple[Array]:
     return (g,)
 
 
-def clamp(input: Tensor, min: Number | None = None, max: Number | None = None) -> Tensor:
-    """Elements limited to [min, max]; the gradient is 0 outside (`torch.clamp`)."""
+def clamp(input: Tensor, min: Tensor | Number | None = None, max: Tensor | Number | None = None) -> Tensor:
+    """Elements limited to [min, max], numbers or tensors that broadcast; the gradient is 0 outside (`torch.clamp`).
+
+    >>> import fastdl
+    >>> clamp(fastdl.tensor([-2.0, 0.5, 2.0]), -1, 1).tolist()
+    [-1.0, 0.5, 1.0]
+    """
     if not isinstance(input, Tensor):
         raise TypeError(f"[clamp] expected a Tensor for input, got {type(input).__name__}")
     if min is None and max is None:
         raise ValueError("[clamp] expected min or max, got neither")
+    if isinstance(min, Tensor) or isinstance(max, Tensor):
+        return _clamp_by_tensors(input, min, max)
     for name, bound in (("min", min), ("max", max)):
         if bound is not None:
             expect_number(bound, "clamp", name)
@@ -148,3 +155,51 @@ def clamp(input: Tensor, min: Number | None = None, max: Number | None = None) -
         array = k.minimum_scalar(array, max)
     out = Tensor(array, k)
     return record(out, _clamp_bwd, (x,), (x._array, min, max)) if autograd.recording(x) else out
+
+
+@fresh
+def _clamp_by_tensors_bwd(node: Node, g: Array) -> list[Array | None]:
+    """To the input where it lies within, else to the limit; the upper limit wins where they cross."""
+    k, arrays, which = node.backend, node.saved[0], node.saved[1]
+    x, low, high = arrays
+    zero = k.mul_scalar(g, 0.0)
+    limited = x if low is None else k.maximum(x, low)
+    over = None if high is None else k.gt(limited, high)
+    below = None if over is None else k.where(over, zero, g)  # what the upper limit leaves
+    inner = g if below is None else below
+    under = None if low is None else k.lt(x, low)
+    grads = {
+        "input": inner if under is None else k.where(under, zero, inner),
+        "min": None if under is None else k.where(under, inner, zero),
+        "max": None if over is None else k.where(over, g, zero),
+    }
+    return [
+        unbroadcast(k, k.mul_scalar(grads[name], 1.0), shape) if node.needs(i) else None
+        for i, (name, shape) in enumerate(which)
+    ]
+
+
+def _clamp_by_tensors(input: Tensor, min: Any, max: Any) -> Tensor:
+    given = {"input": input, "min": min, "max": max}
+    tensors = {name: value for name, value in given.items() if value is not None}
+    for name in ("min", "max"):
+        if is_number(tensors.get(name)):
+            tensors[name] = _scalar_operand(tensors[name], input, input)
+    for _ in range(2):  # the widest dtype reaches the first, then all
+        for name in list(tensors)[1:]:
+            tensors["input"], tensors[name] = matched(tensors["input"], tensors[name], "clamp")
+    x, k = tensors["input"], tensors["input"]._backend
+    low, high = (tensors[n]._array if n in tensors else None for n in ("min", "max"))
+    array = x._array if low is None else k.maximum(x._array, low)
+    array = array if high is None else k.minimum(array, high)
+    out = Tensor(array, k)
+    inputs = tuple(tensors.values())
+    if not autograd.recording(*inputs):
+        return out
+    which = [(name, t.shape) for name, t in tensors.items()]
+    return record(out, _clamp_by_tensors_bwd, inputs, ((x._array, low, high), which))
+
+
+def clip(input: Tensor, min: Tensor | Number | None = None, max: Tensor | Number | None = None) -> Tensor:
+    """`clamp` under NumPy's name (`torch.clip`)."""
+    return clamp(input, min, max)

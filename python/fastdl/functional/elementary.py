@@ -1,7 +1,11 @@
-"""Elementary functions: exp, log, sqrt, abs, neg, sign."""
+"""Elementary functions of each element: exponentials and logarithms, roots, sine and cosine, rounding.
+
+Integers and booleans are computed as float32, except where a function keeps them (abs, neg, sign, square, rounding).
+"""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from .. import dtypes
@@ -77,3 +81,162 @@ def sign(input: Tensor) -> Tensor:
     """-1, 0 or 1; its gradient is 0 (`torch.sign`)."""
     x = matched(input, input, "sign")[0]
     return Tensor(x._backend.sign(x._array), x._backend)
+
+
+# ---- near zero -------------------------------------------------------------------------------------------------------
+
+
+def _elementary(name: str, input: Any, rule: Any, keeps_output: bool) -> Tensor:
+    """A function whose rule needs its output, or its input."""
+    x = _expect_float(input, name)
+    out = Tensor(getattr(x._backend, name)(x._array), x._backend)
+    if not (x.requires_grad and mode.enabled):
+        return out
+    return record(out, rule, (x,), out._array if keeps_output else x._array)
+
+
+@fresh
+def _expm1_bwd(node: Node, g: Array) -> tuple[Array]:
+    k = node.backend
+    return (k.mul(g, k.add_scalar(node.saved, 1.0)),)
+
+
+def expm1(input: Tensor) -> Tensor:
+    """e^x - 1, exact near 0 (`torch.expm1`).
+
+    >>> import fastdl
+    >>> expm1(fastdl.tensor([1e-8])).item() > 0
+    True
+    """
+    return _elementary("expm1", input, _expm1_bwd, True)
+
+
+@fresh
+def _log1p_bwd(node: Node, g: Array) -> tuple[Array]:
+    k = node.backend
+    return (k.div(g, k.add_scalar(node.saved, 1.0)),)
+
+
+def log1p(input: Tensor) -> Tensor:
+    """log(1 + x), exact near 0; -inf at -1, NaN below (`torch.log1p`)."""
+    return _elementary("log1p", input, _log1p_bwd, False)
+
+
+# ---- powers and roots ------------------------------------------------------------------------------------------------
+
+
+@fresh
+def _square_bwd(node: Node, g: Array) -> tuple[Array]:
+    k = node.backend
+    return (k.mul(g, k.mul_scalar(node.saved, 2.0)),)
+
+
+def square(input: Tensor) -> Tensor:
+    """x * x; integers stay integers (`torch.square`).
+
+    >>> import fastdl
+    >>> square(fastdl.tensor([3])).tolist()
+    [9]
+    """
+    x = matched(input, input, "square")[0]
+    out = Tensor(x._backend.square(x._array), x._backend)
+    return record(out, _square_bwd, (x,), x._array) if x.requires_grad and mode.enabled else out
+
+
+@fresh
+def _rsqrt_bwd(node: Node, g: Array) -> tuple[Array]:
+    k, out = node.backend, node.saved
+    return (k.mul(k.mul_scalar(g, -0.5), k.mul(out, k.square(out))),)
+
+
+def rsqrt(input: Tensor) -> Tensor:
+    """1 / sqrt(x): inf at 0, NaN below (`torch.rsqrt`)."""
+    return _elementary("rsqrt", input, _rsqrt_bwd, True)
+
+
+@fresh
+def _reciprocal_bwd(node: Node, g: Array) -> tuple[Array]:
+    k = node.backend
+    return (k.neg(k.mul(g, k.square(node.saved))),)
+
+
+def reciprocal(input: Tensor) -> Tensor:
+    """1 / x (`torch.reciprocal`)."""
+    return _elementary("reciprocal", input, _reciprocal_bwd, True)
+
+
+# ---- circles and errors ----------------------------------------------------------------------------------------------
+
+
+@fresh
+def _sin_bwd(node: Node, g: Array) -> tuple[Array]:
+    return (node.backend.mul(g, node.backend.cos(node.saved)),)
+
+
+def sin(input: Tensor) -> Tensor:
+    """Sine of an angle in radians (`torch.sin`)."""
+    return _elementary("sin", input, _sin_bwd, False)
+
+
+@fresh
+def _cos_bwd(node: Node, g: Array) -> tuple[Array]:
+    k = node.backend
+    return (k.neg(k.mul(g, k.sin(node.saved))),)
+
+
+def cos(input: Tensor) -> Tensor:
+    """Cosine of an angle in radians (`torch.cos`).
+
+    >>> import fastdl
+    >>> cos(fastdl.zeros(1)).item()
+    1.0
+    """
+    return _elementary("cos", input, _cos_bwd, False)
+
+
+@fresh
+def _erf_bwd(node: Node, g: Array) -> tuple[Array]:
+    k = node.backend
+    return (k.mul(g, k.mul_scalar(k.exp(k.neg(k.square(node.saved))), 2 / math.sqrt(math.pi))),)
+
+
+def erf(input: Tensor) -> Tensor:
+    """The error function, 2 / sqrt(pi) times the integral of exp(-t^2) from 0 to x (`torch.erf`)."""
+    return _elementary("erf", input, _erf_bwd, False)
+
+
+# ---- rounding --------------------------------------------------------------------------------------------------------
+
+
+def _whole(name: str, input: Any) -> Tensor:
+    if not isinstance(input, Tensor):
+        raise TypeError(f"[{name}] expected a Tensor for input, got {type(input).__name__}")
+    k = input._backend
+    if not input.dtype.is_floating_point:
+        return Tensor(k.cast(input._array, input.dtype.name), k)
+    return Tensor(getattr(k, name)(input._array), k)
+
+
+def floor(input: Tensor) -> Tensor:
+    """The largest whole number of at most x; integers stay; the gradient is 0 (`torch.floor`)."""
+    return _whole("floor", input)
+
+
+def ceil(input: Tensor) -> Tensor:
+    """The least whole number of at least x; integers stay; the gradient is 0 (`torch.ceil`)."""
+    return _whole("ceil", input)
+
+
+def round(input: Tensor) -> Tensor:
+    """The nearest whole number, of two the even one; integers stay; the gradient is 0 (`torch.round`).
+
+    >>> import fastdl
+    >>> round(fastdl.tensor([0.5, 1.5, -2.7])).tolist()
+    [0.0, 2.0, -3.0]
+    """
+    return _whole("round", input)
+
+
+def trunc(input: Tensor) -> Tensor:
+    """x without its fraction; integers stay; the gradient is 0 (`torch.trunc`)."""
+    return _whole("trunc", input)

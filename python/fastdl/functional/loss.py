@@ -1,4 +1,4 @@
-"""Losses: cross_entropy, nll_loss, mse_loss; one_hot targets."""
+"""Losses over classes: cross_entropy, nll_loss, multi_margin_loss; one_hot targets."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from .. import dtypes
 from ..autograd import Node, fresh, record, recording
 from ..tensor import Tensor
 from .activation import log_softmax
-from .arguments import expect_beside, expect_int, expect_number, expect_reduction, expect_tensor
+from .arguments import expect_beside, expect_int, expect_number, expect_reduction, expect_tensor, shown
 from .arithmetic import add, mul, sub
+from .comparison import clamp
 from .elementary import neg
 from .layout import reshape
 from .reduction import mean, sum
@@ -213,25 +214,56 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     return Tensor(k.cast(k.eq(k.reshape(t._array, (*t.shape, 1)), classes), "int64"), k)
 
 
-# ---- squared error ---------------------------------------------------------------------------------------------------
+# ---- margins ---------------------------------------------------------------------------------------------------------
 
 
-def mse_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tensor:
-    """Squared difference, averaged, summed or as it is (`torch.nn.functional.mse_loss`).
+def multi_margin_loss(
+    input: Tensor,
+    target: Tensor,
+    p: int = 1,
+    margin: float = 1.0,
+    weight: Tensor | None = None,
+    *,
+    reduction: str = "mean",
+) -> Tensor:
+    """Multi-class hinge loss (`torch.nn.functional.multi_margin_loss`): the sum over the other classes of
+    weight[target] * max(0, margin - x_target + x_c)^p, over the number of classes.
 
-    Shapes: input and target alike, or broadcasting; the loss is one number unless `reduction='none'`.
+    Shapes: input (N, C) or (C,), target (N,) or () of int64; weight (C,). The loss is one number, or (N,) with
+    `reduction='none'`. Crammer and Singer, 2001.
 
     Raises:
-        TypeError: for arguments that are not Tensors.
-        ValueError: for shapes that do not broadcast or an unknown reduction.
+        TypeError: for arguments that are not Tensors, or wrong dtypes.
+        ValueError: for a p other than 1 and 2, or shapes that do not fit.
+        IndexError: for a target outside [0, C).
 
     >>> import fastdl
-    >>> mse_loss(fastdl.tensor([1.0, 2.0]), fastdl.tensor([0.0, 4.0])).item()
-    2.5
+    >>> multi_margin_loss(fastdl.tensor([[0.0, 0.5]]), fastdl.tensor([0])).item()
+    0.75
     """
-    x = expect_tensor(input, "mse_loss")
-    t = expect_beside(target, x, "mse_loss", "target")
-    expect_reduction(reduction, "mse_loss")
-    difference = sub(x, t)
-    squares = mul(difference, difference)
-    return squares if reduction == "none" else mean(squares) if reduction == "mean" else sum(squares)
+    op = "multi_margin_loss"
+    x = expect_tensor(input, op)
+    t = expect_beside(target, x, op, "target")
+    expect_reduction(reduction, op)
+    expect_number(margin, op, "margin")
+    if p not in (1, 2):
+        raise ValueError(f"[{op}] expected p 1 or 2, got {shown(p)}")
+    if not x.is_floating_point():
+        raise TypeError(f"[{op}] expected input of dtype float32 or float64, got {x.dtype.name}")
+    if x.ndim not in (1, 2):
+        raise ValueError(f"[{op}] expected input with 1 or 2 dimensions, got shape {x.shape}")
+    if t.shape != x.shape[:-1]:
+        raise ValueError(f"[{op}] expected target of shape {x.shape[:-1]} for input of shape {x.shape}, got {t.shape}")
+    _checked_targets(t, x.shape[-1], -(2**63), op)
+    hit = one_hot(t, x.shape[-1])._cast(x.dtype)
+    own = sum(mul(x, hit), -1, keepdim=True)
+    losses = mul(clamp(add(sub(x, own), margin), min=0.0), sub(1.0, hit))
+    if p == 2:
+        losses = mul(losses, losses)
+    losses = mean(losses, -1)
+    if weight is not None:
+        w = expect_beside(weight, x, op, "weight")
+        if w.shape != x.shape[-1:]:
+            raise ValueError(f"[{op}] expected weight of shape {x.shape[-1:]}, got shape {w.shape}")
+        losses = mul(losses, sum(mul(hit, w.detach()), -1))
+    return losses if reduction == "none" else mean(losses) if reduction == "mean" else sum(losses)

@@ -6,8 +6,7 @@ from typing import Any
 
 from .. import autograd
 from ..tensor import Tensor
-from . import activation, arithmetic, comparison, elementary, layout, product, reduction
-from .arithmetic import matched
+from . import activation, arithmetic, comparison, division, elementary, layout, logical, product, reduction
 
 
 def _reflected(function: Any) -> Any:
@@ -67,24 +66,15 @@ def _iterate(self: Tensor) -> Any:
     return (layout.index(self, i) for i in range(self.shape[0]))
 
 
-def _invert(self: Tensor) -> Tensor:
-    return comparison.eq(self, False)
-
-
-def _both(self: Tensor, other: Any) -> Tensor:
-    a, b = (comparison.ne(x, 0).int() for x in matched(self, other, "and"))
-    return comparison.ne(arithmetic.mul(a, b), 0)
-
-
-def _either(self: Tensor, other: Any) -> Tensor:
-    a, b = (comparison.ne(x, 0).int() for x in matched(self, other, "or"))
-    return comparison.ne(arithmetic.add(a, b), 0)
-
-
 _FUNCTIONS = {
     arithmetic: "add sub mul div pow maximum minimum",
-    elementary: "exp log sqrt abs neg sign",
-    comparison: "eq ne lt le gt ge equal allclose clamp",
+    division: "floor_divide remainder",
+    elementary: "exp expm1 log log1p sqrt rsqrt reciprocal square abs neg sign sin cos erf floor ceil round trunc",
+    logical: (
+        "bitwise_and bitwise_or bitwise_xor bitwise_not logical_and logical_or logical_xor logical_not "
+        "isnan isinf isfinite"
+    ),
+    comparison: "eq ne lt le gt ge equal allclose clamp clip",
     reduction: "sum mean var std amax amin argmax argmin max min",
     layout: "reshape flatten unsqueeze squeeze permute transpose t expand clone",
     product: "matmul mm bmm dot",
@@ -99,6 +89,10 @@ _OPERATORS = {
     "__rmul__": _reflected(arithmetic.mul),
     "__truediv__": arithmetic.div,
     "__rtruediv__": _reflected(arithmetic.div),
+    "__floordiv__": division.floor_divide,
+    "__rfloordiv__": _reflected(division.floor_divide),
+    "__mod__": division.remainder,
+    "__rmod__": _reflected(division.remainder),
     "__pow__": arithmetic.pow,
     "__rpow__": _reflected(arithmetic.pow),
     "__matmul__": product.matmul,
@@ -111,9 +105,13 @@ _OPERATORS = {
     "__le__": comparison.le,
     "__gt__": comparison.gt,
     "__ge__": comparison.ge,
-    "__invert__": _invert,
-    "__and__": _both,
-    "__or__": _either,
+    "__invert__": logical.bitwise_not,
+    "__and__": logical.bitwise_and,
+    "__rand__": _reflected(logical.bitwise_and),
+    "__or__": logical.bitwise_or,
+    "__ror__": _reflected(logical.bitwise_or),
+    "__xor__": logical.bitwise_xor,
+    "__rxor__": _reflected(logical.bitwise_xor),
     "__getitem__": layout.index,
     "__setitem__": layout.assign_index,
     "__iter__": _iterate,

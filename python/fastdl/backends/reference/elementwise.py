@@ -10,10 +10,14 @@ from collections.abc import Callable
 
 import numpy as np
 
+from .activation import erf_of
 from .checks import DTYPES, FLOATS, NUMBERS, checked_dtype, expect, expect_array, expect_same_dtype, expect_shape, quiet
 
 Number = int | float
 Array = np.ndarray
+
+ARITHMETIC = (*NUMBERS, "uint8")
+INTEGERS = ("int32", "int64", "uint8", "bool")
 
 _INTEGER = (builtins.int, np.integer)
 _NUMBER = (builtins.int, builtins.float, np.integer, np.floating)
@@ -54,7 +58,7 @@ def _unary(op: str, x: Array, f: Callable[[Array], Array], dtypes: tuple[str, ..
         return np.asarray(f(x), dtype=x.dtype)
 
 
-def _binary(op: str, a: Array, b: Array, f: Callable, dtypes: tuple[str, ...] = NUMBERS) -> Array:
+def _binary(op: str, a: Array, b: Array, f: Callable, dtypes: tuple[str, ...] = ARITHMETIC) -> Array:
     _check(op, "a", a, dtypes)
     expect_same_dtype(op, "b", b, a.dtype)
     check_broadcast(op, a.shape, b.shape)
@@ -66,27 +70,75 @@ def _binary(op: str, a: Array, b: Array, f: Callable, dtypes: tuple[str, ...] = 
 
 
 def neg(x: Array) -> Array:
-    return _unary("neg", x, np.negative, NUMBERS)
+    return _unary("neg", x, np.negative, ARITHMETIC)
 
 
 def abs(x: Array) -> Array:
-    return _unary("abs", x, np.abs, NUMBERS)
+    return _unary("abs", x, np.abs, ARITHMETIC)
 
 
 def sign(x: Array) -> Array:
-    return _unary("sign", x, lambda v: (v > 0).astype(x.dtype) - (v < 0).astype(x.dtype), NUMBERS)  # 0 for NaN
+    return _unary("sign", x, lambda v: (v > 0).astype(x.dtype) - (v < 0).astype(x.dtype), ARITHMETIC)  # 0 for NaN
+
+
+def square(x: Array) -> Array:
+    return _unary("square", x, np.square, ARITHMETIC)
 
 
 def exp(x: Array) -> Array:
     return _unary("exp", x, np.exp)
 
 
+def expm1(x: Array) -> Array:
+    return _unary("expm1", x, np.expm1)
+
+
 def log(x: Array) -> Array:
     return _unary("log", x, np.log)
 
 
+def log1p(x: Array) -> Array:
+    return _unary("log1p", x, np.log1p)
+
+
 def sqrt(x: Array) -> Array:
     return _unary("sqrt", x, np.sqrt)
+
+
+def rsqrt(x: Array) -> Array:
+    return _unary("rsqrt", x, lambda v: 1 / np.sqrt(v))
+
+
+def reciprocal(x: Array) -> Array:
+    return _unary("reciprocal", x, lambda v: 1 / v)
+
+
+def sin(x: Array) -> Array:
+    return _unary("sin", x, np.sin)
+
+
+def cos(x: Array) -> Array:
+    return _unary("cos", x, np.cos)
+
+
+def erf(x: Array) -> Array:
+    return _unary("erf", x, erf_of)
+
+
+def floor(x: Array) -> Array:
+    return _unary("floor", x, np.floor)
+
+
+def ceil(x: Array) -> Array:
+    return _unary("ceil", x, np.ceil)
+
+
+def round(x: Array) -> Array:
+    return _unary("round", x, np.rint)
+
+
+def trunc(x: Array) -> Array:
+    return _unary("trunc", x, np.trunc)
 
 
 def relu(x: Array) -> Array:
@@ -110,7 +162,7 @@ def tanh(x: Array) -> Array:
 
 
 def add(a: Array, b: Array) -> Array:
-    return _binary("add", a, b, np.add)
+    return _binary("add", a, b, np.add, DTYPES)
 
 
 def sub(a: Array, b: Array) -> Array:
@@ -118,7 +170,7 @@ def sub(a: Array, b: Array) -> Array:
 
 
 def mul(a: Array, b: Array) -> Array:
-    return _binary("mul", a, b, np.multiply)
+    return _binary("mul", a, b, np.multiply, DTYPES)
 
 
 def div(a: Array, b: Array) -> Array:
@@ -129,12 +181,32 @@ def pow(a: Array, b: Array) -> Array:
     return _binary("pow", a, b, np.power, FLOATS)
 
 
+def floor_divide(a: Array, b: Array) -> Array:
+    return _binary("floor_divide", a, b, np.floor_divide)
+
+
+def remainder(a: Array, b: Array) -> Array:
+    return _binary("remainder", a, b, np.remainder)
+
+
+def bitwise_and(a: Array, b: Array) -> Array:
+    return _binary("bitwise_and", a, b, np.bitwise_and, INTEGERS)
+
+
+def bitwise_or(a: Array, b: Array) -> Array:
+    return _binary("bitwise_or", a, b, np.bitwise_or, INTEGERS)
+
+
+def bitwise_xor(a: Array, b: Array) -> Array:
+    return _binary("bitwise_xor", a, b, np.bitwise_xor, INTEGERS)
+
+
 def maximum(a: Array, b: Array) -> Array:
-    return _binary("maximum", a, b, np.maximum)  # NaN if either is NaN
+    return _binary("maximum", a, b, np.maximum, DTYPES)  # NaN if either is NaN
 
 
 def minimum(a: Array, b: Array) -> Array:
-    return _binary("minimum", a, b, np.minimum)
+    return _binary("minimum", a, b, np.minimum, DTYPES)
 
 
 def _activation_bwd(op: str, grad: Array, out: Array, f: Callable) -> Array:
@@ -159,14 +231,14 @@ def tanh_bwd(grad: Array, out: Array) -> Array:
 # ---- an array and a scalar: f_scalar(x, s) is f(x, s), rf_scalar(x, s) is f(s, x) ------------------------------------
 
 
-def _with_scalar(op: str, x: Array, s: Number, f: Callable, dtypes: tuple[str, ...] = NUMBERS) -> Array:
+def _with_scalar(op: str, x: Array, s: Number, f: Callable, dtypes: tuple[str, ...] = ARITHMETIC) -> Array:
     _check(op, "x", x, dtypes)
     with quiet():
         return np.asarray(f(x, _scalar(op, x, s)), dtype=x.dtype)
 
 
 def add_scalar(x: Array, s: Number) -> Array:
-    return _with_scalar("add_scalar", x, s, np.add)
+    return _with_scalar("add_scalar", x, s, np.add, DTYPES)
 
 
 def sub_scalar(x: Array, s: Number) -> Array:
@@ -178,7 +250,7 @@ def rsub_scalar(x: Array, s: Number) -> Array:
 
 
 def mul_scalar(x: Array, s: Number) -> Array:
-    return _with_scalar("mul_scalar", x, s, np.multiply)
+    return _with_scalar("mul_scalar", x, s, np.multiply, DTYPES)
 
 
 def div_scalar(x: Array, s: Number) -> Array:
@@ -198,18 +270,18 @@ def rpow_scalar(x: Array, s: Number) -> Array:
 
 
 def maximum_scalar(x: Array, s: Number) -> Array:
-    return _with_scalar("maximum_scalar", x, s, np.maximum)
+    return _with_scalar("maximum_scalar", x, s, np.maximum, DTYPES)
 
 
 def minimum_scalar(x: Array, s: Number) -> Array:
-    return _with_scalar("minimum_scalar", x, s, np.minimum)
+    return _with_scalar("minimum_scalar", x, s, np.minimum, DTYPES)
 
 
 # ---- in place --------------------------------------------------------------------------------------------------------
 
 
 def add_(x: Array, other: Array) -> None:
-    _check("add_", "x", x, NUMBERS)
+    _check("add_", "x", x, DTYPES)
     expect_same_dtype("add_", "other", other, x.dtype)
     out = check_broadcast("add_", x.shape, other.shape)
     expected = f"other of a shape that broadcasts to {x.shape}"
@@ -219,7 +291,7 @@ def add_(x: Array, other: Array) -> None:
 
 
 def mul_scalar_(x: Array, s: Number) -> None:
-    _check("mul_scalar_", "x", x, NUMBERS)
+    _check("mul_scalar_", "x", x, DTYPES)
     with quiet():
         x *= _scalar("mul_scalar_", x, s)
 

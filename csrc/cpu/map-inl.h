@@ -1,0 +1,58 @@
+// One pass over arrays: out[i] = f(operands at i), in vectors, past the caches where the output is large.
+#pragma once
+#include "cpu/vec-inl.h"
+
+// Of a lambda that is the body of a loop here: as a function called for each vector it would spill all registers.
+#define FASTDL_BODY __attribute__((always_inline))
+
+namespace fastdl::FASTDL_ISA {
+
+// load_n and store_n, for bytes too.
+template <class T>
+FASTDL_INLINE Vec<T> load_part(const T* p, int n) {
+  if constexpr (sizeof(T) > 1) return load_n<T>(p, n);
+  Vec<T> v{};
+  __builtin_memcpy(&v, p, static_cast<size_t>(n) * sizeof(T));
+  return v;
+}
+template <class T>
+FASTDL_INLINE void store_part(T* p, Vec<T> v, int n) {
+  if constexpr (sizeof(T) > 1) return store_n<T>(p, v, n);
+  __builtin_memcpy(p, &v, static_cast<size_t>(n) * sizeof(T));
+}
+
+// Operands of map: an array, or one number for all elements.
+template <class T>
+struct Elements {
+  const T* p;
+  FASTDL_INLINE Vec<T> get(const Elements& e, int64_t i) { return load<T>(e.p + i); }
+  FASTDL_INLINE Vec<T> get(const Elements& e, int64_t i, int n) { return load_part<T>(e.p + i, n); }
+};
+template <class T>
+struct Repeated {
+  Vec<T> v;
+  FASTDL_INLINE Vec<T> get(const Repeated& r, int64_t) { return r.v; }
+  FASTDL_INLINE Vec<T> get(const Repeated& r, int64_t, int) { return r.v; }
+};
+
+// out[0, n) = f(operands), past the caches if `streams`; then the elements before the first whole line are stored
+// apart, and the caller sets the fence. The lambda f must be always inline (FASTDL_BODY).
+template <class T, class F, class... Operand>
+FASTDL_INLINE void map(T* out, int64_t n, bool streams, F f, const Operand&... x) {
+  constexpr int kStep = kLanes<T>;
+  int64_t i = 0;
+  if (streams && n >= 2 * kStep) {
+    const int head =
+        static_cast<int>((kVecBytes - reinterpret_cast<uintptr_t>(out) % kVecBytes) % kVecBytes / sizeof(T));
+    if (head) store_part<T>(out, f(Operand::get(x, 0, head)...), head);
+    for (i = head; i + kStep <= n; i += kStep) stream<T>(out + i, f(Operand::get(x, i)...));
+  } else {
+    for (; i + kStep <= n; i += kStep) store<T>(out + i, f(Operand::get(x, i)...));
+  }
+  if (i < n) {
+    const int rest = static_cast<int>(n - i);
+    store_part<T>(out + i, f(Operand::get(x, i, rest)...), rest);
+  }
+}
+
+}  // namespace fastdl::FASTDL_ISA

@@ -1,0 +1,36 @@
+// Activations with up to two numbers as attributes, and their gradients from the input.
+//
+//   leaky_relu    x > 0 ? x : a x                               gelu         x (1 + erf(x / sqrt 2)) / 2
+//   elu           x > 0 ? x : a (e^x - 1)                       gelu_tanh    x (1 + tanh(sqrt(2/pi) (x + 0.044715
+//   x^3))) / 2 selu          scale * elu, constants of the paper           silu         x sigmoid(x) softplus      a x
+//   > b ? x : log(1 + e^(a x)) / a            hardtanh     min(max(x, a), b) logsigmoid    -log(1 + e^-x) hardsigmoid
+//   min(max(x + 3, 0), 6) / 6
+//                                                               hardswish    x hardsigmoid(x)
+#pragma once
+#include "core/array.h"
+#include "core/kernel.h"
+
+#define FASTDL_ACTIVATIONS(X) \
+  X(leaky_relu)               \
+  X(elu) X(selu) X(softplus) X(logsigmoid) X(gelu) X(gelu_tanh) X(silu) X(hardtanh) X(hardsigmoid) X(hardswish)
+
+namespace fastdl {
+
+#define FASTDL_ENUM(name) k_##name,
+enum class Activation { FASTDL_ACTIVATIONS(FASTDL_ENUM) };
+#undef FASTDL_ENUM
+
+struct ActivationArgs {
+  Activation op;
+  DType dtype;
+  int64_t n;
+  double a, b;       // attributes, see above
+  const void* grad;  // of the output; null in the forward pass
+  const void* x;
+  void* out;  // y, or the gradient of x; y may be x
+};
+
+}  // namespace fastdl
+
+FASTDL_KERNEL(activation_fwd, ActivationArgs)
+FASTDL_KERNEL(activation_bwd, ActivationArgs)
