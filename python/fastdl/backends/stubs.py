@@ -1,4 +1,4 @@
-"""Writes the type stubs of the compiled modules from `surface`: `python -m fastdl.backends.stubs FOLDER`."""
+"""Writes the type stubs of the compiled modules from their surfaces: `python -m fastdl.backends.stubs FOLDER`."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import inspect
 import sys
 from pathlib import Path
 
-from . import surface
+from . import device_surface, surface
 
 MODULES = {
-    "_cpu": (surface.Backend, surface.CpuSettings),
-    "_emu": (surface.Backend, surface.CudaRuntime, surface.Emulation),
-    "_cuda": (surface.Backend, surface.CudaRuntime),
+    "_cpu": (surface.Backend, device_surface.CpuSettings),
+    "_emu": (surface.Backend, device_surface.CudaRuntime, device_surface.Emulation),
+    "_cuda": (surface.Backend, device_surface.CudaRuntime),
 }
 HEAD = """# Written by `python -m fastdl.backends.stubs` from backends/surface.py.
 from collections.abc import Sequence
