@@ -32,6 +32,15 @@ struct WrapOf<int64_t> {
   using type = uint64_t;
 };
 
+// nvcc warns of unsigned numbers compared with 0.
+template <class T>
+__device__ inline bool is_negative(T x) {
+  if constexpr (std::is_unsigned_v<T>)
+    return false;
+  else
+    return x < T{0};
+}
+
 // CUDA's functions of full precision, never the fast intrinsics: with memory as the limit their speed would buy
 // nothing.
 template <Unary op, class T>
@@ -42,7 +51,7 @@ __device__ inline T apply(T x) {
   else if constexpr (op == Unary::k_abs)           // 0 - x, not -x: -0 becomes 0
     return x > T{0} || x != x ? x : static_cast<T>(Wrap{0} - static_cast<Wrap>(x));
   else if constexpr (op == Unary::k_sign)
-    return static_cast<T>((x > T{0}) - (x < T{0}));  // NaN gives 0, as in PyTorch
+    return static_cast<T>((x > T{0}) - is_negative(x));  // NaN gives 0, as in PyTorch
   else if constexpr (op == Unary::k_square)
     return static_cast<T>(static_cast<Wrap>(x) * static_cast<Wrap>(x));
   else if constexpr (op == Unary::k_exp)
@@ -74,7 +83,7 @@ __device__ inline T apply(T x) {
   else if constexpr (op == Unary::k_trunc)
     return static_cast<T>(trunc(x));
   else if constexpr (op == Unary::k_relu)
-    return x < T{0} ? T{0} : x;               // keeps NaN
+    return is_negative(x) ? T{0} : x;         // keeps NaN
   else if constexpr (op == Unary::k_sigmoid)  // far below zero exp(-x) is infinite, and the quotient a true 0
     return static_cast<T>(T{1} / (T{1} + exp(-x)));
   else
@@ -90,7 +99,7 @@ __device__ inline T floored_remainder(T a, T b) {
   } else {
     if (b == T{0} || (std::is_signed_v<T> && b == static_cast<T>(-1))) return 0;  // the quotient by -1 may overflow
     const T r = a % b;
-    return r != 0 && (r < 0) != (b < 0) ? r + b : r;
+    return r != 0 && is_negative(r) != is_negative(b) ? r + b : r;
   }
 }
 template <class T>
@@ -105,7 +114,7 @@ __device__ inline T floored_quotient(T a, T b) {
     if (b == T{0}) return 0;
     if (std::is_signed_v<T> && b == static_cast<T>(-1)) return static_cast<T>(-static_cast<Wrap>(a));
     const T q = a / b;
-    return q * b != a && (a < 0) != (b < 0) ? q - 1 : q;
+    return q * b != a && is_negative(a) != is_negative(b) ? q - 1 : q;
   }
 }
 

@@ -10,18 +10,18 @@
 #include "core/kernel.h"
 
 // name. PyTorch's semantics for NaN and infinities.
-#define FASTDL_UNARY_OPS(X)                                                                                      \
-  X(neg)                                                                                                         \
-  X(abs)                                                                                                         \
-  X(sign) X(square) X(exp) X(expm1) X(log) X(log1p) X(sqrt) X(rsqrt) X(reciprocal) X(sin) X(cos) X(erf) X(floor) \
-      X(ceil) X(round) X(trunc) X(relu) X(sigmoid) X(tanh)
+// clang-format off
+#define FASTDL_UNARY_OPS(X) \
+  X(neg) X(abs) X(sign) X(square) X(exp) X(expm1) X(log) X(log1p) X(sqrt) X(rsqrt) X(reciprocal) X(sin) X(cos) \
+  X(erf) X(floor) X(ceil) X(round) X(trunc) X(relu) X(sigmoid) X(tanh)
+// clang-format on
 
 // name. relu_bwd, sigmoid_bwd, tanh_bwd take (gradient of the output, output).
-#define FASTDL_BINARY_OPS(X)                                                                                          \
-  X(add)                                                                                                              \
-  X(sub)                                                                                                              \
-  X(mul) X(div) X(floor_divide) X(remainder) X(pow) X(maximum) X(minimum) X(bitwise_and) X(bitwise_or) X(bitwise_xor) \
-      X(relu_bwd) X(sigmoid_bwd) X(tanh_bwd)
+// clang-format off
+#define FASTDL_BINARY_OPS(X) \
+  X(add) X(sub) X(mul) X(div) X(floor_divide) X(remainder) X(pow) X(maximum) X(minimum) X(bitwise_and) \
+  X(bitwise_or) X(bitwise_xor) X(relu_bwd) X(sigmoid_bwd) X(tanh_bwd)
+// clang-format on
 
 #define FASTDL_COMPARE_OPS(X) X(eq) X(ne) X(lt) X(le) X(gt) X(ge)
 

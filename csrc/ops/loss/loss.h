@@ -12,11 +12,11 @@
 #include "core/kernel.h"
 #include "core/reduction.h"
 
-#define FASTDL_LOSSES(X)                                                                                              \
-  X(mse_loss)                                                                                                         \
-  X(l1_loss)                                                                                                          \
-  X(smooth_l1_loss) X(huber_loss) X(binary_cross_entropy) X(binary_cross_entropy_with_logits) X(hinge_loss) X(kl_div) \
-      X(kl_div_log_target) X(msle_loss) X(mape_loss)
+// clang-format off
+#define FASTDL_LOSSES(X) \
+  X(mse_loss) X(l1_loss) X(smooth_l1_loss) X(huber_loss) X(binary_cross_entropy) \
+  X(binary_cross_entropy_with_logits) X(hinge_loss) X(kl_div) X(kl_div_log_target) X(msle_loss) X(mape_loss)
+// clang-format on
 
 namespace fastdl {
 
