@@ -121,7 +121,7 @@ def test_division(name, dtype):
 
 def test_division_of_special_floats():
     values = np.float32([0.0, -0.0, 1.0, -1.0, 2.5, -2.5, np.inf, -np.inf, np.nan, 1e30, -7.0])
-    a, b = (v.ravel() for v in np.meshgrid(values, values[np.isfinite(values)]))
+    a, b = (v.ravel() for v in np.meshgrid(values, values))
     for name in ("floor_divide", "remainder"):
         mine = getattr(fastdl, name)(fastdl.tensor(a), fastdl.tensor(b))
         theirs = getattr(torch, name)(torch.tensor(a), torch.tensor(b))

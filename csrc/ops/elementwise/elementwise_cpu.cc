@@ -63,7 +63,8 @@ template <class T>
 FASTDL_INLINE T floored_quotient(T a, T b) {
   if constexpr (std::is_floating_point_v<T>) {
     if (b == T{0}) return a / b;
-    const T q = (a - floored_remainder<T>(a, b)) / b;
+    const T r = sizeof(T) == 4 ? __builtin_fmodf(a, b) : __builtin_fmod(a, b);
+    const T q = (a - r) / b - (r != T{0} && (r < T{0}) != (b < T{0}) ? T{1} : T{0});
     // A whole number but for rounding; 0 takes the sign of the true quotient.
     const T whole = sizeof(T) == 4 ? __builtin_rintf(q) : __builtin_rint(q);
     return whole != T{0} ? whole : sizeof(T) == 4 ? __builtin_copysignf(0, a / b) : __builtin_copysign(0, a / b);
