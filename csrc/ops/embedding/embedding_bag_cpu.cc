@@ -1,7 +1,10 @@
 // Bags of rows on the CPU: sums, means and maxima of the rows that a bag looks up, without a copy of these rows.
 //
-//   sum   out[b] = sum over the bag's lookups i of w[i] * weight[index[i]]        mean   the same, divided by their
-//   number max   out[b][j] = max of weight[index[i]][j], and which row it came from
+//   sum   out[b] = sum over the bag's lookups i of w[i] * weight[index[i]]
+//
+//   mean  the same, divided by their number
+//
+//   max   out[b][j] = max of weight[index[i]][j], and which row it came from
 //
 // A chunk owns bags. The columns of a bag are taken in blocks that fit the registers, over all its rows. The gradients
 // of sums and means are those of single lookups whose gradient is their bag's; those of maxima go to one row a number,
@@ -15,7 +18,7 @@ constexpr int64_t kMaxColumns = 16;         // columns of a chunk in the gradien
 constexpr int64_t kBagNumbers = 32 * 1024;  // numbers read in a chunk of bags, about
 
 static int64_t bag_grain(const EmbeddingTable& t, const Bags& bags) {
-  const int64_t numbers = (t.count + bags.count) / bags.count * (t.width + 1);
+  const int64_t numbers = (t.count / (bags.count > 0 ? bags.count : 1) + 1) * (t.width + 1);
   return kBagNumbers / (numbers + 1) + 1;
 }
 

@@ -6,9 +6,9 @@
 // maximum in row-major order wins, and the last NaN. So each input row is pooled along its columns once, to values and
 // columns of maxima that stay in a ring of rows in L1, and a row of outputs picks from the rows of its windows in turn:
 //
-//   input row 2 * oy - 1  ->  slot: values, columns  \
-//   input row 2 * oy      ->  slot: values, columns   >  row oy of the output
-//   input row 2 * oy + 1  ->  slot: values, columns  /   (the last row serves oy + 1 too)
+//   input row 2 * oy - 1  ->  slot: values, columns  |
+//   input row 2 * oy      ->  slot: values, columns  |>  row oy of the output
+//   input row 2 * oy + 1  ->  slot: values, columns  |   (the last row serves oy + 1 too)
 //
 // A chunk owns bands of output rows (forward) or planes (backward, where windows of one plane may add to one element).
 #include "cpu/pool_indices-inl.h"
