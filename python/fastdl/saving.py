@@ -43,14 +43,14 @@ def load(path: str | os.PathLike, device: Any = None) -> dict[str, Tensor]:
 
     Raises FileNotFoundError, or ValueError `[load] expected a safetensors file ...` for a damaged one.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load as decode
-
     content = Path(path).read_bytes()
     if content[8:9] != b"{" and content[:2] in (b"PK", b"\x80\x02"):
         from .torch_files import load_torch
 
         return load_torch(path, device)
+    from safetensors import SafetensorError
+    from safetensors.numpy import load as decode
+
     try:
         arrays = decode(content)
     except SafetensorError as error:
