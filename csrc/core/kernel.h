@@ -17,35 +17,30 @@
   void name(const Args&);         \
   }
 #else
+// Only the sets that were built are named (FASTDL_ISA_NAMES may leave some out); the baseline always is.
 #if defined(FASTDL_HAS_avx512)
-#define FASTDL_KERNEL(name, Args)                         \
-  namespace fastdl {                                      \
-  namespace baseline {                                    \
-  void name(const Args&);                                 \
-  }                                                       \
-  namespace avx2 {                                        \
-  void name(const Args&);                                 \
-  }                                                       \
-  namespace avx512 {                                      \
-  void name(const Args&);                                 \
-  }                                                       \
-  inline void name(const Args& args) {                    \
-    if (isa() == Isa::kAvx512) return avx512::name(args); \
-    if (isa() == Isa::kAvx2) return avx2::name(args);     \
-    return baseline::name(args);                          \
-  }                                                       \
-  }
+#define FASTDL_WITH_AVX512(...) __VA_ARGS__
 #else
-#define FASTDL_KERNEL(name, Args)      \
-  namespace fastdl {                   \
-  namespace baseline {                 \
-  void name(const Args&);              \
-  }                                    \
-  inline void name(const Args& args) { \
-    baseline::name(args);              \
-  }                                    \
-  }
+#define FASTDL_WITH_AVX512(...)
 #endif
+#if defined(FASTDL_HAS_avx2)
+#define FASTDL_WITH_AVX2(...) __VA_ARGS__
+#else
+#define FASTDL_WITH_AVX2(...)
+#endif
+#define FASTDL_KERNEL(name, Args)                                             \
+  namespace fastdl {                                                          \
+  namespace baseline {                                                        \
+  void name(const Args&);                                                     \
+  }                                                                           \
+  FASTDL_WITH_AVX2(namespace avx2 { void name(const Args&); })                \
+  FASTDL_WITH_AVX512(namespace avx512 { void name(const Args&); })            \
+  inline void name(const Args& args) {                                        \
+    FASTDL_WITH_AVX512(if (isa() == Isa::kAvx512) return avx512::name(args);) \
+    FASTDL_WITH_AVX2(if (isa() == Isa::kAvx2) return avx2::name(args);)       \
+    return baseline::name(args);                                              \
+  }                                                                           \
+  }
 #endif
 
 #else  // CUDA or its emulation

@@ -19,20 +19,37 @@ Isa isa_from_name(const char* name) {
   throw ValueError("[FASTDL_ISA] expected baseline, avx2 or avx512, got " + std::string(name));
 }
 
-Isa best_isa() {
+static bool was_built(Isa isa) {
+#if defined(FASTDL_HAS_avx2)
+  if (isa == Isa::kAvx2) return true;
+#endif
 #if defined(FASTDL_HAS_avx512)
+  if (isa == Isa::kAvx512) return true;
+#endif
+  return isa == Isa::kBaseline;
+}
+
+static bool machine_has(Isa isa) {
+#if defined(__x86_64__)
   __builtin_cpu_init();
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
   const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
                       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw");
-  return avx512 ? Isa::kAvx512 : avx2 ? Isa::kAvx2 : Isa::kBaseline;
+  return isa == Isa::kBaseline || (isa == Isa::kAvx2 ? avx2 : avx512);
 #else
-  return Isa::kBaseline;
+  return isa == Isa::kBaseline;
 #endif
 }
 
+Isa best_isa() {
+  for (Isa isa : {Isa::kAvx512, Isa::kAvx2})
+    if (was_built(isa) && machine_has(isa)) return isa;
+  return Isa::kBaseline;
+}
+
 void set_isa(Isa isa) {
-  EXPECT(isa <= best_isa(), ValueError, "set_isa", text("a level up to ", isa_name(best_isa())), text(isa_name(isa)));
+  EXPECT(was_built(isa) && isa <= best_isa(), ValueError, "set_isa",
+         text("a level that was built, up to ", isa_name(best_isa())), text(isa_name(isa)));
   active_isa = isa;
 }
 
