@@ -4,7 +4,7 @@
 #include "ops/activation/activation.h"
 
 namespace fastdl {
-namespace {
+namespace activation_binding {
 
 #define FASTDL_NAME(name) #name,
 constexpr const char* kNames[] = {FASTDL_ACTIVATIONS(FASTDL_NAME)};
@@ -47,9 +47,10 @@ Array backward(const Array& grad, const Array& x, std::string_view name, double 
   return out;
 }
 
-}  // namespace
+}  // namespace activation_binding
 
 void bind_activation(py::module_& m) {
+  using namespace activation_binding;
   m.def("activation", &forward);
   m.def("activation_", &forward_in_place);
   m.def("activation_bwd", &backward);

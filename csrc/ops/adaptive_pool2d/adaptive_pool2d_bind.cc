@@ -3,7 +3,7 @@
 #include "ops/adaptive_pool2d/adaptive_pool2d.h"
 
 namespace fastdl {
-namespace {
+namespace adaptive_pool2d_binding {
 
 // Checks a (N, C, H, W) array against another size of its planes; the shape with that size.
 Dims resized(const char* op, const char* what, const Array& a, const char* size_name, const Dims& hw, int64_t least) {
@@ -64,9 +64,10 @@ Array adaptive_max_pool2d_backward(const Array& grad, const Array& indices, cons
   return grad_x;
 }
 
-}  // namespace
+}  // namespace adaptive_pool2d_binding
 
 void bind_adaptive_pool2d(py::module_& m) {
+  using namespace adaptive_pool2d_binding;
   m.def("adaptive_avg_pool2d", &adaptive_avg_pool2d);
   m.def("adaptive_avg_pool2d_bwd", &adaptive_avg_pool2d_backward);
   m.def("adaptive_max_pool2d", &adaptive_max_pool2d);

@@ -3,7 +3,7 @@
 #include "ops/avg_pool2d/avg_pool2d.h"
 
 namespace fastdl {
-namespace {
+namespace avg_pool2d_binding {
 
 PoolAttributes attributes(const char* op, const Dims& kernel, const Dims& stride, const Dims& padding,
                           int64_t divisor) {
@@ -45,9 +45,10 @@ Array avg_pool2d_backward(const Array& grad, const Dims& input_hw, const Dims& k
   return grad_x;
 }
 
-}  // namespace
+}  // namespace avg_pool2d_binding
 
 void bind_avg_pool2d(py::module_& m) {
+  using namespace avg_pool2d_binding;
   m.def("avg_pool2d", &avg_pool2d);
   m.def("avg_pool2d_bwd", &avg_pool2d_backward);
 }

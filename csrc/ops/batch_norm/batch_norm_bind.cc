@@ -2,7 +2,7 @@
 #include "ops/batch_norm/batch_norm.h"
 
 namespace fastdl {
-namespace {
+namespace batch_norm_binding {
 
 // A vector of one number a channel, or none.
 void expect_channels(const char* op, const char* what, const Array* a, const Array& x) {
@@ -81,9 +81,10 @@ py::tuple batch_norm_backward(const Array& grad, const Array& x, const Array* we
                         std::move(grad_bias));
 }
 
-}  // namespace
+}  // namespace batch_norm_binding
 
 void bind_batch_norm(py::module_& m) {
+  using namespace batch_norm_binding;
   m.def("batch_norm", &batch_norm);
   m.def("batch_norm_bwd", &batch_norm_backward);
 }

@@ -4,7 +4,7 @@
 #include "ops/boxes/boxes.h"
 
 namespace fastdl {
-namespace {
+namespace boxes_binding {
 
 void expect_boxes(const char* op, const char* what, const Array& boxes) {
   expect_float(op, what, boxes);
@@ -42,9 +42,10 @@ Array large_boxes(const Array& boxes, double min_size) {
   return out;
 }
 
-}  // namespace
+}  // namespace boxes_binding
 
 void bind_boxes(py::module_& m) {
+  using namespace boxes_binding;
   m.def("box_iou", &box_iou);
   m.def("large_boxes", &large_boxes);
 }

@@ -13,7 +13,7 @@ namespace fastdl {
 ConvAlgorithm conv_algorithm = ConvAlgorithm::kAuto;
 #endif
 
-namespace {
+namespace conv2d_binding {
 
 struct Attributes {
   const Dims& stride;
@@ -137,9 +137,10 @@ Array weight_gradient(const Array& grad, const Array& x, const Dims& kernel_hw, 
   return out;
 }
 
-}  // namespace
+}  // namespace conv2d_binding
 
 void bind_conv2d(py::module_& m) {
+  using namespace conv2d_binding;
   m.def("conv2d", &forward);
   m.def("conv2d_bwd_input", &input_gradient);
   m.def("conv2d_bwd_weight", &weight_gradient);

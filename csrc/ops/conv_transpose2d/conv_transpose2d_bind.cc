@@ -4,7 +4,7 @@
 #include "ops/conv_transpose2d/conv_transpose2d.h"
 
 namespace fastdl {
-namespace {
+namespace conv_transpose2d_binding {
 
 struct Attributes {
   const Dims& stride;
@@ -126,9 +126,10 @@ Array weight_gradient(const Array& grad, const Array& x, const Dims& kernel_hw, 
   return out;
 }
 
-}  // namespace
+}  // namespace conv_transpose2d_binding
 
 void bind_conv_transpose2d(py::module_& m) {
+  using namespace conv_transpose2d_binding;
   m.def("conv_transpose2d", &forward);
   m.def("conv_transpose2d_bwd_input", &input_gradient);
   m.def("conv_transpose2d_bwd_weight", &weight_gradient);

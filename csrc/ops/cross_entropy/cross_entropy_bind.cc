@@ -5,7 +5,7 @@
 #include "ops/cross_entropy/cross_entropy.h"
 
 namespace fastdl {
-namespace {
+namespace cross_entropy_binding {
 
 CrossEntropyGeometry checked_geometry(const char* op, const Array& x, const Array& target, const Array* weight,
                                       double label_smoothing) {
@@ -93,9 +93,10 @@ Array backward(const Array& grad, const Array& x, const Array& target, const Arr
   return grad_x;
 }
 
-}  // namespace
+}  // namespace cross_entropy_binding
 
 void bind_cross_entropy(py::module_& m) {
+  using namespace cross_entropy_binding;
   m.def("cross_entropy", &forward);
   m.def("cross_entropy_bwd", &backward);
 }

@@ -4,7 +4,7 @@
 #include "ops/distance/distance.h"
 
 namespace fastdl {
-namespace {
+namespace distance_binding {
 
 Metric metric_of(const char* op, const std::string& name, double p) {
   static constexpr std::pair<const char*, Metric> kNames[] = {{"euclidean", Metric::kEuclidean},
@@ -62,9 +62,10 @@ Array cdist_backward(const Array& grad, const Array& out, const Array& x, const 
   return grad_x;
 }
 
-}  // namespace
+}  // namespace distance_binding
 
 void bind_distance(py::module_& m) {
+  using namespace distance_binding;
   m.def("cdist", &cdist);
   m.def("cdist_bwd", &cdist_backward);
 }

@@ -4,7 +4,7 @@
 #include "ops/dropout/dropout.h"
 
 namespace fastdl {
-namespace {
+namespace dropout_binding {
 
 // Python's int, of any size, as the 64 bits that the generator takes.
 uint64_t bits64(const char* what, const py::int_& v) {
@@ -36,9 +36,10 @@ Array dropout_forward(const Array& x, double p, const py::int_& seed, const py::
   return out;
 }
 
-}  // namespace
+}  // namespace dropout_binding
 
 void bind_dropout(py::module_& m) {
+  using namespace dropout_binding;
   m.def("dropout", &dropout_forward);
 }
 

@@ -3,7 +3,7 @@
 #include "ops/elementwise/elementwise.h"
 
 namespace fastdl {
-namespace {
+namespace elementwise_binding {
 
 // The dtypes that a family of operations takes, in the words of its error.
 enum class Accepts { kFloats, kNumbers, kIntegers, kAny };
@@ -192,9 +192,10 @@ Array cast_array(const Array& x, DType dtype) {
   return out;
 }
 
-}  // namespace
+}  // namespace elementwise_binding
 
 void bind_elementwise(py::module_& m) {
+  using namespace elementwise_binding;
 #define FASTDL_DEF(name) m.def(#name, [](const Array& x) { return unary_array(#name, Unary::k_##name, x); });
   FASTDL_UNARY_OPS(FASTDL_DEF)
 #undef FASTDL_DEF

@@ -1,7 +1,7 @@
 #include "ops/embedding/embedding_bind.h"
 
 namespace fastdl {
-namespace {
+namespace embedding_bag_binding {
 
 BagMode mode_of(const char* op, const std::string& mode) {
   EXPECT(mode == "sum" || mode == "mean" || mode == "max", ValueError, op, text("mode sum, mean or max"), mode);
@@ -101,9 +101,10 @@ Array embedding_bag_backward_weights(const Array& grad, const Array& weight, con
   return out;
 }
 
-}  // namespace
+}  // namespace embedding_bag_binding
 
 void bind_embedding_bag(py::module_& m) {
+  using namespace embedding_bag_binding;
   m.def("embedding_bag", &embedding_bag);
   m.def("embedding_bag_bwd", &embedding_bag_backward<true>);
   m.def("embedding_bag_bwd_rows", &embedding_bag_backward<false>);

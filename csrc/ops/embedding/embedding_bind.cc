@@ -1,7 +1,7 @@
 #include "ops/embedding/embedding_bind.h"
 
 namespace fastdl {
-namespace {
+namespace embedding_binding {
 
 Array embedding(const Array& weight, const Array& index) {
   constexpr const char* kOp = "embedding";
@@ -46,9 +46,10 @@ void renorm(Array& weight, const Array& index, double max_norm, double norm_type
   expect_inside(kOp, bad, index, t.rows);
 }
 
-}  // namespace
+}  // namespace embedding_binding
 
 void bind_embedding(py::module_& m) {
+  using namespace embedding_binding;
   m.def("embedding", &embedding);
   m.def("embedding_bwd", &embedding_backward<true>);
   m.def("embedding_bwd_rows", &embedding_backward<false>);

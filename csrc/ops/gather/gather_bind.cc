@@ -2,7 +2,7 @@
 #include "ops/gather/gather.h"
 
 namespace fastdl {
-namespace {
+namespace gather_binding {
 
 void expect_axis(const char* op, const Array& x, int64_t axis) {
   EXPECT(axis >= 0 && axis < x.ndim(), IndexError, op, text("an axis from 0 to ", x.ndim() - 1), text(axis));
@@ -119,11 +119,12 @@ void scatter(Array& x, const Array& index, const Array& source, int64_t axis) {
   expect_inside(kOp, bad, index, g.n);
 }
 
-}  // namespace
+}  // namespace gather_binding
 
 void bind_places(py::module_& m);
 
 void bind_gather(py::module_& m) {
+  using namespace gather_binding;
   m.def("index_select", &select);
   m.def("index_assign_", &assign);
   m.def("index_add", &add);

@@ -5,7 +5,7 @@ namespace fastdl {
 
 void bind_places(py::module_& m);
 
-namespace {
+namespace gather_places_binding {
 
 Array linear(const ArrayList& indices, const Dims& sizes) {
   constexpr const char* kOp = "linear_index";
@@ -53,9 +53,10 @@ Array running_sum(const Array& x, int64_t axis, bool reverse) {
   return out;
 }
 
-}  // namespace
+}  // namespace gather_places_binding
 
 void bind_places(py::module_& m) {
+  using namespace gather_places_binding;
   m.def("linear_index", &linear);
   m.def("nonzero", &nonzero);
   m.def("cumsum", &running_sum);

@@ -2,7 +2,7 @@
 #include "ops/layer_norm/layer_norm.h"
 
 namespace fastdl {
-namespace {
+namespace layer_norm_binding {
 
 // A vector of one number a column (a row), or none.
 void expect_vector(const char* op, const char* what, const Array* a, const Array& x, int axis) {
@@ -50,9 +50,10 @@ py::tuple layer_norm_backward(const Array& grad, const Array& x, const Array* we
                         given(grad_bias, needs_parameters));
 }
 
-}  // namespace
+}  // namespace layer_norm_binding
 
 void bind_layer_norm(py::module_& m) {
+  using namespace layer_norm_binding;
   m.def("layer_norm", &layer_norm);
   m.def("layer_norm_bwd", &layer_norm_backward);
 }

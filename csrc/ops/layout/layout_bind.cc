@@ -4,7 +4,7 @@
 #include "ops/layout/layout.h"
 
 namespace fastdl {
-namespace {
+namespace layout_binding {
 
 int64_t traffic(const Array& a) {
   return 2 * static_cast<int64_t>(a.bytes());
@@ -137,9 +137,10 @@ void slice_assign(Array& x, const Array& value, const Dims& starts, const Dims& 
   scatter(value, stride, offset, x);
 }
 
-}  // namespace
+}  // namespace layout_binding
 
 void bind_layout(py::module_& m) {
+  using namespace layout_binding;
   m.def("permute", &permute);
   m.def("broadcast_to", &broadcast_to);
   m.def("concat", &concat);

@@ -2,7 +2,7 @@
 #include "ops/local_response_norm/local_response_norm.h"
 
 namespace fastdl {
-namespace {
+namespace local_response_norm_binding {
 
 constexpr int64_t kLargest = 0x7fffffff;
 
@@ -50,9 +50,10 @@ Array local_response_norm_backward(const Array& grad, const Array& x, int64_t si
   return grad_x;
 }
 
-}  // namespace
+}  // namespace local_response_norm_binding
 
 void bind_local_response_norm(py::module_& m) {
+  using namespace local_response_norm_binding;
   m.def("local_response_norm", &local_response_norm);
   m.def("local_response_norm_bwd", &local_response_norm_backward);
 }

@@ -5,7 +5,7 @@
 #include "ops/loss/loss.h"
 
 namespace fastdl {
-namespace {
+namespace loss_binding {
 
 #define FASTDL_NAME(name) #name,
 constexpr const char* kNames[] = {FASTDL_LOSSES(FASTDL_NAME)};
@@ -90,9 +90,10 @@ Array backward(const Array& grad, const Array& x, const Array& target, const Arr
   return out;
 }
 
-}  // namespace
+}  // namespace loss_binding
 
 void bind_loss(py::module_& m) {
+  using namespace loss_binding;
   m.def("loss", &forward);
   m.def("loss_bwd", &backward);
 }

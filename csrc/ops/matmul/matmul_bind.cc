@@ -4,7 +4,7 @@
 #include "ops/matmul/matmul.h"
 
 namespace fastdl {
-namespace {
+namespace matmul_binding {
 
 Activation activation_from_name(const char* op, const std::string& name) {
   if (name == "none") return Activation::kNone;
@@ -109,9 +109,10 @@ Array linear(const Array& x, const Array& weight, const Array* bias, const std::
   return run(args, shape);
 }
 
-}  // namespace
+}  // namespace matmul_binding
 
 void bind_matmul(py::module_& m) {
+  using namespace matmul_binding;
   m.def("matmul", &py_matmul);
   m.def("linear", &linear);
 }

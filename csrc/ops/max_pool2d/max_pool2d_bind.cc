@@ -5,7 +5,7 @@
 #include "ops/max_pool2d/max_pool2d.h"
 
 namespace fastdl {
-namespace {
+namespace max_pool2d_binding {
 
 // `indices` names their dtype, "int32" or "int64"; None: values only.
 py::tuple max_pool2d(const Array& x, const Dims& kernel, const Dims& stride, const Dims& padding, const Dims& dilation,
@@ -45,9 +45,10 @@ Array max_pool2d_backward(const Array& grad, const Array& indices, const Dims& i
   return grad_x;
 }
 
-}  // namespace
+}  // namespace max_pool2d_binding
 
 void bind_max_pool2d(py::module_& m) {
+  using namespace max_pool2d_binding;
   m.def("max_pool2d", &max_pool2d);
   m.def("max_pool2d_bwd", &max_pool2d_backward);
 }

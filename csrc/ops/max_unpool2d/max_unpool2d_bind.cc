@@ -3,7 +3,7 @@
 #include "ops/max_unpool2d/max_unpool2d.h"
 
 namespace fastdl {
-namespace {
+namespace max_unpool2d_binding {
 
 Dims with_plane(const Dims& shape, int64_t h, int64_t w) {
   Dims out = shape;
@@ -74,9 +74,10 @@ Array bed_of_nails_backward(const Array& grad, const Dims& kernel) {
   return grad_x;
 }
 
-}  // namespace
+}  // namespace max_unpool2d_binding
 
 void bind_max_unpool2d(py::module_& m) {
+  using namespace max_unpool2d_binding;
   m.def("max_unpool2d", &max_unpool2d);
   m.def("max_unpool2d_bwd", &max_unpool2d_backward);
   m.def("bed_of_nails", &bed_of_nails);

@@ -4,7 +4,7 @@
 #include "ops/nms/nms.h"
 
 namespace fastdl {
-namespace {
+namespace nms_binding {
 
 constexpr int64_t kMostBoxes = 0x7fffffff;  // their ranks are int32
 
@@ -66,9 +66,10 @@ py::tuple soft_nms(const Array& boxes, const Array& scores, const std::string& m
   return py::make_tuple(shortened(keep, count), shortened(decayed, count));
 }
 
-}  // namespace
+}  // namespace nms_binding
 
 void bind_nms(py::module_& m) {
+  using namespace nms_binding;
   m.def("nms", &nms);
   m.def("soft_nms", &soft_nms);
 }

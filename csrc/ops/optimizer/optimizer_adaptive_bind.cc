@@ -1,7 +1,7 @@
 #include "ops/optimizer/optimizer_bind.h"
 
 namespace fastdl {
-namespace {
+namespace optimizer_adaptive_binding {
 
 void* data_of(const ArrayList& arrays, Py_ssize_t i) {
   return arrays.size() ? arrays[i].data : nullptr;
@@ -75,9 +75,10 @@ void adadelta(const ArrayList& params, const ArrayList& grads, const ArrayList& 
   call(adadelta_step, args, bytes_of(params, 4));
 }
 
-}  // namespace
+}  // namespace optimizer_adaptive_binding
 
 void bind_adaptive_steps(py::module_& m) {
+  using namespace optimizer_adaptive_binding;
   m.def("rmsprop_step", &rmsprop);
   m.def("adagrad_step", &adagrad);
   m.def("adadelta_step", &adadelta);

@@ -1,7 +1,7 @@
 #include "ops/optimizer/optimizer_bind.h"
 
 namespace fastdl {
-namespace {
+namespace optimizer_binding {
 
 void sgd(const ArrayList& params, const ArrayList& grads, const ArrayList& buffers, double lr, double momentum,
          double dampening, double weight_decay, bool nesterov, bool maximize, bool first) {
@@ -61,9 +61,10 @@ void adam(const ArrayList& params, const ArrayList& grads, const ArrayList& exp_
   call(adam_step, args, bytes);
 }
 
-}  // namespace
+}  // namespace optimizer_binding
 
 void bind_optimizer(py::module_& m) {
+  using namespace optimizer_binding;
   m.def("sgd_step", &sgd);
   m.def("adam_step", &adam);
   bind_adaptive_steps(m);

@@ -1,7 +1,7 @@
 #include "ops/optimizer/optimizer_bind.h"
 
 namespace fastdl {
-namespace {
+namespace optimizer_clip_binding {
 
 struct Grads {
   std::vector<GradTensor> tensors;
@@ -43,9 +43,10 @@ void clip_by_value(const ArrayList& grads, double limit) {
   call(clip_value, ClipValueArgs{grads[0].dtype, grads.size(), all.tensors.data(), limit}, 2 * all.bytes);
 }
 
-}  // namespace
+}  // namespace optimizer_clip_binding
 
 void bind_clipping(py::module_& m) {
+  using namespace optimizer_clip_binding;
   m.def("grad_norm", &norm);
   m.def("clip_by_norm_", &clip_by_norm);
   m.def("clip_by_value_", &clip_by_value);

@@ -2,7 +2,7 @@
 #include "ops/pixel_shuffle/pixel_shuffle.h"
 
 namespace fastdl {
-namespace {
+namespace pixel_shuffle_binding {
 
 constexpr int64_t kLargestFactor = 1 << 15;
 
@@ -36,9 +36,10 @@ Array pixel_unshuffle(const Array& x, int64_t r) {
   return out;
 }
 
-}  // namespace
+}  // namespace pixel_shuffle_binding
 
 void bind_pixel_shuffle(py::module_& m) {
+  using namespace pixel_shuffle_binding;
   m.def("pixel_shuffle", &pixel_shuffle);
   m.def("pixel_unshuffle", &pixel_unshuffle);
 }

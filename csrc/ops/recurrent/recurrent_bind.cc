@@ -2,7 +2,7 @@
 #include "ops/recurrent/recurrent_sequences.h"
 
 namespace fastdl {
-namespace {
+namespace recurrent_binding {
 
 Cell cell_from_name(const char* op, const std::string& name) {
   if (name == "rnn_tanh") return Cell::kTanh;
@@ -167,11 +167,12 @@ py::tuple recurrent_backward(const std::string& mode, const Array* grad_out, con
   return py::make_tuple(maybe(std::move(grad_x)), maybe(std::move(grad_h0)), maybe(std::move(grad_c0)), grads);
 }
 
-}  // namespace
+}  // namespace recurrent_binding
 
 void bind_pack_rows(py::module_& m);
 
 void bind_recurrent(py::module_& m) {
+  using namespace recurrent_binding;
   m.def("recurrent", &recurrent);
   m.def("recurrent_bwd", &recurrent_backward);
   bind_pack_rows(m);

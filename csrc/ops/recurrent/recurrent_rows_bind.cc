@@ -2,7 +2,7 @@
 #include "ops/recurrent/recurrent_sequences.h"
 
 namespace fastdl {
-namespace {
+namespace recurrent_rows_binding {
 
 struct Packed {
   PackRowsArgs a{};
@@ -55,9 +55,10 @@ Array py_unpack_rows(const Array& data, const Array& batch_sizes, const Array* o
   return copy(p, data, shape);
 }
 
-}  // namespace
+}  // namespace recurrent_rows_binding
 
 void bind_pack_rows(py::module_& m) {
+  using namespace recurrent_rows_binding;
   m.def("pack_rows", &py_pack_rows);
   m.def("unpack_rows", &py_unpack_rows);
 }

@@ -2,7 +2,7 @@
 #include "ops/reduce/reduce.h"
 
 namespace fastdl {
-namespace {
+namespace reduce_binding {
 
 void expect_number(const char* op, const Array& x) {
   EXPECT(itemsize(x.dtype) > 1, TypeError, op, "x of dtype float32, float64, int32 or int64", text(x.dtype));
@@ -70,9 +70,10 @@ Array arg_reduce_array(const char* name, bool largest, const Array& x, int64_t a
   return out;
 }
 
-}  // namespace
+}  // namespace reduce_binding
 
 void bind_reduce(py::module_& m) {
+  using namespace reduce_binding;
 #define FASTDL_DEF(name)                                            \
   m.def(#name, [](const Array& x, const Dims& axes, bool keepdim) { \
     return reduce_array(#name, Reduce::k_##name, x, axes, keepdim); \

@@ -3,7 +3,7 @@
 #include "ops/roi_align/roi_align.h"
 
 namespace fastdl {
-namespace {
+namespace roi_align_binding {
 
 RoiAlignGeometry geometry(const Dims& x, const Array& rois, const Dims& output_size, double spatial_scale,
                           int64_t sampling_ratio, bool aligned) {
@@ -48,9 +48,10 @@ Array roi_align_backward(const Array& grad, const Array& rois, const Dims& input
   return grad_x;
 }
 
-}  // namespace
+}  // namespace roi_align_binding
 
 void bind_roi_align(py::module_& m) {
+  using namespace roi_align_binding;
   m.def("roi_align", &roi_align);
   m.def("roi_align_bwd", &roi_align_backward);
 }

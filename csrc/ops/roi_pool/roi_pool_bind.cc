@@ -3,7 +3,7 @@
 #include "ops/roi_pool/roi_pool.h"
 
 namespace fastdl {
-namespace {
+namespace roi_pool_binding {
 
 RoiPoolGeometry geometry(const Dims& x, const Array& rois, const Dims& output_size, double spatial_scale) {
   return {x[0], x[1], x[2], x[3], rois.dim(0), output_size[0], output_size[1], spatial_scale};
@@ -55,9 +55,10 @@ Array roi_pool_backward(const Array& grad, const Array& rois, const Array& indic
   return grad_x;
 }
 
-}  // namespace
+}  // namespace roi_pool_binding
 
 void bind_roi_pool(py::module_& m) {
+  using namespace roi_pool_binding;
   m.def("roi_pool", &roi_pool);
   m.def("roi_pool_bwd", &roi_pool_backward);
 }

@@ -2,7 +2,7 @@
 #include "ops/softmax/softmax.h"
 
 namespace fastdl {
-namespace {
+namespace softmax_binding {
 
 struct Layout {
   int64_t outer, n, inner;
@@ -33,9 +33,10 @@ Array backward(const char* op, bool log, const Array& grad, const Array& y, int6
   return grad_x;
 }
 
-}  // namespace
+}  // namespace softmax_binding
 
 void bind_softmax(py::module_& m) {
+  using namespace softmax_binding;
   m.def("softmax", [](const Array& x, int64_t axis) { return forward("softmax", false, x, axis); });
   m.def("log_softmax", [](const Array& x, int64_t axis) { return forward("log_softmax", true, x, axis); });
   m.def("softmax_bwd", [](const Array& grad, const Array& out, int64_t axis) {

@@ -3,7 +3,7 @@
 #include "ops/upsample/upsample.h"
 
 namespace fastdl {
-namespace {
+namespace upsample_binding {
 
 using Kernel = decltype(&upsample_nearest2d_fwd);
 
@@ -41,9 +41,10 @@ Array bilinear_backward(const Array& grad, const Dims& input_hw, bool align_corn
                 scale_w);
 }
 
-}  // namespace
+}  // namespace upsample_binding
 
 void bind_upsample(py::module_& m) {
+  using namespace upsample_binding;
   m.def("upsample_nearest2d", &nearest);
   m.def("upsample_nearest2d_bwd", &nearest_backward);
   m.def("upsample_bilinear2d", &bilinear);
