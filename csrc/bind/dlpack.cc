@@ -7,8 +7,7 @@
 namespace fastdl {
 namespace {
 
-// ---- the DLPack ABI (dmlc/dlpack, version 0.8; a capsule named "dltensor")
-// -------------------------------------------
+// ---- the DLPack ABI (dmlc/dlpack, version 0.8; a capsule named "dltensor") ------------------------------------------
 
 struct DLDevice {
   int32_t type, id;
@@ -40,8 +39,7 @@ constexpr DLDevice kDevice{2, 0};
 constexpr DLDevice kDevice{1, 0};
 #endif
 
-// ---- memory that Python owns
-// ------------------------------------------------------------------------------------------
+// ---- memory that Python owns ----------------------------------------------------------------------------------------
 
 void release_python(Buffer* b) {
   py::gil_scoped_acquire gil;
@@ -56,8 +54,7 @@ Array borrow(void* data, const Dims& shape, DType dtype, py::object owner) {
   return Array(b, shape, dtype);
 }
 
-// ---- NumPy
-// -------------------------------------------------------------------------------------------------------------
+// ---- NumPy ----------------------------------------------------------------------------------------------------------
 
 std::string type_name(const py::object& o) {
   return py::str(py::type::of(o).attr("__name__"));
@@ -128,8 +125,7 @@ py::object to_numpy(const py::object& array) {
 #endif
 }
 
-// ---- DLPack
-// -------------------------------------------------------------------------------------------------------------
+// ---- DLPack ---------------------------------------------------------------------------------------------------------
 
 py::capsule to_dlpack(const Array& a) {
 #if defined(FASTDL_DEVICE_EMU)

@@ -2,9 +2,6 @@
 #pragma once
 #include "cpu/vec-inl.h"
 
-// Of a lambda that is the body of a loop here: as a function called for each vector it would spill all registers.
-#define FASTDL_BODY __attribute__((always_inline))
-
 namespace fastdl::FASTDL_ISA {
 
 // load_n and store_n, for bytes too.

@@ -5,9 +5,6 @@
 #include "cpu/math-inl.h"
 #include "cpu/shuffle-inl.h"
 
-// Of a lambda that is the body of a loop here: as a function called for each vector it would spill all registers.
-#define FASTDL_BODY __attribute__((always_inline))
-
 namespace fastdl::FASTDL_ISA {
 
 constexpr int kAccumulators = 4;       // one chain of additions would wait for its own latency

@@ -13,6 +13,8 @@
 #include "core/kernel.h"
 
 #define FASTDL_INLINE static inline __attribute__((always_inline))
+// Of a lambda that is the body of a loop: as a function called for each vector it would spill all registers.
+#define FASTDL_BODY __attribute__((always_inline))
 
 namespace fastdl::FASTDL_ISA {
 

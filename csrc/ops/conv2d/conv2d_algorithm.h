@@ -9,8 +9,7 @@ enum class ConvAlgorithm { kAuto, kDirect, kWinograd };
 constexpr const char* kConvAlgorithmNames[] = {"auto", "direct", "winograd"};
 extern ConvAlgorithm conv_algorithm;
 
-// ---- Winograd
-// --------------------------------------------------------------------------------------------------------
+// ---- Winograd -------------------------------------------------------------------------------------------------------
 
 // Winograd's tiles come from 6x6 inputs: M x M outputs of R x R taps, M + R = 7. Strides and long kernels become
 // channels: a kernel of K taps at stride S is cut into views of R taps that lie S apart, and each view reads the image
@@ -116,8 +115,7 @@ static inline bool use_winograd_for_phases(DType dtype, const Conv2dGeometry& g,
   return winograd_steps(phase) * static_cast<double>(phases) < direct_steps(all);
 }
 
-// ---- Winograd for the gradient of 3x3 weights
-// --------------------------------------------------------------------------
+// ---- Winograd for the gradient of 3x3 weights -----------------------------------------------------------------------
 
 constexpr int64_t kWinogradChannels = 12;
 constexpr int64_t kWinogradTiles = 4;

@@ -33,8 +33,7 @@ static int64_t find_bad_target(const int64_t* target, int64_t n, int64_t classes
   return i + 1;
 }
 
-// ---- work items: up to kColumnBlock positions that are neighbours in the logits
-// --------------------------------------
+// ---- work items: up to kColumnBlock positions that are neighbours in the logits -------------------------------------
 
 struct Item {
   int64_t position, logits;  // of the first: its number and the offset of its logits
@@ -60,8 +59,7 @@ struct Items {
   }
 };
 
-// ---- forward: lse and the sum for label smoothing of the positions of an item
-// ----------------------------------------
+// ---- forward: lse and the sum for label smoothing of the positions of an item ---------------------------------------
 
 template <class T>
 struct Forward {

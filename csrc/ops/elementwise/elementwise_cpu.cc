@@ -21,8 +21,7 @@ constexpr int64_t kGrain = 32 * 1024;  // elements a chunk: 20 microseconds from
 constexpr int64_t kShortRow = 32;      // below, the step from row to row costs more than writing the operand out
 constexpr int kBlock = 1024;           // elements of that buffer: two of doubles are 16 KB
 
-// ---- the functions
-// ----------------------------------------------------------------------------------------------------
+// ---- the functions --------------------------------------------------------------------------------------------------
 
 // Integers wrap around as NumPy's do; in C++ only unsigned ones may.
 template <class T>
@@ -179,8 +178,7 @@ static void run_unary(const UnaryArgs& p) {
   if constexpr (Op::kIntegers) visit_integer(p.dtype, run);
 }
 
-// ---- two operands
-// ------------------------------------------------------------------------------------------------------
+// ---- two operands ---------------------------------------------------------------------------------------------------
 
 // How one operand of a broadcast operation is read.
 template <class T>
@@ -262,22 +260,27 @@ FASTDL_INLINE void for_segments(const BinaryArgs& p, Segment segment) {
     parallel_for(total, kGrain, by_rows);
 }
 
+// A segment of for_segments. A function of its own: each of the three walks would have a copy of each of the many.
+template <class Op, class T>
+static __attribute__((noinline)) void binary_segment(T* out, const T* a, int64_t stride_a, const T* b, int64_t stride_b,
+                                                     int64_t n, bool past_caches) {
+  const auto f = [](Vec<T> x, Vec<T> y) FASTDL_BODY { return Op::template apply<T>(x, y); };
+  if (stride_a && stride_b)
+    map<T>(out, n, past_caches, f, Elements<T>{a}, Elements<T>{b});
+  else if (stride_a)
+    map<T>(out, n, past_caches, f, Elements<T>{a}, Repeated<T>{broadcast<T>(*b)});
+  else
+    map<T>(out, n, past_caches, f, Repeated<T>{broadcast<T>(*a)}, Elements<T>{b});
+  if (past_caches) store_fence();
+}
+
 template <class Op, class T>
 static void run_binary_typed(const BinaryArgs& p) {
   int64_t total = sizeof(T);
   for (int i = 0; i < p.shape.n; ++i) total *= p.shape.d[i];
   const bool streams = total >= kStreamBytes && p.out != p.a && p.out != p.b;
   for_segments<T>(p, [&](const T* a, int64_t stride_a, const T* b, int64_t stride_b, int64_t at, int64_t n) {
-    T* out = static_cast<T*>(p.out) + at;
-    const bool past_caches = streams && n >= kBlock;
-    const auto f = [](Vec<T> x, Vec<T> y) FASTDL_BODY { return Op::template apply<T>(x, y); };
-    if (stride_a && stride_b)
-      map<T>(out, n, past_caches, f, Elements<T>{a}, Elements<T>{b});
-    else if (stride_a)
-      map<T>(out, n, past_caches, f, Elements<T>{a}, Repeated<T>{broadcast<T>(*b)});
-    else
-      map<T>(out, n, past_caches, f, Repeated<T>{broadcast<T>(*a)}, Elements<T>{b});
-    if (past_caches) store_fence();
+    binary_segment<Op, T>(static_cast<T*>(p.out) + at, a, stride_a, b, stride_b, n, streams && n >= kBlock);
   });
 }
 
@@ -309,18 +312,23 @@ static bool simple_power(const BinaryArgs& p) {
 
 // The compiler vectorises these loops: a lane is as wide as T on one side and a byte on the other.
 template <class Op, class T>
+static __attribute__((noinline)) void compare_segment(uint8_t* __restrict out, const T* a, int64_t stride_a, const T* b,
+                                                      int64_t stride_b, int64_t n) {
+  if (stride_a && stride_b) {
+    for (int64_t i = 0; i < n; ++i) out[i] = Op::apply(a[i], b[i]);
+  } else if (stride_a) {
+    const T y = *b;
+    for (int64_t i = 0; i < n; ++i) out[i] = Op::apply(a[i], y);
+  } else {
+    const T x = *a;
+    for (int64_t i = 0; i < n; ++i) out[i] = Op::apply(x, b[i]);
+  }
+}
+
+template <class Op, class T>
 static void run_compare_typed(const BinaryArgs& p) {
   for_segments<T>(p, [&](const T* a, int64_t stride_a, const T* b, int64_t stride_b, int64_t at, int64_t n) {
-    uint8_t* __restrict out = static_cast<uint8_t*>(p.out) + at;
-    if (stride_a && stride_b) {
-      for (int64_t i = 0; i < n; ++i) out[i] = Op::apply(a[i], b[i]);
-    } else if (stride_a) {
-      const T y = *b;
-      for (int64_t i = 0; i < n; ++i) out[i] = Op::apply(a[i], y);
-    } else {
-      const T x = *a;
-      for (int64_t i = 0; i < n; ++i) out[i] = Op::apply(x, b[i]);
-    }
+    compare_segment<Op, T>(static_cast<uint8_t*>(p.out) + at, a, stride_a, b, stride_b, n);
   });
 }
 
@@ -330,8 +338,7 @@ static void run_compare(const BinaryArgs& p) {
   visit_number(p.dtype, [&](auto zero) { run_compare_typed<Op, decltype(zero)>(p); });
 }
 
-// ---- where, cast, fill
-// ---------------------------------------------------------------------------------------------------
+// ---- where, cast, fill ----------------------------------------------------------------------------------------------
 
 template <class T>
 static void run_where(const WhereArgs& p) {
@@ -403,8 +410,7 @@ static void run_fill(void* out, int64_t n, T value) {
 
 }  // namespace
 
-// ---- launchers
-// -------------------------------------------------------------------------------------------------------
+// ---- launchers ------------------------------------------------------------------------------------------------------
 
 void unary(const UnaryArgs& p) {
   switch (p.op) {

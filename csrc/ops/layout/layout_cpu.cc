@@ -31,8 +31,7 @@ struct Copy {
   bool streams;
 };
 
-// ---- runs and fills
-// ----------------------------------------------------------------------------------------------------
+// ---- runs and fills -------------------------------------------------------------------------------------------------
 
 template <class T>
 FASTDL_INLINE void copy_run(const T* x, T* out, int64_t n, bool streams) {
@@ -81,8 +80,7 @@ static void copy_rows(const Copy& c, const T* x, T* out) {
   });
 }
 
-// ---- transpositions
-// ------------------------------------------------------------------------------------------------------
+// ---- transpositions -------------------------------------------------------------------------------------------------
 
 // a0 b0 a1 b1 ... of the first (kHigh: second) halves of a and b.
 template <class T, bool kHigh, int... kIndex>
@@ -172,8 +170,7 @@ static void copy_transposed(const Copy& c, int p, int q, const T* x, T* out) {
   });
 }
 
-// ---- the choice
-// ----------------------------------------------------------------------------------------------------------
+// ---- the choice -----------------------------------------------------------------------------------------------------
 
 template <class T>
 static void copy_strided(const Copy& c, const T* x, T* out) {
@@ -213,8 +210,7 @@ static void set_axes(Copy& c, const Dims& shape, const Dims& stride, int64_t (&c
 
 }  // namespace
 
-// ---- launchers
-// -------------------------------------------------------------------------------------------------------
+// ---- launchers ------------------------------------------------------------------------------------------------------
 
 void gather_strided(const GatherStridedArgs& p) {
   Copy c;

@@ -25,8 +25,7 @@ constexpr int kBlockRows = 16;         // rows read side by side; more streams t
 constexpr int64_t kStrip = 512;        // columns whose tree stays in the L1 and L2 caches
 constexpr int kColumnVectors = 4;      // a quarter of a kilobyte of each row at a time
 
-// ---- the operations: combine(a, b), with a before b
-// ------------------------------------------------------------------
+// ---- the operations: combine(a, b), with a before b -----------------------------------------------------------------
 
 template <class T>
 struct WrappingOf {
@@ -98,8 +97,7 @@ FASTDL_INLINE T total(const Pairwise<T>& tree) {
   return x;
 }
 
-// ---- rows
-// ------------------------------------------------------------------------------------------------------------
+// ---- rows -----------------------------------------------------------------------------------------------------------
 
 // Halves meet in registers: through memory each round would wait for a store.
 template <class Op, class T>
@@ -212,8 +210,7 @@ static void rows(const Plan& plan, const T* x, T* out, T divisor) {
   columns<Op, T>(second, partial, out, divisor);
 }
 
-// ---- columns
-// ---------------------------------------------------------------------------------------------------------
+// ---- columns --------------------------------------------------------------------------------------------------------
 
 // Pushes kVectors vectors of the combination of n rows into the trees of their columns; `lanes` of the last are real.
 template <class Op, class T, int kVectors>
@@ -378,8 +375,7 @@ static void run_reduce(const ReduceArgs& p) {
     columns<Op, T>(plan, x, out, divisor);
 }
 
-// ---- the place of the largest element
-// ----------------------------------------------------------------------------------
+// ---- the place of the largest element -------------------------------------------------------------------------------
 
 // Whether x takes the place of the best so far, which comes before it.
 template <bool kLargest, class T>
@@ -469,8 +465,7 @@ static void find_in_columns(const ArgReduceArgs& p) {
 
 }  // namespace
 
-// ---- launchers
-// -------------------------------------------------------------------------------------------------------
+// ---- launchers ------------------------------------------------------------------------------------------------------
 
 void reduce(const ReduceArgs& p) {
   if (p.out_size == 0) return;
