@@ -1,4 +1,7 @@
-"""Whole steps beside PyTorch: the digits network, a tiny network (all overhead), and one addition."""
+"""Whole training steps beside PyTorch: networks of each kind, a tiny one (all overhead), and one addition.
+
+A network is written once: `kit` is fastdl.nn or torch.nn.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,51 @@ def digits_layers(kit: Any) -> Any:
 
 def tiny_layers(kit: Any) -> Any:
     return kit.Sequential(kit.Linear(2, 16), kit.Tanh(), kit.Linear(16, 2))
+
+
+def perceptron_layers(kit: Any) -> Any:
+    return kit.Sequential(
+        kit.Linear(784, 512), kit.ReLU(), kit.Linear(512, 512), kit.ReLU(), kit.Linear(512, 10)
+    )  # fmt: skip
+
+
+def lstm_layers(kit: Any) -> Any:
+    """Reads an image row by row, and decides after the last one."""
+
+    class Classifier(kit.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lstm = kit.LSTM(28, 128, batch_first=True)
+            self.head = kit.Linear(128, 10)
+
+        def forward(self, x: Any) -> Any:
+            return self.head(self.lstm(x)[0][:, -1])
+
+    return Classifier()
+
+
+def resnet18_layers(kit: Any) -> Any:
+    """ResNet-18 (He et al., 2015): a stem and four stages of two residual blocks each."""
+
+    class Block(kit.Module):
+        def __init__(self, channels: int, out: int, stride: int) -> None:
+            super().__init__()
+            self.conv1, self.bn1 = kit.Conv2d(channels, out, 3, stride, 1, bias=False), kit.BatchNorm2d(out)
+            self.conv2, self.bn2 = kit.Conv2d(out, out, 3, 1, 1, bias=False), kit.BatchNorm2d(out)
+            self.relu, self.shortcut = kit.ReLU(), None
+            if stride > 1 or channels != out:
+                self.shortcut = kit.Sequential(kit.Conv2d(channels, out, 1, stride, bias=False), kit.BatchNorm2d(out))
+
+        def forward(self, x: Any) -> Any:
+            y = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
+            return self.relu(y + (x if self.shortcut is None else self.shortcut(x)))
+
+    stages = [b for c, k, s in ((64, 64, 1), (64, 128, 2), (128, 256, 2), (256, 512, 2))
+              for b in (Block(c, k, s), Block(k, k, 1))]  # fmt: skip
+    return kit.Sequential(
+        kit.Conv2d(3, 64, 7, 2, 3, bias=False), kit.BatchNorm2d(64), kit.ReLU(), kit.MaxPool2d(3, 2, 1), *stages,
+        kit.AdaptiveAvgPool2d(1), kit.Flatten(), kit.Linear(512, 1000),
+    )  # fmt: skip
 
 
 def step(model: Any, optimizer: Any, loss: Any, x: Any, y: Any) -> Callable[[], None]:
@@ -65,7 +113,13 @@ def additions() -> dict[str, Callable[[], Any]]:
 
 
 ROWS = [
-    Row("digits network, training step, batch 128", goal=2.0, make=lambda: steps(digits_layers, (128, 1, 28, 28), 10)),
-    Row("network 2-16-2, training step, batch 32", goal=5.0, make=lambda: steps(tiny_layers, (32, 2), 2)),
+    Row("digits network, training step, batch 128", goal=2.2, make=lambda: steps(digits_layers, (128, 1, 28, 28), 10)),
+    Row("perceptron 784-512-512-10, training step, batch 128", goal=1.2,
+        make=lambda: steps(perceptron_layers, (128, 784), 10)),
+    Row("LSTM classifier 28x28, training step, batch 128", goal=1.3,
+        make=lambda: steps(lstm_layers, (128, 28, 28), 10)),
+    Row("ResNet-18, training step, batch 8 at 64 pixels", goal=1.3,
+        make=lambda: steps(resnet18_layers, (8, 3, 64, 64), 1000)),
+    Row("network 2-16-2, training step, batch 32", goal=8.0, make=lambda: steps(tiny_layers, (32, 2), 2)),
     Row("one-element a + b with gradients", goal=2.0, make=additions),
-]
+]  # fmt: skip
