@@ -1,11 +1,16 @@
 // Activations with up to two numbers as attributes, and their gradients from the input.
 //
-//   leaky_relu    x > 0 ? x : a x                               gelu         x (1 + erf(x / sqrt 2)) / 2
-//   elu           x > 0 ? x : a (e^x - 1)                       gelu_tanh    x (1 + tanh(sqrt(2/pi) (x + 0.044715
-//   x^3))) / 2 selu          scale * elu, constants of the paper           silu         x sigmoid(x) softplus      a x
-//   > b ? x : log(1 + e^(a x)) / a            hardtanh     min(max(x, a), b) logsigmoid    -log(1 + e^-x) hardsigmoid
-//   min(max(x + 3, 0), 6) / 6
-//                                                               hardswish    x hardsigmoid(x)
+//   leaky_relu    x > 0 ? x : a x
+//   elu           x > 0 ? x : a (e^x - 1)
+//   selu          scale * elu, constants of the paper
+//   softplus      a x > b ? x : log(1 + e^(a x)) / a
+//   logsigmoid    -log(1 + e^-x)
+//   gelu          x (1 + erf(x / sqrt 2)) / 2
+//   gelu_tanh     x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2
+//   silu          x sigmoid(x)
+//   hardtanh      min(max(x, a), b)
+//   hardsigmoid   min(max(x + 3, 0), 6) / 6
+//   hardswish     x hardsigmoid(x)
 #pragma once
 #include "core/array.h"
 #include "core/kernel.h"
@@ -17,11 +22,16 @@
 namespace fastdl {
 
 #define FASTDL_ENUM(name) k_##name,
-enum class Activation { FASTDL_ACTIVATIONS(FASTDL_ENUM) };
+enum class ActivationOp { FASTDL_ACTIVATIONS(FASTDL_ENUM) };
 #undef FASTDL_ENUM
 
+// Of the paper "Self-Normalizing Neural Networks" (2017).
+constexpr double kSeluAlpha = 1.6732632423543772848170429916717, kSeluScale = 1.0507009873554804934193349852946;
+constexpr double kInverseSqrt2Pi = 0.39894228040143267794;
+constexpr double kSqrt2OverPi = 0.79788456080286535588, kGeluCubic = 0.044715;
+
 struct ActivationArgs {
-  Activation op;
+  ActivationOp op;
   DType dtype;
   int64_t n;
   double a, b;       // attributes, see above

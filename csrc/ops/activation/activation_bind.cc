@@ -20,7 +20,7 @@ int index_of(std::string_view name) {
 }
 
 ActivationArgs args_of(int op, const Array* grad, const Array& x, double a, double b, const Array& out) {
-  return {static_cast<Activation>(op), x.dtype, x.size, a, b, grad ? grad->data : nullptr, x.data, out.data};
+  return {static_cast<ActivationOp>(op), x.dtype, x.size, a, b, grad ? grad->data : nullptr, x.data, out.data};
 }
 
 Array forward(const Array& x, std::string_view name, double a, double b) {

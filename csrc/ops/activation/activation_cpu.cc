@@ -30,11 +30,6 @@ FASTDL_INLINE Vec<T> limited(Vec<T> x, Vec<T> low, Vec<T> high) {
   return select<T>(x > high, high, x);
 }
 
-// Of the paper "Self-Normalizing Neural Networks" (2017).
-constexpr double kSeluAlpha = 1.6732632423543772848170429916717, kSeluScale = 1.0507009873554804934193349852946;
-constexpr double kInverseSqrt2Pi = 0.39894228040143267794;
-constexpr double kSqrt2OverPi = 0.79788456080286535588, kGeluCubic = 0.044715;
-
 // (1 + tanh(u)) / 2 = sigmoid(2 u): one exponential and no second branch.
 template <class T>
 FASTDL_INLINE Vec<T> tanh_cdf(Vec<T> x) {
@@ -123,8 +118,8 @@ static void backward(const ActivationArgs& p) {
 
 void activation_fwd(const ActivationArgs& p) {
   switch (p.op) {
-#define FASTDL_CASE(name)    \
-  case Activation::k_##name: \
+#define FASTDL_CASE(name)      \
+  case ActivationOp::k_##name: \
     return visit_float(p.dtype, [&](auto z) { forward<name##_op, decltype(z)>(p); });
     FASTDL_ACTIVATIONS(FASTDL_CASE)
 #undef FASTDL_CASE
@@ -133,8 +128,8 @@ void activation_fwd(const ActivationArgs& p) {
 
 void activation_bwd(const ActivationArgs& p) {
   switch (p.op) {
-#define FASTDL_CASE(name)    \
-  case Activation::k_##name: \
+#define FASTDL_CASE(name)      \
+  case ActivationOp::k_##name: \
     return visit_float(p.dtype, [&](auto z) { backward<name##_op, decltype(z)>(p); });
     FASTDL_ACTIVATIONS(FASTDL_CASE)
 #undef FASTDL_CASE

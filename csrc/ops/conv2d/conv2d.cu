@@ -20,6 +20,7 @@
 #include "core/error.h"
 #include "ops/conv2d/conv2d.h"
 #include "ops/conv2d/conv2d_depthwise.cuh"
+#include "ops/conv2d/conv2d_input.cuh"
 #include "ops/conv2d/conv2d_loaders.cuh"
 
 namespace fastdl {
@@ -386,18 +387,19 @@ void forward(const Conv2dFwdArgs& p, Stream stream) {
 }
 
 template <class T>
-void backward_input(const Conv2dBwdInputArgs& p, Stream stream) {
+void backward_input(const Conv2dBwdInputArgs& p, const T* bias, Stream stream) {
   const Conv2dGeometry& g = p.g;
   const T *grad = static_cast<const T*>(p.grad), *weight = static_cast<const T*>(p.weight);
   T* grad_x = static_cast<T*>(p.grad_x);
   const int64_t n = g.batch * g.in_channels * g.in_h * g.in_w;
   if (n == 0) return;
+  const Epilogue<T> epilogue = {bias, Activation::kNone, divide_by(g.in_h * g.in_w), divide_by(g.in_channels)};
   // The same product as forward with the channels' roles exchanged.
   const int64_t rows = g.in_channels / g.groups, depth = g.out_channels / g.groups;
   if (is_depthwise(g))
     return launch(depthwise_bwd_input<T>, blocks_for(n, kBlock), kBlock, 0, stream, grad, weight, grad_x, n, g,
                   Images{planes_of(g.in_h, g.in_w), divide_by(g.in_channels)}, depth, divide_by(g.stride_h),
-                  divide_by(g.stride_w));
+                  divide_by(g.stride_w), epilogue);
   const auto [y, x] = axes_of("conv2d_bwd_input", g);
   // Slot 0 has the most taps: every slot gets that much room, so that offsets are products.
   const int64_t taps = int64_t{y.taps_of(0)} * x.taps_of(0), slot_size = g.in_channels * depth * taps;
@@ -412,7 +414,7 @@ void backward_input(const Conv2dBwdInputArgs& p, Stream stream) {
   const WindowProduct<T> product = {arranged.get(),
                                     grad,
                                     grad_x,
-                                    no_epilogue<T>(),
+                                    epilogue,
                                     y,
                                     x,
                                     true,
@@ -469,8 +471,15 @@ void conv2d_fwd(const Conv2dFwdArgs& p, Stream stream) {
   visit_float(p.dtype, [&](auto zero) { forward<decltype(zero)>(p, stream); });
 }
 
+void make_images(const Conv2dBwdInputArgs& p, const void* bias, Stream stream) {
+  visit_float(p.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    backward_input<T>(p, static_cast<const T*>(bias), stream);
+  });
+}
+
 void conv2d_bwd_input(const Conv2dBwdInputArgs& p, Stream stream) {
-  visit_float(p.dtype, [&](auto zero) { backward_input<decltype(zero)>(p, stream); });
+  make_images(p, nullptr, stream);
 }
 
 void conv2d_bwd_weight(const Conv2dBwdWeightArgs& p, Stream stream) {

@@ -54,7 +54,7 @@ __device__ inline int64_t output_at(int64_t from, Divider stride, int64_t out) {
 template <class T>
 __global__ void __launch_bounds__(kBlock)
     depthwise_bwd_input(const T* grad, const T* weight, T* grad_x, int64_t n, Conv2dGeometry g, Images images,
-                        int multiplier, Divider stride_h, Divider stride_w) {
+                        int multiplier, Divider stride_h, Divider stride_w, Epilogue<T> epilogue) {
   const int64_t step = static_cast<int64_t>(gridDim.x) * kBlock, out_plane = g.out_h * g.out_w;
   for (int64_t i = global_thread(); i < n; i += step) {
     const Place at = images.planes[i];
@@ -73,7 +73,7 @@ __global__ void __launch_bounds__(kBlock)
         }
       }
     }
-    grad_x[i] = sum;
+    grad_x[i] = epilogue(sum, channel);
   }
 }
 

@@ -219,24 +219,6 @@ T scalar_of(double number, int64_t integer) {
 template <class T>
 constexpr int kWide = kPack<T> < 4 ? 4 : kPack<T>;
 
-// Calls run with a number of elements a thread, as a type whose value is `Wide` or 1. Two instances of a kernel: one
-// for arrays as the allocator makes them, one that is right for any pointer and any stride.
-template <int N>
-struct Elements {
-  static constexpr int value = N;
-};
-template <int Wide, class Run>
-void with_packs(bool fit, Run run) {
-  if (fit) return run(Elements<Wide>{});
-  run(Elements<1>{});
-}
-
-// A thread for each pack and no loop: blocks that end make room for others, which keeps as many loads in flight.
-template <int N>
-unsigned grid_for(int64_t n) {
-  return blocks_for(n, int64_t{kBlock} * N);
-}
-
 template <int kOperands, class... Strides>
 Axes<kOperands> axes_of(const Dims& shape, const Strides&... strides) {
   Axes<kOperands> axes;

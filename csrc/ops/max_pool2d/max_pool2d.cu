@@ -7,18 +7,11 @@
 // order. The limit of both is memory bandwidth. Indices that no forward pass made (inside the plane, but outside their
 // window) are rare and still have a meaning; a thread a plane adds them up one after another.
 #include "cuda/first_failure.cuh"
-#include "cuda/planes.cuh"
+#include "cuda/windows.cuh"
 #include "ops/max_pool2d/max_pool2d.h"
 
 namespace fastdl {
 namespace {
-
-// ---- helpers --------------------------------------------------------------------------------------------------------
-
-// First tap of a window that lies inside the input.
-__device__ inline int64_t first_inside(int64_t start, int64_t dilation) {
-  return start < 0 ? start + (-start + dilation - 1) / dilation * dilation : start;
-}
 
 // ---- forward --------------------------------------------------------------------------------------------------------
 
@@ -84,21 +77,6 @@ struct OutsidePlane {
   __device__ bool operator()(int64_t i) const { return indices[i] < 0 || indices[i] >= plane; }
 };
 
-// Windows along one axis that may contain position `at`: from the one whose last tap is at or after it to the one that
-// starts at or before it.
-struct WindowRange {
-  int64_t first, end;
-};
-struct WindowAxis {
-  int64_t reach, pad, out;  // reach: from the first tap to the last
-  Divider stride;
-
-  __device__ WindowRange around(int64_t at) const {
-    const int64_t before = max(at + pad - reach, int64_t{0});
-    return {stride.divide(before + stride.divisor - 1), min(out, stride.divide(at + pad) + 1)};
-  }
-};
-
 template <class T, class I>
 __global__ void __launch_bounds__(kBlock) gather_gradients(const T* grad, const I* indices, T* grad_x, int64_t n,
                                                            Planes planes, WindowAxis rows, WindowAxis columns) {
@@ -157,8 +135,7 @@ void backward(const MaxPool2dBwdArgs& p, Stream stream) {
   if (foreign)
     return launch(add_in_order<T, I>, blocks_for(g.planes, kBlock), kBlock, 0, stream, grad, indices, grad_x, g.planes,
                   out_size, in_size);
-  const WindowAxis rows = {(g.kernel_h - 1) * g.dilation_h, g.pad_h, g.out_h, divide_by(g.stride_h)};
-  const WindowAxis columns = {(g.kernel_w - 1) * g.dilation_w, g.pad_w, g.out_w, divide_by(g.stride_w)};
+  const WindowAxis rows = window_rows(g), columns = window_columns(g);
   const int64_t n = g.planes * in_size;
   launch(gather_gradients<T, I>, blocks_for(n, kBlock), kBlock, 0, stream, grad, indices, grad_x, n,
          planes_of(g.in_h, g.in_w), rows, columns);
