@@ -1,5 +1,5 @@
-"""Every case of every operation with the threads and blocks of its kernels in other orders: results stay the same to the
-bit, and nothing is reported. (`tests/test_ops.py` runs them ascending, against the reference.)"""
+"""Every case of every operation with the threads and blocks of its kernels in other orders: results stay the same to
+the bit, and nothing is reported. (`tests/test_ops.py` runs them ascending, against the reference.)"""
 
 import numpy as np
 import pytest
