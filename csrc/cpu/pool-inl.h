@@ -73,7 +73,7 @@ FASTDL_INLINE WindowRows<T> window_rows(const PoolGeometry& g, const T* plane, i
 
 constexpr int64_t kLongestReach = 64;  // columns from the first tap to the last, for which windows are padded
 
-// Whether rows are split by phase; windows of other shapes are folded one by one, cut to the input.
+// Whether rows are split by phase. The other windows are for cpu/pool_turned-inl.h.
 FASTDL_INLINE bool splits(const PoolGeometry& g) {
   return g.stride_w <= 2 && (g.kernel_w - 1) * g.dilation_w < kLongestReach;
 }
@@ -118,7 +118,7 @@ class TapRow {
   static int64_t phase_size(const PoolGeometry& g) {
     return larger(g.out_w, kLanes<T>) + (g.kernel_w - 1) * g.dilation_w / g.stride_w + 1;
   }
-  static int64_t size(const PoolGeometry& g) { return splits(g) ? phase_size(g) * g.stride_w : 0; }
+  static int64_t size(const PoolGeometry& g) { return phase_size(g) * g.stride_w; }
 
   const PoolGeometry& g_;
   const Scratch<T> data_;
@@ -134,22 +134,14 @@ template <class T>
 struct MaxFold {
   static constexpr T kStart = -static_cast<T>(__builtin_inf());
   __attribute__((always_inline)) Vec<T> join(Vec<T> a, Vec<T> b) const { return max_nan<T>(a, b); }
-  __attribute__((always_inline)) T join(T a, T b) const { return a > b || a != a ? a : b; }
-  template <class V>
-  __attribute__((always_inline)) V finish(V v, int64_t, int64_t) const {
-    return v;
-  }
+  __attribute__((always_inline)) Vec<T> finish(Vec<T> v, int64_t, int64_t) const { return v; }
 };
 
 template <class T>
 struct SumFold {
   static constexpr T kStart = 0;
   __attribute__((always_inline)) Vec<T> join(Vec<T> a, Vec<T> b) const { return a + b; }
-  __attribute__((always_inline)) T join(T a, T b) const { return a + b; }
-  template <class V>
-  __attribute__((always_inline)) V finish(V v, int64_t, int64_t) const {
-    return v;
-  }
+  __attribute__((always_inline)) Vec<T> finish(Vec<T> v, int64_t, int64_t) const { return v; }
 };
 
 // kRows is the number of rows where known, else 0.
@@ -235,50 +227,28 @@ static void fold_taps(const PoolGeometry& g, const WindowRows<T>& rows, F f, con
   }
 }
 
-// `row` holds in_w elements.
-template <class T, class F>
-static void fold_segments(const PoolGeometry& g, const WindowRows<T>& rows, F f, T* row, T* out) {
-  for (int64_t x = 0; x < g.in_w; x += kLanes<T>) {
-    const auto [at, n] = block_at<T>(x, g.in_w);
-    store_some<T>(row + at, fold_rows<T, 0>(rows, f, at, n), n);
-  }
-  for (int64_t ox = 0; ox < g.out_w; ++ox) {
-    const int64_t left = ox * g.stride_w - g.pad_w;
-    const int64_t first = left < 0 ? left + div_up(-left, g.dilation_w) * g.dilation_w : left;
-    const int64_t end = smaller(g.in_w, left + (g.kernel_w - 1) * g.dilation_w + 1);
-    T v = F::kStart;
-    for (int64_t x = first; x < end; x += g.dilation_w) v = f.join(row[x], v);
-    out[ox] = f.finish(v, ox, rows.oy);
-  }
-}
-
 template <class T, int kRows, class F>
-static void fold_row(const PoolGeometry& g, const WindowRows<T>& rows, F f, const TapRow<T>& taps, T* row, T* out) {
+static void fold_row(const PoolGeometry& g, const WindowRows<T>& rows, F f, const TapRow<T>& taps, T* out) {
   if (has_column_pairs(g)) return fold_pairs<T, kRows>(g, rows, f, out);
   if (has_column_threes(g)) return fold_threes<T, kRows>(g, rows, f, out);
-  if (!splits(g)) return fold_segments<T>(g, rows, f, row, out);
   fold_taps<T, kRows>(g, rows, f, taps, out);
 }
 
-// out[plane][oy][ox] = f.finish(fold of the window at (oy, ox), ox, oy).
+// out[plane][oy][ox] = f.finish(fold of the window at (oy, ox), ox, oy), for geometries that split.
 template <class T, class F>
-static void fold_windows(const PoolGeometry& g, const T* x, F f, T* out) {
-  struct Buffers {
-    TapRow<T> taps;
-    Scratch<T> row;
-  };
+static void fold_split(const PoolGeometry& g, const T* x, F f, T* out) {
   for_bands(
-      g.planes, g.in_h * g.in_w, g.out_h, [&] { return Buffers{{g, F::kStart}, Scratch<T>(splits(g) ? 0 : g.in_w)}; },
-      [&](Buffers& buffers, int64_t plane, int64_t begin, int64_t end) {
+      g.planes, g.in_h * g.in_w, g.out_h, [&] { return TapRow<T>(g, F::kStart); },
+      [&](const TapRow<T>& taps, int64_t plane, int64_t begin, int64_t end) {
         for (int64_t oy = begin; oy < end; ++oy) {
           const WindowRows<T> rows = window_rows<T>(g, x + plane * g.in_h * g.in_w, oy);
           T* const row = out + (plane * g.out_h + oy) * g.out_w;
           if (rows.count == 2)
-            fold_row<T, 2>(g, rows, f, buffers.taps, buffers.row, row);
+            fold_row<T, 2>(g, rows, f, taps, row);
           else if (rows.count == 3)
-            fold_row<T, 3>(g, rows, f, buffers.taps, buffers.row, row);
+            fold_row<T, 3>(g, rows, f, taps, row);
           else
-            fold_row<T, 0>(g, rows, f, buffers.taps, buffers.row, row);
+            fold_row<T, 0>(g, rows, f, taps, row);
         }
       });
 }
