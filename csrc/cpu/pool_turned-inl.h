@@ -18,8 +18,8 @@ namespace fastdl::FASTDL_ISA {
 struct Segment {
   int64_t first, end, step;
 };
-// The columns of window ox inside the input. A window of padding only (dilation can make one) gets column in_w, which
-// rows with places have for it.
+// The columns of window ox inside the input. A window of padding only (dilation can make one) gets column in_w, where
+// places have one for it.
 FASTDL_INLINE Segment segment_of(const PoolGeometry& g, int64_t ox) {
   const int64_t left = ox * g.stride_w - g.pad_w, d = g.dilation_w;
   const int64_t first = left < 0 ? left + div_up(-left, d) * d : left;
@@ -34,22 +34,21 @@ template <class T>
 class TurnedRows {
  public:
   TurnedRows(int64_t in_w, int64_t out_w)
-      : in_(line(in_w + 1)),
-        out_(line(out_w)),
-        rows_(kLanes<T> * larger(in_, out_)),
-        columns_(kLanes<T> * larger(in_, out_)) {}
+      : in_(whole(in_w)), out_(whole(out_w)), rows_(kLanes<T> * line()), columns_(kLanes<T> * line()) {}
 
-  T* row(int64_t k) const { return rows_ + k * in_; }
-  void turn() const { transpose_matrix_as<T, true>(rows_, in_, kLanes<T>, in_, columns_, kLanes<T>); }
+  T* row(int64_t k) const { return rows_ + k * line(); }
+  void turn() const { transpose_matrix_as<T, true>(rows_, line(), kLanes<T>, in_, columns_, kLanes<T>); }
+  T& turned(int64_t x, int64_t k) const { return columns_[x * kLanes<T> + k]; }
   __attribute__((always_inline)) Vec<T> column(int64_t x) const { return load<T>(columns_ + x * kLanes<T>); }
   // The rows have been read by now: their memory takes the results.
   __attribute__((always_inline)) void put(int64_t ox, Vec<T> v) const { store<T>(rows_ + ox * kLanes<T>, v); }
-  void turn_back() const { transpose_matrix_as<T, true>(rows_, kLanes<T>, out_, kLanes<T>, columns_, out_); }
-  const T* result(int64_t k) const { return columns_ + k * out_; }
+  void turn_back() const { transpose_matrix_as<T, true>(rows_, kLanes<T>, out_, kLanes<T>, columns_, line()); }
+  const T* result(int64_t k) const { return columns_ + k * line(); }
 
  private:
-  // Whole vectors, and one more: rows a power of two apart would share few sets of the cache.
-  static int64_t line(int64_t n) { return (div_up(n, kLanes<T>) + 1) * kLanes<T>; }
+  static int64_t whole(int64_t n) { return div_up(n, kLanes<T>) * kLanes<T>; }
+  // A vector more than needed: rows a power of two apart would share few sets of the cache.
+  int64_t line() const { return larger(in_, out_) + kLanes<T>; }
 
   const int64_t in_, out_;
   const Scratch<T> rows_, columns_;
@@ -140,9 +139,10 @@ FASTDL_INLINE void challenge_unordered(Best<T>& best, Vec<T> x, Mask<T> where) {
   best.where = better ? where : best.where;
 }
 
-// The maxima of the columns of a window's rows and their places in the plane, and what windows of no column get.
+// The maxima of the columns of a window's rows and their places in the plane. Returns the place for a window of no
+// column.
 template <class T>
-static void best_columns(const WindowRows<T>& rows, int64_t in_w, T* values, Lane<T>* places) {
+static int64_t best_columns(const WindowRows<T>& rows, int64_t in_w, T* values, Lane<T>* places) {
   const int64_t top = rows.count ? rows.y * in_w : 0;
   for (int64_t x = 0; rows.count == 0 && x < in_w; ++x)
     values[x] = MaxFold<T>::kStart, places[x] = static_cast<Lane<T>>(x);
@@ -166,7 +166,7 @@ static void best_columns(const WindowRows<T>& rows, int64_t in_w, T* values, Lan
       store<Lane<T>>(places + x, best.where);
     }
   }
-  values[in_w] = MaxFold<T>::kStart, places[in_w] = static_cast<Lane<T>>(top + in_w - 1);
+  return top + in_w - 1;
 }
 
 // As fold_turned: maxima, and their places in the plane.
@@ -180,10 +180,15 @@ static void max_turned(int64_t rows, int64_t inputs_a_row, int64_t in_w, int64_t
   for_turned_groups<T>(
       rows, inputs_a_row, [&] { return Buffers{{in_w, out_w}, {in_w, out_w}}; },
       [&](const Buffers& turned, int64_t first, int64_t n) {
+        int64_t none[kLanes<T>];
         for (int64_t k = 0; k < n; ++k)
-          best_columns<T>(rows_of(first + k), in_w, turned.values.row(k), turned.places.row(k));
+          none[k] = best_columns<T>(rows_of(first + k), in_w, turned.values.row(k), turned.places.row(k));
         turned.values.turn();
         turned.places.turn();
+        for (int64_t k = 0; k < n; ++k) {
+          turned.values.turned(in_w, k) = MaxFold<T>::kStart;
+          turned.places.turned(in_w, k) = static_cast<Lane<T>>(none[k]);
+        }
         for (int64_t ox = 0; ox < out_w; ++ox) {
           const Segment s = window(ox);
           Best<T> best{turned.values.column(s.first), turned.places.column(s.first)};

@@ -75,10 +75,10 @@ class PooledRows {
   void pool_threes(const T* x, int64_t iy) {
     T* const values = values_ + slot(iy);
     Lane<T>* const columns = columns_ + slot(iy);
-    const auto column = [&](int64_t at) __attribute__((always_inline)) {
-      return padded_after<T>(load_some<T>(x + at, g_.in_w - at), g_.in_w - at, MaxFold<T>::kStart);
+    const auto column = [&](int64_t at, auto n) __attribute__((always_inline)) {
+      return padded_after<T>(load_some<T>(x + at, n), n, MaxFold<T>::kStart);
     };
-    const auto take = [&](int64_t at, Vec<T> left, Vec<T> middle, Vec<T> right) __attribute__((always_inline)) {
+    const auto take = [&](int64_t at, auto, Vec<T> left, Vec<T> middle, Vec<T> right) __attribute__((always_inline)) {
       const Mask<T> window = lane_numbers<T>() * 2 + static_cast<Lane<T>>(2 * at - g_.pad_w);
       Best<T> best{left, load<Lane<T>>(first_ + at)};  // where the left tap is padding, the next one is named
       challenge<T>(best, middle, window + 1);
@@ -91,12 +91,10 @@ class PooledRows {
   void pool_taps(const T* x, int64_t iy) {
     constexpr int kWidth = kLanes<T>;
     const int64_t n = taps_.columns(), columns = g_.kernel_w, to = slot(iy);
-    for (int64_t i = 0; i < n; i += 2 * kWidth) {
-      const auto [at, m] = block_at<T, 2>(i, n);
+    for_blocks<T, 2>(n, [&](int64_t at, auto m) __attribute__((always_inline)) {
       taps_.put(at, m, load_some<T>(x + at, m), load_some<T>(x + at + kWidth, m - kWidth));
-    }
-    for (int64_t ox = 0; ox < g_.out_w; ox += kWidth) {
-      const int64_t at = block_at<T>(ox, larger(g_.out_w, kWidth)).at;
+    });
+    for_blocks<T>(larger(g_.out_w, kWidth), [&](int64_t at, auto) __attribute__((always_inline)) {
       const Mask<T> window = load<Lane<T>>(start_ + at);
       Best<T> best{broadcast<T>(MaxFold<T>::kStart), load<Lane<T>>(first_ + at)};
 #pragma GCC unroll 4
@@ -104,7 +102,7 @@ class PooledRows {
         challenge<T>(best, load<T>(taps_.tap(kx) + at), window + static_cast<Lane<T>>(kx * g_.dilation_w));
       store<T>(values_ + to + at, best.value);
       store<Lane<T>>(columns_ + to + at, best.where);
-    }
+    });
   }
   const PoolGeometry& g_;
   const Lane<T>*start_, *first_;
@@ -123,8 +121,7 @@ class PooledRows {
 template <class T, class I>
 static void pick_from_rows(const PoolGeometry& g, const WindowRows<T>& rows, const PooledRows<T>& pooled,
                            const Lane<T>* first, T* out, I* indices) {
-  for (int64_t ox = 0; ox < g.out_w; ox += kLanes<T>) {
-    const auto [at, n] = block_at<T>(ox, g.out_w);
+  for_blocks<T>(g.out_w, [&](int64_t at, auto n) __attribute__((always_inline)) {
     Best<T> best{broadcast<T>(MaxFold<T>::kStart), load<Lane<T>>(first + at)};
     int64_t iy = rows.y;
     if (rows.count) best = pooled.at(iy, at), best.where += static_cast<Lane<T>>(iy * g.in_w);
@@ -135,7 +132,7 @@ static void pick_from_rows(const PoolGeometry& g, const WindowRows<T>& rows, con
     }
     store_some<T>(out + at, best.value, n);
     store_indices<T>(indices + at, best.where, n);
-  }
+  });
 }
 
 // Windows of two columns side by side: no buffer.
@@ -143,8 +140,7 @@ template <class T, class I>
 static void pick_from_pairs(const PoolGeometry& g, const WindowRows<T>& rows, T* out, I* indices) {
   constexpr int kWidth = kLanes<T>;
   const Mask<T> pairs = lane_numbers<T>() * 2;
-  for (int64_t ox = 0; ox < g.out_w; ox += kWidth) {
-    const auto [at, n] = block_at<T>(ox, g.out_w);
+  for_blocks<T>(g.out_w, [&](int64_t at, auto n) __attribute__((always_inline)) {
     Mask<T> where = pairs + static_cast<Lane<T>>(2 * at + rows.y * g.in_w);
     Best<T> best;
     for (int64_t i = 0; i < rows.count; ++i) {
@@ -159,7 +155,7 @@ static void pick_from_pairs(const PoolGeometry& g, const WindowRows<T>& rows, T*
     }
     store_some<T>(out + at, best.value, n);
     store_indices<T>(indices + at, best.where, n);
-  }
+  });
 }
 
 // For geometries that split.
