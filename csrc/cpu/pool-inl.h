@@ -25,16 +25,25 @@ FASTDL_INLINE int64_t div_up(int64_t a, int64_t b) {
 
 // ---- blocks and bands -----------------------------------------------------------------------------------------------
 
-// The last block of a row overlaps the one before it, so that only rows shorter than a vector need partial stores.
+// Blocks of one vector of a row. The last one overlaps the one before it, so that only rows shorter than a vector need
+// partial stores.
 struct Block {
   int64_t at;
   int n;
 };
-template <class T, int kVectors = 1>
+template <class T>
 FASTDL_INLINE Block block_at(int64_t i, int64_t n) {
-  constexpr int64_t kWidth = kVectors * kLanes<T>;
+  constexpr int64_t kWidth = kLanes<T>;
   if (i + kWidth <= n) return {i, kWidth};
   return n >= kWidth ? Block{n - kWidth, kWidth} : Block{i, static_cast<int>(n - i)};
+}
+// f(at, n) for such blocks of kVectors vectors. n is a constant but for rows shorter than a block: branches would cost
+// as much as the loads.
+template <class T, int kVectors = 1, class F>
+FASTDL_INLINE void for_blocks(int64_t n, F f) {
+  constexpr int kWidth = kVectors * kLanes<T>;
+  if (n < kWidth) return f(int64_t{0}, n);
+  for (int64_t i = 0; i < n; i += kWidth) f(smaller(i, n - kWidth), std::integral_constant<int64_t, kWidth>{});
 }
 
 constexpr int64_t kBandInputs = 32 * 1024;  // input elements of one chunk: tens of microseconds
@@ -73,7 +82,7 @@ FASTDL_INLINE WindowRows<T> window_rows(const PoolGeometry& g, const T* plane, i
 
 constexpr int64_t kLongestReach = 64;  // columns from the first tap to the last, for which windows are padded
 
-// Whether rows are split by phase; windows of other shapes are folded one by one, cut to the input.
+// Whether rows are split by phase. The other windows are for cpu/pool_turned-inl.h.
 FASTDL_INLINE bool splits(const PoolGeometry& g) {
   return g.stride_w <= 2 && (g.kernel_w - 1) * g.dilation_w < kLongestReach;
 }
@@ -96,7 +105,8 @@ class TapRow {
   int64_t columns() const { return smaller(g_.in_w, phase_size_ * phases_ - g_.pad_w); }
 
   // Columns [at, at + n) in two vectors. The padding around them stays.
-  __attribute__((always_inline)) void put(int64_t at, int n, Vec<T> a, Vec<T> b) const {
+  template <class N>
+  __attribute__((always_inline)) void put(int64_t at, N n, Vec<T> a, Vec<T> b) const {
     const int64_t column = at + g_.pad_w;
     if (phases_ == 1) {
       store_some<T>(data_ + column, a, n);
@@ -118,7 +128,7 @@ class TapRow {
   static int64_t phase_size(const PoolGeometry& g) {
     return larger(g.out_w, kLanes<T>) + (g.kernel_w - 1) * g.dilation_w / g.stride_w + 1;
   }
-  static int64_t size(const PoolGeometry& g) { return splits(g) ? phase_size(g) * g.stride_w : 0; }
+  static int64_t size(const PoolGeometry& g) { return phase_size(g) * g.stride_w; }
 
   const PoolGeometry& g_;
   const Scratch<T> data_;
@@ -134,22 +144,14 @@ template <class T>
 struct MaxFold {
   static constexpr T kStart = -static_cast<T>(__builtin_inf());
   __attribute__((always_inline)) Vec<T> join(Vec<T> a, Vec<T> b) const { return max_nan<T>(a, b); }
-  __attribute__((always_inline)) T join(T a, T b) const { return a > b || a != a ? a : b; }
-  template <class V>
-  __attribute__((always_inline)) V finish(V v, int64_t, int64_t) const {
-    return v;
-  }
+  __attribute__((always_inline)) Vec<T> finish(Vec<T> v, int64_t, int64_t) const { return v; }
 };
 
 template <class T>
 struct SumFold {
   static constexpr T kStart = 0;
   __attribute__((always_inline)) Vec<T> join(Vec<T> a, Vec<T> b) const { return a + b; }
-  __attribute__((always_inline)) T join(T a, T b) const { return a + b; }
-  template <class V>
-  __attribute__((always_inline)) V finish(V v, int64_t, int64_t) const {
-    return v;
-  }
+  __attribute__((always_inline)) Vec<T> finish(Vec<T> v, int64_t, int64_t) const { return v; }
 };
 
 // kRows is the number of rows where known, else 0.
@@ -166,35 +168,45 @@ FASTDL_INLINE Vec<T> fold_rows(const WindowRows<T>& rows, F f, int64_t at, int64
 template <class T, int kRows, class F>
 static void fold_pairs(const PoolGeometry& g, const WindowRows<T>& rows, F f, T* out) {
   constexpr int kWidth = kLanes<T>;
-  for (int64_t ox = 0; ox < g.out_w; ox += kWidth) {
-    const auto [at, n] = block_at<T>(ox, g.out_w);
+  for_blocks<T>(g.out_w, [&](int64_t at, auto n) __attribute__((always_inline)) {
     const Vec<T> a = fold_rows<T, kRows>(rows, f, 2 * at, 2 * n);
     const Vec<T> b = fold_rows<T, kRows>(rows, f, 2 * at + kWidth, 2 * n - kWidth);
     store_some<T>(out + at, f.finish(f.join(even_lanes<T>(a, b), odd_lanes<T>(a, b)), at, rows.oy), n);
-  }
+  });
 }
 
 // Windows of three columns two apart share a column with a neighbour: a lane of the vector beside, which is carried
-// from block to block, from the left (one column of padding) or from the right (none). column(at) gives the columns
-// from `at` on, padding outside the row; take(at, left, middle, right) gets the three taps of the outputs from `at` on.
+// over from the left (one column of padding) or from the right (none). column(x, n) gives the columns from x on, of
+// which n lie in the row, and padding behind them; take(at, n, left, middle, right) gets the taps of the n outputs from
+// `at` on.
 template <class T, class Column, class Take>
 FASTDL_INLINE void for_threes(const PoolGeometry& g, T padding, Column column, Take take) {
   constexpr int kWidth = kLanes<T>;
+  constexpr std::integral_constant<int64_t, kWidth> kFull{};
+  const int64_t whole = smaller(g.in_w / (2 * kWidth), g.out_w / kWidth) * kWidth;  // outputs of whole vectors
   if (g.pad_w) {
-    Vec<T> left = broadcast<T>(padding);
-    for (int64_t at = 0; at < g.out_w; at += kWidth) {
-      const Vec<T> a = column(2 * at), b = column(2 * at + kWidth), right = odd_lanes<T>(a, b);
-      take(at, pick<T, kWidth - 1, 1>(left, right, LaneIndices<T>{}), even_lanes<T>(a, b), right);
-      left = right;
-    }
+    Vec<T> before = broadcast<T>(padding);
+    const auto step = [&](int64_t at, auto n, Vec<T> a, Vec<T> b) __attribute__((always_inline)) {
+      const Vec<T> right = odd_lanes<T>(a, b);
+      take(at, n, pick<T, kWidth - 1, 1>(before, right, LaneIndices<T>{}), even_lanes<T>(a, b), right);
+      before = right;
+    };
+    int64_t at = 0;
+    for (; at < whole; at += kWidth) step(at, kFull, column(2 * at, kFull), column(2 * at + kWidth, kFull));
+    for (; at < g.out_w; at += kWidth)
+      step(at, g.out_w - at, column(2 * at, g.in_w - 2 * at), column(2 * at + kWidth, g.in_w - 2 * at - kWidth));
   } else {
     int64_t at = (g.out_w - 1) / kWidth * kWidth;
-    Vec<T> right = even_lanes<T>(column(2 * (at + kWidth)), broadcast<T>(padding));
-    for (; at >= 0; at -= kWidth) {
-      const Vec<T> a = column(2 * at), b = column(2 * at + kWidth), left = even_lanes<T>(a, b);
-      take(at, left, odd_lanes<T>(a, b), pick<T, 1, 1>(left, right, LaneIndices<T>{}));
-      right = left;
-    }
+    const int64_t behind = 2 * (at + kWidth);
+    Vec<T> after = even_lanes<T>(column(behind, g.in_w - behind), broadcast<T>(padding));
+    const auto step = [&](int64_t at, auto n, Vec<T> a, Vec<T> b) __attribute__((always_inline)) {
+      const Vec<T> left = even_lanes<T>(a, b);
+      take(at, n, left, odd_lanes<T>(a, b), pick<T, 1, 1>(left, after, LaneIndices<T>{}));
+      after = left;
+    };
+    for (; at >= whole; at -= kWidth)
+      step(at, g.out_w - at, column(2 * at, g.in_w - 2 * at), column(2 * at + kWidth, g.in_w - 2 * at - kWidth));
+    for (; at >= 0; at -= kWidth) step(at, kFull, column(2 * at, kFull), column(2 * at + kWidth, kFull));
   }
 }
 FASTDL_INLINE bool has_column_threes(const PoolGeometry& g) {
@@ -202,18 +214,18 @@ FASTDL_INLINE bool has_column_threes(const PoolGeometry& g) {
 }
 
 // The first n lanes of v, padding in the others.
-template <class T>
-FASTDL_INLINE Vec<T> padded_after(Vec<T> v, int64_t n, T padding) {
+template <class T, class N>
+FASTDL_INLINE Vec<T> padded_after(Vec<T> v, N n, T padding) {
   return n >= kLanes<T> ? v : select<T>(lanes_below<T>(n), v, broadcast<T>(padding));
 }
 
 template <class T, int kRows, class F>
 static void fold_threes(const PoolGeometry& g, const WindowRows<T>& rows, F f, T* out) {
-  const auto column = [&](int64_t at) __attribute__((always_inline)) {
-    return padded_after<T>(fold_rows<T, kRows>(rows, f, at, g.in_w - at), g.in_w - at, F::kStart);
+  const auto column = [&](int64_t x, auto n) __attribute__((always_inline)) {
+    return padded_after<T>(fold_rows<T, kRows>(rows, f, x, n), n, F::kStart);
   };
-  const auto take = [&](int64_t at, Vec<T> left, Vec<T> middle, Vec<T> right) __attribute__((always_inline)) {
-    store_some<T>(out + at, f.finish(f.join(f.join(left, middle), right), at, rows.oy), g.out_w - at);
+  const auto take = [&](int64_t at, auto n, Vec<T> left, Vec<T> middle, Vec<T> right) __attribute__((always_inline)) {
+    store_some<T>(out + at, f.finish(f.join(f.join(left, middle), right), at, rows.oy), n);
   };
   for_threes<T>(g, F::kStart, column, take);
 }
@@ -222,63 +234,39 @@ template <class T, int kRows, class F>
 static void fold_taps(const PoolGeometry& g, const WindowRows<T>& rows, F f, const TapRow<T>& taps, T* out) {
   constexpr int kWidth = kLanes<T>;
   const int64_t columns = taps.columns();
-  for (int64_t x = 0; x < columns; x += 2 * kWidth) {
-    const auto [at, n] = block_at<T, 2>(x, columns);
+  for_blocks<T, 2>(columns, [&](int64_t at, auto n) __attribute__((always_inline)) {
     taps.put(at, n, fold_rows<T, kRows>(rows, f, at, n), fold_rows<T, kRows>(rows, f, at + kWidth, n - kWidth));
-  }
-  for (int64_t ox = 0; ox < g.out_w; ox += kWidth) {
-    const auto [at, n] = block_at<T>(ox, g.out_w);
+  });
+  for_blocks<T>(g.out_w, [&](int64_t at, auto n) __attribute__((always_inline)) {
     Vec<T> v = load<T>(taps.tap(0) + at);
 #pragma GCC unroll 4
     for (int64_t kx = 1; kx < g.kernel_w; ++kx) v = f.join(v, load<T>(taps.tap(kx) + at));
     store_some<T>(out + at, f.finish(v, at, rows.oy), n);
-  }
-}
-
-// `row` holds in_w elements.
-template <class T, class F>
-static void fold_segments(const PoolGeometry& g, const WindowRows<T>& rows, F f, T* row, T* out) {
-  for (int64_t x = 0; x < g.in_w; x += kLanes<T>) {
-    const auto [at, n] = block_at<T>(x, g.in_w);
-    store_some<T>(row + at, fold_rows<T, 0>(rows, f, at, n), n);
-  }
-  for (int64_t ox = 0; ox < g.out_w; ++ox) {
-    const int64_t left = ox * g.stride_w - g.pad_w;
-    const int64_t first = left < 0 ? left + div_up(-left, g.dilation_w) * g.dilation_w : left;
-    const int64_t end = smaller(g.in_w, left + (g.kernel_w - 1) * g.dilation_w + 1);
-    T v = F::kStart;
-    for (int64_t x = first; x < end; x += g.dilation_w) v = f.join(row[x], v);
-    out[ox] = f.finish(v, ox, rows.oy);
-  }
+  });
 }
 
 template <class T, int kRows, class F>
-static void fold_row(const PoolGeometry& g, const WindowRows<T>& rows, F f, const TapRow<T>& taps, T* row, T* out) {
+static void fold_row(const PoolGeometry& g, const WindowRows<T>& rows, F f, const TapRow<T>& taps, T* out) {
   if (has_column_pairs(g)) return fold_pairs<T, kRows>(g, rows, f, out);
   if (has_column_threes(g)) return fold_threes<T, kRows>(g, rows, f, out);
-  if (!splits(g)) return fold_segments<T>(g, rows, f, row, out);
   fold_taps<T, kRows>(g, rows, f, taps, out);
 }
 
-// out[plane][oy][ox] = f.finish(fold of the window at (oy, ox), ox, oy).
+// out[plane][oy][ox] = f.finish(fold of the window at (oy, ox), ox, oy), for geometries that split.
 template <class T, class F>
-static void fold_windows(const PoolGeometry& g, const T* x, F f, T* out) {
-  struct Buffers {
-    TapRow<T> taps;
-    Scratch<T> row;
-  };
+static void fold_split(const PoolGeometry& g, const T* x, F f, T* out) {
   for_bands(
-      g.planes, g.in_h * g.in_w, g.out_h, [&] { return Buffers{{g, F::kStart}, Scratch<T>(splits(g) ? 0 : g.in_w)}; },
-      [&](Buffers& buffers, int64_t plane, int64_t begin, int64_t end) {
+      g.planes, g.in_h * g.in_w, g.out_h, [&] { return TapRow<T>(g, F::kStart); },
+      [&](const TapRow<T>& taps, int64_t plane, int64_t begin, int64_t end) {
         for (int64_t oy = begin; oy < end; ++oy) {
           const WindowRows<T> rows = window_rows<T>(g, x + plane * g.in_h * g.in_w, oy);
           T* const row = out + (plane * g.out_h + oy) * g.out_w;
           if (rows.count == 2)
-            fold_row<T, 2>(g, rows, f, buffers.taps, buffers.row, row);
+            fold_row<T, 2>(g, rows, f, taps, row);
           else if (rows.count == 3)
-            fold_row<T, 3>(g, rows, f, buffers.taps, buffers.row, row);
+            fold_row<T, 3>(g, rows, f, taps, row);
           else
-            fold_row<T, 0>(g, rows, f, buffers.taps, buffers.row, row);
+            fold_row<T, 0>(g, rows, f, taps, row);
         }
       });
 }

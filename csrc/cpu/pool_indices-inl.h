@@ -21,7 +21,7 @@ FASTDL_INLINE Vec<int32_t> joined(HalfIndices a, HalfIndices b, std::index_seque
 }
 
 template <class T>
-FASTDL_INLINE void store_indices(int64_t* p, Mask<T> v, int n) {
+FASTDL_INLINE void store_indices(int64_t* p, Mask<T> v, int64_t n) {
   constexpr int kWide = kLanes<int64_t>;
   if constexpr (sizeof(T) == 8) {
     store_some<int64_t>(p, v, n);
@@ -32,7 +32,7 @@ FASTDL_INLINE void store_indices(int64_t* p, Mask<T> v, int n) {
   }
 }
 template <class T>
-FASTDL_INLINE void store_indices(int32_t* p, Mask<T> v, int n) {
+FASTDL_INLINE void store_indices(int32_t* p, Mask<T> v, int64_t n) {
   if constexpr (sizeof(T) == 4) {
     store_some<int32_t>(p, v, n);
   } else {
@@ -47,7 +47,7 @@ FASTDL_INLINE HalfIndices narrowed(WideIndices w) {
   return __builtin_convertvector(w | ~fits, HalfIndices);
 }
 template <class T>
-FASTDL_INLINE Mask<T> load_indices(const int64_t* p, int n) {
+FASTDL_INLINE Mask<T> load_indices(const int64_t* p, int64_t n) {
   constexpr int kWide = kLanes<int64_t>;
   if constexpr (sizeof(T) == 8) {
     return load_some<int64_t>(p, n);
@@ -58,7 +58,7 @@ FASTDL_INLINE Mask<T> load_indices(const int64_t* p, int n) {
   }
 }
 template <class T>
-FASTDL_INLINE Mask<T> load_indices(const int32_t* p, int n) {
+FASTDL_INLINE Mask<T> load_indices(const int32_t* p, int64_t n) {
   if constexpr (sizeof(T) == 4) {
     return load_some<int32_t>(p, n);
   } else {
@@ -89,8 +89,7 @@ static bool spread_2x2(int64_t height, int64_t width, int64_t rows, int64_t colu
   for (int64_t oy = 0; oy < rows; ++oy) {
     T* const top = out.next();
     Mask<T> stray{};
-    for (int64_t ox = 0; ox < columns; ox += kWidth) {
-      const auto [at, n] = block_at<T>(ox, columns);
+    for_blocks<T>(columns, [&](int64_t at, auto n) __attribute__((always_inline)) {
       const Vec<T> v = load_some<T>(values + oy * columns + at, n);
       const Mask<T> corner = (lane + static_cast<L>(at + oy * width)) * 2;
       const Mask<T> offset = load_indices<T>(indices + oy * columns + at, n) - corner;
@@ -102,7 +101,7 @@ static bool spread_2x2(int64_t height, int64_t width, int64_t rows, int64_t colu
         store_some<T>(p, zip_low<T>(left, right), 2 * n);
         store_some<T>(p + kWidth, zip_high<T>(left, right), 2 * n - kWidth);
       }
-    }
+    });
     for (int i = 0; i < kWidth; ++i)
       if (stray[i]) return false;
     for (int64_t x = 2 * columns; x < width; ++x) top[x] = top[width + x] = T{0};

@@ -2,54 +2,68 @@
 //
 //   out[oy][ox] = mean or maximum of x[start(oy) .. end(oy)][start(ox) .. end(ox)]
 //
-// The rows of a row of windows are folded column by column with vectors, into one row in L1; the windows of that row
-// are segments of it, folded one by one. The work is one vector operation an input vector, and a scalar one a column.
-// A maximum keeps the row where it was found. The gradient of the mean is the same in reverse: rows of gradients are
-// added column by column, and each is spread over its segment.
+// Forward, rows of windows are folded as those of ordinary pooling are where strides are long (cpu/pool_turned-inl.h).
+// The gradient of the mean is the same in reverse: rows of gradients are added column by column, and each is spread
+// over its segment.
 //
-// A chunk owns bands of rows of what it writes (the gradient of the maximum: planes).
-#include "cpu/pool_indices-inl.h"
+// A chunk owns rows of what it writes (the gradient of the maximum: planes).
+#include "cpu/pool_turned-inl.h"
 #include "ops/adaptive_pool2d/adaptive_pool2d.h"
 
 namespace fastdl::FASTDL_ISA {
 
-struct Segment {
-  int64_t first, end;
-};
 FASTDL_INLINE Segment segment(int64_t o, int64_t in, int64_t out) {
-  return {adaptive_start(o, in, out), adaptive_end(o, in, out)};
+  return {adaptive_start(o, in, out), adaptive_end(o, in, out), 1};
 }
 
-// ---- mean -----------------------------------------------------------------------------------------------------------
+// ---- forward --------------------------------------------------------------------------------------------------------
+
+template <class T>
+FASTDL_INLINE WindowRows<T> rows_of_windows(const AdaptiveSizes& s, const T* x, int64_t row) {
+  const int64_t oy = row % s.out_h;
+  const Segment rows = segment(oy, s.in_h, s.out_h);
+  return {x + (row / s.out_h * s.in_h + rows.first) * s.in_w, s.in_w, rows.end - rows.first, rows.first, oy};
+}
+
+template <class T>
+struct AdaptiveMean : SumFold<T> {
+  const T *rows, *columns;  // elements of the windows along each axis
+  __attribute__((always_inline)) Vec<T> finish(Vec<T> v, int64_t at, int64_t oy) const {
+    return v / (load<T>(columns + at) * rows[oy]);
+  }
+};
 
 void adaptive_avg_pool2d_fwd(const AdaptiveAvgPool2dArgs& a) {
   const AdaptiveSizes s = a.s;
   if (s.planes * s.out_h * s.out_w == 0) return;
   visit_float(a.dtype, [&](auto zero) {
     using T = decltype(zero);
-    for_bands(
-        s.planes, s.in_h * s.in_w, s.out_h, [&] { return Scratch<T>(s.in_w); },
-        [&](Scratch<T>& row, int64_t plane, int64_t begin, int64_t end) {
-          const T* x = static_cast<const T*>(a.x) + plane * s.in_h * s.in_w;
-          for (int64_t oy = begin; oy < end; ++oy) {
-            const Segment rows = segment(oy, s.in_h, s.out_h);
-            for (int64_t i = 0; i < s.in_w; i += kLanes<T>) {
-              const auto [at, n] = block_at<T>(i, s.in_w);
-              Vec<T> v{};
-              for (int64_t iy = rows.first; iy < rows.end; ++iy) v += load_some<T>(x + iy * s.in_w + at, n);
-              store_some<T>(row + at, v, n);
-            }
-            T* const out = static_cast<T*>(a.out) + (plane * s.out_h + oy) * s.out_w;
-            for (int64_t ox = 0; ox < s.out_w; ++ox) {
-              const Segment columns = segment(ox, s.in_w, s.out_w);
-              T sum = 0;
-              for (int64_t ix = columns.first; ix < columns.end; ++ix) sum += row[ix];
-              out[ox] = sum / static_cast<T>((rows.end - rows.first) * (columns.end - columns.first));
-            }
-          }
-        });
+    const Scratch<T> rows(s.out_h), columns(s.out_w + kLanes<T>);
+    const auto elements = [](Segment w) { return static_cast<T>(w.end - w.first); };
+    for (int64_t o = 0; o < s.out_h; ++o) rows[o] = elements(segment(o, s.in_h, s.out_h));
+    for (int64_t o = 0; o < s.out_w + kLanes<T>; ++o)
+      columns[o] = o < s.out_w ? elements(segment(o, s.in_w, s.out_w)) : T{1};
+    fold_turned<T>(
+        s.planes * s.out_h, s.in_h * s.in_w / s.out_h, s.in_w, s.out_h, s.out_w, AdaptiveMean<T>{{}, rows, columns},
+        [&](int64_t row) { return rows_of_windows<T>(s, static_cast<const T*>(a.x), row); },
+        [&](int64_t ox) { return segment(ox, s.in_w, s.out_w); }, static_cast<T*>(a.out));
   });
 }
+
+void adaptive_max_pool2d_fwd(const AdaptiveMaxPool2dArgs& a) {
+  const AdaptiveSizes s = a.s;
+  if (s.planes * s.out_h * s.out_w == 0) return;
+  visit_float(a.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    max_turned<T>(
+        s.planes * s.out_h, s.in_h * s.in_w / s.out_h, s.in_w, s.out_w,
+        [&](int64_t row) { return rows_of_windows<T>(s, static_cast<const T*>(a.x), row); },
+        [&](int64_t ox) { return segment(ox, s.in_w, s.out_w); }, static_cast<T*>(a.out),
+        static_cast<int64_t*>(a.indices));
+  });
+}
+
+// ---- backward -------------------------------------------------------------------------------------------------------
 
 void adaptive_avg_pool2d_bwd(const AdaptiveAvgPool2dArgs& a) {
   const AdaptiveSizes s = a.s;
@@ -62,7 +76,7 @@ void adaptive_avg_pool2d_bwd(const AdaptiveAvgPool2dArgs& a) {
           const T* grad = static_cast<const T*>(a.x) + plane * s.out_h * s.out_w;
           for (int64_t iy = begin; iy < end; ++iy) {
             // Windows that hold row iy: the same formula with the sizes exchanged.
-            const Segment windows = s.out_h ? segment(iy, s.out_h, s.in_h) : Segment{0, 0};
+            const Segment windows = s.out_h ? segment(iy, s.out_h, s.in_h) : Segment{0, 0, 1};
             for (int64_t i = 0; i < s.out_w; i += kLanes<T>) {
               const auto [at, n] = block_at<T>(i, s.out_w);
               Vec<T> v{};
@@ -78,67 +92,6 @@ void adaptive_avg_pool2d_bwd(const AdaptiveAvgPool2dArgs& a) {
               const Segment columns = segment(ox, s.in_w, s.out_w);
               const T v = row[ox] / static_cast<T>(columns.end - columns.first);
               for (int64_t ix = columns.first; ix < columns.end; ++ix) out[ix] += v;
-            }
-          }
-        });
-  });
-}
-
-// ---- maximum --------------------------------------------------------------------------------------------------------
-
-// The maxima of the columns of rows [first, end), and the rows where they are: the first maximum, but the last NaN.
-template <class T>
-static void column_maxima(const T* x, int64_t in_w, Segment rows, T* values, Lane<T>* where) {
-  // Row by row: the memory is read in order, and the comparisons of a row do not wait for each other.
-  for (int64_t iy = rows.first; iy < rows.end; ++iy) {
-    const T* const row = x + iy * in_w;
-    const Mask<T> here = Mask<T>{} + static_cast<Lane<T>>(iy);
-    for (int64_t i = 0; i < in_w; i += kLanes<T>) {
-      const int64_t n = in_w - i;
-      const Vec<T> v = load_some<T>(row + i, n);
-      if (iy == rows.first) {
-        store_some<T>(values + i, v, n);
-        store_some<Lane<T>>(where + i, here, n);
-        continue;
-      }
-      const Vec<T> best = load_some<T>(values + i, n);
-      const Mask<T> better = (v > best) | (v != v);
-      store_some<T>(values + i, select<T>(better, v, best), n);
-      store_some<Lane<T>>(where + i, better ? here : load_some<Lane<T>>(where + i, n), n);
-    }
-  }
-}
-
-// Whether the maximum of a column comes before the best of the columns on its left, in row-major order.
-template <class T>
-FASTDL_INLINE bool wins(T v, int64_t row, T best, int64_t best_row) {
-  if (v != v) return best == best || row >= best_row;
-  return v > best || (v == best && row < best_row);
-}
-
-void adaptive_max_pool2d_fwd(const AdaptiveMaxPool2dArgs& a) {
-  const AdaptiveSizes s = a.s;
-  if (s.planes * s.out_h * s.out_w == 0) return;
-  visit_float(a.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    struct Buffers {
-      Scratch<T> values;
-      Scratch<Lane<T>> rows;
-    };
-    for_bands(
-        s.planes, s.in_h * s.in_w, s.out_h, [&] { return Buffers{Scratch<T>(s.in_w), Scratch<Lane<T>>(s.in_w)}; },
-        [&](Buffers& folded, int64_t plane, int64_t begin, int64_t end) {
-          const T* x = static_cast<const T*>(a.x) + plane * s.in_h * s.in_w;
-          for (int64_t oy = begin; oy < end; ++oy) {
-            column_maxima<T>(x, s.in_w, segment(oy, s.in_h, s.out_h), folded.values, folded.rows);
-            const int64_t to = (plane * s.out_h + oy) * s.out_w;
-            for (int64_t ox = 0; ox < s.out_w; ++ox) {
-              const Segment columns = segment(ox, s.in_w, s.out_w);
-              int64_t best = columns.first;
-              for (int64_t ix = best + 1; ix < columns.end; ++ix)
-                if (wins<T>(folded.values[ix], folded.rows[ix], folded.values[best], folded.rows[best])) best = ix;
-              static_cast<T*>(a.out)[to + ox] = folded.values[best];
-              static_cast<int64_t*>(a.indices)[to + ox] = folded.rows[best] * s.in_w + best;
             }
           }
         });

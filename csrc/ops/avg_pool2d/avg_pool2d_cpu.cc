@@ -14,18 +14,19 @@
 //
 // A chunk owns bands of rows of what it writes. Nothing is added by two chunks.
 #include "cpu/out_rows-inl.h"
-#include "cpu/pool-inl.h"
+#include "cpu/pool_turned-inl.h"
 #include "ops/avg_pool2d/avg_pool2d.h"
 
 namespace fastdl::FASTDL_ISA {
 
 template <class T>
 struct MeanFold : SumFold<T> {
-  const T *rows, *columns;  // elements of the windows along each axis
+  const T *rows, *columns;  // elements of the windows along each axis, or one over them
+  bool exact;               // one over them: powers of two, where a product is the quotient
   __attribute__((always_inline)) Vec<T> finish(Vec<T> v, int64_t at, int64_t oy) const {
-    return v / (load<T>(columns + at) * rows[oy]);
+    const Vec<T> n = load<T>(columns + at) * rows[oy];
+    return exact ? v * n : v / n;
   }
-  __attribute__((always_inline)) T finish(T v, int64_t ox, int64_t oy) const { return v / (columns[ox] * rows[oy]); }
 };
 
 // n elements, of which those past the output repeat the last one: vectors may read them.
@@ -41,20 +42,37 @@ namespace {
 template <class T>
 class Divisors {
  public:
-  explicit Divisors(const AvgPool2dArgs& a) : rows_(a.g.out_h), columns_(width(a.g)) {
+  explicit Divisors(const AvgPool2dArgs& a)
+      : height_(a.g.out_h), width_(a.g.out_w + kLanes<T>), rows_(height_), columns_(width_) {
     const PoolGeometry& g = a.g;
-    fill_elements<T>(rows_, g.out_h, g.out_h, g.in_h, g.kernel_h, g.stride_h, g.pad_h, a.count_include_pad);
-    fill_elements<T>(columns_, width(g), g.out_w, g.in_w, g.kernel_w, g.stride_w, g.pad_w, a.count_include_pad);
+    fill_elements<T>(rows_, height_, g.out_h, g.in_h, g.kernel_h, g.stride_h, g.pad_h, a.count_include_pad);
+    fill_elements<T>(columns_, width_, g.out_w, g.in_w, g.kernel_w, g.stride_w, g.pad_w, a.count_include_pad);
     if (a.divisor == 0) return;
-    for (int64_t i = 0; i < g.out_h; ++i) rows_[i] = 1;
-    for (int64_t i = 0; i < width(g); ++i) columns_[i] = static_cast<T>(a.divisor);
+    for (int64_t i = 0; i < height_; ++i) rows_[i] = 1;
+    for (int64_t i = 0; i < width_; ++i) columns_[i] = static_cast<T>(a.divisor);
   }
-  static int64_t width(const PoolGeometry& g) { return g.out_w + kLanes<T>; }
+  // Then a product with one over them is the quotient, and a division costs as much as reading a vector.
+  bool are_powers_of_two() const {
+    int64_t others = 0;
+    for (int64_t i = 0; i < height_; ++i) others |= bits_below_highest(rows_[i]);
+    for (int64_t i = 0; i < width_; ++i) others |= bits_below_highest(columns_[i]);
+    return others == 0;
+  }
+  void invert() const {
+    for (int64_t i = 0; i < height_; ++i) rows_[i] = 1 / rows_[i];
+    for (int64_t i = 0; i < width_; ++i) columns_[i] = 1 / columns_[i];
+  }
   T* rows() const { return rows_; }
   T* columns() const { return columns_; }
 
  private:
-  Scratch<T> rows_, columns_;
+  static int64_t bits_below_highest(T n) {
+    const int64_t i = static_cast<int64_t>(n);
+    return i & (i - 1);
+  }
+
+  const int64_t height_, width_;
+  const Scratch<T> rows_, columns_;
 };
 
 }  // namespace
@@ -64,7 +82,9 @@ void avg_pool2d_fwd(const AvgPool2dArgs& a) {
   visit_float(a.dtype, [&](auto zero) {
     using T = decltype(zero);
     const Divisors<T> divisors(a);
-    fold_windows<T>(a.g, static_cast<const T*>(a.x), MeanFold<T>{{}, divisors.rows(), divisors.columns()},
+    const bool exact = divisors.are_powers_of_two();
+    if (exact) divisors.invert();
+    fold_windows<T>(a.g, static_cast<const T*>(a.x), MeanFold<T>{{}, divisors.rows(), divisors.columns(), exact},
                     static_cast<T*>(a.out));
   });
 }
@@ -152,9 +172,8 @@ template <class T>
 static void backward(const AvgPool2dArgs& a) {
   const PoolGeometry g = a.g;
   const Divisors<T> divisors(a);
-  T *const by_row = divisors.rows(), *const by_column = divisors.columns();
-  for (int64_t i = 0; i < g.out_h; ++i) by_row[i] = 1 / by_row[i];
-  for (int64_t i = 0; i < divisors.width(g); ++i) by_column[i] = 1 / by_column[i];
+  divisors.invert();
+  const T *const by_row = divisors.rows(), *const by_column = divisors.columns();
 
   struct Buffers {
     SpreadRow<T> windows;

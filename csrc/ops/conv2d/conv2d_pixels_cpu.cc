@@ -9,7 +9,12 @@
 //
 //   weights  [group][sliver of kVecs vectors][input channel][tap][lanes]     packed once for all
 //
-// A chunk of work owns a band of rows, or of a long row, of one group of one image, and a range of slivers.
+// Sums are made in parts, of as many input channels as have their weights in the level-1 cache; all tiles of a band pass
+// over such a part before the next, and unfinished ones wait beside it. Fetched anew for each tile, weights would come
+// from the level-2 cache at the rate of a vector each few multiply-adds.
+//
+// A chunk of work owns a band of rows, or of a long row, of one group of one image, and a range of slivers. Where bands
+// are too few for the threads, the slivers are shared out as well, and the copies are made before and for all.
 #include "cpu/microkernel-inl.h"
 #include "ops/conv2d/conv2d_activation-inl.h"
 #include "ops/conv2d/conv2d_planes-inl.h"
@@ -20,10 +25,10 @@ namespace {
 
 constexpr int kPixels = kTallTile.rows, kVecs = kTallTile.vecs;
 constexpr int64_t kCopyBytes = 128 << 10;  // of a band, in the level-2 cache beside the weights of a sliver
-constexpr int64_t kChain = 512;            // products added up in registers: short chains are exact
-constexpr int kAhead = 2 * kPixels;        // pixels that are fetched ahead: planes lie too far apart for the hardware
+constexpr int64_t kPartBytes = 20 << 10;   // of weights that all tiles use in turn, in the level-1 cache
 constexpr int64_t kBandTiles = 64;         // of a band that is read in place: as many share the weights in the cache
 constexpr int64_t kChunks = 32;            // wanted of a large convolution, whatever the number of threads
+constexpr int64_t kCopyGrain = 1 << 14;    // numbers of a copy that are worth a thread
 constexpr double kChunkFlops = 1e6;        // below that a chunk is not worth a thread
 
 // Where the pixels of a tile lie: pixel (y, x) meets tap t of channel k at k * plane + offsets[t] + y * row + x.
@@ -32,10 +37,11 @@ struct Places {
   int64_t taps, plane, row;
 };
 
-// tile[pixel][NV vectors] (+)= the sum over `channels`, for ROWS rows of MR pixels.
+// tile[pixel][NV vectors] (+)= the sum over `channels`, for ROWS rows of MR pixels. What is read next lies `ahead`
+// numbers further and is fetched meanwhile: planes lie too far apart for the hardware to follow.
 template <class T, int ROWS, int MR, int NV>
 __attribute__((noinline)) void multiply(const Places& places, int64_t channels, const T* x, const T* weights, T* tile,
-                                        bool accumulate) {
+                                        bool accumulate, int64_t ahead) {
   constexpr int L = kLanes<T>, P = ROWS * MR;
   Vec<T> sums[P][NV];
 #pragma GCC unroll 16
@@ -45,7 +51,7 @@ __attribute__((noinline)) void multiply(const Places& places, int64_t channels, 
   for (; channels > 0; --channels, x += places.plane) {
     for (int64_t t = 0; t < places.taps; ++t, weights += NV * L) {
       const T* from = x + places.offsets[t];
-      __builtin_prefetch(from + kAhead);
+      __builtin_prefetch(from + ahead);
       Vec<T> w[NV];
 #pragma GCC unroll 4
       for (int j = 0; j < NV; ++j) w[j] = load<T>(weights + j * L);
@@ -66,7 +72,7 @@ __attribute__((noinline)) void multiply(const Places& places, int64_t channels, 
 }
 
 template <class T>
-using Multiply = void (*)(const Places&, int64_t, const T*, const T*, T*, bool);
+using Multiply = void (*)(const Places&, int64_t, const T*, const T*, T*, bool, int64_t);
 template <class T, int ROWS, int NV, int... I>
 Multiply<T> multiply_of(int pixels, std::integer_sequence<int, I...>) {
   static constexpr Multiply<T> kInstances[] = {&multiply<T, ROWS, I + 1, NV>...};
@@ -89,9 +95,10 @@ struct Plan {
   int64_t rows;           // of a tile
   int64_t pieces, spans;  // of a row: tiles; groups of tiles that are a band's own
   int64_t vecs, slivers, steps;
+  int64_t depth;  // channels of a part of the sums
   int64_t parts;  // of the slivers
 
-  int64_t weights_of_group() const { return vecs * steps; }  // in vectors
+  int64_t tiles() const { return (bands.rows + rows - 1) / rows * ((pieces + spans - 1) / spans); }  // of a band, most
 };
 
 // Whether every tap of every pixel lies inside the source, and pixels that follow each other are read so.
@@ -105,6 +112,9 @@ Plan plan_of(const View& v, int64_t* offsets) {
   Plan p{};
   p.v = v;
   p.bands = bands_of(v, 1, sizeof(T), kCopyBytes);
+  // An odd number of lines from a plane to the next: channels share out the sets of the level-1 cache.
+  constexpr int64_t kLine = 64 / sizeof(T);
+  p.bands.plane = ((p.bands.plane + kLine - 1) / kLine | 1) * kLine;
   p.in_place = reads_in_place(v, p.bands);
   // Rows of half a tile go two by two.
   p.rows = v.cols <= kPixels / 2 && v.rows > 1 ? 2 : 1;
@@ -123,11 +133,11 @@ Plan plan_of(const View& v, int64_t* offsets) {
   }
   p.steps = v.taps_and_channels();
   p.vecs = (v.m_channels + kLanes<T> - 1) / kLanes<T>, p.slivers = (p.vecs + kVecs - 1) / kVecs;
-  // Too few bands to share out: the channels are split as well, and each part copies for itself.
+  const int64_t part_steps = kPartBytes / (kVecs * kVecBytes), least = (p.steps + part_steps - 1) / part_steps;
+  p.depth = (v.k_channels + least - 1) / least;
   const int64_t bands = v.batch * v.groups * p.bands.count * p.spans;
   p.parts = (kChunks + bands - 1) / bands;
-  const int64_t most = p.in_place ? p.slivers : (p.slivers + 1) / 2;
-  if (p.parts > most) p.parts = most;
+  if (p.parts > p.slivers) p.parts = p.slivers;
   return p;
 }
 
@@ -185,59 +195,84 @@ void store_pixels(const View& v, const T* tile, int64_t ld, int n, int channels,
   }
 }
 
-// One tile: `rows` rows of `pixels` from x on, for one sliver; out points to its first pixel and channel.
+// Rows of pixels that are made together; x points to the first one of the first channel, out to its place.
 template <class T>
-void make_tile(const Plan& p, int64_t sliver, int rows, int pixels, const T* x, const T* weights, const T* bias,
-               T* out) {
+struct Tile {
+  int rows, pixels;  // of a row
+  const T* x;
+  T* out;
+};
+
+// The tiles of a band of rows and a span of pieces, `count` of them.
+template <class T>
+struct Band {
+  int64_t row0, row1, piece0, pieces, count;
+  const T* x;
+  T* out;  // of channel 0 of the group
+};
+
+template <class T>
+Tile<T> tile_of(const Plan& p, const Band<T>& b, int64_t i) {
+  const int64_t y = b.row0 + i / b.pieces * p.rows, piece = b.piece0 + i % b.pieces;
+  const int64_t x0 = p.v.cols * piece / p.pieces, x1 = p.v.cols * (piece + 1) / p.pieces;
+  return {static_cast<int>(b.row1 - y < p.rows ? b.row1 - y : p.rows), static_cast<int>(x1 - x0),
+          b.x + (y - b.row0) * p.places.row + x0, b.out + y * p.v.out_y + x0 * p.v.out_x};
+}
+
+template <class T>
+void finish_tile(const Plan& p, int64_t sliver, const Tile<T>& t, const T* sums, const T* bias) {
   constexpr int L = kLanes<T>;
   const View& v = p.v;
-  const int64_t vecs = vecs_of(p, sliver), width = vecs * L, taps = v.num_taps;
-  const int64_t most = kChain / taps > 0 ? kChain / taps : 1;
-  const Multiply<T> multiply_tile = multiply_for<T>(rows, pixels, vecs);
-  alignas(64) T tile[kPixels * kVecs * L];
-  for (int64_t m = sliver * kVecs * L; m < v.m_channels && m < (sliver + 1) * kVecs * L; ++m)
-    __builtin_prefetch(out + m * v.out_plane + pixels - 1, 1);
-  for (int64_t k = 0; k < v.k_channels; k += most)
-    multiply_tile(p.places, v.k_channels - k < most ? v.k_channels - k : most, x + k * p.places.plane,
-                  weights + k * taps * width, tile, k > 0);
+  const int64_t vecs = vecs_of(p, sliver), width = vecs * L;
   for (int64_t j = 0; j < vecs; ++j) {
     const int64_t m0 = (sliver * kVecs + j) * L;
     const int channels = static_cast<int>(v.m_channels - m0 < L ? v.m_channels - m0 : L);
     const Vec<T> add = bias ? load_n<T>(bias + m0, channels) : Vec<T>{};
-    for (int r = 0; r < rows; ++r)
-      store_pixels(v, tile + r * pixels * width + j * L, width, pixels, channels, add,
-                   out + m0 * v.out_plane + r * v.out_y);
+    for (int r = 0; r < t.rows; ++r)
+      store_pixels(v, sums + r * t.pixels * width + j * L, width, t.pixels, channels, add,
+                   t.out + m0 * v.out_plane + r * v.out_y);
   }
 }
 
-// Slivers [first, last) of a band of rows and a span of pieces.
+// One sliver of a band; `sums` has room for its tiles.
+template <class T>
+void make_sliver(const Plan& p, const Band<T>& band, int64_t sliver, const T* weights, const T* bias, T* sums) {
+  constexpr int64_t kTileSize = kPixels * kVecs * kLanes<T>;
+  const View& v = p.v;
+  const int64_t width = vecs_of(p, sliver) * kLanes<T>;
+  for (int64_t k = 0; k < v.k_channels; k += p.depth) {
+    const int64_t channels = v.k_channels - k < p.depth ? v.k_channels - k : p.depth;
+    const bool last = k + channels == v.k_channels;
+    Tile<T> t = tile_of(p, band, 0);
+    for (int64_t i = 0; i < band.count; ++i) {
+      const Tile<T> next = tile_of(p, band, i + 1 < band.count ? i + 1 : 0);
+      const int64_t ahead = next.x + next.pixels - 1 - t.x + (i + 1 < band.count || last ? 0 : channels * p.places.plane);
+      T* tile = sums + (channels < v.k_channels ? i * kTileSize : 0);
+      if (last)
+        for (int64_t m = sliver * kVecs * kLanes<T>; m < v.m_channels && m < (sliver + 1) * kVecs * kLanes<T>; ++m)
+          __builtin_prefetch(t.out + m * v.out_plane + t.pixels - 1, 1);
+      multiply_for<T>(t.rows, t.pixels, vecs_of(p, sliver))(p.places, channels, t.x + k * p.places.plane,
+                                                            weights + k * v.num_taps * width, tile, k > 0, ahead);
+      if (last) finish_tile(p, sliver, t, tile, bias);
+      t = next;
+    }
+  }
+}
+
+// Slivers [first, last) of a band of rows and a span of pieces. x is where its rows lie.
 template <class T>
 void make_band(const Plan& p, int64_t image, int64_t group, int64_t band, int64_t span, int64_t first, int64_t last,
-               const T* weights, T* copies) {
+               const T* x, const T* weights, T* sums) {
   const View& v = p.v;
   const int64_t row0 = band * p.bands.rows;
   const int64_t row1 = row0 + p.bands.rows < v.rows ? row0 + p.bands.rows : v.rows;
-  const T* x = copies;
-  if (p.in_place) {
-    x = static_cast<const T*>(v.src) + (image * v.groups + group) * v.k_channels * p.places.plane + row0 * p.places.row;
-  } else {
-    for (int64_t k = 0; k < v.k_channels; ++k)
-      copy_plane(v, p.bands, image, group * v.k_channels + k, row0, row1 - row0, copies + k * p.bands.plane);
-  }
   const int64_t channel = group * v.m_channels;
   const T* bias = v.bias ? static_cast<const T*>(v.bias) + channel : nullptr;
   T* out = static_cast<T*>(v.out) + (image * v.groups * v.m_channels + channel) * v.out_plane + v.out_start;
-  for (int64_t sliver = first; sliver < last; ++sliver) {
-    const T* w = weights + sliver * kVecs * kLanes<T> * p.steps;
-    for (int64_t y = row0; y < row1; y += p.rows) {
-      const int rows = static_cast<int>(row1 - y < p.rows ? row1 - y : p.rows);
-      for (int64_t i = p.pieces * span / p.spans; i < p.pieces * (span + 1) / p.spans; ++i) {
-        const int64_t x0 = v.cols * i / p.pieces, x1 = v.cols * (i + 1) / p.pieces;
-        make_tile(p, sliver, rows, static_cast<int>(x1 - x0), x + (y - row0) * p.places.row + x0, w, bias,
-                  out + y * v.out_y + x0 * v.out_x);
-      }
-    }
-  }
+  const int64_t piece0 = p.pieces * span / p.spans, pieces = p.pieces * (span + 1) / p.spans - piece0;
+  const Band<T> b{row0, row1, piece0, pieces, (row1 - row0 + p.rows - 1) / p.rows * pieces, x, out};
+  for (int64_t sliver = first; sliver < last; ++sliver)
+    make_sliver(p, b, sliver, weights + sliver * kVecs * kLanes<T> * p.steps, bias, sums);
 }
 
 template <class T>
@@ -252,16 +287,37 @@ void pixels_of(const View& v) {
       pack_weights(p, group, sliver, weights + group * of_group + sliver * kVecs * kLanes<T> * p.steps);
     }
   });
-  const int64_t chunks = v.batch * v.groups * p.bands.count * p.spans * p.parts;
+  // Channel k of band `band` of all of them, [image][group][band], at copies + k * plane.
+  const int64_t copy_size = v.k_channels * p.bands.plane, bands = v.batch * v.groups * p.bands.count;
+  const auto copy_channel = [&](int64_t i, int64_t k, T* copies) {
+    const int64_t row0 = i % p.bands.count * p.bands.rows, place = i / p.bands.count;
+    copy_plane(v, p.bands, place / v.groups, place % v.groups * v.k_channels + k, row0,
+               v.rows - row0 < p.bands.rows ? v.rows - row0 : p.bands.rows, copies + k * p.bands.plane);
+  };
+  const bool shared = !p.in_place && p.parts > 1;
+  Scratch<T> all(shared ? bands * copy_size : 1);
+  if (shared)
+    parallel_for(bands * v.k_channels, 1 + kCopyGrain / p.bands.plane, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i)
+        copy_channel(i / v.k_channels, i % v.k_channels, all + i / v.k_channels * copy_size);
+    });
+  const int64_t chunks = bands * p.spans * p.parts;
   const double flops = 2.0 * v.pixels() * of_group * v.groups / chunks;
   const int64_t grain = flops < kChunkFlops ? static_cast<int64_t>(kChunkFlops / (flops + 1)) + 1 : 1;
   parallel_for(chunks, grain, [&](int64_t begin, int64_t end) {
-    Scratch<T> copies(p.in_place ? 1 : v.k_channels * p.bands.plane);
+    Scratch<T> own(p.in_place || shared ? 1 : copy_size), sums(p.tiles() * kPixels * kVecs * kLanes<T>);
     for (int64_t i = begin; i < end; ++i) {
-      const int64_t part = i % p.parts, span = i / p.parts % p.spans, band = i / p.parts / p.spans % p.bands.count;
-      const int64_t place = i / p.parts / p.spans / p.bands.count, group = place % v.groups;
-      make_band<T>(p, place / v.groups, group, band, span, p.slivers * part / p.parts, p.slivers * (part + 1) / p.parts,
-                   weights + group * of_group, copies);
+      const int64_t part = i % p.parts, span = i / p.parts % p.spans, at = i / p.parts / p.spans;
+      const int64_t band = at % p.bands.count, group = at / p.bands.count % v.groups;
+      const int64_t image = at / p.bands.count / v.groups;
+      const T* x = shared ? all + at * copy_size : own.get();
+      if (p.in_place)
+        x = static_cast<const T*>(v.src) + (image * v.groups + group) * v.k_channels * p.places.plane +
+            band * p.bands.rows * p.places.row;
+      else if (!shared)
+        for (int64_t k = 0; k < v.k_channels; ++k) copy_channel(at, k, own);
+      make_band<T>(p, image, group, band, span, p.slivers * part / p.parts, p.slivers * (part + 1) / p.parts, x,
+                   weights + group * of_group, sums);
     }
   });
 }

@@ -15,6 +15,7 @@
 #include "cpu/parallel.h"
 #include "ops/conv2d/conv2d_algorithm.h"
 #include "ops/conv2d/conv2d_shuffle-inl.h"
+#include "ops/conv2d/conv2d_view-inl.h"
 
 namespace fastdl::FASTDL_ISA {
 
@@ -231,6 +232,13 @@ FASTDL_INLINE V load_steps(const float* src, int64_t step, int64_t first, int64_
     if (step == 1) return load<float>(src);
     if (step == 2 && inside >= 2 * kL) return even_lanes<float>(load<float>(src), load<float>(src + kL));
   }
+#if defined(FASTDL_ISA_avx512)
+  const int lo = static_cast<int>(first < 0 ? 0 : first), hi = static_cast<int>(last > kL ? kL : last);
+  const unsigned there = hi > lo ? (1u << hi) - (1u << lo) : 0;
+  constexpr auto numbers = std::make_integer_sequence<int, kL>{};
+  if (step == 1) return load_piece<float, 1>(src, there, numbers);
+  if (step == 2) return load_piece<float, 2>(src, there, numbers);
+#endif
   alignas(64) float lanes[kL] = {};
   for (int64_t i = first < 0 ? 0 : first; i < kL && i < last; ++i) lanes[i] = src[i * step];
   return load<float>(lanes);

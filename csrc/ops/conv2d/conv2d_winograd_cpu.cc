@@ -20,6 +20,8 @@ constexpr int64_t kMinBlocks = 4;           // with fewer, threads share a block
 // Transformed weights of this size are made once and read from the caches. Larger ones would travel to memory and back:
 // they are made again for each block, kChunk input channels of one sliver at a time, and used from the level-2 cache.
 constexpr int64_t kWeightBytes = 3 << 20;
+constexpr int64_t kNearBytes = 1 << 20;  // the bound where there is one block alone: nothing is made again
+constexpr int64_t kGroupFrom = 8 * kVecs;  // blocks of outputs from which slivers are grouped
 constexpr int64_t kWeightParts = 4;    // of the channels of a sliver, transformed by different threads
 constexpr int64_t kTapChannels = 16;   // whose taps are gathered together: whole squares of kL numbers
 constexpr int64_t kTilesAChunk = 128;  // tiles of a block then, to repeat the transform seldom
@@ -31,12 +33,14 @@ struct Sizes {
   int64_t in_block, in_position;        // strides of the inputs
   int64_t out_block, out_position;      // of the products
   int64_t weight_position;
-  bool chunks;  // of weights, instead of all of them
+  bool chunks;    // of weights, instead of all of them
+  int64_t group;  // slivers then that share the inputs which they read
 
   Sizes(const WinogradArgs& p, int64_t tile) : grid(p.batch, p.rows, p.cols, tile) {
     c_blocks = (p.depth() + kL - 1) / kL, o_blocks = (p.out_channels + kL - 1) / kL;
     weight_position = o_blocks * kL * p.depth();
-    chunks = kPositions * weight_position * static_cast<int64_t>(sizeof(float)) > kWeightBytes;
+    const int64_t bytes = kPositions * weight_position * static_cast<int64_t>(sizeof(float));
+    chunks = bytes > (grid.rows * grid.across > kTilesAChunk ? kWeightBytes : kNearBytes);
     int64_t wanted = kBlockBytes / (kPositions * (c_blocks + o_blocks) * kVecBytes);
     if (wanted < kMinTiles) wanted = kMinTiles;
     if (chunks) wanted = kTilesAChunk;
@@ -46,7 +50,9 @@ struct Sizes {
     tiles = rows_a_block * grid.across;
     in_block = out_block = tiles * kL;
     // One line more than whole blocks: positions must not fall into the same sets of the cache.
-    in_position = c_blocks * in_block + kL, out_position = o_blocks * out_block + kL;
+    in_position = c_blocks * in_block + kL;
+    group = kPositions * in_position * static_cast<int64_t>(sizeof(float)) > kNearBytes && o_blocks >= kGroupFrom ? 2 : 1;
+    out_position = (chunks ? group * kVecs : o_blocks) * out_block + kL;
   }
 };
 
@@ -64,9 +70,21 @@ void gather_taps(const WinogradArgs& p, int64_t block, int64_t c0, int64_t count
     pack_lanes(w + run * p.weight_k, p.weight_m, length, outs, to + run * length * kL, kL);
 }
 
-// One view of a kernel at all positions: kL numbers each, `stride` apart. taps[i][lane] are those of its channel.
+// Positions of a view that have weights: [0, rows) x [0, cols). The last view of an axis may see the last tap alone.
+struct Reached {
+  int rows, cols;
+};
+Reached reached_positions(const WinogradArgs& p, int64_t view) {
+  const auto of_axis = [](const Views& v, int64_t i, int64_t first, int64_t step, int64_t kernel) {
+    return first + (v.offset(i) + (v.taps - 1) * v.step) * step < kernel ? kPatch : kPatch - 1;
+  };
+  return {of_axis(p.views_y, view / p.views_x.count, p.first_y, p.tap_step_y, p.kernel_h),
+          of_axis(p.views_x, view % p.views_x.count, p.first_x, p.tap_step_x, p.kernel_w)};
+}
+
+// One view of a kernel at the positions `all`: kL numbers each, `stride` apart. taps[i][lane] are those of its channel.
 template <int R>
-void transform_kernel(const WinogradArgs& p, int64_t view, const float* taps, float* to, int64_t stride) {
+void transform_kernel(const WinogradArgs& p, int64_t view, Reached all, const float* taps, float* to, int64_t stride) {
   const int64_t y0 = p.views_y.offset(view / p.views_x.count), x0 = p.views_x.offset(view % p.views_x.count);
   V half[R][kPatch];  // of each row of the kernel
 #pragma GCC unroll 8
@@ -83,12 +101,14 @@ void transform_kernel(const WinogradArgs& p, int64_t view, const float* taps, fl
   }
 #pragma GCC unroll 8
   for (int j = 0; j < kPatch; ++j) {
+    if (j >= all.cols) break;
     V column[R], t[kPatch];
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) column[r] = half[r][j];
     transform_weights<R>(column, t);
 #pragma GCC unroll 8
-    for (int i = 0; i < kPatch; ++i) store<float>(to + (i * kPatch + j) * stride, t[i]);
+    for (int i = 0; i < kPatch; ++i)
+      if (i < all.rows) store<float>(to + (i * kPatch + j) * stride, t[i]);
   }
 }
 
@@ -101,6 +121,7 @@ template <int R>
 void transform_sliver(const WinogradArgs& p, const Sizes& z, int64_t sliver, int64_t k0, int64_t k1, float* to,
                       int64_t stride) {
   const int64_t vecs = vecs_of(z, sliver), taps = p.kernel_h * p.kernel_w, views = p.views();
+  const bool whole = p.channels % kChunk != 0 || !z.chunks;  // products of all positions, whatever the view
   Scratch<float> gathered(kTapChannels * taps * kL);
   for (int64_t j = 0; j < vecs; ++j) {
     for (int64_t k = k0, c0 = 0, c1 = 0; k < k1; ++k) {
@@ -109,19 +130,10 @@ void transform_sliver(const WinogradArgs& p, const Sizes& z, int64_t sliver, int
         c0 = c, c1 = c + kTapChannels < p.channels ? c + kTapChannels : p.channels;
         gather_taps(p, sliver * kVecs + j, c0, c1 - c0, gathered);
       }
-      transform_kernel<R>(p, view, gathered + (c - c0) * taps * kL, to + ((k - k0) * vecs + j) * kL, stride);
+      const Reached reached = whole ? Reached{kPatch, kPatch} : reached_positions(p, view);
+      transform_kernel<R>(p, view, reached, gathered + (c - c0) * taps * kL, to + ((k - k0) * vecs + j) * kL, stride);
     }
   }
-}
-
-// Whether a view has no weights at a position: the last one of an axis sees the last tap alone.
-bool is_zero(const WinogradArgs& p, int64_t view, int64_t position) {
-  const auto short_of = [](const Views& v, int64_t i, int64_t first, int64_t step, int64_t kernel) {
-    return first + (v.offset(i) + (v.taps - 1) * v.step) * step >= kernel;
-  };
-  const int64_t y = view / p.views_x.count, x = view % p.views_x.count;
-  return (position / kPatch == kPatch - 1 && short_of(p.views_y, y, p.first_y, p.tap_step_y, p.kernel_h)) ||
-         (position % kPatch == kPatch - 1 && short_of(p.views_x, x, p.first_x, p.tap_step_x, p.kernel_w));
 }
 
 // ---- products ------------------------------------------------------------------------------------------------------
@@ -170,15 +182,15 @@ ProductTile product_tile_for(int rows, int64_t vecs) {
   return vecs == 1 ? product_tile_of<1>(rows, Rows{}) : product_tile_of<2>(rows, Rows{});
 }
 
-// One position and sliver of outputs: all tiles, in balanced panels, summed over `channels` that start at `in`.
+// One position and sliver of outputs: all tiles, in balanced panels, summed over `channels` that start at `in`; `out` is
+// the sliver's.
 void multiply(const Sizes& z, int64_t tiles, int64_t sliver, int64_t channels, const float* in, const float* weights,
               float* out, bool accumulate) {
   const int64_t panels = (tiles + kTallTile.rows - 1) / kTallTile.rows, vecs = vecs_of(z, sliver);
   for (int64_t i = 0; i < panels; ++i) {
     const int64_t t0 = tiles * i / panels, t1 = tiles * (i + 1) / panels;
     product_tile_for(static_cast<int>(t1 - t0), vecs)(channels, in + t0 * kL, z.in_block, weights,
-                                                      out + sliver * kVecs * z.out_block + t0 * kL, z.out_block,
-                                                      accumulate);
+                                                      out + t0 * kL, z.out_block, accumulate);
   }
 }
 
@@ -191,29 +203,7 @@ void multiply_positions(const WinogradArgs& p, const Sizes& z, int64_t tiles, co
       const int64_t position = i / slivers, sliver = i % slivers;
       multiply(z, tiles, sliver, p.depth(), in + position * z.in_position,
                weights + position * z.weight_position + sliver * kVecs * kL * p.depth(),
-               products + position * z.out_position, false);
-    }
-  });
-}
-
-// All positions with weights made on the way. The weights of a chunk stay in the cache for all positions and tiles.
-template <int R>
-void multiply_chunks(const WinogradArgs& p, const Sizes& z, int64_t tiles, const float* in, float* products) {
-  static_assert(kChunk % kL == 0, "a chunk is made of whole blocks of channels");
-  constexpr int64_t stride = kChunk * kVecs * kL + kL;
-  parallel_for((z.o_blocks + kVecs - 1) / kVecs, 1, [&](int64_t begin, int64_t end) {
-    Scratch<float> weights(kPositions * stride);
-    for (int64_t sliver = begin; sliver < end; ++sliver) {
-      for (int64_t k = 0; k < p.depth(); k += kChunk) {
-        const int64_t k1 = k + kChunk < p.depth() ? k + kChunk : p.depth();
-        transform_sliver<R>(p, z, sliver, k, k1, weights, stride);
-        const bool one_view = p.channels % kChunk == 0;
-        for (int64_t position = 0; position < kPositions; ++position) {
-          if (k > 0 && one_view && is_zero(p, k / p.channels, position)) continue;
-          multiply(z, tiles, sliver, k1 - k, in + position * z.in_position + k / kL * z.in_block,
-                   weights + position * stride, products + position * z.out_position, k > 0);
-        }
-      }
+               products + position * z.out_position + sliver * kVecs * z.out_block, false);
     }
   });
 }
@@ -295,7 +285,7 @@ void finish_tile_rows(const WinogradArgs& p, const Sizes& z, int64_t row0, int64
   const V bias = p.bias ? load_n<float>(p.bias + block * kL, channels) : V{};
   const bool later = p.activation == Activation::kSigmoid || p.activation == Activation::kTanh;
   Scratch<float> lines(M * line);
-  const float* m = products + block * z.out_block;
+  const float* m = products;
   for (int64_t row = row0; row < row1; ++row) {
     const int64_t image = row / z.grid.down, y = row % z.grid.down * M;
     for (int64_t t = 0; t < z.grid.across; ++t, m += kL)
@@ -306,6 +296,43 @@ void finish_tile_rows(const WinogradArgs& p, const Sizes& z, int64_t row0, int64
       store_line(lines + i * line, p.cols, channels, out + i * p.out_row, p.out_plane, p.out_step,
                  prefetch_distance(p.out_channels, p.out_plane, p.out_row));
   }
+}
+
+// ---- a block of tile rows, weights made on the way -----------------------------------------------------------------
+
+// A group of slivers from weights to outputs. The weights of kChunk channels stay in the cache for all positions and
+// tiles, the products until they are finished; inputs may come from further away, and are read once for the group.
+template <int M>
+void make_slivers(const WinogradArgs& p, const Sizes& z, int64_t row0, int64_t row1, int64_t first, int64_t last,
+                  const float* in, float* weights, float* products) {
+  static_assert(kChunk % kL == 0, "a chunk is made of whole blocks of channels");
+  constexpr int64_t stride = kChunk * kVecs * kL + kL, size = kPositions * stride;
+  const int64_t tiles = (row1 - row0) * z.grid.across;
+  for (int64_t k = 0; k < p.depth(); k += kChunk) {
+    const int64_t k1 = k + kChunk < p.depth() ? k + kChunk : p.depth();
+    for (int64_t sliver = first; sliver < last; ++sliver)
+      transform_sliver<kPatch + 1 - M>(p, z, sliver, k, k1, weights + (sliver - first) * size, stride);
+    const Reached reached = p.channels % kChunk == 0 ? reached_positions(p, k / p.channels) : Reached{kPatch, kPatch};
+    for (int64_t position = 0; position < kPositions; ++position) {
+      if (position / kPatch >= reached.rows || position % kPatch >= reached.cols) continue;
+      for (int64_t sliver = first; sliver < last; ++sliver)
+        multiply(z, tiles, sliver, k1 - k, in + position * z.in_position + k / kL * z.in_block,
+                 weights + (sliver - first) * size + position * stride,
+                 products + position * z.out_position + (sliver - first) * kVecs * z.out_block, k > 0);
+    }
+  }
+  for (int64_t block = first * kVecs; block < last * kVecs && block < z.o_blocks; ++block)
+    finish_tile_rows<M>(p, z, row0, row1, block, products + (block - first * kVecs) * z.out_block);
+}
+
+template <int M>
+void make_in_chunks(const WinogradArgs& p, const Sizes& z, int64_t row0, int64_t row1, const float* in) {
+  const int64_t slivers = (z.o_blocks + kVecs - 1) / kVecs;
+  parallel_for(slivers, z.group, [&](int64_t first, int64_t last) {
+    Scratch<float> weights(z.group * kPositions * (kChunk * kVecs * kL + kL)), products(kPositions * z.out_position);
+    for (int64_t s = first; s < last; s += z.group)
+      make_slivers<M>(p, z, row0, row1, s, s + z.group < last ? s + z.group : last, in, weights, products);
+  });
 }
 
 // ---- a block of tile rows ------------------------------------------------------------------------------------------
@@ -323,12 +350,10 @@ void make_block(const WinogradArgs& p, const Sizes& z, int64_t block, const floa
     for (int64_t c = begin; c < end; ++c)
       transform_tiles<kPatch, M>(images, z.grid, row0, row1, c * kL, in + c * z.in_block, z.in_position);
   });
-  if (z.chunks)
-    multiply_chunks<kPatch + 1 - M>(p, z, tiles, in, products);
-  else
-    multiply_positions(p, z, tiles, in, weights, products);
+  if (z.chunks) return make_in_chunks<M>(p, z, row0, row1, in);
+  multiply_positions(p, z, tiles, in, weights, products);
   parallel_for(z.o_blocks, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t o = begin; o < end; ++o) finish_tile_rows<M>(p, z, row0, row1, o, products);
+    for (int64_t o = begin; o < end; ++o) finish_tile_rows<M>(p, z, row0, row1, o, products + o * z.out_block);
   });
 }
 
@@ -354,7 +379,7 @@ void conv_of(const WinogradArgs* p, int64_t phases) {
   // Blocks side by side each in their own scratch, or one after another. The phases of a block follow each other, while
   // the lines that they share are in the caches.
   parallel_for(z.blocks, z.blocks < kMinBlocks ? z.blocks : 1, [&](int64_t begin, int64_t end) {
-    Scratch<float> in(kPositions * z.in_position), products(kPositions * z.out_position);
+    Scratch<float> in(kPositions * z.in_position), products(z.chunks ? 1 : kPositions * z.out_position);
     for (int64_t block = begin; block < end; ++block)
       for (int64_t phase = 0; phase < phases; ++phase)
         make_block<M>(p[phase], z, block, weights + (z.chunks ? 0 : phase * weights_size), in, products);

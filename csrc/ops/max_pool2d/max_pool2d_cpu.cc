@@ -11,24 +11,12 @@
 //   input row 2 * oy + 1  ->  slot: values, columns  |   (the last row serves oy + 1 too)
 //
 // A chunk owns bands of output rows (forward) or planes (backward, where windows of one plane may add to one element).
-#include "cpu/pool_indices-inl.h"
+#include "cpu/pool_turned-inl.h"
 #include "ops/max_pool2d/max_pool2d.h"
 
 namespace fastdl::FASTDL_ISA {
 
 // ---- forward: the maximum and its place -----------------------------------------------------------------------------
-
-template <class T>
-struct Best {
-  Vec<T> value;
-  Mask<T> where;
-};
-template <class T>
-FASTDL_INLINE void challenge(Best<T>& best, Vec<T> x, Mask<T> where) {
-  const Mask<T> better = (x > best.value) | (x != x);
-  best.value = select<T>(better, x, best.value);
-  best.where = better ? where : best.where;
-}
 
 // First column of each window: of the window itself (may be padding) and of its part inside the input. A window of
 // nothing but padding (dilation can make one) is given the last column, so that every index names an element.
@@ -63,12 +51,7 @@ class PooledRows {
     const int64_t end = smaller(last + 1, g_.in_h);
     for (int64_t iy = larger(next_, larger(first, 0)); iy < end; ++iy) {
       const T* row = plane + iy * g_.in_w;
-      if (!splits(g_))
-        pool_segments(row, iy);
-      else if (has_column_threes(g_))
-        pool_threes(row, iy);
-      else
-        pool_taps(row, iy);
+      has_column_threes(g_) ? pool_threes(row, iy) : pool_taps(row, iy);
     }
     next_ = larger(next_, end);
   }
@@ -92,10 +75,10 @@ class PooledRows {
   void pool_threes(const T* x, int64_t iy) {
     T* const values = values_ + slot(iy);
     Lane<T>* const columns = columns_ + slot(iy);
-    const auto column = [&](int64_t at) __attribute__((always_inline)) {
-      return padded_after<T>(load_some<T>(x + at, g_.in_w - at), g_.in_w - at, MaxFold<T>::kStart);
+    const auto column = [&](int64_t at, auto n) __attribute__((always_inline)) {
+      return padded_after<T>(load_some<T>(x + at, n), n, MaxFold<T>::kStart);
     };
-    const auto take = [&](int64_t at, Vec<T> left, Vec<T> middle, Vec<T> right) __attribute__((always_inline)) {
+    const auto take = [&](int64_t at, auto, Vec<T> left, Vec<T> middle, Vec<T> right) __attribute__((always_inline)) {
       const Mask<T> window = lane_numbers<T>() * 2 + static_cast<Lane<T>>(2 * at - g_.pad_w);
       Best<T> best{left, load<Lane<T>>(first_ + at)};  // where the left tap is padding, the next one is named
       challenge<T>(best, middle, window + 1);
@@ -108,12 +91,10 @@ class PooledRows {
   void pool_taps(const T* x, int64_t iy) {
     constexpr int kWidth = kLanes<T>;
     const int64_t n = taps_.columns(), columns = g_.kernel_w, to = slot(iy);
-    for (int64_t i = 0; i < n; i += 2 * kWidth) {
-      const auto [at, m] = block_at<T, 2>(i, n);
+    for_blocks<T, 2>(n, [&](int64_t at, auto m) __attribute__((always_inline)) {
       taps_.put(at, m, load_some<T>(x + at, m), load_some<T>(x + at + kWidth, m - kWidth));
-    }
-    for (int64_t ox = 0; ox < g_.out_w; ox += kWidth) {
-      const int64_t at = block_at<T>(ox, larger(g_.out_w, kWidth)).at;
+    });
+    for_blocks<T>(larger(g_.out_w, kWidth), [&](int64_t at, auto) __attribute__((always_inline)) {
       const Mask<T> window = load<Lane<T>>(start_ + at);
       Best<T> best{broadcast<T>(MaxFold<T>::kStart), load<Lane<T>>(first_ + at)};
 #pragma GCC unroll 4
@@ -121,22 +102,8 @@ class PooledRows {
         challenge<T>(best, load<T>(taps_.tap(kx) + at), window + static_cast<Lane<T>>(kx * g_.dilation_w));
       store<T>(values_ + to + at, best.value);
       store<Lane<T>>(columns_ + to + at, best.where);
-    }
+    });
   }
-  void pool_segments(const T* x, int64_t iy) {
-    for (int64_t ox = 0; ox < g_.out_w; ++ox) {
-      T best = MaxFold<T>::kStart;
-      int64_t where = first_[ox];
-      const int64_t left = ox * g_.stride_w - g_.pad_w;
-      const int64_t begin = left < 0 ? left + div_up(-left, g_.dilation_w) * g_.dilation_w : left;
-      const int64_t end = smaller(g_.in_w, left + (g_.kernel_w - 1) * g_.dilation_w + 1);
-      for (int64_t ix = begin; ix < end; ix += g_.dilation_w)
-        if (x[ix] > best || x[ix] != x[ix]) best = x[ix], where = ix;
-      values_[slot(iy) + ox] = best;
-      columns_[slot(iy) + ox] = static_cast<Lane<T>>(where);
-    }
-  }
-
   const PoolGeometry& g_;
   const Lane<T>*start_, *first_;
   TapRow<T> taps_;
@@ -154,8 +121,7 @@ class PooledRows {
 template <class T, class I>
 static void pick_from_rows(const PoolGeometry& g, const WindowRows<T>& rows, const PooledRows<T>& pooled,
                            const Lane<T>* first, T* out, I* indices) {
-  for (int64_t ox = 0; ox < g.out_w; ox += kLanes<T>) {
-    const auto [at, n] = block_at<T>(ox, g.out_w);
+  for_blocks<T>(g.out_w, [&](int64_t at, auto n) __attribute__((always_inline)) {
     Best<T> best{broadcast<T>(MaxFold<T>::kStart), load<Lane<T>>(first + at)};
     int64_t iy = rows.y;
     if (rows.count) best = pooled.at(iy, at), best.where += static_cast<Lane<T>>(iy * g.in_w);
@@ -166,7 +132,7 @@ static void pick_from_rows(const PoolGeometry& g, const WindowRows<T>& rows, con
     }
     store_some<T>(out + at, best.value, n);
     store_indices<T>(indices + at, best.where, n);
-  }
+  });
 }
 
 // Windows of two columns side by side: no buffer.
@@ -174,8 +140,7 @@ template <class T, class I>
 static void pick_from_pairs(const PoolGeometry& g, const WindowRows<T>& rows, T* out, I* indices) {
   constexpr int kWidth = kLanes<T>;
   const Mask<T> pairs = lane_numbers<T>() * 2;
-  for (int64_t ox = 0; ox < g.out_w; ox += kWidth) {
-    const auto [at, n] = block_at<T>(ox, g.out_w);
+  for_blocks<T>(g.out_w, [&](int64_t at, auto n) __attribute__((always_inline)) {
     Mask<T> where = pairs + static_cast<Lane<T>>(2 * at + rows.y * g.in_w);
     Best<T> best;
     for (int64_t i = 0; i < rows.count; ++i) {
@@ -190,9 +155,10 @@ static void pick_from_pairs(const PoolGeometry& g, const WindowRows<T>& rows, T*
     }
     store_some<T>(out + at, best.value, n);
     store_indices<T>(indices + at, best.where, n);
-  }
+  });
 }
 
+// For geometries that split.
 template <class T, class I>
 static void forward_with_indices(const MaxPool2dFwdArgs& a) {
   const PoolGeometry g = a.g;
@@ -232,8 +198,13 @@ void max_pool2d_fwd(const MaxPool2dFwdArgs& a) {
   if (a.g.planes * a.g.out_h * a.g.out_w == 0) return;
   visit_float(a.dtype, [&](auto zero) {
     using T = decltype(zero);
-    if (!a.indices) return fold_windows<T>(a.g, static_cast<const T*>(a.x), MaxFold<T>{}, static_cast<T*>(a.out));
-    visit_index(a.index_dtype, [&](auto index) { forward_with_indices<T, decltype(index)>(a); });
+    const T* const x = static_cast<const T*>(a.x);
+    T* const out = static_cast<T*>(a.out);
+    if (!a.indices) return fold_windows<T>(a.g, x, MaxFold<T>{}, out);
+    visit_index(a.index_dtype, [&](auto index) {
+      using I = decltype(index);
+      splits(a.g) ? forward_with_indices<T, I>(a) : max_turned<T, I>(a.g, x, out, static_cast<I*>(a.indices));
+    });
   });
 }
 

@@ -267,7 +267,7 @@ void upsample_nearest2d_bwd(const UpsampleArgs& a) {
     const PoolGeometry g{a.planes, a.out_h, a.out_w, a.in_h, a.in_w, 2, 2, 2, 2, 0, 0, 1, 1};
     return visit_float(a.dtype, [&](auto zero) {
       using T = decltype(zero);
-      fold_windows<T>(g, static_cast<const T*>(a.x), SumFold<T>{}, static_cast<T*>(a.out));
+      fold_split<T>(g, static_cast<const T*>(a.x), SumFold<T>{}, static_cast<T*>(a.out));
     });
   }
   with_axes(a, false, [&](const auto& rows, const auto& columns, auto zero) {

@@ -224,6 +224,15 @@ class Backend(Protocol):
         needs_parameters: bool,
     ) -> tuple[Array | None, Array | None, Array | None]: ...  # fmt: skip
 
+    # group_norm/ x (N, C, S), weight and bias (C,) or None -> (out, mean (N * groups,), rstd (N * groups,))
+    def group_norm(
+        self, x: Array, weight: Array | None, bias: Array | None, groups: int, eps: float
+    ) -> tuple[Array, Array, Array]: ...
+    # -> (grad_x or None, grad_weight, grad_bias)
+    def group_norm_bwd(
+        self, grad: Array, x: Array, weight: Array | None, mean: Array, rstd: Array, groups: int, needs_x: bool
+    ) -> tuple[Array | None, Array, Array]: ...
+
     # local_response_norm/ x (N, C, S); windows of `size` channels, from c - size // 2 on
     def local_response_norm(self, x: Array, size: int, alpha: float, beta: float, k: float) -> Array: ...
     def local_response_norm_bwd(

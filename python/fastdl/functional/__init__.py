@@ -46,7 +46,7 @@ from .embedding import embedding, embedding_bag
 from .layout import flatten
 from .linear import linear
 from .loss import cross_entropy, multi_margin_loss, nll_loss, one_hot
-from .normalization import batch_norm, layer_norm, local_response_norm
+from .normalization import batch_norm, group_norm, instance_norm, layer_norm, local_response_norm
 from .padding import pad
 from .pooling import avg_pool1d, avg_pool2d, max_pool1d, max_pool2d
 from .recurrent import gru_cell, lstm_cell, recurrent, rnn_relu_cell, rnn_tanh_cell
@@ -77,12 +77,14 @@ __all__ = [
     "embedding_bag",
     "flatten",
     "gelu",
+    "group_norm",
     "gru_cell",
     "hardsigmoid",
     "hardswish",
     "hardtanh",
     "hinge_loss",
     "huber_loss",
+    "instance_norm",
     "interpolate",
     "kl_div",
     "l1_loss",

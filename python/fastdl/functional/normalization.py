@@ -1,4 +1,4 @@
-"""Normalisation over the batch, over the last axes, and over neighbouring channels."""
+"""Normalisation over the batch, over the last axes, over groups of channels, and by neighbouring channels."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from ..autograd import Node, fresh, record, recording
+from ..autograd import Node, fresh, no_grad, record, recording
 from ..tensor import Tensor
 from .arguments import expect_beside, expect_int, expect_number, expect_tensor, flag, shown
 
@@ -149,6 +149,119 @@ def layer_norm(
     if recording(x, w, b):
         given = (w is not None, b is not None)
         record(result, _layer_norm_bwd, (x, *_parameters(w, b)), (rows, flat[0], mean, rstd, given, (x.shape, inner)))
+    return result
+
+
+# ---- group and instance normalisation --------------------------------------------------------------------------------
+
+
+@fresh
+def _group_norm_bwd(node: Node, g: Array) -> list[Array | None]:
+    k, (x, weight, mean, rstd, groups, given, shape) = node.backend, node.saved
+    grads = k.group_norm_bwd(k.reshape(g, x.shape), x, weight, mean, rstd, groups, node.needs(0))
+    grad_x = None if grads[0] is None else k.reshape(grads[0], shape)
+    return _parameter_grads(node, (grad_x, *grads[1:]), given)
+
+
+def _grouped(
+    x: Tensor, groups: int, w: Tensor | None, b: Tensor | None, eps: float
+) -> tuple[Tensor, tuple[Array, Array]]:
+    """The result, and mean and 1 / sqrt(var + eps) of each group of each image."""
+    k = x._backend
+    rows = k.reshape(x._array, (x.shape[0], x.shape[1], math.prod(x.shape[2:])))
+    out, mean, rstd = k.group_norm(rows, _array(w), _array(b), groups, float(eps))
+    result = Tensor(k.reshape(out, x.shape), k)
+    if recording(x, w, b):
+        given = (w is not None, b is not None)
+        record(result, _group_norm_bwd, (x, *_parameters(w, b)), (rows, _array(w), mean, rstd, groups, given, x.shape))
+    return result, (mean, rstd)
+
+
+def group_norm(
+    input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5
+) -> Tensor:
+    """Each group of neighbouring channels of an image less its mean, over its standard deviation
+    (`torch.nn.functional.group_norm`; Wu and He, 2018): (x - mean) / sqrt(var + eps) * weight + bias.
+
+    Shapes: input (N, C, *) with C a multiple of `num_groups`, weight and bias (C,) or None. The variance divides by the
+    number of elements.
+
+    Raises:
+        TypeError: for arguments that are not Tensors, or dtypes that differ or are not float32 or float64.
+        ValueError: for groups that do not divide the channels, one value per group in all, or parameters of another
+            shape.
+
+    >>> import fastdl
+    >>> group_norm(fastdl.tensor([[1.0, 3.0, 10.0, 30.0]]).reshape(1, 4, 1), 2, eps=0.0).flatten().tolist()
+    [-1.0, 1.0, -1.0, 1.0]
+    """
+    op = "group_norm"
+    x = expect_tensor(input, op)
+    groups = expect_int(num_groups, op, "num_groups")
+    w, b = _optional(weight, x, op, "weight"), _optional(bias, x, op, "bias")
+    expect_number(eps, op, "eps")
+    if x.ndim < 2:
+        raise ValueError(f"[{op}] expected input with at least 2 dimensions, got shape {x.shape}")
+    if groups and x.numel() == groups:
+        raise ValueError(f"[{op}] expected more than 1 value per group, got shape {x.shape} for {groups} groups")
+    return _grouped(x, groups, w, b, eps)[0]
+
+
+def _move(running: Tensor | None, values: Tensor, momentum: float) -> None:
+    """The running statistics move towards the mean over the images."""
+    if running is not None:
+        running.mul_(1 - momentum).add_(values.mean(0) * momentum)
+
+
+def instance_norm(
+    input: Tensor,
+    running_mean: Tensor | None = None,
+    running_var: Tensor | None = None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    use_input_stats: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Each channel of an image less its mean, over its standard deviation (`torch.nn.functional.instance_norm`;
+    Ulyanov, Vedaldi and Lempitsky, 2016): (x - mean) / sqrt(var + eps) * weight + bias.
+
+    Shapes: input (N, C, *) with at least 3 dimensions, the others (C,) or None. With `use_input_stats`, mean and
+    variance are those of the channel, and the running ones, where given, move in place towards their means over the
+    images by the share `momentum` (the running variance towards the unbiased one). Otherwise the running ones are used.
+
+    Raises:
+        TypeError: for arguments that are not Tensors, or dtypes that differ or are not float32 or float64.
+        ValueError: for shapes that do not fit, one value per channel, or no statistics at all.
+
+    >>> import fastdl
+    >>> instance_norm(fastdl.tensor([[[1.0, 3.0], [10.0, 30.0]]]), eps=0.0).tolist()
+    [[[-1.0, 1.0], [-1.0, 1.0]]]
+    """
+    op = "instance_norm"
+    x = expect_tensor(input, op)
+    w, b = _optional(weight, x, op, "weight"), _optional(bias, x, op, "bias")
+    means, variances = _optional(running_mean, x, op, "running_mean"), _optional(running_var, x, op, "running_var")
+    expect_number(momentum, op, "momentum")
+    expect_number(eps, op, "eps")
+    if x.ndim < 3:
+        raise ValueError(f"[{op}] expected input with at least 3 dimensions, got shape {x.shape}")
+    for name, values in (("running_mean", means), ("running_var", variances)):
+        if values is not None and values.shape != (x.shape[1],):
+            raise ValueError(f"[{op}] expected {name} of shape {(x.shape[1],)}, got shape {values.shape}")
+    if not flag(use_input_stats, op, "use_input_stats"):
+        if means is None or variances is None:
+            raise ValueError(f"[{op}] expected running_mean and running_var without use_input_stats, got None")
+        return batch_norm(x, means, variances, w, b, False, momentum, eps)
+    n = math.prod(x.shape[2:])
+    if n == 1:
+        raise ValueError(f"[{op}] expected more than 1 value per channel, got shape {x.shape}")
+    result, statistics = _grouped(x, max(x.shape[1], 1), w, b, eps)
+    if x.numel() and (means is not None or variances is not None):
+        with no_grad():
+            mean, rstd = (Tensor(a, x._backend).reshape(x.shape[:2]) for a in statistics)
+            _move(means, mean, momentum)
+            _move(variances, (rstd**-2.0 - eps) * (n / (n - 1)), momentum)
     return result
 
 

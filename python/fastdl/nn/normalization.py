@@ -22,8 +22,8 @@ def _reset(weight: Parameter | None, bias: Parameter | None) -> None:
         init.zeros_(bias)
 
 
-class _BatchNorm(Module):
-    """One mean and variance a channel, those of the batch in training, running ones otherwise."""
+class _ChannelNorm(Module):
+    """Parameters and running statistics of one number a channel."""
 
     dims: tuple[int, ...] = ()  # how many dimensions an input may have
 
@@ -63,6 +63,25 @@ class _BatchNorm(Module):
         self.reset_running_stats()
         _reset(self.weight, self.bias)
 
+    def _checked(self, input: Any) -> Tensor:
+        op = type(self).__name__
+        if not isinstance(input, Tensor):
+            raise TypeError(f"[{op}] expected a Tensor for input, got {type(input).__name__}")
+        if input.ndim not in self.dims:
+            text = " or ".join(map(str, self.dims))
+            raise ValueError(f"[{op}] expected input with {text} dimensions, got shape {input.shape}")
+        return input
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
+            f"bias={self.bias is not None}, track_running_stats={self.track_running_stats}"
+        )
+
+
+class _BatchNorm(_ChannelNorm):
+    """One mean and variance a channel, those of the batch in training, running ones otherwise."""
+
     def _share(self) -> float:
         """By how much the running statistics move; `momentum=None` averages all batches."""
         if not (self.training and self.track_running_stats):
@@ -72,23 +91,10 @@ class _BatchNorm(Module):
         return 1.0 / self.num_batches_tracked.item() if self.momentum is None else self.momentum
 
     def forward(self, input: Tensor) -> Tensor:
-        op = type(self).__name__
-        if not isinstance(input, Tensor):
-            raise TypeError(f"[{op}] expected a Tensor for input, got {type(input).__name__}")
-        if input.ndim not in self.dims:
-            text = " or ".join(map(str, self.dims))
-            raise ValueError(f"[{op}] expected input with {text} dimensions, got shape {input.shape}")
+        x = self._checked(input)
         train = self.training or self.running_mean is None
         share = self._share()
-        return F.batch_norm(
-            input, self.running_mean, self.running_var, self.weight, self.bias, train, share, self.eps
-        )  # fmt: skip
-
-    def extra_repr(self) -> str:
-        return (
-            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
-            f"bias={self.bias is not None}, track_running_stats={self.track_running_stats}"
-        )
+        return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, train, share, self.eps)
 
 
 class BatchNorm1d(_BatchNorm):
@@ -123,6 +129,116 @@ class BatchNorm3d(_BatchNorm):
     """
 
     dims = (5,)
+
+
+class _InstanceNorm(_ChannelNorm):
+    """One mean and variance a channel of each image, or running ones outside training where these are tracked."""
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = False,
+        track_running_stats: bool = False,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        bias: bool = True,
+    ) -> None:
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias)
+
+    def forward(self, input: Tensor) -> Tensor:
+        x = self._checked(input)
+        if x.ndim == min(self.dims):
+            return self(x.unsqueeze(0)).squeeze(0)
+        if self.affine and x.shape[1] != self.num_features:
+            op = type(self).__name__
+            raise ValueError(f"[{op}] expected input with {self.num_features} channels, got shape {x.shape}")
+        own = self.training or not self.track_running_stats
+        share = 0.0 if self.momentum is None else self.momentum
+        return F.instance_norm(x, self.running_mean, self.running_var, self.weight, self.bias, own, share, self.eps)
+
+
+class InstanceNorm1d(_InstanceNorm):
+    """Instance normalisation of (N, C, L) or (C, L) (`torch.nn.InstanceNorm1d`).
+
+    >>> import fastdl
+    >>> InstanceNorm1d(2, eps=0.0)(fastdl.tensor([[1.0, 3.0], [10.0, 30.0]])).tolist()
+    [[-1.0, 1.0], [-1.0, 1.0]]
+    """
+
+    dims = (2, 3)
+
+
+class InstanceNorm2d(_InstanceNorm):
+    """Instance normalisation of (N, C, H, W) or (C, H, W) (`torch.nn.InstanceNorm2d`).
+
+    >>> import fastdl
+    >>> InstanceNorm2d(3)(fastdl.ones(2, 3, 4, 4)).shape
+    (2, 3, 4, 4)
+    """
+
+    dims = (3, 4)
+
+
+class InstanceNorm3d(_InstanceNorm):
+    """Instance normalisation of (N, C, D, H, W) or (C, D, H, W) (`torch.nn.InstanceNorm3d`).
+
+    >>> import fastdl
+    >>> InstanceNorm3d(3)(fastdl.ones(2, 3, 2, 4, 4)).shape
+    (2, 3, 2, 4, 4)
+    """
+
+    dims = (4, 5)
+
+
+class GroupNorm(Module):
+    """Normalisation of groups of channels of each image (`torch.nn.GroupNorm`).
+
+    Raises:
+        TypeError: for numbers of groups or channels that are not int.
+        ValueError: for groups that do not divide the channels.
+
+    >>> import fastdl
+    >>> GroupNorm(1, 2, eps=0.0)(fastdl.tensor([[1.0, 3.0], [10.0, 30.0]])).tolist()
+    [[-1.0, 1.0], [-1.0, 1.0]]
+    """
+
+    def __init__(
+        self,
+        num_groups: int,
+        num_channels: int,
+        eps: float = 1e-5,
+        affine: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        for name, n in (("num_groups", num_groups), ("num_channels", num_channels)):
+            expect_int(n, "GroupNorm", name)
+        if num_groups < 1 or num_channels % num_groups:
+            raise ValueError(
+                f"[GroupNorm] expected num_groups that divides the number of channels, "
+                f"got {num_groups} for {num_channels} channels"
+            )
+        self.num_groups, self.num_channels, self.eps, self.affine = num_groups, num_channels, eps, affine
+        made = {"device": device, "dtype": dtype}
+        self.register_parameter("weight", Parameter(empty((num_channels,), **made)) if affine else None)
+        self.register_parameter("bias", Parameter(empty((num_channels,), **made)) if affine and bias else None)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        _reset(self.weight, self.bias)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
+
+    def extra_repr(self) -> str:
+        text = f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}"
+        return f"{text}, bias={self.bias is not None}"
 
 
 class LayerNorm(Module):

@@ -116,6 +116,7 @@ from .gather import (
     scatter_,
     scatter_add_,
 )
+from .group_norm import group_norm, group_norm_bwd
 from .layer_norm import layer_norm, layer_norm_bwd
 from .layout import broadcast_to, concat, permute, slice, slice_assign_, slice_bwd
 from .local_response_norm import local_response_norm, local_response_norm_bwd
@@ -229,6 +230,8 @@ __all__ = [
     "large_boxes",
     "layer_norm",
     "layer_norm_bwd",
+    "group_norm",
+    "group_norm_bwd",
     "le",
     "le_scalar",
     "linear",
