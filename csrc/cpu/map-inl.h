@@ -18,18 +18,26 @@ FASTDL_INLINE void store_part(T* p, Vec<T> v, int n) {
   __builtin_memcpy(p, &v, static_cast<size_t>(n) * sizeof(T));
 }
 
+// How far large operands are asked for ahead: a long polynomial fills the processor's window with a few vectors, and
+// its own prefetcher stops at the end of each page.
+constexpr int64_t kBytesAhead = 2048;
+
 // Operands of map: an array, or one number for all elements.
 template <class T>
 struct Elements {
   const T* p;
   FASTDL_INLINE Vec<T> get(const Elements& e, int64_t i) { return load<T>(e.p + i); }
   FASTDL_INLINE Vec<T> get(const Elements& e, int64_t i, int n) { return load_part<T>(e.p + i, n); }
+  FASTDL_INLINE void ask_ahead(const Elements& e, int64_t i) {
+    __builtin_prefetch(reinterpret_cast<const char*>(e.p + i) + kBytesAhead);
+  }
 };
 template <class T>
 struct Repeated {
   Vec<T> v;
   FASTDL_INLINE Vec<T> get(const Repeated& r, int64_t) { return r.v; }
   FASTDL_INLINE Vec<T> get(const Repeated& r, int64_t, int) { return r.v; }
+  FASTDL_INLINE void ask_ahead(const Repeated&, int64_t) {}
 };
 
 // out[0, n) = f(operands), past the caches if `streams`; then the elements before the first whole line are stored
@@ -42,7 +50,10 @@ FASTDL_INLINE void map(T* out, int64_t n, bool streams, F f, const Operand&... x
     const int head =
         static_cast<int>((kVecBytes - reinterpret_cast<uintptr_t>(out) % kVecBytes) % kVecBytes / sizeof(T));
     if (head) store_part<T>(out, f(Operand::get(x, 0, head)...), head);
-    for (i = head; i + kStep <= n; i += kStep) stream<T>(out + i, f(Operand::get(x, i)...));
+    for (i = head; i + kStep <= n; i += kStep) {
+      (Operand::ask_ahead(x, i), ...);
+      stream<T>(out + i, f(Operand::get(x, i)...));
+    }
   } else {
     for (; i + kStep <= n; i += kStep) store<T>(out + i, f(Operand::get(x, i)...));
   }

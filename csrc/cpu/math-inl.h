@@ -1,12 +1,12 @@
-// exp, log, tanh, sigmoid, pow and sqrt over vectors of float or double, for kernel files.
+// exp, log, tanh, sigmoid and sqrt over vectors of float or double, for kernel files.
 //
-// Largest errors in units of the last place (float): exp 1.01, log 0.85, tanh 1.4, sigmoid 2.5, pow 0.51. NaN,
+// Largest errors in units of the last place (float): exp 1.01, log 0.97, tanh 1.4, sigmoid 2.5. NaN,
 // infinities and the sign of zero come out as C's functions have them. Each polynomial is a minimax fit (Remez) of the
 // function written next to it, weighted so that its error in the result is a tenth of a rounding.
 #pragma once
 #include <math.h>
 
-#include "cpu/vec-inl.h"
+#include "cpu/shuffle-inl.h"
 
 namespace fastdl::FASTDL_ISA {
 
@@ -18,7 +18,7 @@ template <>
 struct Ieee<float> {
   using Bits = uint32_t;
   static constexpr int kFraction = 23, kBias = 127;
-  static constexpr Bits kSign = 0x80000000u, kSqrtHalf = 0x3f3504f3u;
+  static constexpr Bits kSign = 0x80000000u, kLeastFraction = 0x3f2aaaabu;  // 2/3
   static constexpr float kRound = 0x1.8p23f, kInfinity = __builtin_inff(), kSmallestNormal = 0x1p-126f;
   static constexpr float kLog2E = 0x1.715476p+0f, kLn2High = 0x1.62e400p-1f, kLn2Low = 0x1.7f7d1cp-20f;
   static constexpr float kExpOverflow = 89.f, kExpUnderflow = -104.f, kScaleStep = -100.f;
@@ -27,7 +27,7 @@ template <>
 struct Ieee<double> {
   using Bits = uint64_t;
   static constexpr int kFraction = 52, kBias = 1023;
-  static constexpr Bits kSign = 0x8000000000000000u, kSqrtHalf = 0x3fe6a09e667f3bcdu;
+  static constexpr Bits kSign = 0x8000000000000000u, kLeastFraction = 0x3fe6a09e667f3bcdu;  // sqrt(1/2)
   static constexpr double kRound = 0x1.8p52, kInfinity = __builtin_inf(), kSmallestNormal = 0x1p-1022;
   static constexpr double kLog2E = 0x1.71547652b82fep+0, kLn2High = 0x1.62e42fee00000p-1,
                           kLn2Low = 0x1.a39ef35793c76p-33;
@@ -135,38 +135,70 @@ FASTDL_INLINE Vec<T> vexp(Vec<T> x) {
   return scale_by_power_of_2<T>(e, n);
 }
 
-// (log((1 + s) / (1 - s)) - 2 s) / s^3 as a function of s^2, for numbers in [sqrt(1/2), sqrt(2)].
-template <class T>
-FASTDL_INLINE Vec<T> log_polynomial(Vec<T> s2) {
-  if constexpr (sizeof(T) == 4)
-    return polynomial<T>(s2, 0.6666666269f, 0.4000033736f, 0.2853723764f, 0.2358357012f);
-  else
-    return polynomial<T>(s2, 0x1.5555555555593p-1, 0x1.999999997fb2dp-2, 0x1.2492494217d16p-2, 0x1.c71c51e7d6fcbp-3,
+// log(1 + f) for the fraction f of a number. Floats: f + f^2 q(f), for 1 + f in [2/3, 4/3]; no quotient. Doubles, whose
+// q would be long: s = f / (2 + f) turns it into an odd series, f - (f^2/2 - s (f^2/2 + s^2 p(s^2))), for 1 + f in
+// [sqrt(1/2), sqrt(2)]. f is exact and the rest small: `low`, what the exponent adds below it, is added to the rest.
+FASTDL_INLINE Vec<float> log_of_fraction(Vec<float> f, Vec<float> low) {
+  const Vec<float> q = polynomial<float>(f, -0.5f, 0.33333209f, -0.24999717f, 0.20010747f, -0.16682306f, 0.14001161f,
+                                         -0.12167154f, 0.14004757f, -0.12948966f);
+  return f + (low + (f * f) * q);
+}
+FASTDL_INLINE Vec<double> log_of_fraction(Vec<double> f, Vec<double> low) {
+  const Vec<double> s = f / (f + 2.0), s2 = s * s, half = f * f * 0.5;
+  const Vec<double> p =
+      polynomial<double>(s2, 0x1.5555555555593p-1, 0x1.999999997fb2dp-2, 0x1.2492494217d16p-2, 0x1.c71c51e7d6fcbp-3,
                          0x1.7466463275675p-3, 0x1.39a0f473b887bp-3, 0x1.2f0d9409b31d3p-3);
+  return f - (half - (s * (half + s2 * p) + low));
 }
 
-// x = 2^n (1 + f) with 1 + f in [sqrt(1/2), sqrt(2)]; s = f / (2 + f) turns log(1 + f) into an odd series:
-// log(1 + f) = f - (f^2/2 - s (f^2/2 + s^2 p(s^2))), where f is exact and the rest is small.
+// x = 2^n (1 + f) with 1 + f in [kLeastFraction, 2 kLeastFraction), for positive x neither denormal nor infinite.
 template <class T>
-FASTDL_INLINE Vec<T> vlog(Vec<T> x) {
+struct Parts {
+  Vec<T> f, n;
+};
+template <class T>
+FASTDL_INLINE Parts<T> fraction_and_exponent(Vec<T> x) {
   using F = Ieee<T>;
   using Bits = typename F::Bits;
-  constexpr Bits kBias = F::kBias;
-  constexpr T kUp = static_cast<T>(Bits{1} << F::kFraction);  // lifts denormal numbers
-  const Mask<T> tiny = x < F::kSmallestNormal;
-  const Vec<T> lifted = select<T>(tiny, x * kUp, x);
-  const VecBits<T> exponent = (bits<T>(lifted) + ((kBias << F::kFraction) - F::kSqrtHalf)) >> F::kFraction;
-  const Vec<T> f = (Vec<T>)(bits<T>(lifted) - ((exponent - kBias) << F::kFraction)) - T{1};
+  constexpr Bits kExponent = ~Bits{0} << F::kFraction, kBias = Bits{F::kBias} << F::kFraction;
+  constexpr T kUp = static_cast<T>(Bits{1} << F::kFraction);
+  const VecBits<T> above = bits<T>(x) - F::kLeastFraction;
   // The exponent is small: put into the fraction of 2^kFraction it becomes a floating-point number without a
   // conversion.
-  const Vec<T> n = (Vec<T>)(exponent | bits<T>(broadcast<T>(kUp))) -
-                   select<T>(tiny, broadcast<T>(kUp + F::kBias + F::kFraction), broadcast<T>(kUp + F::kBias));
-  const Vec<T> s = f / (f + T{2}), s2 = s * s, half = f * f * T(0.5);
-  const Vec<T> tail = s * (half + s2 * log_polynomial<T>(s2)) + n * F::kLn2Low;
-  Vec<T> y = n * F::kLn2High - ((half - tail) - f);
+  const VecBits<T> exponent = (above + kBias) >> F::kFraction;
+  const Vec<T> n = (Vec<T>)(exponent | bits<T>(broadcast<T>(kUp))) - (kUp + F::kBias);
+  return {(Vec<T>)(bits<T>(x) - (above & kExponent)) - T{1}, n};
+}
+
+// Of such numbers. `lift` is taken out of the exponent.
+template <class T>
+FASTDL_INLINE Vec<T> log_of_normal(Vec<T> x, Vec<T> lift) {
+  const Parts<T> parts = fraction_and_exponent<T>(x);
+  const Vec<T> n = parts.n - lift;
+  return n * Ieee<T>::kLn2High + log_of_fraction(parts.f, n * Ieee<T>::kLn2Low);
+}
+
+// Denormal numbers are lifted into the range of the others; what has no logarithm gets C's answer.
+template <class T>
+static __attribute__((noinline)) Vec<T> log_of_any(Vec<T> x) {
+  using F = Ieee<T>;
+  constexpr T kUp = static_cast<T>(typename F::Bits{1} << F::kFraction);
+  const Mask<T> tiny = x < F::kSmallestNormal;
+  Vec<T> y = log_of_normal<T>(select<T>(tiny, x * kUp, x), select<T>(tiny, broadcast<T>(F::kFraction), Vec<T>{}));
   y = select<T>(x == F::kInfinity, x, y);
   y = select<T>(x == T{0}, broadcast<T>(-F::kInfinity), y);
   return select<T>(x >= T{0}, y, select<T>(x < T{0}, broadcast<T>(F::kInfinity - F::kInfinity), x));
+}
+
+template <class T>
+FASTDL_INLINE Vec<T> vlog(Vec<T> x) {
+  using F = Ieee<T>;
+  // As integers normal numbers lie between the smallest one and infinity; flipped signs make one comparison of it.
+  constexpr typename F::Bits kLeast = typename F::Bits{1} << F::kFraction, kNumbers = F::kSign - 2 * kLeast;
+  using Signed = std::make_signed_t<typename F::Bits>;
+  const Mask<T> special = (Mask<T>)(bits<T>(x) - (kLeast ^ F::kSign)) >= static_cast<Signed>(kNumbers ^ F::kSign);
+  if (__builtin_expect(any_lane<T>(special), 0)) return log_of_any<T>(x);
+  return log_of_normal<T>(x, Vec<T>{});
 }
 
 // (tanh(x) - x) / x^3 as a function of x^2, for |x| <= 0.625.
@@ -180,35 +212,26 @@ FASTDL_INLINE Vec<T> tanh_polynomial(Vec<T> x2) {
                          -0x1.f10cb512a5246p-13, 0x1.80061d2da7f77p-14, -0x1.fa7536322d8e8p-16, 0x1.9580fc20f9a5cp-18);
 }
 
-// Near zero the quotient would cancel, so the series takes over there.
+// 1 - 2 / (e^(2 x) + 1), where 2^n needs no care for the ends of the range: from kTanhIsOne on the result is 1. Near
+// zero the quotient would cancel, so the series takes over there.
 template <class T>
 FASTDL_INLINE Vec<T> vtanh(Vec<T> x) {
-  const Vec<T> a = vabs<T>(x), a2 = a * a;
+  using F = Ieee<T>;
+  constexpr T kTanhIsOne = sizeof(T) == 4 ? T(9.2) : T(19.5), kLn2 = F::kLn2High + F::kLn2Low;
+  const Vec<T> one = broadcast<T>(kTanhIsOne), magnitude = vabs<T>(x);
+  const Vec<T> a = select<T>(magnitude > one, one, magnitude), a2 = a * a;
+  const Vec<T> shifted = a * (2 * F::kLog2E) + (F::kRound + F::kBias), n = shifted - (F::kRound + F::kBias);
+  const Vec<T> power = (Vec<T>)(bits<T>(shifted) << F::kFraction), r = (a + a) - n * kLn2;
+  const Vec<T> e = (exp_polynomial<T>(r) * r + T{1}) * r + T{1};
+  const Vec<T> quotient = T{1} - T{2} / (e * power + T{1});
   const Vec<T> series = a * a2 * tanh_polynomial<T>(a2) + a;
-  const Vec<T> quotient = T{1} - T{2} / (vexp<T>(a + a) + T{1});
-  return vcopysign<T>(select<T>(a < T(0.625), series, quotient), x);
+  const Vec<T> result = select<T>(a < T(0.625), series, quotient);
+  return (Vec<T>)(bits<T>(result) | (bits<T>(x) & F::kSign));
 }
 
 template <class T>
 FASTDL_INLINE Vec<T> vsigmoid(Vec<T> x) {
   return T{1} / (vexp<T>(-x) + T{1});
-}
-
-// |x|^y as e^(y log|x|) in double: the error of the logarithm grows with the exponent, and float leaves 29 bits for
-// that.
-FASTDL_INLINE Vec<double> pow_in_double(Vec<double> x, Vec<double> y) {
-  const Vec<double> a = vabs<double>(x), one = broadcast<double>(1);
-  Vec<double> p = vexp<double>(y * vlog<double>(a));
-  p = select<double>((y == 0.0) | (a == 1.0), one, p);
-  // Floats of 2^25 and more are even integers; below that the integers and the odd ones show by rounding.
-  const Mask<double> below = vabs<double>(y) < 0x1p25;
-  const Vec<double> t = select<double>(below, y, y - y);
-  const Mask<double> whole = vround<double>(t) == t, odd = whole & (vround<double>(t * 0.5) != t * 0.5);
-  p = select<double>(odd, vcopysign<double>(p, x), p);
-  const Vec<double> nan = broadcast<double>(__builtin_nan(""));
-  const Mask<double> undefined = (x < 0.0) & (a != Ieee<double>::kInfinity) & below & ~whole;
-  p = select<double>(undefined | ((y != y) & (x != 1.0)) | ((x != x) & (y != 0.0)), nan, p);
-  return select<double>(x == 1.0, one, p);
 }
 
 FASTDL_INLINE Vec<double> low_half(Vec<float> x) {
@@ -229,17 +252,6 @@ FASTDL_INLINE Vec<float> join_halves(Vec<double> low, Vec<double> high) {
   Vec<float> x;
   __builtin_memcpy(&x, h, sizeof x);
   return x;
-}
-
-// Doubles go to the C library, one by one: a vector version would need its logarithm in twice the precision.
-template <class T>
-FASTDL_INLINE Vec<T> vpow(Vec<T> x, Vec<T> y) {
-  if constexpr (sizeof(T) == 4) {
-    return join_halves(pow_in_double(low_half(x), low_half(y)), pow_in_double(high_half(x), high_half(y)));
-  } else {
-    for (int i = 0; i < kLanes<T>; ++i) x[i] = ::pow(x[i], y[i]);
-    return x;
-  }
 }
 
 }  // namespace fastdl::FASTDL_ISA

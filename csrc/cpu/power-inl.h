@@ -10,12 +10,7 @@ namespace fastdl::FASTDL_ISA {
 // of 13 terms in f costs less than the quotient of the usual series.
 FASTDL_INLINE Vec<double> power_in_double(Vec<double> a, Vec<double> y) {
   using F = Ieee<double>;
-  using Bits = F::Bits;
-  constexpr Bits kBias = F::kBias;
-  constexpr double kUp = static_cast<double>(Bits{1} << F::kFraction);
-  const VecBits<double> exponent = (bits<double>(a) + ((kBias << F::kFraction) - F::kSqrtHalf)) >> F::kFraction;
-  const Vec<double> f = (Vec<double>)(bits<double>(a) - ((exponent - kBias) << F::kFraction)) - 1.0;
-  const Vec<double> e = (Vec<double>)(exponent | bits<double>(broadcast<double>(kUp))) - (kUp + F::kBias);
+  const auto [f, e] = fraction_and_exponent<double>(a);
   const Vec<double> log2 =
       e + f * polynomial<double>(f, 0x1.71547652a1eddp+0, -0x1.715476565d9fdp-1, 0x1.ec709ebb6a55cp-2,
                                  -0x1.71547096c4c3cp-2, 0x1.2776520ba7b44p-2, -0x1.ec72b625813c7p-3,

@@ -26,7 +26,7 @@ int64_t traffic(const Array& a) {
 const int64_t* numbers(const Array& index) {
   return static_cast<const int64_t*>(index.data);
 }
-// After the kernel, which then has touched nothing.
+// After the kernel, which has used none of these indices.
 void expect_inside(const char* op, int64_t bad, const Array& index, int64_t n) {
   EXPECT(bad == 0, IndexError, op, text("indices in [0, ", n, ")"),
          text(numbers(index)[bad - 1], " at position ", bad - 1));

@@ -125,6 +125,14 @@ void index_add(const IndexAddArgs& a) {
 
 // ---- an index for each number ---------------------------------------------------------------------------------------
 
+// Of a line that is short enough to stay in the L1 cache, where numbers are then picked from it in any order.
+template <class T>
+FASTDL_INLINE void ask_for_line(const T* x, int64_t n) {
+  constexpr int64_t kShort = 8 * 1024, kLine = 64 / sizeof(T);
+  if (n * static_cast<int64_t>(sizeof(T)) > kShort) return;
+  for (int64_t i = 0; i < n; i += kLine) __builtin_prefetch(x + i);
+}
+
 void gather_along(const GatherArgs& a) {
   const auto [outer, n, inner, m] = a.g;
   *a.bad_index = 0;
@@ -140,9 +148,11 @@ void gather_along(const GatherArgs& a) {
       for (int64_t i = begin; i < end; ++i) {
         const int64_t l = i / pieces, first = i % pieces * piece, last = first + piece < line ? first + piece : line;
         const int64_t* const index = a.index + l * line;
-        if (first_outside(index + first, last - first, n)) return __atomic_store_n(&outside, true, __ATOMIC_RELAXED);
+        const int64_t next = i + 1 < end ? piece : 0;
+        if (!all_inside(index + first, last - first, n, next)) return __atomic_store_n(&outside, true, __ATOMIC_RELAXED);
         T* const out = static_cast<T*>(a.out) + l * line;
         const T* const x = static_cast<const T*>(a.x) + (inner > 1 ? l / m : l) * n * inner;
+        if (inner == 1 && last == line && i + 1 < end) ask_for_line(x + n, n);
         if (inner > 1)
           for (int64_t k = first; k < last; ++k) out[k] = x[index[k] * inner + k];
         else
@@ -153,20 +163,30 @@ void gather_along(const GatherArgs& a) {
   if (outside) *a.bad_index = first_outside(a.index, outer * m * inner, n);
 }
 
+// Along the last axis: a line of indices for each line of x. A line is checked just before it is used; false as soon as
+// one has an index outside.
 template <class T, bool kAdd>
-static void scatter_lines(const ScatterArgs& a) {
+static bool scatter_in_lines(const ScatterArgs& a) {
+  const int64_t n = a.g.n, m = a.g.m;
+  bool inside = true;
+  parallel_for(a.g.outer, kGrain / (m + 1) + 1, [&](int64_t begin, int64_t end) {
+    for (int64_t o = begin; o < end; ++o) {
+      T* const x = static_cast<T*>(a.x) + o * n;
+      const int64_t* const index = a.index + o * m;
+      const T* const source = static_cast<const T*>(a.source) + o * m;
+      if (!all_inside(index, m, n, o + 1 < end ? m : 0)) return __atomic_store_n(&inside, false, __ATOMIC_RELAXED);
+      if (o + 1 < end) ask_for_line(x + n, n);
+      for (int64_t j = 0; j < m; ++j) x[index[j]] = kAdd ? static_cast<T>(x[index[j]] + source[j]) : source[j];
+    }
+  });
+  return inside;
+}
+
+template <class T, bool kAdd>
+static bool scatter_lines(const ScatterArgs& a) {
   const auto [outer, n, inner, m] = a.g;
-  if (inner == 1) {  // along the last axis: one line for each `outer`
-    parallel_for(outer, kGrain / (m + 1) + 1, [&, n = n, m = m](int64_t begin, int64_t end) {
-      for (int64_t o = begin; o < end; ++o) {
-        T* const x = static_cast<T*>(a.x) + o * n;
-        const int64_t* const index = a.index + o * m;
-        const T* const source = static_cast<const T*>(a.source) + o * m;
-        for (int64_t j = 0; j < m; ++j) x[index[j]] = kAdd ? static_cast<T>(x[index[j]] + source[j]) : source[j];
-      }
-    });
-    return;
-  }
+  if (inner == 1) return scatter_in_lines<T, kAdd>(a);
+  if (first_outside(a.index, outer * m * inner, n)) return false;
   for_each_column_piece(outer, m, inner, [&, n = n, inner = inner, m = m](int64_t o, int64_t first, int64_t last) {
     T* const x = static_cast<T*>(a.x) + o * n * inner;
     for (int64_t j = 0; j < m; ++j) {
@@ -178,15 +198,16 @@ static void scatter_lines(const ScatterArgs& a) {
       }
     }
   });
+  return true;
 }
 
 void scatter_along(const ScatterArgs& a) {
-  *a.bad_index = first_outside(a.index, a.g.outer * a.g.m * a.g.inner, a.g.n);
-  if (*a.bad_index) return;
+  bool inside = true;
   if (a.add)
-    visit_number(a.dtype, [&](auto zero) { scatter_lines<decltype(zero), true>(a); });
+    visit_number(a.dtype, [&](auto zero) { inside = scatter_lines<decltype(zero), true>(a); });
   else
-    visit_itemsize(itemsize_of(a.dtype), [&](auto zero) { scatter_lines<decltype(zero), false>(a); });
+    visit_itemsize(itemsize_of(a.dtype), [&](auto zero) { inside = scatter_lines<decltype(zero), false>(a); });
+  *a.bad_index = inside ? 0 : first_outside(a.index, a.g.outer * a.g.m * a.g.inner, a.g.n);
 }
 
 // ---- indices --------------------------------------------------------------------------------------------------------

@@ -215,6 +215,7 @@ struct Factors {
   const T* p;
   FASTDL_INLINE Vec<T> get(const Factors& f, int64_t i) { return f.p ? load<T>(f.p + i) : broadcast<T>(1); }
   FASTDL_INLINE Vec<T> get(const Factors& f, int64_t i, int n) { return f.p ? load_n<T>(f.p + i, n) : broadcast<T>(1); }
+  FASTDL_INLINE void ask_ahead(const Factors&, int64_t) {}
 };
 template <class T>
 FASTDL_INLINE Factors<T> factors(const void* p, int64_t at) {

@@ -2,6 +2,7 @@
 // only where the norm is too large.
 //
 // A chunk of the range over all gradients has a partial norm of its own; these are added in their order, in double.
+#include "cpu/power-inl.h"
 #include "ops/optimizer/optimizer_pieces-inl.h"
 
 namespace fastdl::FASTDL_ISA {
@@ -11,7 +12,7 @@ enum class Norm { kOne, kTwo, kLargest, kPower };
 template <class T, Norm kNorm>
 FASTDL_INLINE Vec<T> term(Vec<T> x, Vec<T> p) {
   if constexpr (kNorm == Norm::kTwo) return x * x;
-  if constexpr (kNorm == Norm::kPower) return vpow<T>(vabs<T>(x), p);
+  if constexpr (kNorm == Norm::kPower) return vpower<T>(vabs<T>(x), p);
   return vabs<T>(x);
 }
 
