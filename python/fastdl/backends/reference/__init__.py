@@ -140,6 +140,7 @@ from .reduce import amax, amin, argmax, argmin, mean, sum
 from .roi_align import roi_align, roi_align_bwd
 from .roi_pool import roi_pool, roi_pool_bwd
 from .softmax import log_softmax, log_softmax_bwd, softmax, softmax_bwd
+from .sort import argsort, chosen_bwd, group_equal, kthvalue, median, searchsorted, sort, topk
 from .upsample import upsample_bilinear2d, upsample_bilinear2d_bwd, upsample_nearest2d, upsample_nearest2d_bwd
 
 NAME = "reference"
@@ -164,6 +165,7 @@ __all__ = [
     "amin",
     "argmax",
     "argmin",
+    "argsort",
     "avg_pool2d",
     "avg_pool2d_bwd",
     "batch_norm",
@@ -179,6 +181,7 @@ __all__ = [
     "cdist",
     "cdist_bwd",
     "ceil",
+    "chosen_bwd",
     "clip_by_norm_",
     "clip_by_value_",
     "concat",
@@ -221,11 +224,13 @@ __all__ = [
     "ge",
     "ge_scalar",
     "grad_norm",
+    "group_equal",
     "gt",
     "gt_scalar",
     "index_add",
     "index_assign_",
     "index_select",
+    "kthvalue",
     "large_boxes",
     "layer_norm",
     "layer_norm_bwd",
@@ -251,6 +256,7 @@ __all__ = [
     "maximum",
     "maximum_scalar",
     "mean",
+    "median",
     "memory_stats",
     "minimum",
     "minimum_scalar",
@@ -288,6 +294,7 @@ __all__ = [
     "rsub_scalar",
     "scatter_",
     "scatter_add_",
+    "searchsorted",
     "sgd_step",
     "sigmoid",
     "sigmoid_bwd",
@@ -299,6 +306,7 @@ __all__ = [
     "soft_nms",
     "softmax",
     "softmax_bwd",
+    "sort",
     "sqrt",
     "square",
     "sub",
@@ -308,6 +316,7 @@ __all__ = [
     "tanh_bwd",
     "to_dlpack",
     "to_numpy",
+    "topk",
     "trunc",
     "unpack_rows",
     "upsample_bilinear2d",
