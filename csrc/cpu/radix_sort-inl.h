@@ -46,26 +46,24 @@ static void insertion_sort(Keyed<Key>* items, int64_t n) {
 }
 
 // Sorts n items from the smallest key, with as many items of spare room. Returns where the result lies, in one of both.
-// Few items are better off with digits of fewer bits, which leave fewer counts to add up.
-template <class Key, int kBits = kDigitBits>
+template <class Key>
 static Keyed<Key>* radix_sort(Keyed<Key>* items, Keyed<Key>* spare, int64_t n) {
-  constexpr int kDigits = (8 * static_cast<int>(sizeof(Key)) + kBits - 1) / kBits;
-  constexpr int64_t kValues = int64_t{1} << kBits;
+  constexpr int kDigits = (8 * static_cast<int>(sizeof(Key)) + kDigitBits - 1) / kDigitBits;
   if (n <= kInsertionSort) {
     insertion_sort(items, n);
     return items;
   }
-  Scratch<int32_t> counts(kDigits * kValues);
-  __builtin_memset(counts, 0, kDigits * kValues * sizeof(int32_t));
+  Scratch<int32_t> counts(kDigits * kDigitValues);
+  __builtin_memset(counts, 0, kDigits * kDigitValues * sizeof(int32_t));
   for (int64_t i = 0; i < n; ++i)
-    for (int d = 0; d < kDigits; ++d) ++counts[d * kValues + ((items[i].key >> d * kBits) % kValues)];
+    for (int d = 0; d < kDigits; ++d) ++counts[d * kDigitValues + ((items[i].key >> d * kDigitBits) % kDigitValues)];
   for (int d = 0; d < kDigits; ++d) {
-    int32_t* const count = counts + d * kValues;
-    const int shift = d * kBits;
-    if (count[(items[0].key >> shift) % kValues] == n) continue;
+    int32_t* const count = counts + d * kDigitValues;
+    const int shift = d * kDigitBits;
+    if (count[(items[0].key >> shift) % kDigitValues] == n) continue;
     int32_t at = 0;
-    for (int64_t v = 0; v < kValues; ++v) at += std::exchange(count[v], at);
-    for (int64_t i = 0; i < n; ++i) spare[count[(items[i].key >> shift) % kValues]++] = items[i];
+    for (int64_t v = 0; v < kDigitValues; ++v) at += std::exchange(count[v], at);
+    for (int64_t i = 0; i < n; ++i) spare[count[(items[i].key >> shift) % kDigitValues]++] = items[i];
     std::swap(items, spare);
   }
   return items;

@@ -64,13 +64,13 @@ struct SearchSortedArgs {
   const void* x;
   int64_t* out;
 };
-// Of sorted numbers and where they were: first[g] is where the g-th group of equals begins, inverse[indices[i]] the
-// group of i. Every NaN is a group of its own, as in PyTorch.
+// Of sorted numbers: first[g] is where the g-th group of equals begins; and, with the indices that they had,
+// inverse[indices[i]] is the group of i. Every NaN is a group of its own, as in PyTorch.
 struct GroupEqualArgs {
   DType dtype;
   int64_t n;
   const void* sorted;
-  const int64_t* indices;
+  const int64_t* indices;  // in [0, n), or null, as inverse is then
   int64_t* inverse;
   int64_t* first;   // n numbers; the first *groups of them are written
   int64_t* groups;  // one number on the host

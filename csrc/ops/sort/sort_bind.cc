@@ -128,21 +128,25 @@ Array shortened(const Array& a, int64_t count) {
   return out;
 }
 
-py::tuple group(const Array& sorted, const Array& indices) {
+py::tuple group(const Array& sorted, const Array* indices) {
   constexpr const char* kOp = "group_equal";
   expect_ndim(kOp, "sorted", sorted, 1);
-  expect_same_dtype(kOp, "indices", indices, DType::kInt64);
-  expect_shape(kOp, "indices", indices, sorted.shape);
-  for (int64_t i = 0; i < indices.size; ++i)
-    EXPECT(numbers(indices)[i] >= 0 && numbers(indices)[i] < sorted.size, IndexError, kOp,
-           text("indices in [0, ", sorted.size, ")"), text(numbers(indices)[i], " at position ", i));
-  Array inverse = empty(sorted.shape, DType::kInt64), first = empty(sorted.shape, DType::kInt64);
+  Array first = empty(sorted.shape, DType::kInt64), inverse;
+  if (indices) {
+    expect_same_dtype(kOp, "indices", *indices, DType::kInt64);
+    expect_shape(kOp, "indices", *indices, sorted.shape);
+    for (int64_t i = 0; i < indices->size; ++i)
+      EXPECT(numbers(*indices)[i] >= 0 && numbers(*indices)[i] < sorted.size, IndexError, kOp,
+             text("indices in [0, ", sorted.size, ")"), text(numbers(*indices)[i], " at position ", i));
+    inverse = empty(sorted.shape, DType::kInt64);
+  }
   int64_t groups = 0;
   call(group_equal,
-       GroupEqualArgs{sorted.dtype, sorted.size, sorted.data, numbers(indices), numbers(inverse), numbers(first),
-                      &groups},
+       GroupEqualArgs{sorted.dtype, sorted.size, sorted.data, indices ? numbers(*indices) : nullptr,
+                      indices ? numbers(inverse) : nullptr, numbers(first), &groups},
        bytes_of(sorted));
-  return py::make_tuple(inverse, shortened(first, groups));
+  py::object places = indices ? py::cast(std::move(inverse)) : py::none();
+  return py::make_tuple(places, shortened(first, groups));
 }
 
 }  // namespace

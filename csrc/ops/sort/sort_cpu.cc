@@ -1,9 +1,8 @@
 // Sorting on the CPU: keys (sort_lines-inl.h) with their indices, by one of three ways that give the same result.
 //
 //   short lines    a network over lanes: as many lines at once as a vector has lanes of 8 bytes
-//   others         radix sort from the lowest digit, a line on one thread
-//   few, long      the same in chunks on all threads: each chunk counts its digits, and writes where the counts of the
-//                  lower digits, and of its digit in the chunks before it, end
+//   others         by their digits (sort_radix-inl.h), a line on one thread
+//   few, long      the same on all threads
 //
 // An item is key and index, 8 bytes (of numbers up to 4) or 16.
 #include "ops/sort/sort_network-inl.h"
@@ -13,7 +12,7 @@ namespace fastdl::FASTDL_ISA {
 
 // Lines up to here go through the network: its steps grow with log2(n)^2, and fewer lanes make each dearer.
 template <class T>
-constexpr int64_t kShortLine = (sizeof(T) == 8 ? 8 : 16) * kNetworkLanes;
+constexpr int64_t kShortLine = (sizeof(T) == 8 ? 16 : 32) * kNetworkLanes;
 
 // ---- short lines ----------------------------------------------------------------------------------------------------
 

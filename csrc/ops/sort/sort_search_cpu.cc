@@ -64,7 +64,7 @@ void group_equal(const GroupEqualArgs& a) {
       if constexpr (std::is_floating_point_v<T>) begins |= ordered(x[i]) == kLargestKey<KeyOf<T>>;
       group += begins;
       if (begins) a.first[group] = i;
-      a.inverse[a.indices[i]] = group;
+      if (a.inverse) a.inverse[a.indices[i]] = group;
     }
     *a.groups = group + 1;
   });
@@ -72,32 +72,53 @@ void group_equal(const GroupEqualArgs& a) {
 
 // ---- gradient -------------------------------------------------------------------------------------------------------
 
+constexpr int64_t kColumns = 32;  // an owner's piece of `inner`
+
+static bool all_inside(const int64_t* indices, int64_t count, int64_t n) {
+  bool inside = true;
+  for (int64_t i = 0; i < count; ++i) inside &= static_cast<uint64_t>(indices[i]) < static_cast<uint64_t>(n);
+  return inside;
+}
+
+// Columns [first, last) of one `outer`; false at a bad index.
 template <class T>
-static void place_chosen(const ChosenBwdArgs& a) {
+static bool place_chosen(const ChosenBwdArgs& a, int64_t o, int64_t first, int64_t last) {
   const auto [outer, n, inner] = a.lines;
-  const int64_t size = n * inner, m = a.m;
-  parallel_for(outer, kLineGrain / size + 1, [&, n = n, inner = inner](int64_t begin, int64_t end) {
-    for (int64_t o = begin; o < end; ++o) {
-      T* const out = static_cast<T*>(a.out) + o * size;
-      const T* const grad = static_cast<const T*>(a.grad) + o * m * inner;
-      const int64_t* const indices = a.indices + o * m * inner;
-      if (m < n) __builtin_memset(out, 0, static_cast<size_t>(size) * sizeof(T));
-      for (int64_t j = 0; j < m; ++j)
-        for (int64_t i = 0; i < inner; ++i) out[indices[j * inner + i] * inner + i] = grad[j * inner + i];
-    }
-  });
+  T* const out = static_cast<T*>(a.out) + o * n * inner;
+  const T* const grad = static_cast<const T*>(a.grad) + o * a.m * inner;
+  const int64_t* const indices = a.indices + o * a.m * inner;
+  const size_t bytes = static_cast<size_t>(last - first) * sizeof(T);
+  if (inner == 1) {
+    if (!all_inside(indices, a.m, n)) return false;
+    if (a.m < n) __builtin_memset(out, 0, static_cast<size_t>(n) * sizeof(T));
+    for (int64_t j = 0; j < a.m; ++j) out[indices[j]] = grad[j];
+    return true;
+  }
+  if (a.m < n)
+    for (int64_t j = 0; j < n; ++j) __builtin_memset(out + j * inner + first, 0, bytes);
+  for (int64_t j = 0; j < a.m; ++j) {
+    if (!all_inside(indices + j * inner + first, last - first, n)) return false;
+    for (int64_t i = first; i < last; ++i) out[indices[j * inner + i] * inner + i] = grad[j * inner + i];
+  }
+  return true;
 }
 
 void chosen_bwd(const ChosenBwdArgs& a) {
+  const auto [outer, n, inner] = a.lines;
   *a.bad_index = 0;
-  const int64_t count = a.lines.outer * a.m * a.lines.inner;
-  for (int64_t i = 0; i < count; ++i) {
-    if (a.indices[i] >= 0 && a.indices[i] < a.lines.n) continue;
-    *a.bad_index = i + 1;
-    return;
-  }
-  if (a.lines.outer * a.lines.n * a.lines.inner == 0) return;
-  visit_float(a.dtype, [&](auto zero) { place_chosen<decltype(zero)>(a); });
+  if (outer * n * inner == 0) return;
+  bool bad = false;
+  const int64_t width = inner < kColumns ? inner : kColumns, pieces = (inner + width - 1) / width;
+  visit_float(a.dtype, [&, n = n, inner = inner, outer = outer](auto zero) {
+    parallel_for(outer * pieces, kLineGrain / (n * width) + 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        const int64_t first = i % pieces * width, last = first + width < inner ? first + width : inner;
+        if (!place_chosen<decltype(zero)>(a, i / pieces, first, last)) __atomic_store_n(&bad, true, __ATOMIC_RELAXED);
+      }
+    });
+  });
+  for (int64_t i = 0; bad && *a.bad_index == 0; ++i)
+    if (!all_inside(a.indices + i, 1, n)) *a.bad_index = i + 1;
 }
 
 }  // namespace fastdl::FASTDL_ISA

@@ -37,18 +37,12 @@ static Key differing_bits(const Key* keys, int64_t n) {
   return bits;
 }
 template <class Key>
-FASTDL_INLINE int highest_bit(Key bits) {  // of bits other than 0
-  return 63 - __builtin_clzll(static_cast<uint64_t>(static_cast<std::make_unsigned_t<Key>>(bits)));
-}
-
-template <class Key>
 static Key search_bits(const Key* keys, int64_t n, int64_t rank) {
-  using Digits = std::make_unsigned_t<Key>;
-  const Key differ = differing_bits(keys, n);
-  if (differ == 0) return keys[0];
-  const int top = highest_bit(differ);
-  Digits found = unsigned_key(keys[0]) >> top >> 1 << 1 << top;  // the bits above, which all keys share
-  for (int bit = top; bit >= 0; --bit) {
+  using Digits = DigitsOf<Key>;
+  const int bits = bits_of<Digits>(differing_bits(keys, n));
+  if (bits == 0) return keys[0];
+  Digits found = unsigned_key(keys[0]) >> (bits - 1) >> 1 << 1 << (bits - 1);  // the bits above, which all keys share
+  for (int bit = bits - 1; bit >= 0; --bit) {
     const Digits next = found | Digits{1} << bit;
     if (count_below(keys, n, signed_key<Key>(next)) <= rank) found = next;
   }
@@ -65,7 +59,7 @@ static int64_t keep_near(const Key* keys, int64_t n, int64_t& rank, Key* kept) {
     differ[begin / kSortChunk] = differing_bits(keys + begin, end - begin) | (keys[begin] ^ keys[0]);
   });
   for (int64_t c = 1; c < chunks; ++c) differ[0] |= differ[c];
-  const int top = differ[0] ? highest_bit(differ[0]) : 0, shift = top < kDigitBits ? 0 : top - kDigitBits + 1;
+  const int bits = bits_of<DigitsOf<Key>>(differ[0]), shift = bits < kDigitBits ? 0 : bits - kDigitBits;
   const auto digit_of = [&](Key key) __attribute__((always_inline)) {
     return static_cast<int64_t>((unsigned_key(key) >> shift) % kDigitValues);
   };

@@ -363,8 +363,8 @@ class Backend(Protocol):
     def chosen_bwd(self, grad: Array, indices: Array, axis: int, size: int) -> Array: ...  # zeros elsewhere
     # sorted (n,) for all x, or (..., n) with x (..., m); how many are below x, or (right) not above
     def searchsorted(self, sorted: Array, x: Array, right: bool) -> Array: ...
-    # (n,) with the indices that they had -> (the group of equals of each index, where the groups begin)
-    def group_equal(self, sorted: Array, indices: Array) -> tuple[Array, Array]: ...
+    # (n,) and the indices that they had or None -> (the group of equals of each index or None, where groups begin)
+    def group_equal(self, sorted: Array, indices: Array | None) -> tuple[Array | None, Array]: ...
 
     # recurrent/ one layer; mode "rnn_tanh", "rnn_relu", "lstm", "gru"; x (T, N, I), (N, T, I) with batch_first, or
     # packed (rows, I) with batch_sizes (T,) and order (N,) or None, int64 on the host: the j-th longest sequence has

@@ -94,9 +94,10 @@ def unique(input: Tensor, sorted: bool = True, return_inverse: bool = False, ret
     flag(sorted, op, "sorted")
     k = x._backend
     values, indices = k.sort(k.reshape(x._array, (x._array.size,)), 0, False)
-    inverse, first = k.group_equal(values, indices)
+    wanted = flag(return_inverse, op, "return_inverse")
+    inverse, first = k.group_equal(values, indices if wanted else None)
     found = [Tensor(k.index_select(values, first, 0), k)]
-    if flag(return_inverse, op, "return_inverse"):
+    if wanted:
         found.append(Tensor(k.reshape(inverse, x.shape), k))
     if flag(return_counts, op, "return_counts"):
         ends = np.append(k.to_numpy(first)[1:], x._array.size)[: first.size]

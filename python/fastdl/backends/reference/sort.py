@@ -126,16 +126,18 @@ def searchsorted(sorted: Array, x: Array, right: bool) -> Array:
     return out
 
 
-def group_equal(sorted: Array, indices: Array) -> tuple[Array, Array]:
-    """Of sorted numbers and the indices that they had: the group of equals of each index, and where groups begin."""
+def group_equal(sorted: Array, indices: Array | None) -> tuple[Array | None, Array]:
+    """Of sorted numbers, and the indices that they had: the group of equals of each index, and where groups begin."""
     op = "group_equal"
     expect_array(op, "sorted", sorted)
     expect_ndim(op, "sorted", sorted, 1)
+    begins = np.ones(sorted.size, bool)
+    begins[1:] = sorted[1:] != sorted[:-1]
+    if indices is None:
+        return None, np.flatnonzero(begins)
     expect_same_dtype(op, "indices", indices, _INT64)
     expect_shape(op, "indices", indices, sorted.shape)
     _check_inside(op, indices, sorted.size)
-    begins = np.ones(sorted.size, bool)
-    begins[1:] = sorted[1:] != sorted[:-1]
     inverse = np.zeros(sorted.size, np.int64)
     inverse[indices] = np.cumsum(begins) - 1
     return inverse, np.flatnonzero(begins)
