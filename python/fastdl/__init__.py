@@ -87,6 +87,8 @@ from .functional.logical import (
 from .functional.product import bmm, dot, matmul, mm
 from .functional.rearranging import chunk, cumsum, flip, roll, split
 from .functional.reduction import amax, amin, argmax, argmin, max, mean, min, std, sum, var
+from .functional.searching import bucketize, quantile, searchsorted, unique
+from .functional.sorting import argsort, kthvalue, median, msort, nanmedian, sort, topk
 from .nn.summary import summary
 from .random import Generator, get_rng_state, initial_seed, manual_seed, set_rng_state
 from .saving import load, save

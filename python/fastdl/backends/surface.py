@@ -362,6 +362,19 @@ class Backend(Protocol):
         self, grad: Array, out: Array, x: Array, y: Array, metric: str, p: float
     ) -> Array: ...  # of x; that of y: exchange them, grad and out transposed
 
+    # sort/ NaN after all numbers, -0 = 0, equals by index (in descending order too). Every dtype; from topk on no bool
+    def sort(self, x: Array, axis: int, descending: bool) -> tuple[Array, Array]: ...  # (values, indices int64)
+    def argsort(self, x: Array, axis: int, descending: bool) -> Array: ...
+    def topk(self, x: Array, k: int, axis: int, largest: bool) -> tuple[Array, Array]: ...  # the first k, in order
+    # the axis becomes 1; k from 1 on; medians are the lower of two: the first NaN, if any, or that of the numbers
+    def kthvalue(self, x: Array, k: int, axis: int) -> tuple[Array, Array]: ...
+    def median(self, x: Array, axis: int, ignore_nan: bool) -> tuple[Array, Array]: ...
+    def chosen_bwd(self, grad: Array, indices: Array, axis: int, size: int) -> Array: ...  # zeros elsewhere
+    # sorted (n,) for all x, or (..., n) with x (..., m); how many are below x, or (right) not above
+    def searchsorted(self, sorted: Array, x: Array, right: bool) -> Array: ...
+    # (n,) and the indices that they had or None -> (the group of equals of each index or None, where groups begin)
+    def group_equal(self, sorted: Array, indices: Array | None) -> tuple[Array | None, Array]: ...
+
     # recurrent/ one layer; mode "rnn_tanh", "rnn_relu", "lstm", "gru"; x (T, N, I), (N, T, I) with batch_first, or
     # packed (rows, I) with batch_sizes (T,) and order (N,) or None, int64 on the host: the j-th longest sequence has
     # place order[j] in the states. Weights of each direction: w_ih, w_hh, or w_ih, w_hh, b_ih, b_hh. States (D, N, H).

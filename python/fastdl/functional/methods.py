@@ -19,6 +19,8 @@ from . import (
     product,
     rearranging,
     reduction,
+    searching,
+    sorting,
 )
 
 
@@ -92,6 +94,8 @@ _FUNCTIONS = {
     layout: "reshape flatten unsqueeze squeeze permute transpose t expand clone",
     indexing: "gather index_add index_select masked_fill masked_select nonzero scatter scatter_add take_along_dim",
     rearranging: "chunk cumsum flip roll split",
+    searching: "quantile unique",
+    sorting: "argsort kthvalue median msort nanmedian sort topk",
     product: "matmul mm bmm dot",
     activation: "relu relu_ sigmoid tanh softmax log_softmax",
 }

@@ -141,6 +141,7 @@ from .reduce import amax, amin, argmax, argmin, mean, sum
 from .roi_align import roi_align, roi_align_bwd
 from .roi_pool import roi_pool, roi_pool_bwd
 from .softmax import log_softmax, log_softmax_bwd, softmax, softmax_bwd
+from .sort import argsort, chosen_bwd, group_equal, kthvalue, median, searchsorted, sort, topk
 from .upsample import upsample_bilinear2d, upsample_bilinear2d_bwd, upsample_nearest2d, upsample_nearest2d_bwd
 
 NAME = "reference"
@@ -165,6 +166,7 @@ __all__ = [
     "amin",
     "argmax",
     "argmin",
+    "argsort",
     "avg_pool2d",
     "avg_pool2d_bwd",
     "batch_norm",
@@ -180,6 +182,7 @@ __all__ = [
     "cdist",
     "cdist_bwd",
     "ceil",
+    "chosen_bwd",
     "clip_by_norm_",
     "clip_by_value_",
     "concat",
@@ -222,11 +225,13 @@ __all__ = [
     "ge",
     "ge_scalar",
     "grad_norm",
+    "group_equal",
     "gt",
     "gt_scalar",
     "index_add",
     "index_assign_",
     "index_select",
+    "kthvalue",
     "large_boxes",
     "layer_norm",
     "layer_norm_bwd",
@@ -254,6 +259,7 @@ __all__ = [
     "maximum",
     "maximum_scalar",
     "mean",
+    "median",
     "memory_stats",
     "minimum",
     "minimum_scalar",
@@ -291,6 +297,7 @@ __all__ = [
     "rsub_scalar",
     "scatter_",
     "scatter_add_",
+    "searchsorted",
     "sgd_step",
     "sigmoid",
     "sigmoid_bwd",
@@ -302,6 +309,7 @@ __all__ = [
     "soft_nms",
     "softmax",
     "softmax_bwd",
+    "sort",
     "sqrt",
     "square",
     "sub",
@@ -311,6 +319,7 @@ __all__ = [
     "tanh_bwd",
     "to_dlpack",
     "to_numpy",
+    "topk",
     "trunc",
     "unpack_rows",
     "upsample_bilinear2d",
