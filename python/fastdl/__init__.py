@@ -8,7 +8,7 @@
 """
 
 from . import autograd, backends, dtypes, functional, nn, ops, optim
-from .autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from .autograd import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from .creation import (
     arange,
     as_tensor,
@@ -20,11 +20,13 @@ from .creation import (
     full,
     full_like,
     linspace,
+    logspace,
     ones,
     ones_like,
     rand,
     rand_like,
     randint,
+    randint_like,
     randn,
     randn_like,
     randperm,
@@ -32,13 +34,37 @@ from .creation import (
     zeros,
     zeros_like,
 )
-from .dtypes import bool, double, dtype, float, float32, float64, int, int32, int64, long, uint8
+from .dtypes import bool, double, dtype, finfo, float, float32, float64, iinfo, int, int32, int64, long, uint8
 from .functional import methods as _methods
 from .functional.activation import log_softmax, relu, sigmoid, softmax, tanh
 from .functional.arithmetic import add, div, maximum, minimum, mul, pow, sub
 from .functional.comparison import allclose, clamp, clip, eq, equal, ge, gt, le, lt, ne, where
+from .functional.compositions import (
+    addcdiv,
+    addcmul,
+    clamp_max,
+    clamp_min,
+    cosh,
+    erfc,
+    exp2,
+    fmod,
+    frac,
+    hypot,
+    isclose,
+    lerp,
+    log2,
+    log10,
+    logaddexp,
+    logit,
+    nan_to_num,
+    sinh,
+    tan,
+    xlogy,
+)
+from .functional.diagonals import diag, diag_embed, diagonal, trace, tril, tril_indices, triu, triu_indices
 from .functional.distance import cdist
 from .functional.division import floor_divide, remainder
+from .functional.einsum import einsum
 from .functional.elementary import (
     abs,
     ceil,
@@ -84,13 +110,53 @@ from .functional.logical import (
     logical_or,
     logical_xor,
 )
-from .functional.product import bmm, dot, matmul, mm
+from .functional.product import addmm, baddbmm, bmm, dot, inner, matmul, mm, mv, outer, tensordot
 from .functional.rearranging import chunk, cumsum, flip, roll, split
 from .functional.reduction import amax, amin, argmax, argmin, max, mean, min, std, sum, var
 from .functional.searching import bucketize, quantile, searchsorted, unique
+from .functional.shaping import (
+    atleast_1d,
+    atleast_2d,
+    broadcast_tensors,
+    broadcast_to,
+    cartesian_prod,
+    column_stack,
+    fliplr,
+    flipud,
+    hstack,
+    meshgrid,
+    movedim,
+    narrow,
+    repeat_interleave,
+    select,
+    take,
+    tensor_split,
+    tile,
+    unbind,
+    unflatten,
+    vstack,
+)
 from .functional.sorting import argsort, kthvalue, median, msort, nanmedian, sort, topk
+from .functional.statistics import (
+    all,
+    aminmax,
+    any,
+    bincount,
+    count_nonzero,
+    cummax,
+    cummin,
+    cumprod,
+    dist,
+    logsumexp,
+    norm,
+    prod,
+    std_mean,
+    var_mean,
+)
 from .nn.summary import summary
+from .printing import set_printoptions
 from .random import Generator, get_rng_state, initial_seed, manual_seed, set_rng_state
+from .sampling import bernoulli, multinomial, normal
 from .saving import load, save
 from .settings import (
     empty_cache,
@@ -100,6 +166,10 @@ from .settings import (
     set_conv_algorithm,
     set_num_threads,
 )
-from .tensor import Tensor, device
+from .tensor import Tensor, device, is_tensor, numel
+
+concat = concatenate = cat
+swapaxes = swapdims = transpose
+ravel = flatten
 
 __version__ = "0.1.0"

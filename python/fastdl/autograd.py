@@ -9,25 +9,25 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import threading
 from collections.abc import Callable, Iterable, Sequence
-from functools import wraps
 from typing import TYPE_CHECKING, Any
 
+from . import anomaly
+from .anomaly import detect_anomaly, is_anomaly_enabled, set_detect_anomaly
+from .grad_mode import enable_grad, inference_mode, is_grad_enabled, mode, no_grad, set_grad_enabled
 from .row_grad import RowGrad, dense, deposit, total
 
 if TYPE_CHECKING:
     from .tensor import Tensor
 
+__all__ = [
+    "Context", "Function", "backward", "detect_anomaly", "enable_grad", "grad", "inference_mode", "is_anomaly_enabled",
+    "is_grad_enabled", "no_grad", "set_detect_anomaly", "set_grad_enabled",
+]  # fmt: skip
 Array = Any
 Rule = Callable[["Node", Array], Sequence[Array | None]]
 
 
-class _Mode(threading.local):
-    enabled = True
-
-
-mode = _Mode()
 _next_number = itertools.count(1).__next__
 
 
@@ -38,7 +38,7 @@ class Node:
     or None when it needs no gradient, in which case the rule may return None there and should compute nothing.
     """
 
-    __slots__ = ("backend", "edges", "hooks", "number", "rule", "saved")
+    __slots__ = ("backend", "edges", "hooks", "number", "rule", "saved", "trace")  # trace: only in anomaly mode
 
     def __init__(self, rule: Rule, edges: tuple[Any, ...], saved: Any, backend: Any) -> None:
         self.rule = rule
@@ -51,6 +51,14 @@ class Node:
     def needs(self, i: int) -> bool:
         """Whether input i needs a gradient."""
         return self.edges[i] is not None
+
+    def name(self) -> str:
+        """The operation as PyTorch would call it: "MulBackward"."""
+        words = self.rule.__qualname__.split(".")[0].split("_")
+        return "".join(word[:1].upper() + word[1:] for word in words if word not in ("bwd", "scalar")) + "Backward"
+
+    def __repr__(self) -> str:
+        return f"<{self.name()}>"
 
 
 class Leaf:
@@ -74,6 +82,8 @@ def record(out: Tensor, rule: Rule, inputs: tuple[Tensor, ...], saved: Any) -> T
     out._node = Node(
         rule, tuple([t._node or (t if t.requires_grad else None) for t in inputs]), saved, out._backend
     )  # fmt: skip
+    if anomaly.watch is not None:
+        anomaly.watch.recorded(out, inputs)
     return out
 
 
@@ -86,6 +96,8 @@ def record_pair(out: Tensor, rule: Rule, a: Tensor, b: Tensor, saved: Any) -> Te
         saved,
         out._backend,
     )
+    if anomaly.watch is not None:
+        anomaly.watch.recorded(out, (a, b))
     return out
 
 
@@ -103,67 +115,6 @@ def fresh(rule: Rule) -> Rule:
     """Marks a rule whose results are new arrays, shared with nothing. A leaf then keeps them without a copy."""
     rule.fresh = True  # type: ignore[attr-defined]
     return rule
-
-
-# ---- grad mode -------------------------------------------------------------------------------------------------------
-
-
-class set_grad_enabled:
-    """Context manager and decorator that switches recording on or off for the current thread."""
-
-    def __init__(self, enabled: bool) -> None:
-        self._target = bool(enabled)
-        self._previous = mode.enabled
-        mode.enabled = self._target  # as in PyTorch, calling it takes effect at once
-
-    def __enter__(self) -> None:
-        mode.enabled = self._target
-
-    def __exit__(self, *_: object) -> None:
-        mode.enabled = self._previous
-
-
-class _GradContext:
-    enabled: bool
-
-    def __enter__(self) -> None:
-        self._stack = [*getattr(self, "_stack", []), mode.enabled]
-        mode.enabled = self.enabled
-
-    def __exit__(self, *_: object) -> None:
-        mode.enabled = self._stack.pop()
-
-    def __call__(self, function: Callable) -> Callable:
-        @wraps(function)
-        def wrapped(*args: Any, **kwargs: Any) -> Any:
-            with type(self)():
-                return function(*args, **kwargs)
-
-        return wrapped
-
-
-class no_grad(_GradContext):
-    """Context manager and decorator: operations inside are not recorded (`torch.no_grad`).
-
-    >>> import fastdl
-    >>> w = fastdl.ones(1, requires_grad=True)
-    >>> with fastdl.no_grad():
-    ...     (w * 2).requires_grad
-    False
-    """
-
-    enabled = False
-
-
-class enable_grad(_GradContext):
-    """Context manager and decorator: operations inside are recorded, also within `no_grad`."""
-
-    enabled = True
-
-
-def is_grad_enabled() -> bool:
-    """Whether operations of this thread are recorded."""
-    return mode.enabled
 
 
 # ---- the backward walk -----------------------------------------------------------------------------------------------
@@ -234,7 +185,10 @@ class _Walk:
                 "freed: call that one with retain_graph=True"
             )
         is_fresh = getattr(node.rule, "fresh", False)
-        for edge, g in zip(node.edges, node.rule(node, grad), strict=True):
+        grads = node.rule(node, grad)
+        if anomaly.watch is not None:
+            anomaly.watch.stepped(node, grad, grads)
+        for edge, g in zip(node.edges, grads, strict=True):
             if edge is not None and g is not None:
                 self.send(edge, g, is_fresh)
 
@@ -281,8 +235,20 @@ def _root_gradient(root: Tensor, gradient: Tensor | None, op: str) -> Array:
     return gradient._array
 
 
+def refuse_create_graph(create_graph: Any, op: str) -> None:
+    if create_graph:
+        raise NotImplementedError(f"[{op}] expected create_graph=False (gradients are first order), got {create_graph}")
+
+
 def backward(root: Tensor, gradient: Tensor | None = None, retain_graph: bool = False) -> None:
-    """Adds the gradient of `root` with respect to every leaf that it was computed from to the leaf's `.grad`."""
+    """Adds the gradient of `root` with respect to every leaf that it was computed from to the leaf's `.grad`.
+
+    Raises:
+        RuntimeError: for a root that needs no gradient, an output of several numbers without `gradient`, or a graph
+            that an earlier call freed (`retain_graph=True` there keeps it).
+    """
+    if anomaly.watch is not None:
+        anomaly.watch.started(root)
     walk = _Walk(None)
     walk.send(root._node or root, _root_gradient(root, gradient, "backward"), False)
     walk.run(retain_graph)
@@ -293,6 +259,7 @@ def grad(
     inputs: Tensor | Sequence[Tensor],
     grad_outputs: Tensor | Sequence[Tensor | None] | None = None,
     retain_graph: bool = False,
+    create_graph: bool = False,
     allow_unused: bool = False,
 ) -> tuple[Tensor | None, ...]:
     """Gradients of the outputs' sum with respect to `inputs`, without touching any `.grad` (`torch.autograd.grad`).
@@ -304,6 +271,7 @@ def grad(
     """
     from .tensor import Tensor
 
+    refuse_create_graph(create_graph, "grad")
     outs = _expect_tensors("grad", "outputs", [outputs] if isinstance(outputs, Tensor) else outputs)
     ins = _expect_tensors("grad", "inputs", [inputs] if isinstance(inputs, Tensor) else inputs)
     given: list[Tensor | None]
@@ -316,6 +284,8 @@ def grad(
     keys = [id(t._node or t) for t in ins]
     walk = _Walk(dict.fromkeys(keys))
     for out, g in zip(outs, given, strict=True):
+        if anomaly.watch is not None:
+            anomaly.watch.started(out)
         walk.send(out._node or out, _root_gradient(out, g, "grad"), False)
     walk.run(retain_graph)
     results: list[Tensor | None] = []

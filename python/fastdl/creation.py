@@ -151,22 +151,24 @@ def empty(*size: Sizes, dtype: Any = None, device: Any = None, requires_grad: bo
     return out.requires_grad_() if requires_grad else out
 
 
-def zeros_like(input: Tensor, dtype: Any = None) -> Tensor:
+def zeros_like(input: Tensor, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Zeros in the shape, dtype and place of a tensor."""
     x = _like(input, "zeros_like")
-    return _filled(x.shape, 0, dtype or x.dtype, x.device, False)
+    return _filled(x.shape, 0, dtype or x.dtype, device or x.device, requires_grad)
 
 
-def ones_like(input: Tensor, dtype: Any = None) -> Tensor:
+def ones_like(input: Tensor, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Ones in the shape, dtype and place of a tensor."""
     x = _like(input, "ones_like")
-    return _filled(x.shape, 1, dtype or x.dtype, x.device, False)
+    return _filled(x.shape, 1, dtype or x.dtype, device or x.device, requires_grad)
 
 
-def full_like(input: Tensor, fill_value: Any, dtype: Any = None) -> Tensor:
+def full_like(
+    input: Tensor, fill_value: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """One number in the shape, dtype and place of a tensor."""
     x = _like(input, "full_like")
-    return _filled(x.shape, fill_value, dtype or x.dtype, x.device, False)
+    return _filled(x.shape, fill_value, dtype or x.dtype, device or x.device, requires_grad)
 
 
 def empty_like(input: Tensor, dtype: Any = None) -> Tensor:
@@ -175,7 +177,9 @@ def empty_like(input: Tensor, dtype: Any = None) -> Tensor:
     return empty(x.shape, dtype=dtype or x.dtype, device=x.device)
 
 
-def arange(start: Any, end: Any = None, step: Any = 1, dtype: Any = None, device: Any = None) -> Tensor:
+def arange(
+    start: Any, end: Any = None, step: Any = 1, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:  # fmt: skip
     """start, start + step, ... below end (`torch.arange`)."""
     if end is None:
         start, end = 0, start
@@ -186,19 +190,36 @@ def arange(start: Any, end: Any = None, step: Any = 1, dtype: Any = None, device
     if abs((end - start) / step) >= 2**46:
         raise ValueError(f"[arange] expected a size that memory can hold, got {(end - start) / step:g} elements")
     values = np.arange(start, end, step)
-    return tensor(values if dtype or values.dtype != np.float64 else values.astype(np.float32), dtype, device)
+    return tensor(
+        values if dtype or values.dtype != np.float64 else values.astype(np.float32), dtype, device, requires_grad
+    )
 
 
-def linspace(start: float, end: float, steps: int, dtype: Any = None, device: Any = None) -> Tensor:
+def linspace(
+    start: float, end: float, steps: int, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """`steps` numbers from start to end inclusive (`torch.linspace`)."""
     ends = _number(start, "linspace", "start"), _number(end, "linspace", "end")
-    return tensor(np.linspace(*ends, _count(steps, "linspace", "steps")), dtype or "float32", device)
+    values = np.linspace(*ends, _count(steps, "linspace", "steps"))
+    return tensor(values, dtype or "float32", device, requires_grad)
 
 
-def eye(n: int, m: int | None = None, dtype: Any = None, device: Any = None) -> Tensor:
+def logspace(start: float, end: float, steps: int, base: float = 10.0, dtype: Any = None, device: Any = None) -> Tensor:
+    """`steps` numbers from base^start to base^end, each by the same factor larger (`torch.logspace`).
+
+    >>> import fastdl
+    >>> fastdl.logspace(0, 2, 3).tolist()
+    [1.0, 10.0, 100.0]
+    """
+    ends = _number(start, "logspace", "start"), _number(end, "logspace", "end")
+    values = np.logspace(*ends, _count(steps, "logspace", "steps"), base=_number(base, "logspace", "base"))
+    return tensor(values, dtype or "float32", device)
+
+
+def eye(n: int, m: int | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """The identity matrix (`torch.eye`)."""
     columns = None if m is None else _count(m, "eye", "m")
-    return tensor(np.eye(_count(n, "eye", "n"), columns), dtype or "float32", device)
+    return tensor(np.eye(_count(n, "eye", "n"), columns), dtype or "float32", device, requires_grad)
 
 
 # ---- random numbers: drawn on the host, so equal on every device -----------------------------------------------------
@@ -208,20 +229,35 @@ def _drawn(values: np.ndarray, dtype: Any, device: Any, requires_grad: bool) -> 
     return _wrap(values.astype(dtypes.as_dtype(dtype or "float32").numpy), device, requires_grad)
 
 
-def rand(*size: Sizes, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def _rng(generator: random.Generator | None) -> np.random.Generator:
+    return (generator or random.default_generator).numpy
+
+
+def rand(
+    *size: Sizes, dtype: Any = None, device: Any = None, requires_grad: bool = False, generator: Any = None
+) -> Tensor:
     """Uniform in [0, 1) (`torch.rand`)."""
     # float32 draws: rounding a float64 draw could give 1.0
-    draw = random.default_generator.numpy.random(_shape(size, "rand"), dtype=np.float32)
+    draw = _rng(generator).random(_shape(size, "rand"), dtype=np.float32)
     return _drawn(np.asarray(draw), dtype, device, requires_grad)
 
 
-def randn(*size: Sizes, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """Standard normal (`torch.randn`)."""
-    draw = random.default_generator.numpy.standard_normal(_shape(size, "randn"))
+def randn(
+    *size: Sizes, dtype: Any = None, device: Any = None, requires_grad: bool = False, generator: Any = None
+) -> Tensor:
+    """Standard normal (`torch.randn`).
+
+    >>> import fastdl
+    >>> fastdl.randn(2, 3, generator=fastdl.Generator(1)).shape
+    (2, 3)
+    """
+    draw = _rng(generator).standard_normal(_shape(size, "randn"))
     return _drawn(np.asarray(draw), dtype, device, requires_grad)
 
 
-def randint(low: int, high: Any, size: Sizes = None, dtype: Any = None, device: Any = None) -> Tensor:
+def randint(
+    low: int, high: Any, size: Sizes = None, dtype: Any = None, device: Any = None, generator: Any = None
+) -> Tensor:
     """Integers in [low, high); randint(high, size) starts at 0 (`torch.randint`)."""
     if size is None:
         low, high, size = 0, low, high
@@ -229,24 +265,30 @@ def randint(low: int, high: Any, size: Sizes = None, dtype: Any = None, device: 
                  for n, v in (("low", low), ("high", high)))  # fmt: skip
     if not low < high:
         raise ValueError(f"[randint] expected low < high, got {low} and {high}")
-    draw = random.default_generator.numpy.integers(low, high, _shape((size,), "randint"))
+    draw = _rng(generator).integers(low, high, _shape((size,), "randint"))
     return _drawn(np.asarray(draw), dtype or "int64", device, False)
 
 
-def randperm(n: int, dtype: Any = None, device: Any = None) -> Tensor:
+def randperm(n: int, dtype: Any = None, device: Any = None, generator: Any = None) -> Tensor:
     """The numbers 0 to n - 1 in random order (`torch.randperm`)."""
-    return _drawn(
-        random.default_generator.numpy.permutation(_count(n, "randperm", "n")), dtype or "int64", device, False
-    )
+    draw = _rng(generator).permutation(_count(n, "randperm", "n"))
+    return _drawn(draw, dtype or "int64", device, False)
 
 
-def rand_like(input: Tensor) -> Tensor:
+def rand_like(input: Tensor, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Uniform numbers in the shape, dtype and place of a tensor."""
     x = _like(input, "rand_like")
-    return rand(x.shape, dtype=x.dtype, device=x.device)
+    return rand(x.shape, dtype=dtype or x.dtype, device=device or x.device, requires_grad=requires_grad)
 
 
-def randn_like(input: Tensor) -> Tensor:
+def randn_like(input: Tensor, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Normal numbers in the shape, dtype and place of a tensor."""
     x = _like(input, "randn_like")
-    return randn(x.shape, dtype=x.dtype, device=x.device)
+    return randn(x.shape, dtype=dtype or x.dtype, device=device or x.device, requires_grad=requires_grad)
+
+
+def randint_like(input: Tensor, low: int, high: Any = None, dtype: Any = None) -> Tensor:
+    """Integers in [low, high) in the shape, dtype and place of a tensor; `randint_like(x, high)` starts at 0."""
+    x = _like(input, "randint_like")
+    low, high = (0, low) if high is None else (low, high)
+    return randint(low, high, x.shape, dtype=dtype or x.dtype, device=x.device)

@@ -68,3 +68,17 @@ def promote(a: str, b: str) -> str:
     """
     by_name = dtype._by_name
     return a if by_name[a].rank >= by_name[b].rank else b
+
+
+def finfo(type: object = float32) -> np.finfo:
+    """Limits of a float dtype, as NumPy gives them: eps, max, min, tiny (`torch.finfo`).
+
+    >>> finfo(float32).bits
+    32
+    """
+    return np.finfo(as_dtype(type, "finfo").numpy)
+
+
+def iinfo(type: object) -> np.iinfo:
+    """Limits of an integer dtype, as NumPy gives them: max, min (`torch.iinfo`)."""
+    return np.iinfo(as_dtype(type, "iinfo").numpy)

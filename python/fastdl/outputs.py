@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from . import anomaly
 from .autograd import Node
 
 if TYPE_CHECKING:
@@ -30,3 +31,5 @@ def record_several(outs: Sequence[Tensor], rule: Callable, inputs: tuple[Tensor,
     for i, out in enumerate(outs):
         out.requires_grad = True
         out._node = Node(_one_of_several, (origin,), (i, len(outs)), out._backend)
+        if anomaly.watch is not None:
+            anomaly.watch.recorded(out, inputs)

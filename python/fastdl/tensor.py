@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import autograd, backends, dtypes
+from . import autograd, backends, dtypes, printing
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -53,6 +53,15 @@ class Tensor:
     if TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any: ...
+        def __getitem__(self, item: Any) -> Any: ...
+        def __setitem__(self, item: Any, value: Any) -> None: ...
+        def __iter__(self) -> Any: ...
+        def __neg__(self) -> Any: ...
+        def __operator(self, other: Any) -> Any: ...
+
+        __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = __operator
+        __pow__ = __rpow__ = __matmul__ = __rmatmul__ = __mod__ = __floordiv__ = __operator
+        __lt__ = __le__ = __gt__ = __ge__ = __and__ = __or__ = __xor__ = __operator
 
     __array_priority__ = 1000  # numpy_array + tensor comes to Tensor.__radd__
 
@@ -84,6 +93,11 @@ class Tensor:
     @property
     def is_leaf(self) -> bool:
         return type(self._node) is not autograd.Node
+
+    @property
+    def grad_fn(self) -> autograd.Node | None:
+        """The operation on the tape that made this tensor; None for a leaf."""
+        return None if self.is_leaf else self._node
 
     @property
     def data(self) -> Tensor:
@@ -152,15 +166,21 @@ class Tensor:
         return format(self.item() if self.ndim == 0 else str(self), spec)
 
     def __repr__(self) -> str:
-        body = np.array2string(self._host(), separator=", ", prefix="tensor(", precision=4)
-        extra = "" if self.dtype in (dtypes.float32, dtypes.int64, dtypes.bool) else f", dtype={self.dtype!r}"
-        if self._backend.NAME != "cpu":
-            extra += f", device='{self._backend.NAME}'"
-        if self._node is not None and self.requires_grad and not self.is_leaf:
-            extra += f", grad_fn=<{self._node.rule.__name__.strip('_')}>"
+        return printing.text_of(self._host(), self._notes())
+
+    def _notes(self) -> list[str]:
+        """What is said behind the numbers."""
+        notes = [] if self._backend.NAME == "cpu" else [f"device='{self._backend.NAME}'"]
+        if self.numel() == 0 and self.ndim != 1:
+            notes.append(f"size={self.shape}")
+        usual = (dtypes.float32,) if self.numel() == 0 else (dtypes.float32, dtypes.int64, dtypes.bool)
+        if self.dtype not in usual:
+            notes.append(f"dtype={self.dtype!r}")
+        if self.grad_fn is not None:
+            notes.append(f"grad_fn={self.grad_fn!r}")
         elif self.requires_grad:
-            extra += ", requires_grad=True"
-        return f"tensor({body}{extra})"
+            notes.append("requires_grad=True")
+        return notes
 
     # ---- to and from other libraries ---------------------------------------------------------------------------------
 
@@ -198,8 +218,12 @@ class Tensor:
     def __dlpack_device__(self) -> tuple[int, int]:
         return self._backend.dlpack_device()
 
-    def to(self, *args: Any, dtype: Any = None, device: Any = None, copy: bool = False) -> Tensor:
+    def to(
+        self, *args: Any, dtype: Any = None, device: Any = None, non_blocking: Any = False, copy: Any = False
+    ) -> Tensor:
         """This tensor with another dtype or on another device; itself when nothing changes and `copy` is false.
+
+        Takes a dtype, a device, both, or another tensor to be like (`torch.Tensor.to`); `non_blocking` changes nothing.
 
         >>> import fastdl
         >>> fastdl.ones(2).to(fastdl.float64).dtype
@@ -238,8 +262,8 @@ class Tensor:
     def cpu(self) -> Tensor:
         return self.to("cpu")
 
-    def cuda(self) -> Tensor:
-        return self.to("cuda")
+    def cuda(self, device: Any = None) -> Tensor:
+        return self.to(device or "cuda")
 
     def float(self) -> Tensor:
         return self._cast(dtypes.float32)
@@ -256,6 +280,9 @@ class Tensor:
     def bool(self) -> Tensor:
         return self._cast(dtypes.bool)
 
+    def byte(self) -> Tensor:
+        return self._cast(dtypes.uint8)
+
     def type_as(self, other: Tensor) -> Tensor:
         return self._cast(_expect(other, "type_as", "other").dtype)
 
@@ -264,7 +291,7 @@ class Tensor:
 
     # ---- gradients ---------------------------------------------------------------------------------------------------
 
-    def backward(self, gradient: Tensor | None = None, retain_graph: Any = False) -> None:
+    def backward(self, gradient: Tensor | None = None, retain_graph: Any = False, create_graph: Any = False) -> None:
         """Adds the gradient of this tensor with respect to every leaf it came from to the leaf's `.grad`.
 
         >>> import fastdl
@@ -272,6 +299,7 @@ class Tensor:
         >>> (x * x).sum().backward(); x.grad.tolist()
         [2.0, 4.0]
         """
+        autograd.refuse_create_graph(create_graph, "backward")
         autograd.backward(self, gradient, bool(retain_graph))
 
     def detach(self) -> Tensor:
@@ -307,6 +335,16 @@ class Tensor:
             )
 
         self.register_hook(keep)
+
+
+def is_tensor(obj: Any) -> bool:
+    """Whether something is a Tensor (`torch.is_tensor`)."""
+    return isinstance(obj, Tensor)
+
+
+def numel(input: Tensor) -> int:
+    """How many elements a tensor has (`torch.numel`)."""
+    return _expect(input, "numel", "input").numel()
 
 
 def _rebuild(array: np.ndarray, name: str, requires_grad: bool) -> Tensor:

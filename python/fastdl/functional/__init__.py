@@ -28,7 +28,7 @@ from .conv import conv1d, conv2d
 from .conv_transpose import conv_transpose1d, conv_transpose2d
 from .distance import cdist, pairwise_distance
 from .distance_loss import cosine_embedding_loss, triplet_margin_loss
-from .dropout import dropout
+from .dropout import alpha_dropout, dropout, dropout1d, dropout2d
 from .elementwise_loss import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -43,45 +43,82 @@ from .elementwise_loss import (
     smooth_l1_loss,
 )
 from .embedding import embedding, embedding_bag
+from .gating import (
+    celu,
+    glu,
+    gumbel_softmax,
+    hardshrink,
+    mish,
+    rrelu,
+    softmin,
+    softshrink,
+    softsign,
+    tanhshrink,
+    threshold,
+)
 from .layout import flatten
 from .linear import linear
 from .loss import cross_entropy, multi_margin_loss, nll_loss, one_hot
-from .normalization import batch_norm, group_norm, instance_norm, layer_norm, local_response_norm
+from .normalization import batch_norm, group_norm, instance_norm, layer_norm, local_response_norm, rms_norm
 from .padding import pad
 from .pooling import avg_pool1d, avg_pool2d, max_pool1d, max_pool2d
+from .ranking_loss import (
+    gaussian_nll_loss,
+    hinge_embedding_loss,
+    margin_ranking_loss,
+    multilabel_soft_margin_loss,
+    poisson_nll_loss,
+    soft_margin_loss,
+    triplet_margin_with_distance_loss,
+)
 from .recurrent import gru_cell, lstm_cell, recurrent, rnn_relu_cell, rnn_tanh_cell
+from .sliding import fold, lp_pool1d, lp_pool2d, unfold
 from .unpooling import bed_of_nails_unpool2d, max_unpool1d, max_unpool2d
 from .upsampling import interpolate, pixel_shuffle, pixel_unshuffle
+from .vectors import bilinear, channel_shuffle, cosine_similarity, normalize, pdist, scaled_dot_product_attention
 
 __all__ = [
     "adaptive_avg_pool1d",
     "adaptive_avg_pool2d",
     "adaptive_max_pool1d",
     "adaptive_max_pool2d",
+    "alpha_dropout",
     "avg_pool1d",
     "avg_pool2d",
     "batch_norm",
     "bed_of_nails_unpool2d",
+    "bilinear",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "cdist",
+    "celu",
+    "channel_shuffle",
     "conv1d",
     "conv2d",
     "conv_transpose1d",
     "conv_transpose2d",
     "cosine_embedding_loss",
+    "cosine_similarity",
     "cross_entropy",
     "dropout",
+    "dropout1d",
+    "dropout2d",
     "elu",
     "embedding",
     "embedding_bag",
     "flatten",
+    "fold",
+    "gaussian_nll_loss",
     "gelu",
+    "glu",
     "group_norm",
     "gru_cell",
+    "gumbel_softmax",
+    "hardshrink",
     "hardsigmoid",
     "hardswish",
     "hardtanh",
+    "hinge_embedding_loss",
     "hinge_loss",
     "huber_loss",
     "instance_norm",
@@ -94,35 +131,54 @@ __all__ = [
     "local_response_norm",
     "log_softmax",
     "logsigmoid",
+    "lp_pool1d",
+    "lp_pool2d",
     "lstm_cell",
     "mape_loss",
+    "margin_ranking_loss",
     "max_pool1d",
     "max_pool2d",
     "max_unpool1d",
     "max_unpool2d",
+    "mish",
     "mse_loss",
     "msle_loss",
     "multi_margin_loss",
+    "multilabel_soft_margin_loss",
     "nll_loss",
+    "normalize",
     "one_hot",
     "pad",
     "pairwise_distance",
+    "pdist",
     "pixel_shuffle",
     "pixel_unshuffle",
+    "poisson_nll_loss",
     "prelu",
     "recurrent",
     "relu",
     "relu6",
     "relu_",
+    "rms_norm",
     "rmse_loss",
     "rnn_relu_cell",
     "rnn_tanh_cell",
+    "rrelu",
+    "scaled_dot_product_attention",
     "selu",
     "sigmoid",
     "silu",
     "smooth_l1_loss",
+    "soft_margin_loss",
     "softmax",
+    "softmin",
     "softplus",
+    "softshrink",
+    "softsign",
     "tanh",
+    "tanhshrink",
+    "threshold",
     "triplet_margin_loss",
+    "triplet_margin_with_distance_loss",
+    "unfold",
 ]

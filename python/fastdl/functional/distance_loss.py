@@ -10,7 +10,8 @@ from .elementary import abs, sqrt
 from .reduction import mean, sum
 
 
-def _reduced(losses: Tensor, reduction: str) -> Tensor:
+def reduced(losses: Tensor, reduction: str) -> Tensor:
+    """All losses, their mean or their sum."""
     return losses if reduction == "none" else mean(losses) if reduction == "mean" else sum(losses)
 
 
@@ -43,7 +44,7 @@ def cosine_embedding_loss(
     squares = mul(add(sum(mul(a, a), -1), tiny), add(sum(mul(b, b), -1), tiny))
     cosine = div(sum(mul(a, b), -1), sqrt(squares))
     apart = where(eq(t, -1), clamp(sub(cosine, margin), min=0.0), mul(cosine, 0.0))
-    return _reduced(where(eq(t, 1), sub(1.0, cosine), apart), reduction)
+    return reduced(where(eq(t, 1), sub(1.0, cosine), apart), reduction)
 
 
 def _distance(a: Tensor, b: Tensor, p: float, eps: float) -> Tensor:
@@ -93,4 +94,4 @@ def triplet_margin_loss(
     apart = _distance(x, far, p, eps)
     if flag(swap, op, "swap"):
         apart = minimum(apart, _distance(near, far, p, eps))
-    return _reduced(clamp(add(sub(_distance(x, near, p, eps), apart), margin), min=0.0), reduction)
+    return reduced(clamp(add(sub(_distance(x, near, p, eps), apart), margin), min=0.0), reduction)

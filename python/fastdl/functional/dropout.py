@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from ..autograd import Node, fresh, record, recording
+from ..creation import ones
 from ..random import default_generator
 from ..tensor import Tensor
 from .arguments import expect_probability, expect_tensor, flag
+from .arithmetic import add, mul
+from .comparison import gt, where
 
 Array = Any
 
@@ -51,3 +55,50 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
     else:
         k.copy_(x._array, out._array)
     return x
+
+
+def _of_channels(op: str, input: Tensor, p: float, training: bool, inplace: bool, dims: tuple[int, ...]) -> Tensor:
+    """Whole channels are dropped: one number for each, which broadcasts."""
+    x = expect_tensor(input, op)
+    expect_probability(p, op)
+    if x.ndim not in dims:
+        raise ValueError(f"[{op}] expected input with {' or '.join(map(str, dims))} dimensions, got shape {x.shape}")
+    if not flag(training, op, "training"):
+        return x
+    lead = x.ndim - dims[0] + 1
+    kept = dropout(ones((*x.shape[:lead], *(1,) * (dims[0] - 1)), dtype=x.dtype, device=x.device), p)
+    if flag(inplace, op, "inplace"):
+        x *= kept
+        return x
+    return mul(x, kept)
+
+
+def dropout1d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """Zeroes whole channels of (N, C, L) or (C, L) (`torch.nn.functional.dropout1d`)."""
+    return _of_channels("dropout1d", input, p, training, inplace, (2, 3))
+
+
+def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """Zeroes whole channels of (N, C, H, W) or (C, H, W) (`torch.nn.functional.dropout2d`; Tompson et al., 2015).
+
+    >>> import fastdl
+    >>> out = dropout2d(fastdl.ones(1, 8, 2, 2))
+    >>> {len(set(channel.flatten().tolist())) for channel in out[0]}
+    {1}
+    """
+    return _of_channels("dropout2d", input, p, training, inplace, (3, 4))
+
+
+def alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False) -> Tensor:
+    """Dropout that keeps mean 0 and variance 1 of what SELU makes (`torch.nn.functional.alpha_dropout`; Klambauer et
+    al., 2017): dropped elements take SELU's limit, then all are scaled and shifted.
+    """
+    x = expect_tensor(input, "alpha_dropout")
+    expect_probability(p, "alpha_dropout")
+    if not flag(training, "alpha_dropout", "training") or p == 0:
+        return x
+    limit = -1.7580993408473766  # of SELU at minus infinity
+    kept = gt(dropout(ones(x.shape, dtype=x.dtype, device=x.device), p), 0)
+    scale = 0.0 if p == 1 else 1 / math.sqrt((1 - p) * (1 + p * limit * limit))
+    out = where(kept, mul(x, scale), limit * scale)
+    return add(out, -scale * limit * p)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import autograd
+from .. import creation, sampling
 from ..tensor import Tensor
 from . import (
     activation,
     arithmetic,
     comparison,
+    compositions,
+    diagonals,
     division,
     elementary,
     getitem,
+    in_place,
     indexing,
     layout,
     logical,
@@ -20,7 +23,9 @@ from . import (
     rearranging,
     reduction,
     searching,
+    shaping,
     sorting,
+    statistics,
 )
 
 
@@ -31,48 +36,23 @@ def _reflected(function: Any) -> Any:
     return operator
 
 
-def _in_place(function: Any) -> Any:
-    """x += y and the like. Outside the tape the memory of x is written; on the tape x becomes the result."""
+def _new(function: Any) -> Any:
+    """x.new_zeros(...) and the like: dtype and place of x unless given."""
 
-    def operator(self: Tensor, *args: Any) -> Tensor:
-        if autograd.mode.enabled and self.requires_grad and self.is_leaf:
-            raise RuntimeError(
-                "[in-place] expected a tensor inside the graph or no_grad(), got a leaf that requires a gradient"
-            )
-        out = function(self, *args)
-        if out.shape != self.shape:
-            raise ValueError(f"[in-place] expected a result of shape {self.shape}, got {out.shape}")
-        if out.requires_grad:
-            self._array, self._node, self.requires_grad = out._cast(self.dtype)._array, out._node, True
-        else:
-            self._backend.copy_(self._array, out._cast(self.dtype)._array)
-        return self
+    def method(self: Tensor, *args: Any, dtype: Any = None, device: Any = None, **kwargs: Any) -> Tensor:
+        return function(*args, dtype=dtype or self.dtype, device=device or self.device, **kwargs)
 
-    return operator
+    method.__doc__ = f"`{function.__name__}` with the dtype and on the device of this tensor."
+    return method
 
 
-def zero_(self: Tensor) -> Tensor:
-    """All elements to 0, in place."""
-    return fill_(self, 0)
+def _named_type(self: Tensor, dtype: Any = None) -> Any:
+    """The dtype's name, or this tensor with another dtype."""
+    return repr(self.dtype) if dtype is None else self.to(dtype=dtype)
 
 
-def fill_(self: Tensor, value: Any) -> Tensor:
-    """All elements to `value`, in place."""
-    if autograd.recording(self):
-        raise RuntimeError("[fill_] expected a tensor outside the tape, got one that requires a gradient")
-    self._backend.fill_(self._array, value)
-    return self
-
-
-def copy_(self: Tensor, source: Tensor) -> Tensor:
-    """The elements of `source`, broadcast and cast, into this tensor."""
-    if autograd.recording(self):
-        raise RuntimeError("[copy_] expected a tensor outside the tape, got one that requires a gradient")
-    if not isinstance(source, Tensor):
-        raise TypeError(f"[copy_] expected a Tensor for source, got {type(source).__name__}")
-    moved = layout.expand(source.detach()._cast(self.dtype)._move(self._backend), self.shape)
-    self._backend.copy_(self._array, moved._array)
-    return self
+def _where(self: Tensor, condition: Tensor, other: Any) -> Tensor:
+    return comparison.where(condition, self, other)
 
 
 def _iterate(self: Tensor) -> Any:
@@ -96,7 +76,19 @@ _FUNCTIONS = {
     rearranging: "chunk cumsum flip roll split",
     searching: "quantile unique",
     sorting: "argsort kthvalue median msort nanmedian sort topk",
-    product: "matmul mm bmm dot",
+    product: "matmul mm bmm dot mv outer addmm baddbmm inner",
+    compositions: (
+        "tan sinh cosh log2 log10 exp2 erfc frac logit lerp hypot logaddexp xlogy addcmul addcdiv fmod clamp_min "
+        "clamp_max nan_to_num isclose"
+    ),
+    diagonals: "tril triu diagonal diag_embed diag trace",
+    shaping: (
+        "repeat tile repeat_interleave broadcast_to expand_as view_as select narrow unbind tensor_split unflatten "
+        "movedim fliplr flipud take unfold"
+    ),
+    statistics: ("any all count_nonzero bincount prod cumprod norm dist logsumexp aminmax cummax cummin"),
+    sampling: "multinomial bernoulli",
+    in_place: "fill_ zero_ copy_ uniform_ normal_ bernoulli_ random_",
     activation: "relu relu_ sigmoid tanh softmax log_softmax",
 }
 _OPERATORS = {
@@ -132,27 +124,55 @@ _OPERATORS = {
     "__xor__": logical.bitwise_xor,
     "__rxor__": _reflected(logical.bitwise_xor),
     "__getitem__": getitem.getitem,
-    "__setitem__": getitem.setitem,
+    "__setitem__": in_place.assign,
     "__iter__": _iterate,
-    "__iadd__": _in_place(arithmetic.add),
-    "__isub__": _in_place(arithmetic.sub),
-    "__imul__": _in_place(arithmetic.mul),
-    "__itruediv__": _in_place(arithmetic.div),
-    "add_": _in_place(arithmetic.add),
-    "sub_": _in_place(arithmetic.sub),
-    "mul_": _in_place(arithmetic.mul),
-    "div_": _in_place(arithmetic.div),
-    "clamp_": _in_place(comparison.clamp),
-    "masked_fill_": _in_place(indexing.masked_fill),
-    "scatter_": _in_place(indexing.scatter),
-    "scatter_add_": _in_place(indexing.scatter_add),
-    "index_add_": _in_place(indexing.index_add),
-    "fill_": fill_,
-    "zero_": zero_,
-    "copy_": copy_,
+    "__iadd__": in_place.in_place(arithmetic.add),
+    "__isub__": in_place.in_place(arithmetic.sub),
+    "__imul__": in_place.in_place(arithmetic.mul),
+    "__itruediv__": in_place.in_place(arithmetic.div),
+    "__ifloordiv__": in_place.in_place(division.floor_divide),
+    "__imod__": in_place.in_place(division.remainder),
+    "__ipow__": in_place.in_place(arithmetic.pow),
+    "__iand__": in_place.in_place(logical.bitwise_and),
+    "__ior__": in_place.in_place(logical.bitwise_or),
+    "__ixor__": in_place.in_place(logical.bitwise_xor),
     "view": layout.reshape,
     "T": property(layout.t),
     "mT": property(lambda self: layout.transpose(self, -2, -1)),
+    "reshape_as": shaping.view_as,
+    "swapaxes": layout.transpose,
+    "swapdims": layout.transpose,
+    "ravel": layout.flatten,
+    "multiply": arithmetic.mul,
+    "divide": arithmetic.div,
+    "true_divide": arithmetic.div,
+    "subtract": arithmetic.sub,
+    "negative": elementary.neg,
+    "greater": comparison.gt,
+    "less": comparison.lt,
+    "where": _where,
+    "type": _named_type,
+    "new_zeros": _new(creation.zeros),
+    "new_ones": _new(creation.ones),
+    "new_empty": _new(creation.empty),
+    "new_full": _new(creation.full),
+    "new_tensor": _new(creation.tensor),
+    "nelement": Tensor.numel,
+    "ndimension": Tensor.dim,
+    "is_contiguous": lambda self: True,
+    "itemsize": property(Tensor.element_size),
+    "nbytes": property(lambda self: self.numel() * self.element_size()),
+    "is_cuda": property(lambda self: self._backend.NAME == "cuda"),
+}
+_IN_PLACE = {  # x.add_(y) for x + y
+    arithmetic: "add sub mul div pow",
+    division: "floor_divide remainder",
+    elementary: "exp log sqrt rsqrt reciprocal square abs neg sin cos floor ceil round trunc",
+    comparison: "clamp clip",
+    indexing: "masked_fill scatter scatter_add index_add",
+    activation: "sigmoid tanh",
+    compositions: "lerp addcmul addcdiv clamp_min clamp_max nan_to_num",
+    diagonals: "tril triu",
 }
 
 
@@ -161,6 +181,9 @@ def install() -> None:
     for module, names in _FUNCTIONS.items():
         for name in names.split():
             setattr(Tensor, name, getattr(module, name))
+    for module, names in _IN_PLACE.items():
+        for name in names.split():
+            setattr(Tensor, name + "_", in_place.in_place(getattr(module, name)))
     for name, function in _OPERATORS.items():
         setattr(Tensor, name, function)
 

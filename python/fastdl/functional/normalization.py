@@ -6,9 +6,14 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from ..autograd import Node, fresh, no_grad, record, recording
 from ..tensor import Tensor
 from .arguments import expect_beside, expect_int, expect_number, expect_tensor, flag, shown
+from .arithmetic import add, mul
+from .elementary import rsqrt, square
+from .reduction import mean
 
 Array = Any
 
@@ -299,3 +304,30 @@ def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: flo
     rows = backend.reshape(x._array, (x.shape[0], x.shape[1], math.prod(x.shape[2:])))
     out = Tensor(backend.reshape(backend.local_response_norm(rows, *options), x.shape), backend)
     return record(out, _local_response_norm_bwd, (x,), (rows, options, x.shape)) if recording(x) else out
+
+
+# ---- root mean square ------------------------------------------------------------------------------------------------
+
+
+def rms_norm(
+    input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None, eps: float | None = None
+) -> Tensor:
+    """x / sqrt(mean of x^2 + eps) * weight over the last axes (`torch.nn.functional.rms_norm`; Zhang and Sennrich,
+    2019). `eps` is the dtype's by default.
+
+    >>> import fastdl
+    >>> rms_norm(fastdl.tensor([3.0, 3.0]), (2,), eps=0.0).tolist()
+    [1.0, 1.0]
+    """
+    op = "rms_norm"
+    x: Any = expect_tensor(input, op)
+    if not (isinstance(normalized_shape, tuple | list) and all(isinstance(n, int) for n in normalized_shape)):
+        raise TypeError(f"[{op}] expected a tuple of ints for normalized_shape, got {shown(normalized_shape)}")
+    inner = tuple(normalized_shape)
+    if not inner or x.shape[max(x.ndim - len(inner), 0) :] != inner:
+        raise ValueError(f"[{op}] expected input that ends in shape {inner}, got shape {x.shape}")
+    eps = float(np.finfo(x.dtype.numpy).eps) if eps is None else eps
+    expect_number(eps, op, "eps")
+    axes = tuple(range(x.ndim - len(inner), x.ndim))
+    out = mul(x, rsqrt(add(mean(square(x), axes, True), eps)))
+    return out if weight is None else mul(out, expect_tensor(weight, op, "weight"))

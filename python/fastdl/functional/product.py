@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from ..autograd import Node, fresh, record, recording
 from ..tensor import Tensor
-from .arithmetic import Array, matched, unbroadcast
-from .layout import reshape, transpose
+from .arithmetic import Array, add, matched, mul, unbroadcast
+from .layout import permute, reshape, transpose
+from .reduction import normalized_axis
 
 
 @fresh
@@ -78,4 +80,69 @@ def dot(input: Tensor, other: Tensor) -> Tensor:
     return matmul(input, other)
 
 
-__all__ = ["bmm", "dot", "matmul", "mm", "product", "transpose"]
+def mv(input: Tensor, vec: Tensor) -> Tensor:
+    """Product of a matrix and a vector (`torch.mv`)."""
+    _expect_operands(input, vec, "mv")
+    if input.ndim != 2 or vec.ndim != 1:
+        raise ValueError(f"[mv] expected a matrix and a vector, got shapes {input.shape} and {vec.shape}")
+    return matmul(input, vec)
+
+
+def outer(input: Tensor, vec2: Tensor) -> Tensor:
+    """All products of two vectors, (n,) and (m,) to (n, m) (`torch.outer`).
+
+    >>> import fastdl
+    >>> fastdl.outer(fastdl.tensor([1, 2]), fastdl.tensor([3, 4])).tolist()
+    [[3, 4], [6, 8]]
+    """
+    _expect_operands(input, vec2, "outer")
+    if input.ndim != 1 or vec2.ndim != 1:
+        raise ValueError(f"[outer] expected vectors, got shapes {input.shape} and {vec2.shape}")
+    return mul(reshape(input, -1, 1), vec2)
+
+
+def _plus_product(input: Any, beta: float, alpha: float, out: Tensor) -> Tensor:
+    out = out if alpha == 1 else mul(out, alpha)
+    return out if beta == 0 else add(out, input if beta == 1 else mul(input, beta))
+
+
+def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+    """beta * input + alpha * mat1 @ mat2 (`torch.addmm`)."""
+    return _plus_product(input, beta, alpha, mm(mat1, mat2))
+
+
+def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+    """beta * input + alpha * batch1 @ batch2 of batches of matrices (`torch.baddbmm`)."""
+    return _plus_product(input, beta, alpha, bmm(batch1, batch2))
+
+
+def inner(input: Tensor, other: Tensor) -> Tensor:
+    """Sums of products over the last axes of both (`torch.inner`)."""
+    _expect_operands(input, other, "inner")
+    return mul(input, other) if input.ndim == 0 or other.ndim == 0 else tensordot(input, other, ([-1], [-1]))
+
+
+def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
+    """Sums of products over the last `dims` axes of a and the first of b, or over the axes of two lists
+    (`torch.tensordot`).
+
+    >>> import fastdl
+    >>> fastdl.tensordot(fastdl.ones(2, 3, 4), fastdl.ones(4, 3, 5), ([1, 2], [1, 0])).shape
+    (2, 5)
+    """
+    _expect_operands(a, b, "tensordot")
+    first, second = (range(a.ndim - dims, a.ndim), range(dims)) if isinstance(dims, int) else dims
+    over_a = [normalized_axis(d, a.ndim, "tensordot") for d in first]
+    over_b = [normalized_axis(d, b.ndim, "tensordot") for d in second]
+    if [a.shape[d] for d in over_a] != [b.shape[d] for d in over_b]:
+        raise ValueError(f"[tensordot] expected axes of equal sizes, got {dims} of shapes {a.shape} and {b.shape}")
+    rest_a, rest_b = ([d for d in range(t.ndim) if d not in over] for t, over in ((a, over_a), (b, over_b)))
+    inside = math.prod(a.shape[d] for d in over_a)
+    left = reshape(permute(a, (*rest_a, *over_a)), (math.prod(a.shape[d] for d in rest_a), inside))
+    right = reshape(permute(b, (*over_b, *rest_b)), (inside, math.prod(b.shape[d] for d in rest_b)))
+    return reshape(matmul(left, right), (*(a.shape[d] for d in rest_a), *(b.shape[d] for d in rest_b)))
+
+
+__all__ = [
+    "addmm", "baddbmm", "bmm", "dot", "inner", "matmul", "mm", "mv", "outer", "product", "tensordot", "transpose",
+]  # fmt: skip

@@ -94,9 +94,22 @@ def mean(input: Tensor, dim: Axes = None, keepdim: bool = False) -> Tensor:
     return out
 
 
-def var(input: Tensor, dim: Axes = None, correction: int = 1, keepdim: bool = False) -> Tensor:
-    """Variance over `dim`, divided by n - correction (`torch.var`), in two exact passes."""
+def var(
+    input: Tensor, dim: Any = None, correction: int = 1, keepdim: bool = False, *, unbiased: bool | None = None
+) -> Tensor:
+    """Variance over `dim`, divided by n - correction (`torch.var`), in two exact passes.
+
+    `unbiased=False` (also in the place of dim) is correction 0.
+
+    >>> import fastdl
+    >>> fastdl.tensor([1.0, 3.0]).var(unbiased=False).item()
+    1.0
+    """
     x = _expect(input, "var")
+    if isinstance(dim, bool):
+        dim, unbiased = None, dim
+    if unbiased is not None:
+        correction = int(flag(unbiased, "var", "unbiased"))
     expect_number(correction, "var", "correction")
     axes = normalized_axes(dim, x.ndim, "var")
     count = 1
@@ -107,9 +120,11 @@ def var(input: Tensor, dim: Axes = None, correction: int = 1, keepdim: bool = Fa
     return div(sum(mul(deviation, deviation), axes or None, keepdim), divisor)
 
 
-def std(input: Tensor, dim: Axes = None, correction: int = 1, keepdim: bool = False) -> Tensor:
-    """Standard deviation (`torch.std`)."""
-    return sqrt(var(input, dim, correction, keepdim))
+def std(
+    input: Tensor, dim: Any = None, correction: int = 1, keepdim: bool = False, *, unbiased: bool | None = None
+) -> Tensor:
+    """Standard deviation: the root of `var` (`torch.std`)."""
+    return sqrt(var(input, dim, correction, keepdim, unbiased=unbiased))
 
 
 @fresh

@@ -78,12 +78,22 @@ def bucketize(input: Any, boundaries: Tensor, *, out_int32: bool = False, right:
     return searchsorted(edges, input, out_int32=out_int32, right=right)
 
 
-def unique(input: Tensor, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False) -> Any:
-    """The different numbers of a tensor in order, and, where asked for, the place among them of each of the input's
-    and how often each is there (`torch.unique`).
+def _unique_lines(x: Tensor, axis: int, return_inverse: bool, return_counts: bool) -> Any:
+    values, inverse, counts = np.unique(x._host(), return_inverse=True, return_counts=True, axis=axis)
+    wanted = [values, *([inverse.reshape(-1)] if return_inverse else []), *([counts] if return_counts else [])]
+    found = tuple(tensor(a, device=x.device) for a in wanted)
+    return found if len(found) > 1 else found[0]
 
-    Shapes: (n,), the input's, (n,). `sorted` is taken; the result is in order either way. Every NaN is different from
-    every other, as in PyTorch.
+
+def unique(
+    input: Tensor, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False,
+    dim: int | None = None,
+) -> Any:  # fmt: skip
+    """The different numbers of a tensor in order, and, where asked for, the place among them of each of the input's
+    and how often each is there (`torch.unique`). With `dim` the different lines along it, compared on the host.
+
+    Shapes: (n,), the input's, (n,); with `dim` the input's with n there, (the size of `dim`,), (n,). `sorted` is taken;
+    the result is in order either way. Every NaN is different from every other, as in PyTorch.
 
     >>> import fastdl
     >>> [t.tolist() for t in unique(fastdl.tensor([3, 1, 3]), return_inverse=True, return_counts=True)]
@@ -92,6 +102,10 @@ def unique(input: Tensor, sorted: bool = True, return_inverse: bool = False, ret
     op = "unique"
     x = expect_tensor(input, op)
     flag(sorted, op, "sorted")
+    if dim is not None:
+        axis = normalized_axis(dim, x.ndim, op)
+        return _unique_lines(x, axis, flag(return_inverse, op, "return_inverse"),
+                             flag(return_counts, op, "return_counts"))  # fmt: skip
     k = x._backend
     values, indices = k.sort(k.reshape(x._array, (x._array.size,)), 0, False)
     wanted = flag(return_inverse, op, "return_inverse")

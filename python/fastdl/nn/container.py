@@ -118,3 +118,57 @@ class ModuleList(_Indexed):
             label = f"({first}): " if first == last else f"({first}-{last}): {last - first + 1} x "
             lines.append(label + shown.replace("\n", "\n  "))
         return f"{self._get_name()}(\n  " + "\n  ".join(lines) + "\n)"
+
+
+class ModuleDict(Module):
+    """Modules by name (`torch.nn.ModuleDict`), in the order in which they came; it has no forward.
+
+    >>> from fastdl import nn
+    >>> parts = nn.ModuleDict({"encoder": nn.Linear(4, 2), "decoder": nn.Linear(2, 4)})
+    >>> list(parts), [name for name, _ in parts.named_parameters()][0], "encoder" in parts
+    (['encoder', 'decoder'], 'encoder.weight', True)
+    """
+
+    def __init__(self, modules: Any = None) -> None:
+        super().__init__()
+        if modules is not None:
+            self.update(modules)
+
+    def __getitem__(self, key: str) -> Module:
+        return self._modules[key]
+
+    def __setitem__(self, key: str, module: Module) -> None:
+        self.add_module(key, module)
+
+    def __delitem__(self, key: str) -> None:
+        del self._modules[key]
+
+    def __len__(self) -> int:
+        return len(self._modules)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._modules)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._modules
+
+    def keys(self) -> Any:
+        return self._modules.keys()
+
+    def values(self) -> Any:
+        return self._modules.values()
+
+    def items(self) -> Any:
+        return self._modules.items()
+
+    def pop(self, key: str) -> Module:
+        """Takes a module out and returns it."""
+        return self._modules.pop(key)
+
+    def clear(self) -> None:
+        self._modules.clear()
+
+    def update(self, modules: Any) -> None:
+        """Adds modules of a mapping or of pairs; those of the same name are replaced."""
+        for key, module in modules.items() if hasattr(modules, "items") else modules:
+            self[key] = module

@@ -163,3 +163,50 @@ def default_(weight: Tensor, bias: Tensor | None) -> None:
     if bias is not None:
         bound = 1 / math.sqrt(fans(weight)[0])
         uniform_(bias, -bound, bound)
+
+
+def eye_(tensor: Tensor) -> Tensor:
+    """A matrix with ones on its diagonal: a linear layer that passes as many inputs on as it can.
+
+    >>> import fastdl
+    >>> eye_(fastdl.empty(2, 3)).tolist()
+    [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
+    """
+    _check(tensor, "eye_")
+    if tensor.ndim != 2:
+        raise ValueError(f"[eye_] expected a matrix, got shape {tensor.shape}")
+    return _write(tensor, np.eye(tensor.shape[0], tensor.shape[1]))
+
+
+def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
+    """A convolution weight (out, in / groups, window) that passes as many channels on as it can, in each group.
+
+    >>> import fastdl
+    >>> dirac_(fastdl.empty(1, 1, 3)).tolist()
+    [[[0.0, 1.0, 0.0]]]
+    """
+    _check(tensor, "dirac_")
+    if tensor.ndim not in (3, 4, 5):
+        raise ValueError(f"[dirac_] expected a tensor with 3, 4 or 5 dimensions, got shape {tensor.shape}")
+    if tensor.shape[0] % groups:
+        raise ValueError(f"[dirac_] expected a first size that {groups} groups divide, got shape {tensor.shape}")
+    values = np.zeros(tensor.shape)
+    centre = tuple(n // 2 for n in tensor.shape[2:])
+    each = tensor.shape[0] // groups
+    for g in range(groups):
+        for d in range(min(each, tensor.shape[1])):
+            values[(g * each + d, d, *centre)] = 1
+    return _write(tensor, values)
+
+
+def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Any = None) -> Tensor:
+    """Normal, with the share `sparsity` of each column of a matrix set to 0 (Martens, 2010)."""
+    _check(tensor, "sparse_")
+    if tensor.ndim != 2:
+        raise ValueError(f"[sparse_] expected a matrix, got shape {tensor.shape}")
+    rows, columns = tensor.shape
+    rng = _numpy(generator)
+    values = rng.standard_normal((rows, columns)) * std
+    for column in range(columns):
+        values[rng.permutation(rows)[: math.ceil(sparsity * rows)], column] = 0
+    return _write(tensor, values)

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple, TypeVar
 
 from .. import backends, dtypes
 from ..autograd import no_grad
-from ..tensor import RemovableHandle, Tensor
+from ..tensor import Tensor
+from .hooks import Hooked
 from .parameter import Parameter
 from .state import IncompatibleKeys, load_into
 
@@ -22,7 +23,7 @@ class NamedModule(NamedTuple):
     module: Module
 
 
-class Module:
+class Module(Hooked):
     """Base class of all layers and networks (`torch.nn.Module`).
 
     Assigning a Parameter or a Module as an attribute registers it; calling the module calls `forward`.
@@ -51,35 +52,7 @@ class Module:
         fields["_transient"] = set()  # names of buffers that are not saved
         fields["_forward_hooks"] = []
         fields["_forward_pre_hooks"] = []
-
-    # ---- calling -----------------------------------------------------------------------------------------------------
-
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        raise NotImplementedError(f"[{type(self).__name__}] expected a forward method, got none")
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if not self._forward_hooks and not self._forward_pre_hooks:
-            return self.forward(*args, **kwargs)
-        for pre_hook in list(self._forward_pre_hooks):
-            changed = pre_hook(self, args)
-            if changed is not None:
-                args = changed if isinstance(changed, tuple) else (changed,)
-        out = self.forward(*args, **kwargs)
-        for hook in list(self._forward_hooks):
-            changed = hook(self, args, out)
-            if changed is not None:
-                out = changed
-        return out
-
-    def register_forward_hook(self, hook: Callable) -> RemovableHandle:
-        """`hook(module, args, output)` runs after `forward`; what it returns, if anything, replaces the output."""
-        self._forward_hooks.append(hook)
-        return RemovableHandle(self._forward_hooks, hook)
-
-    def register_forward_pre_hook(self, hook: Callable) -> RemovableHandle:
-        """`hook(module, args)` runs before `forward`; what it returns, if anything, replaces the arguments."""
-        self._forward_pre_hooks.append(hook)
-        return RemovableHandle(self._forward_pre_hooks, hook)
+        fields["_backward_hooks"] = []
 
     # ---- registering -------------------------------------------------------------------------------------------------
 
@@ -162,16 +135,18 @@ class Module:
 
     # ---- walking -----------------------------------------------------------------------------------------------------
 
-    def named_modules(self, memo: set[int] | None = None, prefix: str = "") -> Iterator[NamedModule]:
-        """This module and all inside it, each once, with dotted names."""
+    def named_modules(
+        self, memo: set[int] | None = None, prefix: str = "", remove_duplicate: bool = True
+    ) -> Iterator[NamedModule]:
+        """This module and all inside it, each once if `remove_duplicate`, with dotted names."""
         memo = set() if memo is None else memo
-        if id(self) in memo:
+        if remove_duplicate and id(self) in memo:
             return
         memo.add(id(self))
         yield NamedModule(prefix, self)
         for name, module in self._modules.items():
             if module is not None:
-                yield from module.named_modules(memo, f"{prefix}.{name}" if prefix else name)
+                yield from module.named_modules(memo, f"{prefix}.{name}" if prefix else name, remove_duplicate)
 
     def modules(self) -> Iterator[Module]:
         return (module for _, module in self.named_modules())
@@ -217,6 +192,19 @@ class Module:
             module = inner
         return module
 
+    def get_buffer(self, target: str) -> Tensor:
+        """The buffer of a dotted name."""
+        path, _, name = target.rpartition(".")
+        buffer = self.get_submodule(path)._buffers.get(name)
+        if buffer is None:
+            raise AttributeError(f"[get_buffer] expected a buffer named {target!r}, got none")
+        return buffer
+
+    def set_submodule(self, target: str, module: Module) -> None:
+        """Puts a module under a dotted name, in the place of another."""
+        path, _, name = target.rpartition(".")
+        setattr(self.get_submodule(path), name, module)
+
     def get_parameter(self, target: str) -> Parameter:
         path, _, name = target.rpartition(".")
         param = self.get_submodule(path)._parameters.get(name)
@@ -226,18 +214,16 @@ class Module:
 
     # ---- state -------------------------------------------------------------------------------------------------------
 
-    def state_dict(self, prefix: str = "") -> OrderedDict[str, Tensor]:
-        """Parameters and persistent buffers by name, sharing memory (PyTorch's keys)."""
+    def state_dict(self, prefix: str = "", keep_vars: bool = False) -> OrderedDict[str, Tensor]:
+        """Parameters and persistent buffers by name, sharing memory (PyTorch's keys); themselves with `keep_vars`."""
         state: OrderedDict[str, Tensor] = OrderedDict()
-        for name, param in self._parameters.items():
-            if param is not None:
-                state[prefix + name] = param.detach()
-        for name, buffer in self._buffers.items():
-            if buffer is not None and name not in self._transient:
-                state[prefix + name] = buffer.detach()
+        for registry in (self._parameters, self._buffers):
+            for name, value in registry.items():
+                if value is not None and not (registry is self._buffers and name in self._transient):
+                    state[prefix + name] = value if keep_vars else value.detach()
         for name, module in self._modules.items():
             if module is not None:
-                state.update(module.state_dict(f"{prefix}{name}."))
+                state.update(module.state_dict(f"{prefix}{name}.", keep_vars))
         return state
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> IncompatibleKeys:
@@ -283,7 +269,7 @@ class Module:
 
     # ---- device and dtype --------------------------------------------------------------------------------------------
 
-    def to(self: T, *args: Any, dtype: Any = None, device: Any = None) -> T:
+    def to(self: T, *args: Any, dtype: Any = None, device: Any = None, non_blocking: bool = False) -> T:
         """Moves parameters and buffers to a device or a floating dtype, in place; returns the module.
 
         >>> import fastdl
@@ -321,8 +307,8 @@ class Module:
     def cpu(self: T) -> T:
         return self.to(device="cpu")
 
-    def cuda(self: T) -> T:
-        return self.to(device="cuda")
+    def cuda(self: T, device: Any = None) -> T:
+        return self.to(device=device or "cuda")
 
     def float(self: T) -> T:
         return self.to(dtype=dtypes.float32)

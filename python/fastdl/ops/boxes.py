@@ -159,7 +159,7 @@ def box_iou(boxes1: Tensor, boxes2: Tensor, fmt: str = "xyxy") -> Tensor:
 
     >>> import fastdl
     >>> box_iou(fastdl.tensor([[0.0, 0.0, 2.0, 2.0]]), fastdl.tensor([[0.0, 0.0, 2.0, 2.0], [1.0, 0.0, 2.0, 2.0]]))
-    tensor([[1. , 0.5]])
+    tensor([[1.0000, 0.5000]])
     """
     return _iou(boxes1, boxes2, fmt, False, "box_iou")
 

@@ -79,7 +79,7 @@ def soft_nms(
     >>> boxes = fastdl.tensor([[0.0, 0.0, 10.0, 10.0], [0.0, 0.0, 10.0, 5.0], [20.0, 0.0, 30.0, 10.0]])
     >>> keep, decayed = soft_nms(boxes, fastdl.tensor([0.9, 0.8, 0.5]))
     >>> keep.tolist(), decayed
-    ([0, 2, 1], tensor([0.9, 0.5, 0.4]))
+    ([0, 2, 1], tensor([0.9000, 0.5000, 0.4000]))
     """
     b, s = _scored(boxes, scores, "soft_nms")
     for name, value in (("iou_threshold", iou_threshold), ("sigma", sigma), ("score_threshold", score_threshold)):

@@ -47,6 +47,26 @@ def _norm_of_gradients(parameters: Parameters, norm_type: float, op: str) -> Ten
     return norms[0] if len(norms) == 1 else _total(norms, float(norm_type))
 
 
+def get_total_norm(tensors: Parameters, norm_type: float = 2.0, error_if_nonfinite: bool = False) -> Tensor:
+    """The norm of all tensors as one vector (`torch.nn.utils.get_total_norm`).
+
+    >>> import fastdl
+    >>> get_total_norm([fastdl.tensor([3.0]), fastdl.tensor([4.0])]).item()
+    5.0
+    """
+    op = "get_total_norm"
+    lists: dict[tuple[Any, str], list[Any]] = {}
+    for t in [tensors] if isinstance(tensors, Tensor) else tensors:
+        lists.setdefault((t._backend, str(t._array.dtype)), []).append(t._array)
+    if not lists:
+        return tensor(0.0)
+    norms = [Tensor(k.grad_norm(arrays, float(norm_type)), k) for (k, _), arrays in lists.items()]
+    total = norms[0] if len(norms) == 1 else _total(norms, float(norm_type))
+    if flag(error_if_nonfinite, op, "error_if_nonfinite") and not math.isfinite(total.item()):
+        raise RuntimeError(f"[{op}] expected a finite norm, got {total.item()}")
+    return total
+
+
 def clip_grad_norm_(
     parameters: Parameters, max_norm: float, norm_type: float = 2.0, error_if_nonfinite: bool = False
 ) -> Tensor:

@@ -1,0 +1,124 @@
+"""Triangles and diagonals of matrices."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..creation import tensor
+from ..tensor import Tensor
+from .arguments import expect_int, expect_tensor
+from .comparison import where
+from .layout import index, permute, reshape, unsqueeze
+from .padding import pad
+from .reduction import normalized_axis, sum
+from .shaping import movedim
+
+
+def _triangle(op: str, input: Tensor, diagonal: int, lower: bool) -> Tensor:
+    x = expect_tensor(input, op)
+    k = expect_int(diagonal, op, "diagonal")
+    if x.ndim < 2:
+        raise ValueError(f"[{op}] expected input with at least 2 dimensions, got shape {x.shape}")
+    kept = np.tri(x.shape[-2], x.shape[-1], k if lower else k - 1, dtype=np.bool_)
+    return where(tensor(kept if lower else ~kept, device=x.device), x, 0)
+
+
+def tril(input: Tensor, diagonal: int = 0) -> Tensor:
+    """The lower triangles of (*, n, m), zeros above diagonal `diagonal` (`torch.tril`).
+
+    Raises:
+        ValueError: for an input of less than 2 dimensions.
+
+    >>> import fastdl
+    >>> fastdl.tril(fastdl.ones(2, 2)).tolist()
+    [[1.0, 0.0], [1.0, 1.0]]
+    """
+    return _triangle("tril", input, diagonal, True)
+
+
+def triu(input: Tensor, diagonal: int = 0) -> Tensor:
+    """The upper triangles of (*, n, m), zeros below diagonal `diagonal` (`torch.triu`)."""
+    return _triangle("triu", input, diagonal, False)
+
+
+def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
+    """The diagonal of two axes as a last axis, copied; `offset` above the main one (`torch.diagonal`).
+
+    Raises:
+        ValueError: for one axis given twice, or an offset outside the matrix.
+
+    >>> import fastdl
+    >>> fastdl.diagonal(fastdl.arange(9).reshape(3, 3), 1).tolist()
+    [1, 5]
+    """
+    x = expect_tensor(input, "diagonal")
+    k = expect_int(offset, "diagonal", "offset")
+    a, b = normalized_axis(dim1, x.ndim, "diagonal"), normalized_axis(dim2, x.ndim, "diagonal")
+    if a == b:
+        raise ValueError(f"[diagonal] expected two different axes, got {dim1} and {dim2}")
+    moved = permute(x, (*(d for d in range(x.ndim) if d not in (a, b)), a, b))
+    n, m = moved.shape[-2:]
+    count = max(0, min(n + min(k, 0), m - max(k, 0)))
+    start = k if k >= 0 else -k * m
+    flat = reshape(moved, (*moved.shape[:-2], n * m))
+    return index(flat, (..., slice(start, start + count * (m + 1), m + 1) if count else slice(0)))
+
+
+_diagonal = diagonal
+
+
+def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
+    """Vectors (*, n) as diagonals of matrices of zeros (*, n + |offset|, n + |offset|) (`torch.diag_embed`).
+
+    >>> import fastdl
+    >>> fastdl.diag_embed(fastdl.tensor([1, 2])).tolist()
+    [[1, 0], [0, 2]]
+    """
+    x = expect_tensor(input, "diag_embed")
+    k = expect_int(offset, "diag_embed", "offset")
+    n = x.shape[-1]
+    m = n + abs(k)
+    apart = reshape(pad(unsqueeze(x, -1), (0, m)), (*x.shape[:-1], n * (m + 1)))  # each number and m zeros
+    start = k if k >= 0 else -k * m
+    square = reshape(pad(apart, (start, m * m - start - n * (m + 1))), (*x.shape[:-1], m, m))
+    return square if (dim1, dim2) == (-2, -1) else movedim(square, (-2, -1), (dim1, dim2))
+
+
+def diag(input: Tensor, diagonal: int = 0) -> Tensor:
+    """A vector as the diagonal of a matrix, or the diagonal of a matrix (`torch.diag`).
+
+    >>> import fastdl
+    >>> fastdl.diag(fastdl.diag(fastdl.tensor([1, 2]))).tolist()
+    [1, 2]
+    """
+    x = expect_tensor(input, "diag")
+    if x.ndim not in (1, 2):
+        raise ValueError(f"[diag] expected a vector or a matrix, got shape {x.shape}")
+    return diag_embed(x, diagonal) if x.ndim == 1 else _diagonal(x, diagonal)
+
+
+def trace(input: Tensor) -> Tensor:
+    """The sum of the diagonal of a matrix (`torch.trace`)."""
+    x = expect_tensor(input, "trace")
+    if x.ndim != 2:
+        raise ValueError(f"[trace] expected a matrix, got shape {x.shape}")
+    return sum(diagonal(x))
+
+
+def _indices(mask: np.ndarray, dtype: object, device: object) -> Tensor:
+    return tensor(np.stack(np.nonzero(mask)), dtype or "int64", device)
+
+
+def tril_indices(row: int, col: int, offset: int = 0, dtype: object = None, device: object = None) -> Tensor:
+    """Rows and columns of the lower triangle, (2, count) (`torch.tril_indices`).
+
+    >>> import fastdl
+    >>> fastdl.tril_indices(2, 2).tolist()
+    [[0, 1, 1], [0, 0, 1]]
+    """
+    return _indices(np.tri(row, col, offset, dtype=bool), dtype, device)
+
+
+def triu_indices(row: int, col: int, offset: int = 0, dtype: object = None, device: object = None) -> Tensor:
+    """Rows and columns of the upper triangle, (2, count) (`torch.triu_indices`)."""
+    return _indices(~np.tri(row, col, offset - 1, dtype=bool), dtype, device)

@@ -1,0 +1,169 @@
+"""Methods that change their tensor: x += y, x.fill_(v), x[i] = v.
+
+Outside the tape they write x's memory. On the tape x becomes the result, in memory of its own, so that what earlier
+operations saved stays as it was; a leaf that requires a gradient is refused, as in PyTorch. The elements of a slice are
+copies here: `x[0] += 1` changes x, `x[0].add_(1)` does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..autograd import Node, mode, record, recording
+from ..creation import tensor
+from ..random import default_generator
+from ..tensor import Tensor
+from .arguments import expect_number, expect_tensor
+from .arithmetic import Array, unbroadcast
+from .getitem import getitem, setitem
+from .layout import expand, reshape
+
+
+def _refuse_leaf(x: Tensor) -> None:
+    if mode.enabled and x.requires_grad and x.is_leaf:
+        raise RuntimeError(
+            "[in-place] expected a tensor inside the graph or no_grad(), got a leaf that requires a gradient"
+        )
+
+
+def _become(x: Tensor, out: Tensor) -> Tensor:
+    """x takes the numbers of `out`, and its place on the tape."""
+    if out.shape != x.shape:
+        raise ValueError(f"[in-place] expected a result of shape {x.shape}, got {out.shape}")
+    if out.dtype.is_floating_point and not x.dtype.is_floating_point:
+        raise TypeError(f"[in-place] expected a result that fits dtype {x.dtype.name}, got {out.dtype.name}")
+    out = out._cast(x.dtype)
+    if out.requires_grad:
+        x._array, x._node, x.requires_grad = out._array, out._node, True
+    else:
+        x._backend.copy_(x._array, out._array)
+    return x
+
+
+def in_place(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The method that overwrites its tensor with what `function` makes of it."""
+
+    def operator(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        _refuse_leaf(self)
+        return _become(self, function(self, *args, **kwargs))
+
+    operator.__doc__ = f"`{function.__name__}`, in place."
+    return operator
+
+
+def _forgotten_bwd(node: Node, g: Array) -> tuple[None]:
+    """No gradient for numbers that were overwritten."""
+    return (None,)
+
+
+def fill_(self: Tensor, value: Any) -> Tensor:
+    """All elements to `value`, in place; no gradient flows to what was there.
+
+    >>> import fastdl
+    >>> fastdl.zeros(2).fill_(3).tolist()
+    [3.0, 3.0]
+    """
+    if isinstance(value, Tensor):
+        return copy_(self, reshape(value, ()))
+    _refuse_leaf(self)
+    if not recording(self):
+        self._backend.fill_(self._array, value)
+        return self
+    out = Tensor(self._backend.empty(self.shape, self.dtype.name), self._backend)
+    self._backend.fill_(out._array, value)
+    return _become(self, record(out, _forgotten_bwd, (self,), None))
+
+
+def zero_(self: Tensor) -> Tensor:
+    """All elements to 0, in place."""
+    return fill_(self, 0)
+
+
+def copy_(self: Tensor, source: Tensor, non_blocking: Any = False) -> Tensor:
+    """The elements of `source`, broadcast and cast, into this tensor; gradients flow to the source."""
+    expect_tensor(source, "copy_", "source")
+    _refuse_leaf(self)
+    moved = expand(source._cast(self.dtype)._move(self._backend), self.shape)
+    if moved.requires_grad and recording(moved):
+        return _become(self, moved)
+    if recording(self):
+        return _become(self, record(moved.detach(), _forgotten_bwd, (self,), None))
+    self._backend.copy_(self._array, moved._array)
+    return self
+
+
+def _assigned_bwd(node: Node, g: Array) -> tuple[Array | None, Array | None]:
+    k, (item, shape) = node.backend, node.saved
+    whole = Tensor(g, k)
+    rest = part = None
+    if node.needs(0):
+        rest = Tensor(k.cast(g, str(g.dtype)), k)
+        setitem(rest, item, 0)
+    if node.needs(1):
+        found = getitem(whole, item)._array
+        lead = len(shape) - found.ndim
+        part = k.reshape(unbroadcast(k, found, shape[lead:] if lead > 0 else shape), shape)
+    return rest._array if rest is not None else None, part
+
+
+def assign(self: Tensor, item: Any, value: Any) -> None:
+    """x[item] = value; on the tape the gradient of what was assigned goes to `value`, the rest to what x was.
+
+    >>> import fastdl
+    >>> w = fastdl.ones(2, requires_grad=True)
+    >>> x = fastdl.zeros(3); x[1:] = w * 5
+    >>> x.sum().backward(); x.tolist(), w.grad.tolist()
+    ([0.0, 5.0, 5.0], [5.0, 5.0])
+    """
+    given = value if isinstance(value, Tensor) else None
+    if not recording(self, given):
+        return setitem(self, item, value)
+    _refuse_leaf(self)
+    out = Tensor(self._backend.cast(self._array, self.dtype.name), self._backend)
+    setitem(out, item, value.detach() if given is not None else value)
+    source = given._cast(self.dtype)._move(self._backend) if given is not None else tensor(0.0)
+    _become(self, record(out, _assigned_bwd, (self, source), (item, source.shape)))
+    return None
+
+
+# ---- random numbers --------------------------------------------------------------------------------------------------
+
+
+def _drawn(self: Tensor, op: str, values: np.ndarray) -> Tensor:
+    if recording(self):
+        raise RuntimeError(f"[{op}] expected a tensor outside the tape, got one that requires a gradient")
+    k, values = self._backend, np.ascontiguousarray(values).astype(self.dtype.numpy).reshape(self.shape)
+    k.copy_(self._array, k.from_numpy(values, True))
+    return self
+
+
+def uniform_(self: Tensor, a: float = 0.0, b: float = 1.0, generator: Any = None) -> Tensor:
+    """Uniform numbers in [a, b), in place."""
+    expect_number(a, "uniform_", "a")
+    expect_number(b, "uniform_", "b")
+    draw = (generator or default_generator).numpy.random(self.shape, np.float32)
+    return _drawn(self, "uniform_", np.asarray(draw) * (b - a) + a)
+
+
+def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, generator: Any = None) -> Tensor:
+    """Normal numbers, in place."""
+    expect_number(mean, "normal_", "mean")
+    expect_number(std, "normal_", "std")
+    return _drawn(self, "normal_", (generator or default_generator).numpy.standard_normal(self.shape) * std + mean)
+
+
+def bernoulli_(self: Tensor, p: float = 0.5, generator: Any = None) -> Tensor:
+    """1 with probability p, else 0, in place."""
+    expect_number(p, "bernoulli_", "p")
+    return _drawn(self, "bernoulli_", np.asarray((generator or default_generator).numpy.random(self.shape)) < p)
+
+
+def random_(self: Tensor, low: int = 0, high: int | None = None, generator: Any = None) -> Tensor:
+    """Integers in [low, high), in place; `random_(high)` starts at 0."""
+    first, last = (0, low) if high is None else (low, high)
+    if not first < last:
+        raise ValueError(f"[random_] expected low < high, got {first} and {last}")
+    return _drawn(self, "random_", np.asarray((generator or default_generator).numpy.integers(first, last, self.shape)))
