@@ -47,6 +47,19 @@ def test_winograd_is_exact(channels, size, kernel, stride, groups, data):
     assert np.abs(ours - exact).max() <= 6e-6 * np.abs(exact).max()
 
 
+def test_slivers_that_share_their_inputs_are_exact():
+    """More transformed inputs than a cache holds, and a last group of one sliver and half of one."""
+    rng = np.random.default_rng(0)
+    x, w = rng.standard_normal((1, 64, 44, 56)), rng.standard_normal((272, 64, 3, 3))
+
+    def conv(dtype):
+        arrays = (CPU.from_numpy(a.astype(dtype), False) for a in (x, w))
+        return CPU.to_numpy(CPU.conv2d(*arrays, None, (2, 2), (1, 1, 1, 1), (1, 1), 1, "none"))
+
+    exact = conv("float64")
+    assert np.abs(conv("float32") - exact).max() <= 6e-6 * np.abs(exact).max()
+
+
 @pytest.mark.parametrize("data", DATA)
 @pytest.mark.parametrize("kernel", [2, 3, 5])
 def test_winograd_input_gradients_are_exact(kernel, data):

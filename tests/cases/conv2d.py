@@ -58,6 +58,13 @@ SIZES = [
     size((2, 8, 20, 33), (12, 8, 5, 5), padding=2),
     size((4, 1, 28, 28), (32, 1, 3, 3)),
     size((1, 1, 3, 40), (2, 1, 3, 3)),
+    # sums in parts: several tiles a row, two rows a tile, in place
+    size((1, 40, 9, 31), (32, 40, 3, 3), dilation=2, padding=2),
+    size((1, 41, 11, 7), (48, 41, 3, 3), dilation=2, padding=2),
+    size((2, 170, 5, 7), (16, 170, 1, 1)),
+    # Winograd's weights on the way, views with and without a last tap
+    size((1, 64, 11, 12), (32, 64, 3, 3), stride=2, padding=1),
+    size((1, 130, 5, 6), (80, 130, 3, 3), padding=1),
 ]
 BAD = [
     BadCall(lambda d: F.conv2d(on(d, 2, 2), on(d, 1, 1, 1, 1)), ValueError,

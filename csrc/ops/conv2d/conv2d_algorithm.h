@@ -51,7 +51,7 @@ static inline int64_t winograd_taps(const ImageSum& s) {
 // Both sides in steps of one multiply-add of 16 lanes. Winograd pays for its transforms (a patch of 16 channels, a tile
 // of 16 outputs, the weights of 16 outputs) and for storing what it has multiplied; a direct sum of more than a few
 // products for lanes without a channel, or for packing pixels, whichever is less (conv2d_pixels_cpu.cc).
-constexpr double kPatchSteps = 350, kTileSteps = 250, kWeightSteps = 150, kStoreSteps = 5;
+constexpr double kPatchSteps = 350, kTileSteps = 250, kWeightSteps = 250, kStoreSteps = 5;
 constexpr double kDirectSteps = 1.2, kPackSteps = 8, kFewSteps = 48;
 
 static inline double winograd_steps(const ImageSum& s) {

@@ -9,9 +9,9 @@
 //
 //   weights  [group][sliver of kVecs vectors][input channel][tap][lanes]     packed once for all
 //
-// Sums are made in parts, of as many input channels as have their weights in the level-1 cache; all tiles of a band pass
-// over such a part before the next, and unfinished ones wait beside it. Fetched anew for each tile, weights would come
-// from the level-2 cache at the rate of a vector each few multiply-adds.
+// Sums are made in parts, of as many input channels as have their weights in the level-1 cache; all tiles of a band
+// pass over such a part before the next, and unfinished ones wait beside it. Fetched anew for each tile, weights would
+// come from the level-2 cache at the rate of a vector each few multiply-adds.
 //
 // A chunk of work owns a band of rows, or of a long row, of one group of one image, and a range of slivers. Where bands
 // are too few for the threads, the slivers are shared out as well, and the copies are made before and for all.
@@ -246,7 +246,8 @@ void make_sliver(const Plan& p, const Band<T>& band, int64_t sliver, const T* we
     Tile<T> t = tile_of(p, band, 0);
     for (int64_t i = 0; i < band.count; ++i) {
       const Tile<T> next = tile_of(p, band, i + 1 < band.count ? i + 1 : 0);
-      const int64_t ahead = next.x + next.pixels - 1 - t.x + (i + 1 < band.count || last ? 0 : channels * p.places.plane);
+      const int64_t ahead =
+          next.x + next.pixels - 1 - t.x + (i + 1 < band.count || last ? 0 : channels * p.places.plane);
       T* tile = sums + (channels < v.k_channels ? i * kTileSize : 0);
       if (last)
         for (int64_t m = sliver * kVecs * kLanes<T>; m < v.m_channels && m < (sliver + 1) * kVecs * kLanes<T>; ++m)

@@ -20,11 +20,11 @@ constexpr int64_t kMinBlocks = 4;           // with fewer, threads share a block
 // Transformed weights of this size are made once and read from the caches. Larger ones would travel to memory and back:
 // they are made again for each block, kChunk input channels of one sliver at a time, and used from the level-2 cache.
 constexpr int64_t kWeightBytes = 3 << 20;
-constexpr int64_t kNearBytes = 1 << 20;  // the bound where there is one block alone: nothing is made again
+constexpr int64_t kNearBytes = 1 << 20;    // the bound where there is one block alone: nothing is made again
 constexpr int64_t kGroupFrom = 8 * kVecs;  // blocks of outputs from which slivers are grouped
-constexpr int64_t kWeightParts = 4;    // of the channels of a sliver, transformed by different threads
-constexpr int64_t kTapChannels = 16;   // whose taps are gathered together: whole squares of kL numbers
-constexpr int64_t kTilesAChunk = 128;  // tiles of a block then, to repeat the transform seldom
+constexpr int64_t kWeightParts = 4;        // of the channels of a sliver, transformed by different threads
+constexpr int64_t kTapChannels = 16;       // whose taps are gathered together: whole squares of kL numbers
+constexpr int64_t kTilesAChunk = 128;      // tiles of a block then, to repeat the transform seldom
 
 struct Sizes {
   TileGrid grid;
@@ -51,7 +51,8 @@ struct Sizes {
     in_block = out_block = tiles * kL;
     // One line more than whole blocks: positions must not fall into the same sets of the cache.
     in_position = c_blocks * in_block + kL;
-    group = kPositions * in_position * static_cast<int64_t>(sizeof(float)) > kNearBytes && o_blocks >= kGroupFrom ? 2 : 1;
+    group =
+        kPositions * in_position * static_cast<int64_t>(sizeof(float)) > kNearBytes && o_blocks >= kGroupFrom ? 2 : 1;
     out_position = (chunks ? group * kVecs : o_blocks) * out_block + kL;
   }
 };
@@ -74,6 +75,7 @@ void gather_taps(const WinogradArgs& p, int64_t block, int64_t c0, int64_t count
 struct Reached {
   int rows, cols;
 };
+constexpr Reached kAllPositions{kPatch, kPatch};
 Reached reached_positions(const WinogradArgs& p, int64_t view) {
   const auto of_axis = [](const Views& v, int64_t i, int64_t first, int64_t step, int64_t kernel) {
     return first + (v.offset(i) + (v.taps - 1) * v.step) * step < kernel ? kPatch : kPatch - 1;
@@ -121,7 +123,8 @@ template <int R>
 void transform_sliver(const WinogradArgs& p, const Sizes& z, int64_t sliver, int64_t k0, int64_t k1, float* to,
                       int64_t stride) {
   const int64_t vecs = vecs_of(z, sliver), taps = p.kernel_h * p.kernel_w, views = p.views();
-  const bool whole = p.channels % kChunk != 0 || !z.chunks;  // products of all positions, whatever the view
+  // A chunk of whole channels is one view's.
+  const Reached all = z.chunks && p.channels % kChunk == 0 ? reached_positions(p, k0 / p.channels) : kAllPositions;
   Scratch<float> gathered(kTapChannels * taps * kL);
   for (int64_t j = 0; j < vecs; ++j) {
     for (int64_t k = k0, c0 = 0, c1 = 0; k < k1; ++k) {
@@ -130,18 +133,18 @@ void transform_sliver(const WinogradArgs& p, const Sizes& z, int64_t sliver, int
         c0 = c, c1 = c + kTapChannels < p.channels ? c + kTapChannels : p.channels;
         gather_taps(p, sliver * kVecs + j, c0, c1 - c0, gathered);
       }
-      const Reached reached = whole ? Reached{kPatch, kPatch} : reached_positions(p, view);
-      transform_kernel<R>(p, view, reached, gathered + (c - c0) * taps * kL, to + ((k - k0) * vecs + j) * kL, stride);
+      transform_kernel<R>(p, view, all, gathered + (c - c0) * taps * kL, to + ((k - k0) * vecs + j) * kL, stride);
     }
   }
 }
 
 // ---- products ------------------------------------------------------------------------------------------------------
 
-// MR tiles x NV blocks of outputs, at one position, summed over the input channels.
+// MR tiles x NV blocks of outputs, at one position, summed over the input channels. The inputs of the next position,
+// `ahead` numbers further, are fetched meanwhile: it is too far away for the hardware to follow.
 template <int MR, int NV>
-__attribute__((noinline)) void product_tile(int64_t channels, const float* in, int64_t in_block, const float* weights,
-                                            float* out, int64_t out_block, bool accumulate) {
+__attribute__((noinline)) void product_tile(int64_t channels, const float* in, int64_t in_block, int64_t ahead,
+                                            const float* weights, float* out, int64_t out_block, bool accumulate) {
   V sums[MR][NV];
 #pragma GCC unroll 16
   for (int i = 0; i < MR; ++i)
@@ -149,6 +152,8 @@ __attribute__((noinline)) void product_tile(int64_t channels, const float* in, i
     for (int j = 0; j < NV; ++j) sums[i][j] = V{};
   for (; channels > 0; channels -= kL, in += in_block) {
     const int64_t n = channels < kL ? channels : kL;
+#pragma GCC unroll 16
+    for (int i = 0; i < MR; ++i) __builtin_prefetch(in + i * kL + ahead, 0, 2);
     for (int64_t k = 0; k < n; ++k, weights += NV * kL) {
       V w[NV];
 #pragma GCC unroll 4
@@ -170,7 +175,7 @@ __attribute__((noinline)) void product_tile(int64_t channels, const float* in, i
   }
 }
 
-using ProductTile = void (*)(int64_t, const float*, int64_t, const float*, float*, int64_t, bool);
+using ProductTile = void (*)(int64_t, const float*, int64_t, int64_t, const float*, float*, int64_t, bool);
 template <int NV, int... I>
 ProductTile product_tile_of(int rows, std::integer_sequence<int, I...>) {
   static constexpr ProductTile kInstances[] = {&product_tile<I + 1, NV>...};
@@ -182,14 +187,14 @@ ProductTile product_tile_for(int rows, int64_t vecs) {
   return vecs == 1 ? product_tile_of<1>(rows, Rows{}) : product_tile_of<2>(rows, Rows{});
 }
 
-// One position and sliver of outputs: all tiles, in balanced panels, summed over `channels` that start at `in`; `out` is
-// the sliver's.
+// One position and sliver of outputs: all tiles, in balanced panels, summed over `channels` that start at `in`; `out`
+// is the sliver's.
 void multiply(const Sizes& z, int64_t tiles, int64_t sliver, int64_t channels, const float* in, const float* weights,
               float* out, bool accumulate) {
   const int64_t panels = (tiles + kTallTile.rows - 1) / kTallTile.rows, vecs = vecs_of(z, sliver);
   for (int64_t i = 0; i < panels; ++i) {
     const int64_t t0 = tiles * i / panels, t1 = tiles * (i + 1) / panels;
-    product_tile_for(static_cast<int>(t1 - t0), vecs)(channels, in + t0 * kL, z.in_block, weights,
+    product_tile_for(static_cast<int>(t1 - t0), vecs)(channels, in + t0 * kL, z.in_block, z.in_position, weights,
                                                       out + t0 * kL, z.out_block, accumulate);
   }
 }
@@ -312,7 +317,7 @@ void make_slivers(const WinogradArgs& p, const Sizes& z, int64_t row0, int64_t r
     const int64_t k1 = k + kChunk < p.depth() ? k + kChunk : p.depth();
     for (int64_t sliver = first; sliver < last; ++sliver)
       transform_sliver<kPatch + 1 - M>(p, z, sliver, k, k1, weights + (sliver - first) * size, stride);
-    const Reached reached = p.channels % kChunk == 0 ? reached_positions(p, k / p.channels) : Reached{kPatch, kPatch};
+    const Reached reached = p.channels % kChunk == 0 ? reached_positions(p, k / p.channels) : kAllPositions;
     for (int64_t position = 0; position < kPositions; ++position) {
       if (position / kPatch >= reached.rows || position % kPatch >= reached.cols) continue;
       for (int64_t sliver = first; sliver < last; ++sliver)
