@@ -149,22 +149,26 @@ static int64_t best_columns(const WindowRows<T>& rows, int64_t in_w, T* values, 
   for (int64_t i = 0; i < rows.count; i += kRowsAtOnce) {
     const T* const from = rows.first + i * rows.step;
     const int64_t count = smaller(kRowsAtOnce, rows.count - i);
-    for (int64_t x = 0; x < in_w; x += kLanes<T>) {
-      Mask<T> where = lane_numbers<T>() + static_cast<Lane<T>>(top + i * rows.step + x);
-      const Vec<T> v = load_some<T>(from + x, in_w - x);
-      Best<T> best{v, where};
-      if (i) {
-        best = {load<T>(values + x), load<Lane<T>>(places + x)};
-        challenge<T>(best, v, where);
-      }
+    const auto fold = [&](auto known) __attribute__((always_inline)) {
+      const int64_t n = known ? known : count;
+      for (int64_t x = 0; x < in_w; x += kLanes<T>) {
+        Mask<T> where = lane_numbers<T>() + static_cast<Lane<T>>(top + i * rows.step + x);
+        const Vec<T> v = load_some<T>(from + x, in_w - x);
+        Best<T> best{v, where};
+        if (i) {
+          best = {load<T>(values + x), load<Lane<T>>(places + x)};
+          challenge<T>(best, v, where);
+        }
 #pragma GCC unroll 4
-      for (int64_t k = 1; k < count; ++k) {
-        where += static_cast<Lane<T>>(rows.step);
-        challenge<T>(best, load_some<T>(from + k * rows.step + x, in_w - x), where);
+        for (int64_t k = 1; k < n; ++k) {
+          where += static_cast<Lane<T>>(rows.step);
+          challenge<T>(best, load_some<T>(from + k * rows.step + x, in_w - x), where);
+        }
+        store<T>(values + x, best.value);
+        store<Lane<T>>(places + x, best.where);
       }
-      store<T>(values + x, best.value);
-      store<Lane<T>>(places + x, best.where);
-    }
+    };
+    count == kRowsAtOnce ? fold(std::integral_constant<int, kRowsAtOnce>{}) : fold(std::integral_constant<int, 0>{});
   }
   return top + in_w - 1;
 }
