@@ -66,6 +66,14 @@ static void for_turned_groups(int64_t rows, int64_t inputs_a_row, Prepare prepar
   });
 }
 
+// The first lines of the rows that come next: memory is at work while rows are turned.
+template <class T>
+FASTDL_INLINE void prefetch_rows(const WindowRows<T>& rows) {
+  constexpr int64_t kLine = 64 / static_cast<int64_t>(sizeof(T)), kLines = 64;
+#pragma GCC unroll 4
+  for (int64_t i = 0; i < kLines; ++i) __builtin_prefetch(rows.first + i * kLine, 0, 2);
+}
+
 constexpr int kRowsAtOnce = 4;  // of a window: fewer passes over the row in L1, and memory is still read in order
 
 // ---- folds ----------------------------------------------------------------------------------------------------------
@@ -100,6 +108,7 @@ static void fold_turned(int64_t rows, int64_t inputs_a_row, int64_t in_w, int64_
       rows, inputs_a_row, [&] { return TurnedRows<T>(in_w, out_w); },
       [&](const TurnedRows<T>& turned, int64_t first, int64_t n) {
         for (int64_t k = 0; k < n; ++k) fold_columns<T>(rows_of(first + k), in_w, f, turned.row(k));
+        if (first + n < rows) prefetch_rows<T>(rows_of(first + n));
         turned.turn();
         for (int64_t ox = 0; ox < out_w; ++ox) {
           const Segment s = window(ox);
@@ -187,6 +196,7 @@ static void max_turned(int64_t rows, int64_t inputs_a_row, int64_t in_w, int64_t
         int64_t none[kLanes<T>];
         for (int64_t k = 0; k < n; ++k)
           none[k] = best_columns<T>(rows_of(first + k), in_w, turned.values.row(k), turned.places.row(k));
+        if (first + n < rows) prefetch_rows<T>(rows_of(first + n));
         turned.values.turn();
         turned.places.turn();
         for (int64_t k = 0; k < n; ++k) {
