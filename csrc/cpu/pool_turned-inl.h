@@ -66,6 +66,14 @@ static void for_turned_groups(int64_t rows, int64_t inputs_a_row, Prepare prepar
   });
 }
 
+// The first lines of the rows that come next: memory is at work while rows are turned.
+template <class T>
+FASTDL_INLINE void prefetch_rows(const WindowRows<T>& rows) {
+  constexpr int64_t kLine = 64 / static_cast<int64_t>(sizeof(T)), kLines = 64;
+#pragma GCC unroll 4
+  for (int64_t i = 0; i < kLines; ++i) __builtin_prefetch(rows.first + i * kLine, 0, 2);
+}
+
 constexpr int kRowsAtOnce = 4;  // of a window: fewer passes over the row in L1, and memory is still read in order
 
 // ---- folds ----------------------------------------------------------------------------------------------------------
@@ -100,6 +108,7 @@ static void fold_turned(int64_t rows, int64_t inputs_a_row, int64_t in_w, int64_
       rows, inputs_a_row, [&] { return TurnedRows<T>(in_w, out_w); },
       [&](const TurnedRows<T>& turned, int64_t first, int64_t n) {
         for (int64_t k = 0; k < n; ++k) fold_columns<T>(rows_of(first + k), in_w, f, turned.row(k));
+        if (first + n < rows) prefetch_rows<T>(rows_of(first + n));
         turned.turn();
         for (int64_t ox = 0; ox < out_w; ++ox) {
           const Segment s = window(ox);
@@ -149,22 +158,26 @@ static int64_t best_columns(const WindowRows<T>& rows, int64_t in_w, T* values, 
   for (int64_t i = 0; i < rows.count; i += kRowsAtOnce) {
     const T* const from = rows.first + i * rows.step;
     const int64_t count = smaller(kRowsAtOnce, rows.count - i);
-    for (int64_t x = 0; x < in_w; x += kLanes<T>) {
-      Mask<T> where = lane_numbers<T>() + static_cast<Lane<T>>(top + i * rows.step + x);
-      const Vec<T> v = load_some<T>(from + x, in_w - x);
-      Best<T> best{v, where};
-      if (i) {
-        best = {load<T>(values + x), load<Lane<T>>(places + x)};
-        challenge<T>(best, v, where);
-      }
+    const auto fold = [&](auto known) __attribute__((always_inline)) {
+      const int64_t n = known ? known : count;
+      for (int64_t x = 0; x < in_w; x += kLanes<T>) {
+        Mask<T> where = lane_numbers<T>() + static_cast<Lane<T>>(top + i * rows.step + x);
+        const Vec<T> v = load_some<T>(from + x, in_w - x);
+        Best<T> best{v, where};
+        if (i) {
+          best = {load<T>(values + x), load<Lane<T>>(places + x)};
+          challenge<T>(best, v, where);
+        }
 #pragma GCC unroll 4
-      for (int64_t k = 1; k < count; ++k) {
-        where += static_cast<Lane<T>>(rows.step);
-        challenge<T>(best, load_some<T>(from + k * rows.step + x, in_w - x), where);
+        for (int64_t k = 1; k < n; ++k) {
+          where += static_cast<Lane<T>>(rows.step);
+          challenge<T>(best, load_some<T>(from + k * rows.step + x, in_w - x), where);
+        }
+        store<T>(values + x, best.value);
+        store<Lane<T>>(places + x, best.where);
       }
-      store<T>(values + x, best.value);
-      store<Lane<T>>(places + x, best.where);
-    }
+    };
+    count == kRowsAtOnce ? fold(std::integral_constant<int, kRowsAtOnce>{}) : fold(std::integral_constant<int, 0>{});
   }
   return top + in_w - 1;
 }
@@ -183,6 +196,7 @@ static void max_turned(int64_t rows, int64_t inputs_a_row, int64_t in_w, int64_t
         int64_t none[kLanes<T>];
         for (int64_t k = 0; k < n; ++k)
           none[k] = best_columns<T>(rows_of(first + k), in_w, turned.values.row(k), turned.places.row(k));
+        if (first + n < rows) prefetch_rows<T>(rows_of(first + n));
         turned.values.turn();
         turned.places.turn();
         for (int64_t k = 0; k < n; ++k) {

@@ -32,6 +32,8 @@ SIZES = [
     {"shape": (1, 2, 16, 17), "kernel_size": 3, "stride": 1, "padding": 1},
     {"shape": (1, 1, 9, 70), "kernel_size": (3, 66), "stride": 1, "padding": (1, 20)},
     {"shape": (1, 2, 65, 64), "kernel_size": 4, "stride": 2, "padding": 1},
+    {"shape": (3, 7, 9, 48), "kernel_size": 3, "stride": 3},
+    {"shape": (2, 17, 8, 33), "kernel_size": (2, 4), "stride": 4, "padding": (1, 2), "ceil_mode": True},
 ]
 SEQUENCES = [
     {"shape": (2, 3, 9), "kernel_size": 3},

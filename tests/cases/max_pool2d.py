@@ -33,6 +33,18 @@ SIZES = [
     {"shape": (1, 2, 31, 67), "kernel_size": 3, "stride": 2},
     {"shape": (2, 2, 14, 15), "kernel_size": 5, "stride": 1, "padding": 2},
     {"shape": (1, 1, 4, 40), "kernel_size": (4, 7), "stride": (4, 3)},
+    {"shape": (3, 7, 9, 48), "kernel_size": 3, "stride": 3},
+    {"shape": (2, 5, 10, 31), "kernel_size": (5, 4), "stride": (3, 4), "padding": 2},
+    {"shape": (1, 1, 9, 17), "kernel_size": (9, 5), "stride": (9, 3), "padding": (4, 0), "ceil_mode": True},
+    {"shape": (2, 3, 6, 70), "kernel_size": (2, 66), "stride": 1},
+    {
+        "shape": (20, 2, 3, 5),
+        "kernel_size": (2, 2),
+        "stride": (1, 3),
+        "padding": 1,
+        "dilation": (2, 6),
+        "ceil_mode": True,
+    },
     {"shape": (1, 2, 13, 30), "kernel_size": (4, 2), "stride": (1, 2), "padding": 1, "dilation": (3, 2)},
 ]
 BAD = [

@@ -68,10 +68,10 @@ static void forward(const GroupNormFwdArgs& a) {
 
 // ---- backward -------------------------------------------------------------------------------------------------------
 
-// grad_x of a plane = scale * grad - offset - slope * (x - mean), where scale = rstd * weight.
+// grad_x of a plane = rstd * (weight * grad - mean_h - slope * (x - mean)).
 template <class T>
 struct RowLine {
-  T offset, slope;
+  T mean_h, slope;
 };
 
 template <class T>
@@ -92,16 +92,17 @@ static RowLine<T> row_line(const GroupNormBwdArgs& a, int64_t row, const GradSum
     all = merge(all, {weight * planes[k].grad, weight * planes[k].moment});
   }
   const double rstd = as<T>(a.rstd)[row], n = static_cast<double>(channels * a.plane);
-  return {static_cast<T>(rstd * all.grad / n), static_cast<T>(rstd * rstd * rstd * all.moment / n)};
+  return {static_cast<T>(all.grad / n), static_cast<T>(rstd * rstd * all.moment / n)};
 }
 
 template <class T>
 static void write_plane(const GroupNormBwdArgs& a, int64_t plane, int64_t row, RowLine<T> line, bool streams) {
   const T *const g = as<T>(a.grad) + plane * a.plane, *const x = as<T>(a.x) + plane * a.plane;
   const T mean = as<T>(a.mean)[row], rstd = as<T>(a.rstd)[row];
-  const T scale = a.weight ? rstd * as<T>(a.weight)[plane % a.channels] : rstd;
+  const T weight = a.weight ? as<T>(a.weight)[plane % a.channels] : T{1};
   map_run<T>(as<T>(a.grad_x) + plane * a.plane, a.plane, streams, [=](int64_t i, auto left) FASTDL_BODY {
-    return scale * load_some<T>(g + i, left) - line.offset - line.slope * (load_some<T>(x + i, left) - mean);
+    return rstd *
+           ((weight * load_some<T>(g + i, left) - line.mean_h) - line.slope * (load_some<T>(x + i, left) - mean));
   });
 }
 

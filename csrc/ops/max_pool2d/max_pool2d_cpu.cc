@@ -135,23 +135,25 @@ static void pick_from_rows(const PoolGeometry& g, const WindowRows<T>& rows, con
   });
 }
 
-// Windows of two columns side by side: no buffer.
-template <class T, class I>
+// Windows of two columns side by side: no buffer. kRows is the number of rows where known, else 0.
+template <class T, int kRows, class I>
 static void pick_from_pairs(const PoolGeometry& g, const WindowRows<T>& rows, T* out, I* indices) {
   constexpr int kWidth = kLanes<T>;
-  const Mask<T> pairs = lane_numbers<T>() * 2;
-  for_blocks<T>(g.out_w, [&](int64_t at, auto n) __attribute__((always_inline)) {
-    Mask<T> where = pairs + static_cast<Lane<T>>(2 * at + rows.y * g.in_w);
-    Best<T> best;
-    for (int64_t i = 0; i < rows.count; ++i) {
-      const T* x = rows.first + i * rows.step + 2 * at;
-      const Vec<T> a = load_some<T>(x, 2 * n), b = load_some<T>(x + kWidth, 2 * n - kWidth);
-      if (i == 0)
-        best = {even_lanes<T>(a, b), where};
-      else
-        challenge<T>(best, even_lanes<T>(a, b), where);
+  const int64_t count = kRows ? kRows : rows.count, step = rows.step;
+  const Mask<T> first = lane_numbers<T>() * 2 + static_cast<Lane<T>>(rows.y * g.in_w);
+  const T* const from = rows.first;
+  for_blocks<T>(g.out_w, [=](int64_t at, auto n) __attribute__((always_inline)) {
+    Mask<T> where = first + static_cast<Lane<T>>(2 * at);
+    Vec<T> a = load_some<T>(from + 2 * at, 2 * n), b = load_some<T>(from + 2 * at + kWidth, 2 * n - kWidth);
+    Best<T> best{even_lanes<T>(a, b), where};
+    challenge<T>(best, odd_lanes<T>(a, b), where + 1);
+#pragma GCC unroll 2
+    for (int64_t i = 1; i < count; ++i) {
+      const T* const x = from + i * step + 2 * at;
+      where += static_cast<Lane<T>>(step);
+      a = load_some<T>(x, 2 * n), b = load_some<T>(x + kWidth, 2 * n - kWidth);
+      challenge<T>(best, even_lanes<T>(a, b), where);
       challenge<T>(best, odd_lanes<T>(a, b), where + 1);
-      where += static_cast<Lane<T>>(rows.step);
     }
     store_some<T>(out + at, best.value, n);
     store_indices<T>(indices + at, best.where, n);
@@ -183,7 +185,8 @@ static void forward_with_indices(const MaxPool2dFwdArgs& a) {
           const WindowRows<T> rows = window_rows<T>(g, x, oy);
           T* const out = static_cast<T*>(a.out) + (plane * g.out_h + oy) * g.out_w;
           if (has_column_pairs(g) && rows.count) {
-            pick_from_pairs<T>(g, rows, out, b.indices.next());
+            I* const places = b.indices.next();
+            rows.count == 2 ? pick_from_pairs<T, 2>(g, rows, out, places) : pick_from_pairs<T, 0>(g, rows, out, places);
           } else {
             b.pooled.advance(x, oy * g.stride_h - g.pad_h, rows.y + (rows.count - 1) * g.dilation_h);
             pick_from_rows<T>(g, rows, b.pooled, first.get(), out, b.indices.next());
