@@ -163,11 +163,15 @@ FASTDL_INLINE Parts<T> fraction_and_exponent(Vec<T> x) {
   constexpr Bits kExponent = ~Bits{0} << F::kFraction, kBias = Bits{F::kBias} << F::kFraction;
   constexpr T kUp = static_cast<T>(Bits{1} << F::kFraction);
   const VecBits<T> above = bits<T>(x) - F::kLeastFraction;
-  // The exponent is small: put into the fraction of 2^kFraction it becomes a floating-point number without a
-  // conversion.
-  const VecBits<T> exponent = (above + kBias) >> F::kFraction;
-  const Vec<T> n = (Vec<T>)(exponent | bits<T>(broadcast<T>(kUp))) - (kUp + F::kBias);
-  return {(Vec<T>)(bits<T>(x) - (above & kExponent)) - T{1}, n};
+  const Vec<T> f = (Vec<T>)(bits<T>(x) - (above & kExponent)) - T{1};
+  if constexpr (sizeof(T) == 4) {
+    return {f, __builtin_convertvector((Vec<int32_t>)above >> F::kFraction, Vec<T>)};
+  } else {
+    // Few processors convert long integers, but the exponent is small: put into the fraction of 2^kFraction it becomes
+    // a floating-point number.
+    const VecBits<T> exponent = (above + kBias) >> F::kFraction;
+    return {f, (Vec<T>)(exponent | bits<T>(broadcast<T>(kUp))) - (kUp + F::kBias)};
+  }
 }
 
 // Of such numbers. `lift` is taken out of the exponent.
@@ -190,14 +194,27 @@ static __attribute__((noinline)) Vec<T> log_of_any(Vec<T> x) {
   return select<T>(x >= T{0}, y, select<T>(x < T{0}, broadcast<T>(F::kInfinity - F::kInfinity), x));
 }
 
+// Whether a >= b in any lane. A comparison that is kept would become a vector first and then a mask again.
+template <class T>
+FASTDL_INLINE bool any_at_least(Mask<T> a, Mask<T> b) {
+#if defined(FASTDL_ISA_avx512)
+  if constexpr (sizeof(T) == 4)
+    return _mm512_cmpge_epi32_mask((__m512i)a, (__m512i)b) != 0;
+  else
+    return _mm512_cmpge_epi64_mask((__m512i)a, (__m512i)b) != 0;
+#else
+  return any_lane<T>(a >= b);
+#endif
+}
+
 template <class T>
 FASTDL_INLINE Vec<T> vlog(Vec<T> x) {
   using F = Ieee<T>;
   // As integers normal numbers lie between the smallest one and infinity; flipped signs make one comparison of it.
   constexpr typename F::Bits kLeast = typename F::Bits{1} << F::kFraction, kNumbers = F::kSign - 2 * kLeast;
-  using Signed = std::make_signed_t<typename F::Bits>;
-  const Mask<T> special = (Mask<T>)(bits<T>(x) - (kLeast ^ F::kSign)) >= static_cast<Signed>(kNumbers ^ F::kSign);
-  if (__builtin_expect(any_lane<T>(special), 0)) return log_of_any<T>(x);
+  const Mask<T> flipped = (Mask<T>)(bits<T>(x) - (kLeast ^ F::kSign));
+  const Mask<T> end = (Mask<T>)(VecBits<T>{} + (kNumbers ^ F::kSign));
+  if (__builtin_expect(any_at_least<T>(flipped, end), 0)) return log_of_any<T>(x);
   return log_of_normal<T>(x, Vec<T>{});
 }
 
