@@ -30,7 +30,8 @@ constexpr int64_t kSortGrain = 4096;  // lookups of a chunk, at least
 constexpr int64_t kMaxSortChunks = 16;
 constexpr int64_t kSumGrain = 32 * 1024;  // numbers of out in a chunk, at least
 constexpr int kSumVectors = 8;            // vectors of a row that are summed in registers together
-constexpr int kLookupsAhead = 6;          // how far memory is asked for rows that come next
+constexpr int kLookupsAhead = 6;          // how far memory is asked for rows that come next,
+constexpr int kSumsAhead = 12;            // of sums: into the L2 cache, which waits for more lines than L1
 
 // ---- checks -------------------------------------------------------------------------------------------------------
 
@@ -160,10 +161,10 @@ FASTDL_INLINE void sum_columns(const Addends<T>& a, const Lookup* x, int64_t cou
                                T factor, T* out, int n) {
   Vec<T> sum[kVectors] = {};
   for (int64_t i = 0; i < count; ++i) {
-    if (x + i + kLookupsAhead < ahead) {
-      const T* const next = addend(a, x[i + kLookupsAhead]) + column;
+    if (x + i + kSumsAhead < ahead) {
+      const T* const next = addend(a, x[i + kSumsAhead]) + column;
 #pragma GCC unroll 8
-      for (int v = 0; v < kVectors; ++v) __builtin_prefetch(next + v * kLanes<T>);
+      for (int v = 0; v < kVectors; ++v) __builtin_prefetch(next + v * kLanes<T>, 0, 2);
     }
     const T* const source = addend(a, x[i]) + column;
     const T scale = kScaled ? a.scale[position_of(x[i])] : T{1};

@@ -1,6 +1,6 @@
 // exp, log, tanh, sigmoid and sqrt over vectors of float or double, for kernel files.
 //
-// Largest errors in units of the last place (float): exp 1.01, log 0.97, tanh 1.4, sigmoid 2.5. NaN,
+// Largest errors in units of the last place (float): exp 1.01, log 0.97, tanh 2.6, sigmoid 2.5. NaN,
 // infinities and the sign of zero come out as C's functions have them. Each polynomial is a minimax fit (Remez) of the
 // function written next to it, weighted so that its error in the result is a tenth of a rounding.
 #pragma once
@@ -163,11 +163,15 @@ FASTDL_INLINE Parts<T> fraction_and_exponent(Vec<T> x) {
   constexpr Bits kExponent = ~Bits{0} << F::kFraction, kBias = Bits{F::kBias} << F::kFraction;
   constexpr T kUp = static_cast<T>(Bits{1} << F::kFraction);
   const VecBits<T> above = bits<T>(x) - F::kLeastFraction;
-  // The exponent is small: put into the fraction of 2^kFraction it becomes a floating-point number without a
-  // conversion.
-  const VecBits<T> exponent = (above + kBias) >> F::kFraction;
-  const Vec<T> n = (Vec<T>)(exponent | bits<T>(broadcast<T>(kUp))) - (kUp + F::kBias);
-  return {(Vec<T>)(bits<T>(x) - (above & kExponent)) - T{1}, n};
+  const Vec<T> f = (Vec<T>)(bits<T>(x) - (above & kExponent)) - T{1};
+  if constexpr (sizeof(T) == 4) {
+    return {f, __builtin_convertvector((Vec<int32_t>)above >> F::kFraction, Vec<T>)};
+  } else {
+    // Few processors convert long integers, but the exponent is small: put into the fraction of 2^kFraction it becomes
+    // a floating-point number.
+    const VecBits<T> exponent = (above + kBias) >> F::kFraction;
+    return {f, (Vec<T>)(exponent | bits<T>(broadcast<T>(kUp))) - (kUp + F::kBias)};
+  }
 }
 
 // Of such numbers. `lift` is taken out of the exponent.
@@ -190,43 +194,42 @@ static __attribute__((noinline)) Vec<T> log_of_any(Vec<T> x) {
   return select<T>(x >= T{0}, y, select<T>(x < T{0}, broadcast<T>(F::kInfinity - F::kInfinity), x));
 }
 
+// Whether a >= b in any lane. A comparison that is kept would become a vector first and then a mask again.
+template <class T>
+FASTDL_INLINE bool any_at_least(Mask<T> a, Mask<T> b) {
+#if defined(FASTDL_ISA_avx512)
+  if constexpr (sizeof(T) == 4)
+    return _mm512_cmpge_epi32_mask((__m512i)a, (__m512i)b) != 0;
+  else
+    return _mm512_cmpge_epi64_mask((__m512i)a, (__m512i)b) != 0;
+#else
+  return any_lane<T>(a >= b);
+#endif
+}
+
 template <class T>
 FASTDL_INLINE Vec<T> vlog(Vec<T> x) {
   using F = Ieee<T>;
   // As integers normal numbers lie between the smallest one and infinity; flipped signs make one comparison of it.
   constexpr typename F::Bits kLeast = typename F::Bits{1} << F::kFraction, kNumbers = F::kSign - 2 * kLeast;
-  using Signed = std::make_signed_t<typename F::Bits>;
-  const Mask<T> special = (Mask<T>)(bits<T>(x) - (kLeast ^ F::kSign)) >= static_cast<Signed>(kNumbers ^ F::kSign);
-  if (__builtin_expect(any_lane<T>(special), 0)) return log_of_any<T>(x);
+  const Mask<T> flipped = (Mask<T>)(bits<T>(x) - (kLeast ^ F::kSign));
+  const Mask<T> end = (Mask<T>)(VecBits<T>{} + (kNumbers ^ F::kSign));
+  if (__builtin_expect(any_at_least<T>(flipped, end), 0)) return log_of_any<T>(x);
   return log_of_normal<T>(x, Vec<T>{});
 }
 
-// (tanh(x) - x) / x^3 as a function of x^2, for |x| <= 0.625.
-template <class T>
-FASTDL_INLINE Vec<T> tanh_polynomial(Vec<T> x2) {
-  if constexpr (sizeof(T) == 4)
-    return polynomial<T>(x2, -0.3333328068f, 0.1333144158f, -0.0537397191f, 0.0206390936f, -0.0057049925f);
-  else
-    return polynomial<T>(x2, -0x1.5555555555552p-2, 0x1.1111111110c03p-3, -0x1.ba1ba1b9ce651p-5, 0x1.664f487037396p-6,
-                         -0x1.226e32c12d961p-7, 0x1.d6d3584e0cc04p-9, -0x1.7d9c1d5a1dd28p-10, 0x1.350ae1a084c06p-11,
-                         -0x1.f10cb512a5246p-13, 0x1.80061d2da7f77p-14, -0x1.fa7536322d8e8p-16, 0x1.9580fc20f9a5cp-18);
-}
-
-// 1 - 2 / (e^(2 x) + 1), where 2^n needs no care for the ends of the range: from kTanhIsOne on the result is 1. Near
-// zero the quotient would cancel, so the series takes over there.
+// e / (e + 2) with e = e^(2 x) - 1 = 2^n (e^r - 1) + (2^n - 1), where nothing cancels for n = 0. From kTanhIsOne on the
+// result is 1, so 2^n needs no care for the ends of the range.
 template <class T>
 FASTDL_INLINE Vec<T> vtanh(Vec<T> x) {
   using F = Ieee<T>;
   constexpr T kTanhIsOne = sizeof(T) == 4 ? T(9.2) : T(19.5), kLn2 = F::kLn2High + F::kLn2Low;
   const Vec<T> one = broadcast<T>(kTanhIsOne), magnitude = vabs<T>(x);
-  const Vec<T> a = select<T>(magnitude > one, one, magnitude), a2 = a * a;
+  const Vec<T> a = select<T>(magnitude > one, one, magnitude);
   const Vec<T> shifted = a * (2 * F::kLog2E) + (F::kRound + F::kBias), n = shifted - (F::kRound + F::kBias);
   const Vec<T> power = (Vec<T>)(bits<T>(shifted) << F::kFraction), r = (a + a) - n * kLn2;
-  const Vec<T> e = (exp_polynomial<T>(r) * r + T{1}) * r + T{1};
-  const Vec<T> quotient = T{1} - T{2} / (e * power + T{1});
-  const Vec<T> series = a * a2 * tanh_polynomial<T>(a2) + a;
-  const Vec<T> result = select<T>(a < T(0.625), series, quotient);
-  return (Vec<T>)(bits<T>(result) | (bits<T>(x) & F::kSign));
+  const Vec<T> e = ((r * r) * exp_polynomial<T>(r) + r) * power + (power - T{1});
+  return (Vec<T>)(bits<T>(e / (e + T{2})) | (bits<T>(x) & F::kSign));
 }
 
 template <class T>

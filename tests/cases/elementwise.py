@@ -30,6 +30,13 @@ def positive(rng, shape):
     return [rng.uniform(0.1, 4.0, shape)]
 
 
+def special(rng, shape):
+    """What has no logarithm among numbers that have one."""
+    x = rng.uniform(0.1, 4.0, shape)
+    x[::5] = np.resize([0.0, -0.0, -1.5, np.inf, -np.inf, np.nan, 3e38, 2e-38], x[::5].shape)
+    return [x]
+
+
 def off_zero(rng, shape):
     """Away from kinks, for gradient checks."""
     return [rng.choice([-1.0, 1.0], shape) * rng.uniform(0.1, 3.0, shape)]
@@ -108,6 +115,7 @@ CASES = [
     unary("sign", fastdl.sign, off_zero),
     unary("exp", fastdl.exp),
     unary("log", fastdl.log, positive),
+    OpCase("log_of_special_numbers", fastdl.log, special, LENGTHS, shape_only=("shape",), differentiable=[]),
     unary("sqrt", fastdl.sqrt, positive),
     unary("relu", F.relu, off_zero),
     unary("sigmoid", F.sigmoid),

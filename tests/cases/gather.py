@@ -65,6 +65,8 @@ PLACES = [
     {"shape": (9,), "dim": 0, "index": (40,)},
     {"shape": (3, 0), "dim": 0, "index": (2, 0)},
     {"shape": (4, 9000), "dim": 0, "index": (6, 9000)},
+    {"shape": (40, 1000), "dim": 1, "index": (40, 1001)},
+    {"shape": (2, 2500), "dim": 1, "index": (2, 2500)},
 ]
 UNIQUE = [{**a, "index": tuple(min(n, m) for n, m in zip(a["shape"], a["index"], strict=True)), "distinct": True}
           for a in PLACES]  # fmt: skip
@@ -105,6 +107,12 @@ def ints(device, *values):
     return fastdl.tensor(list(values), dtype="int64", device=device)
 
 
+def last_is(device, value):
+    index = np.zeros((40, 1000), np.int64)
+    index[-1, -1] = value
+    return fastdl.tensor(index, device=device)
+
+
 BAD_LINES = [
     BadCall(lambda d: array(d, 3).index_select(0, ints(d, 0, 3)), IndexError,
             "[index_select] expected indices in [0, 3), got 3 at position 1"),
@@ -128,6 +136,10 @@ BAD_PLACES = [
             "[gather] expected index of at most shape (1, 3) except along axis 1, got shape (2, 1)"),
     BadCall(lambda d: array(d, 3).scatter_add(0, ints(d, 5), array(d, 1)), IndexError,
             "[scatter_add_] expected indices in [0, 3), got 5 at position 0"),
+    BadCall(lambda d: array(d, 40, 1000).gather(1, last_is(d, 1000)), IndexError,
+            "[gather] expected indices in [0, 1000), got 1000 at position 39999"),
+    BadCall(lambda d: array(d, 40, 1000).scatter_add(1, last_is(d, -1), array(d, 40, 1000)), IndexError,
+            "[scatter_add_] expected indices in [0, 1000), got -1 at position 39999"),
     BadCall(lambda d: array(d, 3).scatter(0, ints(d, 1), array(d, 1, dtype="float64")), TypeError,
             "[scatter] expected src of dtype float32, got float64"),
 ]  # fmt: skip

@@ -12,7 +12,7 @@ from .test_torch_functions import compare
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 
-FUNCTIONS = ["square", "expm1", "log1p", "rsqrt", "reciprocal", "sin", "cos", "erf"]
+FUNCTIONS = ["square", "exp", "log", "expm1", "log1p", "rsqrt", "reciprocal", "sin", "cos", "erf"]
 ROUNDING = ["floor", "ceil", "round", "trunc"]
 SPECIAL = np.float32([0.0, -0.0, np.inf, -np.inf, np.nan, 1e-6, -1e-6, 88.8, -104.0, 1e30, 0.5, 1.5, 2.5, -0.5, -2.7,
                       2**23 + 1, -(2**24), 20.0, -20.0, 1e4, -1e5])  # fmt: skip
@@ -61,6 +61,20 @@ def test_powers_are_rounded_well():
     inside = (exact > 1e-37) & (exact < 3e38)
     got, exact = (fastdl.tensor(a) ** fastdl.tensor(b)).numpy()[inside], exact[inside]
     assert (np.abs(got - exact) / np.spacing(exact.astype(np.float32))).max() < 0.56
+
+
+@pytest.mark.parametrize(("name", "low", "high", "most"), [
+    ("exp", -80, 80, 1.1), ("log", 1e-30, 1e30, 1.0), ("log", 0.5, 2, 1.0), ("tanh", 1e-20, 12, 2.7),
+    ("tanh", 0.01, 1, 2.7), ("sigmoid", -80, 80, 2.5),
+])  # fmt: skip
+def test_errors_in_units_of_the_last_place(name, low, high, most):
+    rng = np.random.default_rng(0)
+    uniform = rng.uniform(low, high, 200_000)
+    x = (uniform if low < 0 else np.exp(rng.uniform(np.log(low), np.log(high), 200_000))).astype(np.float32)
+    exact = {"sigmoid": lambda v: 1 / (1 + np.exp(-v))}.get(name, getattr(np, name, None))(x.astype(np.float64))
+    got = getattr(fastdl.functional, name, None) or getattr(fastdl, name)
+    unit = np.spacing(np.abs(exact).astype(np.float32))
+    assert (np.abs(got(fastdl.tensor(x)).numpy() - exact) / unit).max() < most
 
 
 DTYPES = ["bool", "uint8", "int32", "int64", "float32", "float64"]

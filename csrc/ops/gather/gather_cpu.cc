@@ -149,7 +149,8 @@ void gather_along(const GatherArgs& a) {
         const int64_t l = i / pieces, first = i % pieces * piece, last = first + piece < line ? first + piece : line;
         const int64_t* const index = a.index + l * line;
         const int64_t next = i + 1 < end ? piece : 0;
-        if (!all_inside(index + first, last - first, n, next)) return __atomic_store_n(&outside, true, __ATOMIC_RELAXED);
+        if (!all_inside(index + first, last - first, n, next))
+          return __atomic_store_n(&outside, true, __ATOMIC_RELAXED);
         T* const out = static_cast<T*>(a.out) + l * line;
         const T* const x = static_cast<const T*>(a.x) + (inner > 1 ? l / m : l) * n * inner;
         if (inner == 1 && last == line && i + 1 < end) ask_for_line(x + n, n);
