@@ -1,7 +1,8 @@
 // The k first of lines and the k-th, on the CPU.
 //
 //   small k     one read: numbers, a block at a time, against the k-th of those before; what lies below it, k ln(n / k)
-//               of n in any order, is put into a sorted list. Lines on which more does (sorted the other way) change over
+//               of n in any order, is put into a sorted list. Lines on which more does (sorted the other way) change
+//               over
 //   long line   the k-th of a sixteenth of its numbers is a bound; what is not above it, some 16 k, is sorted
 //   others      the key of rank k (sort_select-inl.h), the numbers below it and the first of those equal to it, sorted
 //   most        sorted whole
@@ -10,11 +11,11 @@
 
 namespace fastdl::FASTDL_ISA {
 
-constexpr int64_t kListed = 128;           // k up to here by way of a list
-constexpr int64_t kBlock = 64;             // numbers that one comparison dismisses
-constexpr int64_t kSampled = 16;           // one block of these is in the sample
-constexpr int64_t kSampledLine = 8192;     // at least; and
-constexpr int64_t kSampledShare = 64;      // k up to this part of it
+constexpr int64_t kListed = 128;        // k up to here by way of a list
+constexpr int64_t kBlock = 64;          // numbers that one comparison dismisses
+constexpr int64_t kSampled = 16;        // one block of these is in the sample
+constexpr int64_t kSampledLine = 8192;  // at least; and
+constexpr int64_t kSampledShare = 64;   // k up to this part of it
 
 // The k first items so far, in order.
 template <class Key>
@@ -127,9 +128,8 @@ class TopkOfLine {
   // Exactly the first k, in the order of the line.
   int64_t take_first(const T* x, Item* items) const {
     Scratch<Key> keys(n_), spare(n_), other(n_);
-    parallel_for(n_, kSortChunk, [&](int64_t begin, int64_t end) {
-      load_keys<T>(x + begin, end - begin, flip_, keys + begin);
-    });
+    parallel_for(n_, kSortChunk,
+                 [&](int64_t begin, int64_t end) { load_keys<T>(x + begin, end - begin, flip_, keys + begin); });
     const Key last = key_of_rank<Key>(keys, n_, k_ - 1, spare, other);
     int64_t equal = k_ - count_below<Key>(keys, n_, last), at = 0;
     for (int64_t i = 0; at < k_; ++i) {  // without a branch
@@ -165,9 +165,8 @@ class KthOfLine {
       : n_(n), k_(k), rank_(rank), keys_(n), spare_(n > kSearched ? n : 1), other_(n > kSearched ? n : 1) {}
 
   void operator()(const T* x, T* value, int64_t* index) {
-    parallel_for(n_, kSortChunk, [&](int64_t begin, int64_t end) {
-      load_keys<T>(x + begin, end - begin, Key{0}, keys_ + begin);
-    });
+    parallel_for(n_, kSortChunk,
+                 [&](int64_t begin, int64_t end) { load_keys<T>(x + begin, end - begin, Key{0}, keys_ + begin); });
     constexpr Key kNan = kLargestKey<Key>;
     const int64_t numbers =
         rank_ != Rank::kGiven && std::is_floating_point_v<T> ? count_below<Key>(keys_, n_, kNan) : n_;
