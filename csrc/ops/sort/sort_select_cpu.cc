@@ -24,6 +24,7 @@ struct FirstList {
   int64_t k, count;
 
   bool full() const { return count == k; }
+  Key last() const { return items[k - 1].key; }
   void add(Key key, int64_t index) {  // which lies after those before it: of equals it is the last
     int64_t j = full() ? k - 1 : count++;
     for (; j > 0 && items[j - 1].key > key; --j) items[j] = items[j - 1];
@@ -50,16 +51,23 @@ FASTDL_INLINE KeyOf<T> least_key(const T* x, int64_t n, KeyOf<T> flip, KeyOf<T>*
 // Puts what belongs there of n numbers into the list; false when that is too much work.
 template <class T>
 static bool list_first(const T* x, int64_t n, KeyOf<T> flip, FirstList<KeyOf<T>>& list) {
-  KeyOf<T> keys[kBlock];
+  using Key = KeyOf<T>;
+  constexpr int L = kLanes<Key>;
+  Key keys[kBlock];
   int64_t left = kBlock + 16 * list.k + n / 16;
   for (int64_t i = 0; i < n; i += kBlock) {
     const int64_t size = n - i < kBlock ? n - i : kBlock;
-    const KeyOf<T> least = least_key(x + i, size, flip, keys);
-    if (list.full() && !(least < list.items[list.k - 1].key)) continue;
-    for (int64_t j = 0; j < size; ++j) {
-      if (list.full() && !(keys[j] < list.items[list.k - 1].key)) continue;
-      list.add(keys[j], i + j);
-      --left;
+    const Key least = least_key(x + i, size, flip, keys);
+    if (list.full() && !(least < list.last())) continue;
+    for (int64_t first = 0; first < size; first += L) {  // a vector at a time, then one by one
+      const int64_t last = size - first < L ? size : first + L;
+      if (list.full() && last - first == L && !any_lane<Key>(load<Key>(keys + first) < broadcast<Key>(list.last())))
+        continue;
+      for (int64_t j = first; j < last; ++j) {
+        if (list.full() && !(keys[j] < list.last())) continue;
+        list.add(keys[j], i + j);
+        --left;
+      }
     }
     if (left < 0) return false;
   }
