@@ -1,8 +1,7 @@
-#include "ops/sort/sort.h"
-
 #include <cstring>
 
 #include "bind/call.h"
+#include "ops/sort/sort.h"
 
 namespace fastdl {
 namespace {
@@ -91,7 +90,8 @@ Array chosen_gradient(const Array& grad, const Array& indices, int64_t axis, int
   Array out = empty(with_size(grad, axis, size), grad.dtype);
   int64_t bad = 0;
   call(chosen_bwd,
-       ChosenBwdArgs{grad.dtype, {chosen.outer, size, chosen.inner}, chosen.n, grad.data, numbers(indices), out.data, &bad},
+       ChosenBwdArgs{
+           grad.dtype, {chosen.outer, size, chosen.inner}, chosen.n, grad.data, numbers(indices), out.data, &bad},
        static_cast<int64_t>(out.bytes()));
   EXPECT(bad == 0, IndexError, kOp, text("indices in [0, ", size, ")"),
          text(numbers(indices)[bad - 1], " at position ", bad - 1));

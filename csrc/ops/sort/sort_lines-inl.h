@@ -104,8 +104,7 @@ static void for_each_line(const Lines& g, int64_t m, const T* x, T* values, int6
       const int64_t o = tile / pieces, first = tile % pieces * width;
       const int64_t columns = g.inner - first < width ? g.inner - first : width, at = o * m * g.inner + first;
       copy_transposed<T>(x + o * g.n * g.inner + first, g.inner, g.n, columns, lines, g.n);
-      for (int64_t c = 0; c < columns; ++c)
-        body(lines + c * g.n, values ? chosen + c * m : nullptr, places + c * m);
+      for (int64_t c = 0; c < columns; ++c) body(lines + c * g.n, values ? chosen + c * m : nullptr, places + c * m);
       if (values) copy_transposed<T>(chosen, m, columns, m, values + at, g.inner);
       copy_transposed<int64_t>(places, m, columns, m, indices + at, g.inner);
     }

@@ -37,8 +37,7 @@ static void sort_network(int64_t* items, int64_t n) {
   for (int64_t p = top; p > 0 && n > 1; p /= 2) {
     int64_t q = top, r = 0, d = p;
     while (true) {
-      for (int64_t i = r; i < n - d; i += 2 * p)
-        exchange_run<kVectors>(items, n, i, i + p < n - d ? i + p : n - d, d);
+      for (int64_t i = r; i < n - d; i += 2 * p) exchange_run<kVectors>(items, n, i, i + p < n - d ? i + p : n - d, d);
       if (q == p) break;
       d = q - p, q /= 2, r = p;
     }

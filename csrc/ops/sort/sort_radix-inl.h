@@ -114,8 +114,7 @@ static void sort_bits_in_chunks(Keyed<Digits>* items, Keyed<Digits>* spare, int6
     if (size(v) >= kLongLine) sort_bits_in_chunks(spare + first[v], items + first[v], size(v), shift, !to_spare);
   parallel_for(kDigitValues, kBucketGrain, [&](int64_t begin, int64_t end) {
     for (int64_t v = begin; v < end; ++v)
-      if (size(v) > 0 && size(v) < kLongLine)
-        sort_bits(spare + first[v], items + first[v], size(v), shift, !to_spare);
+      if (size(v) > 0 && size(v) < kLongLine) sort_bits(spare + first[v], items + first[v], size(v), shift, !to_spare);
   });
 }
 
@@ -127,7 +126,8 @@ class LineSorter {
   using Digits = DigitsOf<Key>;
   using Item = Keyed<Digits>;
 
-  LineSorter(int64_t n, Key flip) : n_(n), flip_(flip), items_(n), spare_(n), differ_((n + kSortChunk - 1) / kSortChunk) {}
+  LineSorter(int64_t n, Key flip)
+      : n_(n), flip_(flip), items_(n), spare_(n), differ_((n + kSortChunk - 1) / kSortChunk) {}
 
   void operator()(const T* x, T* values, int64_t* indices) {
     sort(x);

@@ -1,8 +1,8 @@
 // The key of a rank, without sorting.
 //
-// Up to kSearched keys lie in the L1 cache: the key is found bit by bit from the highest, each by counting, a vector at a
-// time and without a branch, how many keys lie below. More keys are counted by their 11 highest bits that differ first,
-// on all threads, and those that share them with the wanted one are kept: few as a rule.
+// Up to kSearched keys lie in the L1 cache: the key is found bit by bit from the highest, each by counting, a vector at
+// a time and without a branch, how many keys lie below. More keys are counted by their 11 highest bits that differ
+// first, on all threads, and those that share them with the wanted one are kept: few as a rule.
 #pragma once
 #include <utility>
 

@@ -1,7 +1,8 @@
 // The k first of lines and the k-th, on the CPU.
 //
 //   small k     one read: numbers, a block at a time, against the k-th of those before; what lies below it, k ln(n / k)
-//               of n in any order, is put into a sorted list. Lines on which more does (sorted the other way) change over
+//               of n in any order, is put into a sorted list. Lines on which more does (sorted the other way) change
+//               over
 //   long line   the k-th of a sixteenth of its numbers is a bound; what is not above it, some 16 k, is sorted
 //   others      the key of rank k (sort_select-inl.h), the numbers below it and the first of those equal to it, sorted
 //   most        sorted whole
@@ -10,11 +11,11 @@
 
 namespace fastdl::FASTDL_ISA {
 
-constexpr int64_t kListed = 128;           // k up to here by way of a list
-constexpr int64_t kBlock = 64;             // numbers that one comparison dismisses
-constexpr int64_t kSampled = 16;           // one block of these is in the sample
-constexpr int64_t kSampledLine = 8192;     // at least; and
-constexpr int64_t kSampledShare = 64;      // k up to this part of it
+constexpr int64_t kListed = 128;        // k up to here by way of a list
+constexpr int64_t kBlock = 64;          // numbers that one comparison dismisses
+constexpr int64_t kSampled = 16;        // one block of these is in the sample
+constexpr int64_t kSampledLine = 8192;  // at least; and
+constexpr int64_t kSampledShare = 64;   // k up to this part of it
 
 // The k first items so far, in order.
 template <class Key>
@@ -23,6 +24,7 @@ struct FirstList {
   int64_t k, count;
 
   bool full() const { return count == k; }
+  Key last() const { return items[k - 1].key; }
   void add(Key key, int64_t index) {  // which lies after those before it: of equals it is the last
     int64_t j = full() ? k - 1 : count++;
     for (; j > 0 && items[j - 1].key > key; --j) items[j] = items[j - 1];
@@ -49,16 +51,23 @@ FASTDL_INLINE KeyOf<T> least_key(const T* x, int64_t n, KeyOf<T> flip, KeyOf<T>*
 // Puts what belongs there of n numbers into the list; false when that is too much work.
 template <class T>
 static bool list_first(const T* x, int64_t n, KeyOf<T> flip, FirstList<KeyOf<T>>& list) {
-  KeyOf<T> keys[kBlock];
+  using Key = KeyOf<T>;
+  constexpr int L = kLanes<Key>;
+  Key keys[kBlock];
   int64_t left = kBlock + 16 * list.k + n / 16;
   for (int64_t i = 0; i < n; i += kBlock) {
     const int64_t size = n - i < kBlock ? n - i : kBlock;
-    const KeyOf<T> least = least_key(x + i, size, flip, keys);
-    if (list.full() && !(least < list.items[list.k - 1].key)) continue;
-    for (int64_t j = 0; j < size; ++j) {
-      if (list.full() && !(keys[j] < list.items[list.k - 1].key)) continue;
-      list.add(keys[j], i + j);
-      --left;
+    const Key least = least_key(x + i, size, flip, keys);
+    if (list.full() && !(least < list.last())) continue;
+    for (int64_t first = 0; first < size; first += L) {  // a vector at a time, then one by one
+      const int64_t last = size - first < L ? size : first + L;
+      if (list.full() && last - first == L && !any_lane<Key>(load<Key>(keys + first) < broadcast<Key>(list.last())))
+        continue;
+      for (int64_t j = first; j < last; ++j) {
+        if (list.full() && !(keys[j] < list.last())) continue;
+        list.add(keys[j], i + j);
+        --left;
+      }
     }
     if (left < 0) return false;
   }
@@ -127,9 +136,8 @@ class TopkOfLine {
   // Exactly the first k, in the order of the line.
   int64_t take_first(const T* x, Item* items) const {
     Scratch<Key> keys(n_), spare(n_), other(n_);
-    parallel_for(n_, kSortChunk, [&](int64_t begin, int64_t end) {
-      load_keys<T>(x + begin, end - begin, flip_, keys + begin);
-    });
+    parallel_for(n_, kSortChunk,
+                 [&](int64_t begin, int64_t end) { load_keys<T>(x + begin, end - begin, flip_, keys + begin); });
     const Key last = key_of_rank<Key>(keys, n_, k_ - 1, spare, other);
     int64_t equal = k_ - count_below<Key>(keys, n_, last), at = 0;
     for (int64_t i = 0; at < k_; ++i) {  // without a branch
@@ -165,9 +173,8 @@ class KthOfLine {
       : n_(n), k_(k), rank_(rank), keys_(n), spare_(n > kSearched ? n : 1), other_(n > kSearched ? n : 1) {}
 
   void operator()(const T* x, T* value, int64_t* index) {
-    parallel_for(n_, kSortChunk, [&](int64_t begin, int64_t end) {
-      load_keys<T>(x + begin, end - begin, Key{0}, keys_ + begin);
-    });
+    parallel_for(n_, kSortChunk,
+                 [&](int64_t begin, int64_t end) { load_keys<T>(x + begin, end - begin, Key{0}, keys_ + begin); });
     constexpr Key kNan = kLargestKey<Key>;
     const int64_t numbers =
         rank_ != Rank::kGiven && std::is_floating_point_v<T> ? count_below<Key>(keys_, n_, kNan) : n_;

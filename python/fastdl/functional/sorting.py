@@ -24,9 +24,9 @@ def _chosen_bwd(node: Node, g: Array) -> tuple[Array]:
     return (k.chosen_bwd(k.reshape(g, indices.shape), indices, axis, size),)
 
 
-def _chosen(x: Tensor, values: Array, indices: Array, axis: int, keepdim: bool = True) -> ValuesIndices:
-    """What was chosen along the axis, with its gradient; keepdim False: without the axis."""
-    k = x._backend
+def _chosen(x: Tensor, found: tuple[Array, Array], axis: int, keepdim: bool = True) -> ValuesIndices:
+    """The values and indices that were chosen along the axis, with their gradient; keepdim False: without the axis."""
+    k, (values, indices) = x._backend, found
     shape = values.shape if keepdim else (*x.shape[:axis], *x.shape[axis + 1 :])
     out = Tensor(values if keepdim else k.reshape(values, shape), k)
     if recording(x):
@@ -64,7 +64,7 @@ def sort(input: Tensor, dim: int = -1, descending: bool = False, *, stable: bool
     down = flag(descending, "sort", "descending")
     flag(stable, "sort", "stable")
     line = _line(x)
-    return _like(x, _chosen(line, *line._backend.sort(line._array, axis, down), axis))
+    return _like(x, _chosen(line, line._backend.sort(line._array, axis, down), axis))
 
 
 def argsort(input: Tensor, dim: int = -1, descending: bool = False, *, stable: bool = False) -> Tensor:
@@ -119,7 +119,7 @@ def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: boo
     if x.ndim == 0 and count == 0:
         count = 1  # as in PyTorch, whose scalars have nothing to leave out
     line = _line(x)
-    return _like(x, _chosen(line, *line._backend.topk(line._array, count, axis, up), axis))
+    return _like(x, _chosen(line, line._backend.topk(line._array, count, axis, up), axis))
 
 
 def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> ValuesIndices:
@@ -141,7 +141,7 @@ def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Val
     rank = expect_int(k, "kthvalue", "k")
     keep, line = flag(keepdim, "kthvalue", "keepdim"), _line(x)
     found = line._backend.kthvalue(line._array, rank, axis)
-    return _chosen(line, *found, axis, keep) if x.ndim else _like(x, _chosen(line, *found, axis))
+    return _chosen(line, found, axis, keep) if x.ndim else _like(x, _chosen(line, found, axis))
 
 
 @fresh
@@ -159,7 +159,7 @@ def _median(op: str, input: Tensor, dim: int | None, keepdim: bool, ignore_nan: 
     if dim is not None:
         axis, keep, line = normalized_axis(dim, x.ndim, op), flag(keepdim, op, "keepdim"), _line(x)
         found = k.median(line._array, axis, ignore_nan)
-        return _chosen(line, *found, axis, keep) if x.ndim else _like(x, _chosen(line, *found, axis))
+        return _chosen(line, found, axis, keep) if x.ndim else _like(x, _chosen(line, found, axis))
     if x._array.size == 0 and x.dtype.is_floating_point:
         return full((), float("nan"), dtype=x.dtype, device=x.device)
     values, _ = k.median(k.reshape(x._array, (x._array.size,)), 0, ignore_nan)

@@ -115,15 +115,18 @@ def searchsorted(sorted: Array, x: Array, right: bool) -> Array:
     _check_not_bool(op, "sorted_sequence", sorted)
     expect_same_dtype(op, "input", x, sorted.dtype)
     expect(sorted.ndim >= 1, ValueError, op, "sorted_sequence with at least 1 dimension", "shape ()")
-    side = "right" if right else "left"
     if sorted.ndim == 1:
-        return np.asarray(np.searchsorted(sorted, x, side), np.int64)
+        return np.asarray(_places(sorted, x, right), np.int64)
     fits = x.ndim == sorted.ndim and x.shape[:-1] == sorted.shape[:-1]
     expect(fits, ValueError, op, f"input of shape {sorted.shape} except along the last axis", f"shape {x.shape}")
     out = np.empty(x.shape, np.int64)
     for row in np.ndindex(x.shape[:-1]):
-        out[row] = np.searchsorted(sorted[row], x[row], side)
+        out[row] = _places(sorted[row], x[row], right)
     return out
+
+
+def _places(sorted: Array, x: Array, right: bool) -> Array:
+    return np.searchsorted(sorted, x, "right") if right else np.searchsorted(sorted, x)
 
 
 def group_equal(sorted: Array, indices: Array | None) -> tuple[Array | None, Array]:
