@@ -90,7 +90,7 @@ static inline bool use_winograd(DType dtype, const Conv2dGeometry& g, const Imag
 
 // The gradient of the input at strides, and transposed convolution: pixels of one residue modulo the stride, a phase,
 // meet every stride-th tap at unit steps. `phase` is the one with the most taps and pixels.
-constexpr int64_t kWinogradStride = 4;
+constexpr int64_t kWinogradStride = 4, kPhaseTiles = 72;
 
 static inline ImageSum largest_phase(const Conv2dGeometry& g) {
   const auto up = [](int64_t n, int64_t to) { return (n + to - 1) / to; };
@@ -105,15 +105,34 @@ static inline ImageSum largest_phase(const Conv2dGeometry& g) {
           1,
           1};
 }
+
+// As winograd_steps, for all phases: they share transformed patches, and those with a tap less leave out a position.
+static inline double winograd_phases_steps(const Conv2dGeometry& g, const ImageSum& phase) {
+  const auto up = [](int64_t n, int64_t to) { return static_cast<double>((n + to - 1) / to); };
+  const int64_t r = winograd_taps(phase), m = kWinogradPatch + 1 - r;
+  const auto tiles_of = [&](int64_t rows, int64_t kernel, int64_t stride, int64_t pad) {
+    return up(rows + ((kernel - pad) % stride != 0), m);  // phases that start one later need a number more
+  };
+  const auto positions_of = [&](int64_t kernel, int64_t stride) {
+    const int64_t whole = kernel - stride * (r - 1);
+    return static_cast<double>(stride * (kWinogradPatch - 1) + (whole < 0 ? 0 : whole < stride ? whole : stride));
+  };
+  const double tiles = tiles_of(phase.rows, g.kernel_h, g.stride_h, g.pad_top) *
+                       tiles_of(phase.cols, g.kernel_w, g.stride_w, g.pad_left) * static_cast<double>(g.batch);
+  const double outs = up(phase.out_channels, 16), phases = static_cast<double>(g.stride_h * g.stride_w);
+  const double depth = static_cast<double>(phase.channels), blocks = up(static_cast<int64_t>(tiles), kPhaseTiles);
+  return tiles * (positions_of(g.kernel_h, g.stride_h) * positions_of(g.kernel_w, g.stride_w) * outs *
+                      (depth + kStoreSteps) +
+                  up(phase.channels, 16) * kPatchSteps + phases * outs * kTileSteps) +
+         kWeightSteps * blocks * phases * outs * depth;
+}
+
 static inline bool use_winograd_for_phases(DType dtype, const Conv2dGeometry& g, const ImageSum& phase) {
-  const int64_t phases = g.stride_h * g.stride_w;
-  if (!winograd_can(dtype, g, phase) || g.stride_h > kWinogradStride || g.stride_w > kWinogradStride ||
-      g.in_h < g.stride_h || g.in_w < g.stride_w)
-    return false;
+  if (!winograd_can(dtype, g, phase) || g.stride_h > kWinogradStride || g.stride_w > kWinogradStride) return false;
   if (conv_algorithm == ConvAlgorithm::kWinograd) return true;
   ImageSum all = phase;
   all.kernel_h = g.kernel_h, all.kernel_w = g.kernel_w;
-  return winograd_steps(phase) * static_cast<double>(phases) < direct_steps(all);
+  return winograd_phases_steps(g, phase) < direct_steps(all);
 }
 
 // ---- Winograd for the gradient of 3x3 weights
