@@ -20,7 +20,6 @@ namespace {
 
 constexpr int kVecs = kTallTile.vecs;  // blocks of outputs in a sliver
 constexpr int64_t kMinBlocks = 4;      // with fewer, threads share a block
-constexpr int64_t kTapChannels = 16;   // whose taps are gathered together
 
 struct Axis {
   int64_t stride, kernel, taps;
@@ -117,22 +116,22 @@ void transform_kernel(const Plan& p, int64_t y, int64_t x, const float* taps, fl
   }
 }
 
+// The taps of one block of outputs side by side: to[channel][tap][lane].
+void gather_taps(const Plan& p, int64_t block, const float* weight, float* to) {
+  const int64_t taps = p.y.kernel * p.x.kernel, left = p.outs - block * kL, outs = left < kL ? left : kL;
+  for (int64_t c = 0; c < p.channels; ++c)
+    pack_lanes(weight + (c * p.outs + block * kL) * taps, taps, taps, outs, to + c * taps * kL, kL);
+}
+
 // Channels [k0, k1) of a sliver, the phases of row y.
 template <int R>
-void transform_chunk(const Plan& p, int64_t sliver, int64_t y, int64_t k0, int64_t k1, const float* weight, float* to) {
-  const int64_t taps = p.y.kernel * p.x.kernel, vecs = p.vecs(sliver);
-  Scratch<float> gathered(kTapChannels * taps * kL);
+void transform_chunk(const Plan& p, int64_t sliver, int64_t y, int64_t k0, int64_t k1, const float* taps, float* to) {
+  const int64_t kernel = p.y.kernel * p.x.kernel * kL, vecs = p.vecs(sliver);
   for (int64_t j = 0; j < vecs; ++j) {
-    const int64_t m0 = (sliver * kVecs + j) * kL, outs = p.outs - m0 < kL ? p.outs - m0 : kL;
-    for (int64_t c0 = k0; c0 < k1; c0 += kTapChannels) {
-      const int64_t c1 = c0 + kTapChannels < k1 ? c0 + kTapChannels : k1;
-      for (int64_t c = c0; c < c1; ++c)
-        pack_lanes(weight + (c * p.outs + m0) * taps, taps, taps, outs, gathered + (c - c0) * taps * kL, kL);
-      for (int64_t x = 0; x < p.x.stride; ++x)
-        for (int64_t c = c0; c < c1; ++c)
-          transform_kernel<R>(p, y, x, gathered + (c - c0) * taps * kL,
-                              to + x * p.weight_phase() + ((c - k0) * vecs + j) * kL);
-    }
+    const float* from = taps + (sliver * kVecs + j) * p.channels * kernel;
+    for (int64_t x = 0; x < p.x.stride; ++x)
+      for (int64_t c = k0; c < k1; ++c)
+        transform_kernel<R>(p, y, x, from + c * kernel, to + x * p.weight_phase() + ((c - k0) * vecs + j) * kL);
   }
 }
 
@@ -270,13 +269,13 @@ void finish_rows(const Plan& p, const Block& b, int64_t sliver, int64_t y, const
 // ---- the whole -----------------------------------------------------------------------------------------------------
 
 template <int M>
-void make_rows(const Plan& p, const Block& b, int64_t sliver, int64_t y, const float* in, const float* weight,
+void make_rows(const Plan& p, const Block& b, int64_t sliver, int64_t y, const float* in, const float* taps,
                const float* bias, float* out) {
   const int64_t vecs = p.vecs(sliver);
   Scratch<float> weights(p.x.stride * p.weight_phase()), products(p.x.stride * p.out_phase());
   for (int64_t k = 0; k < p.channels; k += p.chunk) {
     const int64_t k1 = k + p.chunk < p.channels ? k + p.chunk : p.channels;
-    transform_chunk<kPatch + 1 - M>(p, sliver, y, k, k1, weight, weights);
+    transform_chunk<kPatch + 1 - M>(p, sliver, y, k, k1, taps, weights);
     for (int64_t i = 0; i < p.x.stride * kPositions; ++i) {
       const int64_t x = i / kPositions, position = i % kPositions;
       float* to = products + x * p.out_phase() + position * p.out_position;
@@ -302,37 +301,42 @@ void phases_of(const Conv2dBwdInputArgs& args, const float* bias) {
     places[i] = (x * p.grid.across * M + i / p.x.stride + p.x.shift[x]) * kL;
   }
   p.places = places;
-  const int64_t source = p.channels * g.out_h * g.out_w;  // of a group
+  const int64_t source = p.channels * g.out_h * g.out_w, kernel = g.kernel_h * g.kernel_w;  // of a group
+  const int64_t taps_size = p.channels * kernel * kL;
+  Scratch<float> taps(g.groups * p.o_blocks * taps_size);
+  parallel_for(g.groups * p.o_blocks, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i)
+      gather_taps(p, i % p.o_blocks,
+                  static_cast<const float*>(args.weight) + i / p.o_blocks * p.channels * p.outs * kernel,
+                  taps + i * taps_size);
+  });
   // Blocks side by side each in their own scratch, or one after another.
-  parallel_for(g.groups * p.blocks, g.groups * p.blocks < kMinBlocks ? g.groups * p.blocks : 1,
-               [&](int64_t begin, int64_t end) {
-                 Scratch<float> in(kPositions * p.in_position);
-                 for (int64_t i = begin; i < end; ++i) {
-                   const int64_t group = i / p.blocks, row = i % p.blocks * p.rows_a_block;
-                   const int64_t row1 = row + p.rows_a_block < p.grid.rows ? row + p.rows_a_block : p.grid.rows;
-                   const Block block{row, row1, (row1 - row) * p.grid.across};
-                   const Images images{static_cast<const float*>(args.grad) + group * source,
-                                       p.channels,
-                                       g.out_h,
-                                       g.out_w,
-                                       p.y.start,
-                                       p.x.start,
-                                       (g.groups - 1) * source};
-                   const float* weight =
-                       static_cast<const float*>(args.weight) + group * p.channels * p.outs * g.kernel_h * g.kernel_w;
-                   float* out = static_cast<float*>(args.grad_x) + group * p.outs * g.in_h * g.in_w;
-                   parallel_for(p.c_blocks, 1, [&](int64_t first, int64_t last) {
-                     for (int64_t c = first; c < last; ++c)
-                       transform_tiles<kPatch, M>(images, p.grid, block.row, block.end, c * kL, in + c * p.in_block,
-                                                  p.in_position);
-                   });
-                   parallel_for(p.slivers * p.y.stride, 1, [&](int64_t first, int64_t last) {
-                     for (int64_t task = first; task < last; ++task)
-                       make_rows<M>(p, block, task / p.y.stride, task % p.y.stride, in, weight,
-                                    bias ? bias + group * p.outs : nullptr, out);
-                   });
-                 }
-               });
+  const int64_t blocks = g.groups * p.blocks;
+  parallel_for(blocks, blocks < kMinBlocks ? blocks : 1, [&](int64_t begin, int64_t end) {
+    Scratch<float> in(kPositions * p.in_position);
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t group = i / p.blocks, row = i % p.blocks * p.rows_a_block;
+      const int64_t row1 = row + p.rows_a_block < p.grid.rows ? row + p.rows_a_block : p.grid.rows;
+      const Block block{row, row1, (row1 - row) * p.grid.across};
+      const Images images{static_cast<const float*>(args.grad) + group * source,
+                          p.channels,
+                          g.out_h,
+                          g.out_w,
+                          p.y.start,
+                          p.x.start,
+                          (g.groups - 1) * source};
+      float* out = static_cast<float*>(args.grad_x) + group * p.outs * g.in_h * g.in_w;
+      parallel_for(p.c_blocks, 1, [&](int64_t first, int64_t last) {
+        for (int64_t c = first; c < last; ++c)
+          transform_tiles<kPatch, M>(images, p.grid, block.row, block.end, c * kL, in + c * p.in_block, p.in_position);
+      });
+      parallel_for(p.slivers * p.y.stride, 1, [&](int64_t first, int64_t last) {
+        for (int64_t task = first; task < last; ++task)
+          make_rows<M>(p, block, task / p.y.stride, task % p.y.stride, in, taps + group * p.o_blocks * taps_size,
+                       bias ? bias + group * p.outs : nullptr, out);
+      });
+    }
+  });
 }
 
 }  // namespace
