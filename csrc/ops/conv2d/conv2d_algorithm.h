@@ -128,7 +128,9 @@ static inline double winograd_phases_steps(const Conv2dGeometry& g, const ImageS
 }
 
 static inline bool use_winograd_for_phases(DType dtype, const Conv2dGeometry& g, const ImageSum& phase) {
-  if (!winograd_can(dtype, g, phase) || g.stride_h > kWinogradStride || g.stride_w > kWinogradStride) return false;
+  if (!winograd_can(dtype, g, phase) || g.stride_h > kWinogradStride || g.stride_w > kWinogradStride ||
+      phase.kernel_h > kMostTaps || phase.kernel_w > kMostTaps)
+    return false;
   if (conv_algorithm == ConvAlgorithm::kWinograd) return true;
   ImageSum all = phase;
   all.kernel_h = g.kernel_h, all.kernel_w = g.kernel_w;
@@ -157,7 +159,8 @@ static inline bool use_winograd_for_weights(DType dtype, const Conv2dGeometry& g
   const auto up = [](int64_t n, int64_t to) { return (n + to - 1) / to; };
   const int64_t r = winograd_weight_taps(g), m = kWinogradPatch + 1 - r;
   const Views y(g.kernel_h, g.stride_h, r), x(g.kernel_w, g.stride_w, r);
-  const int64_t tiles = g.batch * up(g.out_h, m) * up(g.out_w, m), depth = g.in_channels * y.count * x.count;
+  const int64_t tiles = g.batch * up(g.out_h, m) * up(g.out_w, m);
+  const int64_t depth = y.count * x.count * up(g.in_channels, 16) * 16;
   const int64_t least = depth * g.out_channels > kWinogradSums ? kWinogradTilesOfSums : kWinogradTiles;
   if (g.in_channels < kWinogradChannels || g.out_channels < kWinogradChannels || tiles < least) return false;
   // At most 36 products a tile and view against one a pixel and tap, and 16 lanes against the channels there are. Views
@@ -167,7 +170,7 @@ static inline bool use_winograd_for_weights(DType dtype, const Conv2dGeometry& g
     for (int64_t i = 0; i < v.count; ++i) whole += v.offset(i) + (r - 1) * v.step < kernel;
     return kWinogradPatch - 1 + static_cast<double>(whole) / static_cast<double>(v.count);
   };
-  const double padded = static_cast<double>(up(depth, 16) * 16) * (up(g.out_channels, 16) * 16);
+  const double padded = static_cast<double>(depth) * static_cast<double>(up(g.out_channels, 16) * 16);
   const double winograd = positions(y, g.kernel_h) * positions(x, g.kernel_w) * tiles * padded;
   const double direct =
       static_cast<double>(g.kernel_h * g.kernel_w) * g.batch * g.out_h * g.out_w * g.in_channels * g.out_channels;

@@ -155,6 +155,38 @@ int find_stretches(const Plan& plan, const Sliver& sliver, int64_t y, Stretch* s
   return count;
 }
 
+// The part of a stretch in one vector of a line: lanes [from, to), lane 0 at `offset`. Whole vectors are loaded again,
+// as they were stored: any other load would wait for the stores.
+struct Piece {
+  int64_t offset;
+  int vec, from, to;
+};
+template <class T>
+int cut_stretches(const Stretch* stretches, int n, Piece* pieces) {
+  constexpr int L = kLanes<T>;
+  int count = 0;
+  for (int i = 0; i < n; ++i) {
+    const int first = stretches[i].from, last = first + stretches[i].len;
+    for (int vec = first / L; vec * L < last; ++vec)
+      pieces[count++] = {stretches[i].offset + vec * L - first, vec, first > vec * L ? first - vec * L : 0,
+                         last < (vec + 1) * L ? last - vec * L : L};
+  }
+  return count;
+}
+template <class T>
+FASTDL_INLINE void store_between(T* p, Vec<T> v, int from, int to) {
+#if defined(FASTDL_ISA_avx512)
+  const unsigned lanes = (1u << to) - (1u << from);
+  if constexpr (sizeof(T) == 4)
+    _mm512_mask_storeu_ps(p, static_cast<__mmask16>(lanes), (__m512)v);
+  else
+    _mm512_mask_storeu_pd(p, static_cast<__mmask8>(lanes), (__m512d)v);
+#else
+  if (to - from == kLanes<T>) return store<T>(p, v);
+  for (int i = from; i < to; ++i) p[i] = v[i];
+#endif
+}
+
 // One panel of channels times one sliver of pixels: row y of each of their stride_h x stride_w squares.
 template <class T>
 void make_rows(const Plan& plan, const T* weights, const T* bias, int rows, const T* panel, const Sliver& sliver,
@@ -182,11 +214,14 @@ void make_rows(const Plan& plan, const T* weights, const T* bias, int rows, cons
       kernel(v.k_channels, weights + plan.taps[t].weight * v.k_channels * rows,
              panel + plan.taps[t].shift * v.k_channels * width, width, tile, width, t > first);
   }
-  T line[kMaxStride * width];
+  Piece pieces[kMaxStride * kTallTile.vecs + kPixels<float>];
+  const int num_pieces = cut_stretches<T>(stretches, count, pieces);
+  alignas(64) T line[kMaxStride * width];
   for (int m = 0; m < rows; ++m) {
     interleave<T>(tiles + m * width, tile_size, g.stride_w, bias ? bias[m] : T{0}, vecs, line);
-    for (int i = 0; i < count; ++i)
-      copy_steps(out + m * plane + stretches[i].offset, line + stretches[i].from, 1, stretches[i].len);
+    for (int i = 0; i < num_pieces; ++i)
+      store_between<T>(out + m * plane + pieces[i].offset, load<T>(line + pieces[i].vec * kLanes<T>), pieces[i].from,
+                       pieces[i].to);
   }
 }
 
