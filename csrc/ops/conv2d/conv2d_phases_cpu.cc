@@ -20,9 +20,10 @@ namespace {
 constexpr int64_t kMaxStride = 8;           // beyond, phases have next to nothing in common
 constexpr int64_t kPanelBytes = 384 << 10;  // of one chunk's panel, in the level-2 cache beside the weights
 constexpr int kMaxSlivers = 16;
-constexpr int64_t kChunks = 32;        // wanted of a large convolution, whatever the number of threads
+constexpr int64_t kChunks = 16;        // wanted of a large convolution, whatever the number of threads
 constexpr double kChunkFlops = 1e6;    // below that a chunk is not worth a thread
 constexpr int64_t kLeastChannels = 8;  // summed; planes in registers serve fewer
+constexpr int64_t kPackChannels = 16;  // packed side by side: as many lines of planes as the hardware follows
 constexpr int64_t kSteps = 128;        // of k in a call of the micro-kernel: panel and weights stay in L1
 
 template <class T>
@@ -126,13 +127,21 @@ struct Sliver {
   int count, lanes;
 };
 
-// panel[shift][k][kPixels]: the products of a tap read one run of memory.
+// panel[sliver][shift][k][kPixels]: the products of a tap read one run of memory. Of some channels at a time all
+// slivers, since a line alone of each plane comes slowly.
 template <class T>
-void pack_shifts(View v, int64_t group, const Sliver& sliver, T* panel) {
-  const int64_t shifts = v.num_taps;
+void pack_shifts(View v, int64_t group, const Sliver* slivers, int64_t count, T* panel) {
+  const int64_t shifts = v.num_taps, size = v.k_channels * kPixels<T>;
+  const Tap* taps = v.taps;
   v.num_taps = 1;
-  for (int64_t i = 0; i < shifts; ++i, ++v.taps, panel += v.k_channels * kPixels<T>)
-    pack_runs(v, group, sliver.runs, sliver.count, panel, kPixels<T>, 0, v.k_channels);
+  for (int64_t k = 0; k < v.k_channels; k += kPackChannels) {
+    const int64_t k1 = k + kPackChannels < v.k_channels ? k + kPackChannels : v.k_channels;
+    for (int64_t i = 0; i < count * shifts; ++i) {
+      const Sliver& sliver = slivers[i / shifts];
+      v.taps = taps + i % shifts;
+      pack_runs(v, group, sliver.runs, sliver.count, panel + i * size + k * kPixels<T>, kPixels<T>, k, k1);
+    }
+  }
 }
 
 // `line` = the numbers of `stride` tiles in turn, plus the bias.
@@ -315,8 +324,8 @@ void phases_of(const Conv2dBwdInputArgs& p, const T* bias) {
         const int64_t pixel = (first + s) * kPixels<T>, n = v.pixels() - pixel;
         meta[s].lanes = static_cast<int>(n < kPixels<T> ? n : kPixels<T>);
         meta[s].count = cut_runs(v, pixel, meta[s].lanes, meta[s].runs);
-        pack_shifts(v, group, meta[s], panel + s * sliver_size);
       }
+      pack_shifts(v, group, meta, count, panel.get());
       for (int64_t j = plan.panels * part / parts; j < plan.panels * (part + 1) / parts; ++j) {
         const int64_t channel = group * v.m_channels + plan.panel_begin(j);
         T* out = static_cast<T*>(p.grad_x) + channel * g.in_h * g.in_w;
