@@ -89,7 +89,7 @@ static inline bool use_winograd(DType dtype, const Conv2dGeometry& g, const Imag
 
 // The gradient of the input at strides, and transposed convolution: pixels of one residue modulo the stride, a phase,
 // meet every stride-th tap at unit steps. `phase` is the one with the most taps and pixels.
-constexpr int64_t kWinogradStride = 4;
+constexpr int64_t kWinogradStride = 4, kPhaseTiles = 72;
 
 static inline ImageSum largest_phase(const Conv2dGeometry& g) {
   const auto up = [](int64_t n, int64_t to) { return (n + to - 1) / to; };
@@ -104,36 +104,74 @@ static inline ImageSum largest_phase(const Conv2dGeometry& g) {
           1,
           1};
 }
+
+// As winograd_steps, for all phases: they share transformed patches, and those with a tap less leave out a position.
+static inline double winograd_phases_steps(const Conv2dGeometry& g, const ImageSum& phase) {
+  const auto up = [](int64_t n, int64_t to) { return static_cast<double>((n + to - 1) / to); };
+  const int64_t r = winograd_taps(phase), m = kWinogradPatch + 1 - r;
+  const auto tiles_of = [&](int64_t rows, int64_t kernel, int64_t stride, int64_t pad) {
+    return up(rows + ((kernel - pad) % stride != 0), m);  // phases that start one later need a number more
+  };
+  const auto positions_of = [&](int64_t kernel, int64_t stride) {
+    const int64_t whole = kernel - stride * (r - 1);
+    return static_cast<double>(stride * (kWinogradPatch - 1) + (whole < 0 ? 0 : whole < stride ? whole : stride));
+  };
+  const double tiles = tiles_of(phase.rows, g.kernel_h, g.stride_h, g.pad_top) *
+                       tiles_of(phase.cols, g.kernel_w, g.stride_w, g.pad_left) * static_cast<double>(g.batch);
+  const double outs = up(phase.out_channels, 16), phases = static_cast<double>(g.stride_h * g.stride_w);
+  const double depth = static_cast<double>(phase.channels), blocks = up(static_cast<int64_t>(tiles), kPhaseTiles);
+  return tiles * (positions_of(g.kernel_h, g.stride_h) * positions_of(g.kernel_w, g.stride_w) * outs *
+                      (depth + kStoreSteps) +
+                  up(phase.channels, 16) * kPatchSteps + phases * outs * kTileSteps) +
+         kWeightSteps * blocks * phases * outs * depth;
+}
+
 static inline bool use_winograd_for_phases(DType dtype, const Conv2dGeometry& g, const ImageSum& phase) {
-  const int64_t phases = g.stride_h * g.stride_w;
   if (!winograd_can(dtype, g, phase) || g.stride_h > kWinogradStride || g.stride_w > kWinogradStride ||
-      g.in_h < g.stride_h || g.in_w < g.stride_w)
+      phase.kernel_h > kMostTaps || phase.kernel_w > kMostTaps)
     return false;
   if (conv_algorithm == ConvAlgorithm::kWinograd) return true;
   ImageSum all = phase;
   all.kernel_h = g.kernel_h, all.kernel_w = g.kernel_w;
-  return winograd_steps(phase) * static_cast<double>(phases) < direct_steps(all);
+  return winograd_phases_steps(g, phase) < direct_steps(all);
 }
 
-// ---- Winograd for the gradient of 3x3 weights -----------------------------------------------------------------------
+// ---- Winograd for the gradient of weights ---------------------------------------------------------------------------
 
 constexpr int64_t kWinogradChannels = 12;
 constexpr int64_t kWinogradTiles = 4;
-// The sums of a weight gradient are four times the weights. Past the size of the caches they want more tiles each.
+// The sums of a weight gradient are 36 numbers for 4 to 25 weights. Past the size of the caches they want more tiles.
 constexpr int64_t kWinogradSums = 128 * 128, kWinogradTilesOfSums = 12;
 
+static inline int64_t winograd_weight_taps(const Conv2dGeometry& g) {
+  const int64_t h = taps_of_axis(g.kernel_h, g.stride_h), w = taps_of_axis(g.kernel_w, g.stride_w);
+  return h > w ? h : w;
+}
+
 static inline bool use_winograd_for_weights(DType dtype, const Conv2dGeometry& g) {
-  const bool can = dtype == DType::kFloat32 && g.groups == 1 && g.kernel_h == 3 && g.kernel_w == 3 && g.stride_h == 1 &&
-                   g.stride_w == 1 && g.dilation_h == 1 && g.dilation_w == 1;
+  const bool can = dtype == DType::kFloat32 && g.groups == 1 && g.kernel_h > 1 && g.kernel_w > 1 &&
+                   g.stride_h <= kWinogradStride && g.stride_w <= kWinogradStride && g.dilation_h == 1 &&
+                   g.dilation_w == 1 && g.in_channels > 0 && g.out_channels > 0;
   if (!can || conv_algorithm == ConvAlgorithm::kDirect) return false;
   if (conv_algorithm == ConvAlgorithm::kWinograd) return true;
-  const int64_t tiles = g.batch * ((g.out_h + 3) / 4) * ((g.out_w + 3) / 4);
-  const int64_t least = g.in_channels * g.out_channels > kWinogradSums ? kWinogradTilesOfSums : kWinogradTiles;
+  const auto up = [](int64_t n, int64_t to) { return (n + to - 1) / to; };
+  const int64_t r = winograd_weight_taps(g), m = kWinogradPatch + 1 - r;
+  const Views y(g.kernel_h, g.stride_h, r), x(g.kernel_w, g.stride_w, r);
+  const int64_t tiles = g.batch * up(g.out_h, m) * up(g.out_w, m);
+  const int64_t depth = y.count * x.count * up(g.in_channels, 16) * 16;
+  const int64_t least = depth * g.out_channels > kWinogradSums ? kWinogradTilesOfSums : kWinogradTiles;
   if (g.in_channels < kWinogradChannels || g.out_channels < kWinogradChannels || tiles < least) return false;
-  // 36 products a tile against 9 a pixel, and 16 lanes against the channels there are.
-  const double padded = static_cast<double>((g.in_channels + 15) / 16 * 16) * ((g.out_channels + 15) / 16 * 16);
-  const double winograd = 36.0 * tiles * padded;
-  const double direct = 9.0 * g.batch * g.out_h * g.out_w * g.in_channels * g.out_channels;
+  // At most 36 products a tile and view against one a pixel and tap, and 16 lanes against the channels there are. Views
+  // with a tap less leave out a position.
+  const auto positions = [&](const Views& v, int64_t kernel) {
+    int64_t whole = 0;
+    for (int64_t i = 0; i < v.count; ++i) whole += v.offset(i) + (r - 1) * v.step < kernel;
+    return kWinogradPatch - 1 + static_cast<double>(whole) / static_cast<double>(v.count);
+  };
+  const double padded = static_cast<double>(depth) * static_cast<double>(up(g.out_channels, 16) * 16);
+  const double winograd = positions(y, g.kernel_h) * positions(x, g.kernel_w) * tiles * padded;
+  const double direct =
+      static_cast<double>(g.kernel_h * g.kernel_w) * g.batch * g.out_h * g.out_w * g.in_channels * g.out_channels;
   return winograd * 1.5 < direct;
 }
 

@@ -54,40 +54,6 @@ WinogradArgs winograd_gradient(const Conv2dBwdInputArgs& p, const ImageSum& s, c
   return w;
 }
 
-// Along one axis: which taps phase `at` meets, and where its pixel 0 starts to read.
-struct PhaseAxis {
-  int64_t first, start;
-};
-PhaseAxis phase_axis(int64_t at, int64_t kernel, int64_t stride, int64_t pad) {
-  const int64_t reach = kernel - 1 - at - pad, first = (reach % stride + stride) % stride;
-  return {first, (first - reach) / stride};
-}
-
-void winograd_phases(const Conv2dBwdInputArgs& p, const ImageSum& largest, const void* bias) {
-  const Conv2dGeometry& g = p.g;
-  WinogradArgs phases[kWinogradStride * kWinogradStride];
-  int64_t count = 0;
-  for (int64_t y = 0; y < g.stride_h; ++y) {
-    for (int64_t x = 0; x < g.stride_w; ++x) {
-      WinogradArgs& w = phases[count++];
-      w = winograd_args(largest, g.out_h, g.out_w);
-      w.rows = (g.in_h - y + g.stride_h - 1) / g.stride_h, w.cols = (g.in_w - x + g.stride_w - 1) / g.stride_w;
-      const PhaseAxis rows = phase_axis(y, g.kernel_h, g.stride_h, g.pad_top);
-      const PhaseAxis cols = phase_axis(x, g.kernel_w, g.stride_w, g.pad_left);
-      w.kernel_h = g.kernel_h, w.kernel_w = g.kernel_w, w.rotate = true;
-      w.first_y = rows.first, w.first_x = cols.first, w.tap_step_y = g.stride_h, w.tap_step_x = g.stride_w;
-      w.top = rows.start, w.left = cols.start;
-      w.weight_m = g.kernel_h * g.kernel_w, w.weight_k = largest.out_channels * w.weight_m;
-      w.out_plane = g.in_h * g.in_w, w.out_row = g.stride_h * g.in_w, w.out_step = g.stride_w;
-      w.out_image = g.in_channels * w.out_plane;
-      w.src = static_cast<const float*>(p.grad), w.weight = static_cast<const float*>(p.weight);
-      w.bias = static_cast<const float*>(bias);
-      w.out = static_cast<float*>(p.grad_x) + y * g.in_w + x;
-    }
-  }
-  winograd_conv_phases(phases, count);
-}
-
 }  // namespace
 
 void make_images(const Conv2dBwdInputArgs& p, const void* bias) {
@@ -98,7 +64,7 @@ void make_images(const Conv2dBwdInputArgs& p, const void* bias) {
     return winograd_conv(winograd_gradient(p, sum, bias));
   if (g.stride_h > 1 || g.stride_w > 1) {
     if (const ImageSum phase = largest_phase(g); use_winograd_for_phases(p.dtype, g, phase))
-      return winograd_phases(p, phase, bias);
+      return winograd_phases(p, static_cast<const float*>(bias));
   }
   if (phases_serve(g)) return make_phases(p, bias);
   // Strides beyond the kernel leave pixels that no output has read.

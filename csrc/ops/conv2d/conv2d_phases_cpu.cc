@@ -20,9 +20,11 @@ namespace {
 constexpr int64_t kMaxStride = 8;           // beyond, phases have next to nothing in common
 constexpr int64_t kPanelBytes = 384 << 10;  // of one chunk's panel, in the level-2 cache beside the weights
 constexpr int kMaxSlivers = 16;
-constexpr int64_t kChunks = 32;        // wanted of a large convolution, whatever the number of threads
+constexpr int64_t kChunks = 16;        // wanted of a large convolution, whatever the number of threads
 constexpr double kChunkFlops = 1e6;    // below that a chunk is not worth a thread
 constexpr int64_t kLeastChannels = 8;  // summed; planes in registers serve fewer
+constexpr int64_t kPackChannels = 16;  // packed side by side: as many lines of planes as the hardware follows
+constexpr int64_t kSteps = 128;        // of k in a call of the micro-kernel: panel and weights stay in L1
 
 template <class T>
 constexpr int kPixels = kTallTile.vecs * kLanes<T>;
@@ -91,12 +93,31 @@ Plan plan_for(const Conv2dBwdInputArgs& p, Tap* shifts, PhaseTap* taps) {
   return plan;
 }
 
+// Kernels of four taps: kLanes channels are four vectors, taken apart in eight shuffles.
+template <class T>
+void pack_quads(const View& v, const T* from, int rows, T* packed) {
+  constexpr int L = kLanes<T>;
+  const int64_t tap = v.k_channels * rows;
+  for (int64_t k = 0; k < v.k_channels; ++k, from += v.m_channels * 4, packed += rows) {
+    Vec<T> x[4];
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) x[i] = load_some<T>(from + i * L, 4 * rows - i * L);
+    const Vec<T> even0 = even_lanes<T>(x[0], x[1]), even1 = even_lanes<T>(x[2], x[3]);
+    const Vec<T> odd0 = odd_lanes<T>(x[0], x[1]), odd1 = odd_lanes<T>(x[2], x[3]);
+    store_n<T>(packed, even_lanes<T>(even0, even1), rows);
+    store_n<T>(packed + tap, even_lanes<T>(odd0, odd1), rows);
+    store_n<T>(packed + 2 * tap, odd_lanes<T>(even0, even1), rows);
+    store_n<T>(packed + 3 * tap, odd_lanes<T>(odd0, odd1), rows);
+  }
+}
+
 // packed[tap of the kernel][k][rows].
 template <class T>
 void pack_weights(const Plan& plan, const T* weight, int64_t group, int64_t panel, T* packed) {
   const View& v = plan.v;
   const int64_t m0 = plan.panel_begin(panel), rows = plan.panel_rows(panel), kernel = plan.g.kernel_h * plan.g.kernel_w;
   const T* from = weight + (group * v.k_channels * v.m_channels + m0) * kernel;
+  if (kernel == 4 && rows <= kLanes<T>) return pack_quads(v, from, static_cast<int>(rows), packed);
   for (int64_t k = 0; k < v.k_channels; ++k)
     pack_columns(from + k * v.m_channels * kernel, kernel, kernel, rows, packed + k * rows, v.k_channels * rows);
 }
@@ -106,13 +127,21 @@ struct Sliver {
   int count, lanes;
 };
 
-// panel[shift][k][kPixels]: the products of a tap read one run of memory.
+// panel[sliver][shift][k][kPixels]: the products of a tap read one run of memory. Of some channels at a time all
+// slivers, since a line alone of each plane comes slowly.
 template <class T>
-void pack_shifts(View v, int64_t group, const Sliver& sliver, T* panel) {
-  const int64_t shifts = v.num_taps;
+void pack_shifts(View v, int64_t group, const Sliver* slivers, int64_t count, T* panel) {
+  const int64_t shifts = v.num_taps, size = v.k_channels * kPixels<T>;
+  const Tap* taps = v.taps;
   v.num_taps = 1;
-  for (int64_t i = 0; i < shifts; ++i, ++v.taps, panel += v.k_channels * kPixels<T>)
-    pack_runs(v, group, sliver.runs, sliver.count, panel, kPixels<T>, 0, v.k_channels);
+  for (int64_t k = 0; k < v.k_channels; k += kPackChannels) {
+    const int64_t k1 = k + kPackChannels < v.k_channels ? k + kPackChannels : v.k_channels;
+    for (int64_t i = 0; i < count * shifts; ++i) {
+      const Sliver& sliver = slivers[i / shifts];
+      v.taps = taps + i % shifts;
+      pack_runs(v, group, sliver.runs, sliver.count, panel + i * size + k * kPixels<T>, kPixels<T>, k, k1);
+    }
+  }
 }
 
 // `line` = the numbers of `stride` tiles in turn, plus the bias.
@@ -155,6 +184,65 @@ int find_stretches(const Plan& plan, const Sliver& sliver, int64_t y, Stretch* s
   return count;
 }
 
+// The part of a stretch in one vector of a line: lanes [from, to), lane 0 at `offset`. Whole vectors are loaded again,
+// as they were stored: any other load would wait for the stores.
+struct Piece {
+  int64_t offset;
+  int vec, from, to;
+};
+template <class T>
+int cut_stretches(const Stretch* stretches, int n, Piece* pieces) {
+  constexpr int L = kLanes<T>;
+  int count = 0;
+  for (int i = 0; i < n; ++i) {
+    const int first = stretches[i].from, last = first + stretches[i].len;
+    for (int vec = first / L; vec * L < last; ++vec)
+      pieces[count++] = {stretches[i].offset + vec * L - first, vec, first > vec * L ? first - vec * L : 0,
+                         last < (vec + 1) * L ? last - vec * L : L};
+  }
+  return count;
+}
+template <class T>
+FASTDL_INLINE void store_between(T* p, Vec<T> v, int from, int to) {
+#if defined(FASTDL_ISA_avx512)
+  const unsigned lanes = (1u << to) - (1u << from);
+  if constexpr (sizeof(T) == 4)
+    _mm512_mask_storeu_ps(p, static_cast<__mmask16>(lanes), (__m512)v);
+  else
+    _mm512_mask_storeu_pd(p, static_cast<__mmask8>(lanes), (__m512d)v);
+#else
+  if (to - from == kLanes<T>) return store<T>(p, v);
+  for (int i = from; i < to; ++i) p[i] = v[i];
+#endif
+}
+
+// Lines of `rows` planes that will be written, fetched while products are formed: some before each call of the
+// micro-kernel, since more than a dozen at once would wait for each other.
+template <class T>
+class LinesAhead {
+ public:
+  __attribute__((always_inline)) LinesAhead(const Stretch* stretches, int count, int64_t rows, int64_t calls, T* out,
+                                            int64_t plane)
+      : rows_(rows), out_(out), plane_(plane) {
+    constexpr int64_t line = 64 / static_cast<int64_t>(sizeof(T));
+    for (int i = 0; i < count; ++i)
+      for (int64_t j = 0; j < stretches[i].len; j += line) offsets_[lines_++] = stretches[i].offset + j;
+    if (calls > 0) share_ = (rows * lines_ + calls - 1) / calls;
+  }
+  __attribute__((always_inline)) void fetch() {
+    for (int64_t i = 0; i < share_ && row_ < rows_; ++i) {
+      __builtin_prefetch(out_ + row_ * plane_ + offsets_[next_], 1);
+      if (++next_ == lines_) next_ = 0, ++row_;
+    }
+  }
+
+ private:
+  int64_t offsets_[kMaxStride * kTallTile.vecs + kPixels<float>];
+  int64_t lines_ = 0, next_ = 0, row_ = 0, share_ = 0, rows_;
+  T* out_;
+  int64_t plane_;
+};
+
 // One panel of channels times one sliver of pixels: row y of each of their stride_h x stride_w squares.
 template <class T>
 void make_rows(const Plan& plan, const T* weights, const T* bias, int rows, const T* panel, const Sliver& sliver,
@@ -167,26 +255,33 @@ void make_rows(const Plan& plan, const T* weights, const T* bias, int rows, cons
   const int64_t tile_size = kTallTile.rows * width, plane = g.in_h * g.in_w;
   Stretch stretches[kPixels<float>];
   const int count = find_stretches(plan, sliver, y, stretches);
-  for (int i = 0; i < count; ++i) {
-    // The lines to be written travel while the products are formed.
-    for (int64_t m = 0; m < rows; ++m)
-      for (int64_t j = 0; j < stretches[i].len; j += 64 / static_cast<int64_t>(sizeof(T)))
-        __builtin_prefetch(out + m * plane + stretches[i].offset + j, 1);
-  }
+  int64_t calls = 0;
+  for (int64_t x = 0; x < g.stride_w; ++x) calls += plan.begin[y * g.stride_w + x + 1] - plan.begin[y * g.stride_w + x];
+  const int64_t splits = (v.k_channels + kSteps - 1) / kSteps;
+  LinesAhead<T> ahead(stretches, count, rows, calls * splits, out, plane);
   for (int64_t x = 0; x < g.stride_w; ++x) {
     const int64_t phase = y * g.stride_w + x, first = plan.begin[phase], last = plan.begin[phase + 1];
     T* tile = tiles + x * tile_size;
     if (first == last)
       for (int64_t i = 0; i < rows * width; ++i) tile[i] = T{0};
-    for (int64_t t = first; t < last; ++t)
-      kernel(v.k_channels, weights + plan.taps[t].weight * v.k_channels * rows,
-             panel + plan.taps[t].shift * v.k_channels * width, width, tile, width, t > first);
+    for (int64_t t = first; t < last; ++t) {
+      const T* w = weights + plan.taps[t].weight * v.k_channels * rows;
+      const T* b = panel + plan.taps[t].shift * v.k_channels * width;
+      for (int64_t i = 0; i < splits; ++i) {
+        const int64_t k0 = v.k_channels * i / splits, k1 = v.k_channels * (i + 1) / splits;
+        ahead.fetch();
+        kernel(k1 - k0, w + k0 * rows, b + k0 * width, width, tile, width, t > first || i > 0);
+      }
+    }
   }
-  T line[kMaxStride * width];
+  Piece pieces[kMaxStride * kTallTile.vecs + kPixels<float>];
+  const int num_pieces = cut_stretches<T>(stretches, count, pieces);
+  alignas(64) T line[kMaxStride * width];
   for (int m = 0; m < rows; ++m) {
     interleave<T>(tiles + m * width, tile_size, g.stride_w, bias ? bias[m] : T{0}, vecs, line);
-    for (int i = 0; i < count; ++i)
-      copy_steps(out + m * plane + stretches[i].offset, line + stretches[i].from, 1, stretches[i].len);
+    for (int i = 0; i < num_pieces; ++i)
+      store_between<T>(out + m * plane + pieces[i].offset, load<T>(line + pieces[i].vec * kLanes<T>), pieces[i].from,
+                       pieces[i].to);
   }
 }
 
@@ -211,6 +306,7 @@ void phases_of(const Conv2dBwdInputArgs& p, const T* bias) {
   int64_t per_block = kPanelBytes / (sliver_size * static_cast<int64_t>(sizeof(T)));
   per_block = per_block < 1 ? 1 : per_block > kMaxSlivers ? kMaxSlivers : per_block;
   const int64_t blocks = (slivers + per_block - 1) / per_block;
+  per_block = (slivers + blocks - 1) / blocks;
   // Too few blocks to share out: the channels are split as well, and each part packs its own panel.
   int64_t parts = (kChunks + g.groups * blocks - 1) / (g.groups * blocks);
   if (parts > plan.panels / 2) parts = plan.panels / 2;
@@ -228,8 +324,8 @@ void phases_of(const Conv2dBwdInputArgs& p, const T* bias) {
         const int64_t pixel = (first + s) * kPixels<T>, n = v.pixels() - pixel;
         meta[s].lanes = static_cast<int>(n < kPixels<T> ? n : kPixels<T>);
         meta[s].count = cut_runs(v, pixel, meta[s].lanes, meta[s].runs);
-        pack_shifts(v, group, meta[s], panel + s * sliver_size);
       }
+      pack_shifts(v, group, meta, count, panel.get());
       for (int64_t j = plan.panels * part / parts; j < plan.panels * (part + 1) / parts; ++j) {
         const int64_t channel = group * v.m_channels + plan.panel_begin(j);
         T* out = static_cast<T*>(p.grad_x) + channel * g.in_h * g.in_w;

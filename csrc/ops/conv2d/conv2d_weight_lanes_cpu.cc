@@ -2,50 +2,54 @@
 //
 //   sums[t][o][c] += sum over pixels p of grad[p][o] * x[p * stride + offset of t][c]
 //
-// Lanes are channels on both sides. A block of output rows is transposed once, with zeros where the padding is, and
-// every tap reads the same copy at another place: nothing is copied a tap, and no lanes have to be added at the end.
+// Lanes are input channels. The input of a block of output rows is transposed once, with zeros where the padding is,
+// and every tap reads the same copy at another place: nothing is copied a tap, and no lanes have to be added at the
+// end. Gradients are numbers broadcast to the lanes from where they lie.
 //
-//   inputs  [block of channels][strip][line][column][kL]     vectors
-//   grads   [block of outputs][strip][row][column][kL]       numbers broadcast to the lanes
+//   inputs  [block of channels][strip][line][column][kL]
 //
 // A strip is some rows of one image, or a block is many strips of whole small images. Blocks are dealt out to a few
 // parts with sums of their own, added in order; how many depends on the shape alone. Where the sums are large there are
 // few parts, and threads share the taps and channels inside a block.
+#include "cpu/microkernel-inl.h"
 #include "ops/conv2d/conv2d_view-inl.h"
 #include "ops/conv2d/conv2d_winograd-inl.h"
 
 namespace fastdl::FASTDL_ISA {
 namespace {
 
-// Register tiles, outputs x blocks of channels: two blocks, or a last one alone. Rows divide kL.
-constexpr int kPairRows = kL < 8 ? kL : kL / 2, kSingleRows = kL;
+// Register tiles: outputs x two blocks of channels, or a last one alone.
+constexpr int kRows = kTallTile.rows;
+static_assert(kTallTile.vecs == 2, "tiles of two blocks");
 constexpr int64_t kBlockPixels = 192;            // of two blocks of channels, read by a tap: they stay in L1
 constexpr int64_t kBlockBytes = 512 << 10;       // inputs and gradients of a block, in the level-2 cache
 constexpr int64_t kPartsBytes = 16 << 20;        // sums of all parts
 constexpr int64_t kMaxParts = 8, kMinParts = 4;  // with fewer than kMinParts, threads share a block
 constexpr int64_t kPlaneColumns = 256;           // of rows into which the plane of a 1x1 kernel is cut anew
-constexpr double kLeastUse = 0.6;                // of the lanes and rows of tiles; below, lanes = pixels win
+constexpr double kLeastUse = 0.6;                // of the lanes and of kLeastRows outputs; below, lanes = pixels win
+constexpr int64_t kLeastRows = kL < 8 ? kL : kL / 2;
 
 struct Sizes {
   Conv2dGeometry g;
-  int64_t channels, outs, c_blocks, o_blocks;  // of a group
+  int64_t channels, outs, c_blocks, panels;  // of a group
   int64_t taps;
   int64_t columns, lines;  // of the copy of a strip's input; a row of outputs moves on by line_step
   int64_t line_step;
   int64_t strips, rows;             // of a block: strips of one image each, rows of a strip
   int64_t blocks_an_image, blocks;  // one of the two is cut: images into blocks, or blocks into images
-  int64_t in_line, in_strip, in_block, grad_block;
+  int64_t in_line, in_strip, in_block;
   int64_t sum_row, sum_tap, sum_group, sum_size, parts;
 
   explicit Sizes(const Conv2dGeometry& geometry) : g(geometry) {
     channels = g.in_channels / g.groups, outs = g.out_channels / g.groups;
-    c_blocks = (channels + kL - 1) / kL, o_blocks = (outs + kL - 1) / kL;
+    c_blocks = (channels + kL - 1) / kL, panels = (outs + kRows - 1) / kRows;
     taps = g.kernel_h * g.kernel_w;
     columns = (g.out_w - 1) * g.stride_w + (g.kernel_w - 1) * g.dilation_w + 1;
     // Lines between those that the taps of neighbouring rows read are left out.
     const int64_t span = (g.kernel_h - 1) * g.dilation_h + 1;
     line_step = g.stride_h < span ? g.stride_h : span;
-    const int64_t row_bytes = kVecBytes * (c_blocks * line_step * columns + o_blocks * g.out_w);
+    const int64_t row_bytes =
+        kVecBytes * c_blocks * line_step * columns + outs * g.out_w * static_cast<int64_t>(sizeof(float));
     int64_t wanted = kBlockPixels / g.out_w;
     if (wanted * row_bytes > kBlockBytes) wanted = kBlockBytes / row_bytes;
     if (wanted < 1) wanted = 1;
@@ -59,8 +63,8 @@ struct Sizes {
     }
     lines = (rows - 1) * line_step + span;
     in_line = columns * kL, in_strip = lines * in_line;
-    in_block = strips * in_strip + kL, grad_block = strips * rows * g.out_w * kL + kL;  // off the power of two
-    sum_row = c_blocks * kL, sum_tap = o_blocks * kL * sum_row + kL, sum_group = taps * sum_tap;
+    in_block = strips * in_strip + kL;  // off the power of two
+    sum_row = c_blocks * kL, sum_tap = outs * sum_row + kL, sum_group = taps * sum_tap;
     sum_size = g.groups * sum_group;
     parts = kPartsBytes / (sum_size * static_cast<int64_t>(sizeof(float)));
     if (parts > kMaxParts) parts = kMaxParts;
@@ -82,7 +86,7 @@ Block block_at(const Sizes& z, int64_t i) {
 // The outputs of a strip at which a tap reads a pixel of the image: it would add zeros elsewhere.
 struct Window {
   int64_t rows, columns;
-  int64_t grad_start, in_start;  // places of its corner in the copies
+  int64_t grad_start, in_start;  // places of its corner in a plane of gradients and in the copy
 };
 Window window_of(const Sizes& z, const Block& block, int64_t tap) {
   const Conv2dGeometry& g = z.g;
@@ -100,33 +104,39 @@ Window window_of(const Sizes& z, const Block& block, int64_t tap) {
   const int64_t rows = clip(r - g.pad_top, g.in_h, g.stride_h, block.row, block.rows, &y);
   const int64_t columns = clip(s - g.pad_left, g.in_w, g.stride_w, 0, g.out_w, &x);
   if (rows == 0 || columns == 0) return {0, 0, 0, 0};
-  return {rows, columns, (y * g.out_w + x) * kL, (y * z.line_step + r) * z.in_line + (x * g.stride_w + s) * kL};
+  return {rows, columns, (block.row + y) * g.out_w + x, (y * z.line_step + r) * z.in_line + (x * g.stride_w + s) * kL};
 }
 
-// sums[o][c] (+)= sum over the window's pixels of grads[pixel][o] * in[pixel][c], for MR outputs and NV blocks.
+// sums[o][c] (+)= sum over the window's pixels of grads[o][pixel] * in[pixel][c], for MR outputs and NV blocks.
 template <int MR, int NV>
 __attribute__((noinline)) void product_tile(const Sizes& z, const Block& block, const Window& w, const float* grads,
                                             const float* in, float* sums, bool accumulate) {
-  const int64_t step = z.g.stride_w * kL, row_step = z.line_step * z.in_line;
+  const int64_t step = z.g.stride_w * kL, row_step = z.line_step * z.in_line, plane = z.g.out_h * z.g.out_w;
   V acc[MR][NV];
 #pragma GCC unroll 16
   for (int i = 0; i < MR; ++i) {
-    __builtin_prefetch(sums + i * z.sum_row, 1);
 #pragma GCC unroll 4
-    for (int j = 0; j < NV; ++j) acc[i][j] = V{};
+    for (int j = 0; j < NV; ++j) {
+      __builtin_prefetch(sums + i * z.sum_row + j * kL, 1);
+      acc[i][j] = V{};
+    }
   }
-  const int64_t grad_row = z.g.out_w * kL, grad_strip = block.rows * grad_row;
-  for (int64_t s = 0; s < block.strips; ++s, in += z.in_strip, grads += grad_strip) {
+  for (int64_t s = 0; s < block.strips; ++s, in += z.in_strip, grads += z.g.out_channels * plane) {
     for (int64_t y = 0; y < w.rows; ++y) {
-      const float *x = in + y * row_step, *g = grads + y * grad_row;
-      for (int64_t n = w.columns; n > 0; --n, x += step, g += kL) {
+      const float* x = in + y * row_step;
+      const float* g[(MR + 2) / 3];  // of every third output: the others are one and two planes further
+#pragma GCC unroll 8
+      for (int i = 0; i < MR; i += 3) g[i / 3] = grads + y * z.g.out_w + i * plane;
+      for (int64_t n = 0; n < w.columns; ++n, x += step) {
         V v[NV];
 #pragma GCC unroll 4
         for (int j = 0; j < NV; ++j) v[j] = load<float>(x + j * z.in_block);
 #pragma GCC unroll 16
         for (int i = 0; i < MR; ++i)
 #pragma GCC unroll 4
-          for (int j = 0; j < NV; ++j) acc[i][j] += g[i] * v[j];
+          for (int j = 0; j < NV; ++j) acc[i][j] += g[i / 3][i % 3 * plane] * v[j];
+#pragma GCC unroll 8
+        for (int i = 0; i < MR; i += 3) ++g[i / 3];
       }
     }
   }
@@ -140,33 +150,37 @@ __attribute__((noinline)) void product_tile(const Sizes& z, const Block& block, 
   }
 }
 
-// One tap and up to two blocks of channels, all outputs.
-void multiply(const Sizes& z, const Block& block, int64_t tap, int64_t c_block, const float* grads, const float* in,
-              float* sums, bool accumulate) {
-  const Window w = window_of(z, block, tap);
-  const float* from = in + c_block * z.in_block + w.in_start;
-  float* to = sums + tap * z.sum_tap + c_block * kL;
-  const bool two = c_block + 1 < z.c_blocks;
-  const int rows = two ? kPairRows : kSingleRows;
-  const auto tile = two ? &product_tile<kPairRows, 2> : &product_tile<kSingleRows, 1>;
-  for (int64_t o = 0; o < z.outs; o += rows)
-    tile(z, block, w, grads + w.grad_start + o / kL * z.grad_block + o % kL, from, to + o * z.sum_row, accumulate);
+using ProductTile = void (*)(const Sizes&, const Block&, const Window&, const float*, const float*, float*, bool);
+template <int NV, int... I>
+ProductTile product_tile_of(int rows, std::integer_sequence<int, I...>) {
+  static constexpr ProductTile kInstances[] = {&product_tile<I + 1, NV>...};
+  return kInstances[rows - 1];
 }
 
-// Transposes one block of channels: of the input where i < c_blocks, else of the gradients.
+// One tap and up to two blocks of channels, all outputs in balanced panels; grads: those of the group in the first
+// image of the block.
+void multiply(const Sizes& z, const Block& block, int64_t tap, int64_t c_block, const float* grads, const float* in,
+              float* sums, bool accumulate) {
+  using Rows = std::make_integer_sequence<int, kRows>;
+  const Window w = window_of(z, block, tap);
+  const int64_t plane = z.g.out_h * z.g.out_w;
+  const float* from = in + c_block * z.in_block + w.in_start;
+  float* to = sums + tap * z.sum_tap + c_block * kL;
+  for (int64_t i = 0; i < z.panels; ++i) {
+    const int64_t o = z.outs * i / z.panels;
+    const int rows = static_cast<int>(z.outs * (i + 1) / z.panels - o);
+    const auto tile = c_block + 1 < z.c_blocks ? product_tile_of<2>(rows, Rows{}) : product_tile_of<1>(rows, Rows{});
+    tile(z, block, w, grads + w.grad_start + o * plane, from, to + o * z.sum_row, accumulate);
+  }
+}
+
+// Transposes one block of channels of the input.
 void transpose_block(const Conv2dBwdWeightArgs& p, const Sizes& z, const Block& block, int64_t group, int64_t i,
-                     float* in, float* grads) {
+                     float* in) {
   const Conv2dGeometry& g = z.g;
   const Images x{static_cast<const float*>(p.x), g.in_channels, g.in_h, g.in_w, -g.pad_top, -g.pad_left};
-  const Images y{static_cast<const float*>(p.grad), g.out_channels, g.out_h, g.out_w, 0, 0};
-  const int64_t o = i - z.c_blocks, span = (g.kernel_h - 1) * g.dilation_h + 1;
+  const int64_t span = (g.kernel_h - 1) * g.dilation_h + 1;
   for (int64_t s = 0; s < block.strips; ++s) {
-    if (o >= 0) {
-      float* to = grads + o * z.grad_block + s * block.rows * g.out_w * kL;
-      for (int64_t r = 0; r < block.rows; ++r)
-        load_line(y, block.image + s, group * z.outs + o * kL, block.row + r, g.out_w, to + r * g.out_w * kL);
-      continue;
-    }
     float* to = in + i * z.in_block + s * z.in_strip;
     for (int64_t line = 0; line < (block.rows - 1) * z.line_step + span; ++line) {
       // With strides beyond the kernel each row of outputs has lines of its own.
@@ -178,11 +192,13 @@ void transpose_block(const Conv2dBwdWeightArgs& p, const Sizes& z, const Block& 
   }
 }
 
-void add_block(const Conv2dBwdWeightArgs& p, const Sizes& z, const Block& block, int64_t group, float* in, float* grads,
-               float* sums, bool accumulate) {
-  parallel_for(z.c_blocks + z.o_blocks, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) transpose_block(p, z, block, group, i, in, grads);
+void add_block(const Conv2dBwdWeightArgs& p, const Sizes& z, const Block& block, int64_t group, float* in, float* sums,
+               bool accumulate) {
+  parallel_for(z.c_blocks, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) transpose_block(p, z, block, group, i, in);
   });
+  const float* grads =
+      static_cast<const float*>(p.grad) + (block.image * z.g.out_channels + group * z.outs) * z.g.out_h * z.g.out_w;
   const int64_t pairs = (z.c_blocks + 1) / 2;
   parallel_for(z.taps * pairs, 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) multiply(z, block, i % z.taps, i / z.taps * 2, grads, in, sums, accumulate);
@@ -221,7 +237,7 @@ Conv2dGeometry with_long_rows(Conv2dGeometry g) {
 bool lanes_serve_weights(DType dtype, const Conv2dGeometry& g) {
   const int64_t channels = g.in_channels / g.groups, outs = g.out_channels / g.groups;
   const double lanes = static_cast<double>(channels) / ((channels + kL - 1) / kL * kL);
-  const double rows = static_cast<double>(outs) / ((outs + kPairRows - 1) / kPairRows * kPairRows);
+  const double rows = static_cast<double>(outs) / ((outs + kLeastRows - 1) / kLeastRows * kLeastRows);
   return dtype == DType::kFloat32 && g.batch > 0 && lanes * rows >= kLeastUse;
 }
 
@@ -230,12 +246,12 @@ void weight_gradient_lanes(const Conv2dBwdWeightArgs& p) {
   Scratch<float> sums(z.parts * z.sum_size);
   const int64_t tasks = z.parts * z.g.groups;
   parallel_for(tasks, tasks < kMinParts ? tasks : 1, [&](int64_t begin, int64_t end) {
-    Scratch<float> in(z.c_blocks * z.in_block), grads(z.o_blocks * z.grad_block);
+    Scratch<float> in(z.c_blocks * z.in_block);
     for (int64_t task = begin; task < end; ++task) {
       const int64_t part = task / z.g.groups, group = task % z.g.groups;
       const int64_t first = z.blocks * part / z.parts, last = z.blocks * (part + 1) / z.parts;
       for (int64_t i = first; i < last; ++i)
-        add_block(p, z, block_at(z, i), group, in, grads, sums + part * z.sum_size + group * z.sum_group, i > first);
+        add_block(p, z, block_at(z, i), group, in, sums + part * z.sum_size + group * z.sum_group, i > first);
     }
   });
   const int64_t work = z.channels * z.taps * z.parts;

@@ -2,7 +2,7 @@
 // R taps, for every M + R = 7, instead of M * M * R * R.
 //
 //   forward, input gradient  F(MxM, RxR)   Y = A' [ (G w G') . (B' x B) ] A     summed over input channels
-//   weight gradient          F(3x3, 4x4)   W = C' [ (D y D') . (B' x B) ] C     summed over tiles
+//   weight gradient          F(RxR, MxM)   W = C' [ (D y D') . (B' x B) ] C     summed over tiles
 //
 // All matrices belong to the points 0, +-3/4, +-3/2 and infinity. They are four times more exact than the usual
 // 0, +-1, +-2, and their powers are short binary fractions; since they come in pairs +-p, the even and odd parts are
@@ -98,20 +98,25 @@ FASTDL_INLINE void transform_patch(const V* d, V* t) {
   t[5] = kA2 * kB2 * d[1] + (d[5] - (kA2 + kB2) * d[3]);
 }
 
-// D: four gradients. The division by the norms waits for the sums.
+constexpr float power(float x, int n) {
+  return n == 0 ? 1 : x * power(x, n - 1);
+}
+
+// D: M gradients. The division by the norms waits for the sums.
+template <int M>
 FASTDL_INLINE void transform_gradients(const V* y, V* t) {
-  const V even_a = y[0] + kA2 * y[2], odd_a = y[1] + kA2 * y[3];
-  const V even_b = y[0] + kB2 * y[2], odd_b = y[1] + kB2 * y[3];
+  V even_a = y[0], even_b = y[0], odd_a = y[1], odd_b = y[1];
+#pragma GCC unroll 8
+  for (int i = 2; i < M; ++i) {
+    (i % 2 ? odd_a : even_a) += power(kA, i - i % 2) * y[i];
+    (i % 2 ? odd_b : even_b) += power(kB, i - i % 2) * y[i];
+  }
   t[0] = y[0];
   t[1] = even_a + kA * odd_a;
   t[2] = even_a - kA * odd_a;
   t[3] = even_b + kB * odd_b;
   t[4] = even_b - kB * odd_b;
-  t[5] = y[3];
-}
-
-constexpr float power(float x, int n) {
-  return n == 0 ? 1 : x * power(x, n - 1);
+  t[5] = y[M - 1];
 }
 
 // G: R weights.
@@ -145,13 +150,17 @@ FASTDL_INLINE void make_outputs(const V* m, V* y) {
   }
 }
 
-// C': six sums make three weights.
+// C': six sums make R weights.
+template <int R>
 FASTDL_INLINE void make_weights(const V* m, V* w) {
   const V sum_a = (m[1] + m[2]) * kNorms[1], difference_a = (m[1] - m[2]) * kNorms[1];
   const V sum_b = (m[3] + m[4]) * kNorms[3], difference_b = (m[3] - m[4]) * kNorms[3];
   w[0] = m[0] * kNorms[0] + (sum_a + sum_b);
-  w[1] = kA * difference_a + kB * difference_b;
-  w[2] = kA2 * sum_a + (kB2 * sum_b + m[5]);
+#pragma GCC unroll 8
+  for (int i = 1; i < R; ++i) {
+    const V last = i == R - 1 ? m[5] : V{};
+    w[i] = power(kA, i) * (i % 2 ? difference_a : sum_a) + (power(kB, i) * (i % 2 ? difference_b : sum_b) + last);
+  }
 }
 
 // ---- images to tiles -----------------------------------------------------------------------------------------------
@@ -297,7 +306,7 @@ FASTDL_INLINE void transform_tile_row(const float* const* lines, int64_t across,
 #pragma GCC unroll 8
       for (int i = 0; i < PATCH; ++i) d[i] = load<float>(lines[i] + (t * M + x) * kL);
       if constexpr (PATCH == kPatch) transform_patch(d, column);
-      if constexpr (PATCH == kTile) transform_gradients(d, column);
+      if constexpr (PATCH < kPatch) transform_gradients<PATCH>(d, column);
 #pragma GCC unroll 8
       for (int i = 0; i < kPatch; ++i) half[i][x] = column[i];
     }
@@ -305,7 +314,7 @@ FASTDL_INLINE void transform_tile_row(const float* const* lines, int64_t across,
     for (int i = 0; i < kPatch; ++i) {
       V row[kPatch];
       if constexpr (PATCH == kPatch) transform_patch(half[i], row);
-      if constexpr (PATCH == kTile) transform_gradients(half[i], row);
+      if constexpr (PATCH < kPatch) transform_gradients<PATCH>(half[i], row);
 #pragma GCC unroll 8
       for (int j = 0; j < kPatch; ++j) store<float>(to + (i * kPatch + j) * stride + t * kL, row[j]);
     }
