@@ -70,3 +70,23 @@ def test_winograd_input_gradients_are_exact(kernel, data):
     ours = CPU.to_numpy(CPU.conv2d_bwd_input(CPU.from_numpy(g, False), CPU.from_numpy(w, False), *attributes))
     exact = REFERENCE.conv2d_bwd_input(g.astype("float64"), w.astype("float64"), *attributes)
     assert np.abs(ours - exact).max() <= 6e-6 * np.abs(exact).max()
+
+
+@pytest.mark.parametrize("data", DATA)
+@pytest.mark.parametrize(("kernel", "padding"), [(3, 1), (4, 1), (6, 2), (9, 4)])
+def test_winograd_gradients_at_strides_are_exact(kernel, padding, data):
+    rng = np.random.default_rng(0)
+    size = 9 * 2 + kernel - 2 * padding
+    g = DATA[data](rng, (1, 256, 10, 10)).astype("float32")
+    w = rng.standard_normal((256, 16, kernel, kernel)).astype("float32")
+    x = rng.standard_normal((1, 16, size, size)).astype("float32")
+    attributes = ((2, 2), (padding,) * 4, (1, 1), 1)
+    ours = CPU.to_numpy(
+        CPU.conv2d_bwd_input(CPU.from_numpy(g, False), CPU.from_numpy(w, False), (size, size), *attributes)
+    )
+    exact = REFERENCE.conv2d_bwd_input(g.astype("float64"), w.astype("float64"), (size, size), *attributes)
+    assert np.abs(ours - exact).max() <= 6e-6 * np.abs(exact).max()
+    hw = (kernel, kernel)
+    ours = CPU.to_numpy(CPU.conv2d_bwd_weight(CPU.from_numpy(g, False), CPU.from_numpy(x, False), hw, *attributes))
+    exact = REFERENCE.conv2d_bwd_weight(g.astype("float64"), x.astype("float64"), hw, *attributes)
+    assert np.abs(ours - exact).max() <= 6e-6 * np.abs(exact).max()

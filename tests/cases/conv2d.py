@@ -56,6 +56,12 @@ SIZES = [
     size((1, 20, 16, 31), (40, 20, 1, 1)),
     size((2, 24, 9, 9), (12, 24, 1, 1), stride=2),
     size((2, 8, 20, 33), (12, 8, 5, 5), padding=2),
+    # gradients by Winograd at strides, of few tiles and of many, and of 1x1 kernels
+    size((2, 17, 21, 20), (33, 17, 3, 3), stride=2, padding=1),
+    size((3, 64, 22, 30), (20, 64, 4, 4), stride=2, padding=1),
+    size((1, 30, 26, 27), (29, 30, 5, 4), stride=(3, 2), padding=(2, 1)),
+    size((9, 16, 24, 24), (12, 16, 5, 5), padding=2),
+    size((3, 40, 14, 14), (29, 40, 1, 1)),
     size((4, 1, 28, 28), (32, 1, 3, 3)),
     size((1, 1, 3, 40), (2, 1, 3, 3)),
     # sums in parts: several tiles a row, two rows a tile, in place

@@ -127,15 +127,27 @@ struct Sliver {
   int count, lanes;
 };
 
-// panel[sliver][shift][k][kPixels]: the products of a tap read one run of memory. Of some channels at a time all
-// slivers, since a line alone of each plane comes slowly.
+// The slivers [first, first + most) of all, as many as there are.
 template <class T>
-void pack_shifts(View v, int64_t group, const Sliver* slivers, int64_t count, T* panel) {
+int64_t find_slivers(const View& v, int64_t first, int64_t most, Sliver* slivers) {
+  const int64_t all = (v.pixels() + kPixels<T> - 1) / kPixels<T>, count = all - first < most ? all - first : most;
+  for (int64_t s = 0; s < count; ++s) {
+    const int64_t pixel = (first + s) * kPixels<T>, n = v.pixels() - pixel;
+    slivers[s].lanes = static_cast<int>(n < kPixels<T> ? n : kPixels<T>);
+    slivers[s].count = cut_runs(v, pixel, slivers[s].lanes, slivers[s].runs);
+  }
+  return count;
+}
+
+// Channels [first, last) of panel[sliver][shift][k][kPixels]: the products of a tap read one run of memory. Of some
+// channels at a time all slivers, since a line alone of each plane comes slowly.
+template <class T>
+void pack_shifts(View v, int64_t group, const Sliver* slivers, int64_t count, int64_t first, int64_t last, T* panel) {
   const int64_t shifts = v.num_taps, size = v.k_channels * kPixels<T>;
   const Tap* taps = v.taps;
   v.num_taps = 1;
-  for (int64_t k = 0; k < v.k_channels; k += kPackChannels) {
-    const int64_t k1 = k + kPackChannels < v.k_channels ? k + kPackChannels : v.k_channels;
+  for (int64_t k = first; k < last; k += kPackChannels) {
+    const int64_t k1 = k + kPackChannels < last ? k + kPackChannels : last;
     for (int64_t i = 0; i < count * shifts; ++i) {
       const Sliver& sliver = slivers[i / shifts];
       v.taps = taps + i % shifts;
@@ -307,25 +319,34 @@ void phases_of(const Conv2dBwdInputArgs& p, const T* bias) {
   per_block = per_block < 1 ? 1 : per_block > kMaxSlivers ? kMaxSlivers : per_block;
   const int64_t blocks = (slivers + per_block - 1) / per_block;
   per_block = (slivers + blocks - 1) / blocks;
-  // Too few blocks to share out: the channels are split as well, and each part packs its own panel.
+  // Too few blocks to share out: the channels are split as well, and the parts share panels that are packed before.
   int64_t parts = (kChunks + g.groups * blocks - 1) / (g.groups * blocks);
   if (parts > plan.panels / 2) parts = plan.panels / 2;
   if (parts < 1) parts = 1;
+  const int64_t block_size = per_block * sliver_size;
+  Scratch<T> shared(parts > 1 ? g.groups * blocks * block_size : 1);
+  if (parts > 1) {
+    parallel_for(g.groups * blocks * parts, 1 + (1 << 16) / (block_size / parts), [&](int64_t begin, int64_t end) {
+      Sliver meta[kMaxSlivers];
+      for (int64_t i = begin; i < end; ++i) {
+        const int64_t part = i % parts, block = i / parts % blocks, group = i / parts / blocks;
+        const int64_t count = find_slivers<T>(v, block * per_block, per_block, meta);
+        pack_shifts(v, group, meta, count, v.k_channels * part / parts, v.k_channels * (part + 1) / parts,
+                    shared + i / parts * block_size);
+      }
+    });
+  }
   const double flops = 2.0 * static_cast<double>(per_block * kPixels<T> * weights_size / parts);
   const int64_t grain = flops < kChunkFlops ? static_cast<int64_t>(kChunkFlops / (flops + 1)) + 1 : 1;
 
   parallel_for(g.groups * blocks * parts, grain, [&](int64_t begin, int64_t end) {
-    Scratch<T> panel(per_block * sliver_size), tiles(g.stride_w * kTallTile.rows * kPixels<T>);
+    Scratch<T> own(parts > 1 ? 1 : block_size), tiles(g.stride_w * kTallTile.rows * kPixels<T>);
     Sliver meta[kMaxSlivers];
     for (int64_t i = begin; i < end; ++i) {
       const int64_t part = i % parts, block = i / parts % blocks, group = i / parts / blocks;
-      const int64_t first = block * per_block, count = slivers - first < per_block ? slivers - first : per_block;
-      for (int64_t s = 0; s < count; ++s) {
-        const int64_t pixel = (first + s) * kPixels<T>, n = v.pixels() - pixel;
-        meta[s].lanes = static_cast<int>(n < kPixels<T> ? n : kPixels<T>);
-        meta[s].count = cut_runs(v, pixel, meta[s].lanes, meta[s].runs);
-      }
-      pack_shifts(v, group, meta, count, panel.get());
+      const int64_t count = find_slivers<T>(v, block * per_block, per_block, meta);
+      const T* panel = parts > 1 ? shared + i / parts * block_size : own.get();
+      if (parts <= 1) pack_shifts(v, group, meta, count, 0, v.k_channels, own.get());
       for (int64_t j = plan.panels * part / parts; j < plan.panels * (part + 1) / parts; ++j) {
         const int64_t channel = group * v.m_channels + plan.panel_begin(j);
         T* out = static_cast<T*>(p.grad_x) + channel * g.in_h * g.in_w;
