@@ -76,27 +76,38 @@ FASTDL_INLINE void prefetch_rows(const WindowRows<T>& rows) {
 
 constexpr int kRowsAtOnce = 4;  // of a window: fewer passes over the row in L1, and memory is still read in order
 
+// f(i, count) for the rows of a window, count (a constant) from row i on at once.
+template <class F>
+FASTDL_INLINE void for_rows_at_once(int64_t rows, F f) {
+  int64_t i = 0;
+  for (; i + kRowsAtOnce <= rows; i += kRowsAtOnce) f(i, std::integral_constant<int, kRowsAtOnce>{});
+  if (rows - i == 3) f(i, std::integral_constant<int, 3>{});
+  if (rows - i == 2) f(i, std::integral_constant<int, 2>{});
+  if (rows - i == 1) f(i, std::integral_constant<int, 1>{});
+}
+// f(x, n) for the vectors of a row; n lanes (a constant where all) lie in it.
+template <class T, class F>
+FASTDL_INLINE void for_vectors(int64_t width, F f) {
+  int64_t x = 0;
+  for (; x + kLanes<T> <= width; x += kLanes<T>) f(x, std::integral_constant<int64_t, kLanes<T>>{});
+  if (x < width) f(x, width - x);
+}
+
 // ---- folds ----------------------------------------------------------------------------------------------------------
 
 // The rows of a window, column by column.
 template <class T, class F>
 static void fold_columns(const WindowRows<T>& rows, int64_t in_w, F f, T* row) {
   for (int64_t x = 0; rows.count == 0 && x < in_w; ++x) row[x] = F::kStart;
-  for (int64_t i = 0; i < rows.count; i += kRowsAtOnce) {
+  for_rows_at_once(rows.count, [&](int64_t i, auto count) __attribute__((always_inline)) {
     const T* const from = rows.first + i * rows.step;
-    const int64_t count = smaller(kRowsAtOnce, rows.count - i);
-    const auto fold = [&](auto known) __attribute__((always_inline)) {
-      const int64_t n = known ? known : count;
-      for (int64_t x = 0; x < in_w; x += kLanes<T>) {
-        Vec<T> v = load_some<T>(from + x, in_w - x);
-        if (i) v = f.join(load<T>(row + x), v);
-#pragma GCC unroll 4
-        for (int64_t k = 1; k < n; ++k) v = f.join(v, load_some<T>(from + k * rows.step + x, in_w - x));
-        store<T>(row + x, v);
-      }
-    };
-    count == kRowsAtOnce ? fold(std::integral_constant<int, kRowsAtOnce>{}) : fold(std::integral_constant<int, 0>{});
-  }
+    for_vectors<T>(in_w, [&](int64_t x, auto n) __attribute__((always_inline)) {
+      Vec<T> v = load_some<T>(from + x, n);
+      if (i) v = f.join(load<T>(row + x), v);
+      for (int64_t k = 1; k < count; ++k) v = f.join(v, load_some<T>(from + k * rows.step + x, n));
+      store<T>(row + x, v);
+    });
+  });
 }
 
 // out[row][ox] = f.finish(fold of rows_of(row) over the columns of window(ox), ox, row % out_h) for all rows of all
@@ -155,30 +166,24 @@ static int64_t best_columns(const WindowRows<T>& rows, int64_t in_w, T* values, 
   const int64_t top = rows.count ? rows.y * in_w : 0;
   for (int64_t x = 0; rows.count == 0 && x < in_w; ++x)
     values[x] = MaxFold<T>::kStart, places[x] = static_cast<Lane<T>>(x);
-  for (int64_t i = 0; i < rows.count; i += kRowsAtOnce) {
+  for_rows_at_once(rows.count, [&](int64_t i, auto count) __attribute__((always_inline)) {
     const T* const from = rows.first + i * rows.step;
-    const int64_t count = smaller(kRowsAtOnce, rows.count - i);
-    const auto fold = [&](auto known) __attribute__((always_inline)) {
-      const int64_t n = known ? known : count;
-      for (int64_t x = 0; x < in_w; x += kLanes<T>) {
-        Mask<T> where = lane_numbers<T>() + static_cast<Lane<T>>(top + i * rows.step + x);
-        const Vec<T> v = load_some<T>(from + x, in_w - x);
-        Best<T> best{v, where};
-        if (i) {
-          best = {load<T>(values + x), load<Lane<T>>(places + x)};
-          challenge<T>(best, v, where);
-        }
-#pragma GCC unroll 4
-        for (int64_t k = 1; k < n; ++k) {
-          where += static_cast<Lane<T>>(rows.step);
-          challenge<T>(best, load_some<T>(from + k * rows.step + x, in_w - x), where);
-        }
-        store<T>(values + x, best.value);
-        store<Lane<T>>(places + x, best.where);
+    for_vectors<T>(in_w, [&](int64_t x, auto n) __attribute__((always_inline)) {
+      Mask<T> where = lane_numbers<T>() + static_cast<Lane<T>>(top + i * rows.step + x);
+      const Vec<T> v = load_some<T>(from + x, n);
+      Best<T> best{v, where};
+      if (i) {
+        best = {load<T>(values + x), load<Lane<T>>(places + x)};
+        challenge<T>(best, v, where);
       }
-    };
-    count == kRowsAtOnce ? fold(std::integral_constant<int, kRowsAtOnce>{}) : fold(std::integral_constant<int, 0>{});
-  }
+      for (int64_t k = 1; k < count; ++k) {
+        where += static_cast<Lane<T>>(rows.step);
+        challenge<T>(best, load_some<T>(from + k * rows.step + x, n), where);
+      }
+      store<T>(values + x, best.value);
+      store<Lane<T>>(places + x, best.where);
+    });
+  });
   return top + in_w - 1;
 }
 
