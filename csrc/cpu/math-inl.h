@@ -214,8 +214,13 @@ FASTDL_INLINE Vec<T> vlog(Vec<T> x) {
   constexpr typename F::Bits kLeast = typename F::Bits{1} << F::kFraction, kNumbers = F::kSign - 2 * kLeast;
   const Mask<T> flipped = (Mask<T>)(bits<T>(x) - (kLeast ^ F::kSign));
   const Mask<T> end = (Mask<T>)(VecBits<T>{} + (kNumbers ^ F::kSign));
-  if (__builtin_expect(any_at_least<T>(flipped, end), 0)) return log_of_any<T>(x);
-  return log_of_normal<T>(x, Vec<T>{});
+  const Vec<T> y = log_of_normal<T>(x, Vec<T>{});
+  if (__builtin_expect(any_at_least<T>(flipped, end), 0)) {
+    const Mask<T> zero = x == T{0};  // the usual case, of probabilities; kernels count denormal numbers to it
+    if (any_lane<T>((flipped >= end) & ~zero)) return log_of_any<T>(x);
+    return select<T>(zero, broadcast<T>(-F::kInfinity), y);
+  }
+  return y;
 }
 
 // e / (e + 2) with e = e^(2 x) - 1 = 2^n (e^r - 1) + (2^n - 1), where nothing cancels for n = 0. From kTanhIsOne on the
