@@ -2,8 +2,8 @@
 //
 //             B block (kc x nc) in slivers of `width` columns         Loops, from the outside:
 //             +-----+-----+-----+--                                     blocks of k (kc): C is added to once a block
-//             |  k  |     |     |       sliver: [kc][width]             pack B (shared by all), pack A
-//             +-----+-----+-----+--                                     tasks (threads): rows of A x group of slivers
+//             |  k  |     |     |       sliver: [kc][width]             pack B (shared by all)
+//             +-----+-----+-----+--                                     tasks (threads): pack rows of A
 //   +---+     +-----+-----+-----+--                                       slivers of B: stays in L1/L2
 //   |   |     |tile |     |     |       panel of A: [kc][rows]              panels of A: stream from L2
 //   +---+     +-----+-----+-----+--                                           microkernel: tile in registers
@@ -11,7 +11,7 @@
 //
 // Packing makes both operands of the micro-kernel contiguous and takes transposition with it: an operand is read either
 // along k (transposed in registers while it is packed) or across k (copied). B is used where it lies when that is
-// cheaper.
+// cheaper. While a sliver is multiplied the next one, packed or not, is fetched into L2.
 //
 // Every element of C is the same sum in the same order whatever the blocks of rows and columns are: blocks of k depend
 // on k alone. So the result has the same bits with any number of threads.
@@ -33,12 +33,13 @@ constexpr GemmBlocks kGemmBlocks{1024, 126, 2048};  // L2 of 1 or 2 MB
 #else
 constexpr GemmBlocks kGemmBlocks{384, 144, 2048};  // L2 of 256 KB or more
 #endif
-constexpr int64_t kWideFrom = 1024;          // columns from which the wide tile is the faster one
-constexpr int64_t kOwnColumns = 128;         // of B, not shared, packed at a time
-constexpr int64_t kPackGrain = 64 << 10;     // elements that a thread packs at least
-constexpr int64_t kTaskFlops = 4'000'000;    // least work of a task: some 40 microseconds
-constexpr int64_t kDirectBytes = 512 << 10;  // B of at most this size, in lines of at most kDirectLine bytes,
-constexpr int64_t kDirectLine = 2048;        // is used where it lies (longer lines fall into the same sets of L1)
+constexpr int64_t kPackGrain = 64 << 10;   // elements that a thread packs at least
+constexpr int64_t kOwnPanels = 4;          // of A, not shared: packing them costs little beside their product
+constexpr int64_t kTaskFlops = 4'000'000;  // least work of a task: some 40 microseconds
+// B is used where it lies by so many panels, unless its lines are a multiple of kSamePlace apart: those fall into the
+// same sets of the caches.
+constexpr int64_t kDirectPanels = 40, kSamePlace = 2048;
+constexpr int64_t kSmallBytes = 512 << 10;  // or if it has at most this size, and lines of at most kSamePlace bytes
 
 FASTDL_INLINE int64_t ceil_div(int64_t a, int64_t b) {
   return (a + b - 1) / b;
@@ -65,6 +66,21 @@ FASTDL_INLINE int64_t part_size(const Split& s, int64_t i) {
 
 // ---- packing ------------------------------------------------------------------------------------------------------
 
+// A square of kLanes steps from `rows` lines along k. Stores run over into the next step, which comes after it.
+template <class T>
+FASTDL_INLINE void pack_square(T* dst, int width, const T* line, int64_t ld, int rows) {
+  constexpr int L = kLanes<T>;
+  Vec<T> v[L];
+#pragma GCC unroll 16
+  for (int i = 0; i < L; ++i) {
+    v[i] = load<T>(line);
+    if (i + 1 < rows) line += ld;
+  }
+  transpose<T>(v);
+#pragma GCC unroll 16
+  for (int i = 0; i < L; ++i, dst += width) store<T>(dst, v[i]);
+}
+
 // dst[p * width + i] = src[i * ld + p], i < rows <= width: an operand whose lines run along k. Lanes of dst beyond
 // `rows` get copies of the last row; what is computed from them is never stored.
 template <class T>
@@ -72,7 +88,12 @@ static void pack_along(T* dst, int width, const T* src, int64_t ld, int rows, in
   constexpr int L = kLanes<T>;
   const T* const end = dst + kc * width;
   const int steps = static_cast<int>(min64(kc, L));
-  for (int64_t done = 0; done < kc; done += L) {
+  int64_t done = 0;
+  if (rows == width && (width < L || width % L == 0))
+    for (; (kc - done - L + 1) * width >= L; done += L)  // the last store ends within dst
+      for (int i = 0; i < width; i += L)
+        pack_square<T>(dst + done * width + i, width, src + i * ld + done, ld, width < L ? width : L);
+  for (; done < kc; done += L) {
     // The last block overlaps the one before and writes the same numbers again, which spares it masks.
     const int64_t p = min64(done, kc - steps);
     for (int group = 0; group < width; group += L) {
@@ -171,29 +192,42 @@ static void pack_panels(T* dst, const Split& panels, int64_t first, int64_t last
 
 // ---- multiplication -----------------------------------------------------------------------------------------------
 
+// Where a sliver lies that is wanted soon: line i of step p at data + p * step + i * line. Null: nowhere yet.
+template <class T>
+struct NextSliver {
+  const T* data;
+  int64_t step, line;
+};
+
 // Panels [first, last) of packed A (the first at a) times one sliver of B, into `columns` columns of C (row 0 at c).
-// b: rows of ceil(columns / lanes) whole vectors. keep, or null: where the first panel packs b for the others, at no
-// cost of its own. finish(c, row, rows) is called on each tile of C while it is in L1.
+// b: rows of ceil(columns / lanes) whole vectors. next: the sliver that comes after this one, of as many vectors.
+// finish(c, row, rows) is called on each tile of C while it is in L1.
 template <class T, class Finish>
 static void multiply_sliver(const Split& panels, int64_t first, int64_t last, int64_t kc, const T* a, const T* b,
-                            int64_t ldb, int columns, T* c, int64_t ldc, bool accumulate, const Finish& finish) {
+                            int64_t ldb, const NextSliver<T>& next, int columns, T* c, int64_t ldc, bool accumulate,
+                            const Finish& finish) {
   constexpr int L = kLanes<T>;
   const int vecs = (columns + L - 1) / L;
   const Microkernel<T> kernel[2] = {microkernel_for<T>(static_cast<int>(panels.base), vecs),
                                     microkernel_for<T>(static_cast<int>(panels.base + (panels.longer > 0)), vecs)};
+  // A call fetches a line a step: those of the last panels have the next sliver in L2 when its turn comes.
+  const int64_t fetch_from = next.data ? last - ceil_div(vecs * L, kLine<T>) : last;
   // Panels have two sizes at most. Columns that do not fill a vector are computed in a tile apart.
   // In L1; the micro-kernel keeps its whole vectors, and nothing beyond C's last column is read or written.
-  alignas(64) T edge[kMaxTileRows * 4 * L];
+  alignas(64) T edge[kTallTile.rows * kTallTile.vecs * L];
   for (int64_t i = first; i < last; ++i) {
     const int64_t row = part_begin(panels, i);
     const int rows = static_cast<int>(part_size(panels, i));
-    const Microkernel<T> run = kernel[i < panels.longer];
+    const auto run = kernel[i < panels.longer].run;
     T* const tile = c + row * ldc;
+    const bool fetch = i >= fetch_from;
+    const T* const ahead = fetch ? next.data + (i - fetch_from) * next.line : a + rows * kc;
+    const int64_t step = fetch ? next.step : kLine<T>;
     if (columns == vecs * L) {
-      run(kc, a, b, ldb, tile, ldc, accumulate);
+      run(kc, a, b, ldb, tile, ldc, accumulate, ahead, step);
     } else {
       const int width = vecs * L;
-      run(kc, a, b, ldb, edge, width, false);
+      run(kc, a, b, ldb, edge, width, false, ahead, step);
       for (int r = 0; r < rows; ++r) {
         for (int j = 0; j < columns; j += L) {
           const int n = columns - j < L ? columns - j : L;
@@ -238,30 +272,38 @@ struct GemmPlan {
 template <class T>
 static GemmPlan plan_gemm(int64_t m, int64_t n, int64_t k, bool b_along_k, int64_t ldb) {
   constexpr int64_t kBytes = sizeof(T);
-  const TileShape tile = n >= kWideFrom && m > kTallTile.rows ? kWideTile : kTallTile;
   GemmPlan p{};
   p.m = m, p.n = n, p.k = k;
-  p.tile_rows = tile.rows, p.width = tile.vecs * kLanes<T>;
-  p.panels = split_evenly(m, tile.rows);
+  p.tile_rows = kTallTile.rows, p.width = kTallTile.vecs * kLanes<T>;
+  p.panels = split_evenly(m, p.tile_rows);
   // Equal blocks of k: 1025 steps are 513 + 512 and not 1024 + 1, for which all of C would be read and written again.
-  const Split blocks = split_evenly(k, kGemmBlocks.kc * 4 / kBytes);
-  p.kc = k > 0 ? part_size(blocks, 0) : 1;
+  const Split k_blocks = split_evenly(k, kGemmBlocks.kc * 4 / kBytes);
+  p.kc = k > 0 ? part_size(k_blocks, 0) : 1;
 
   const int64_t panels = ceil_div(m, p.tile_rows), slivers = ceil_div(n, p.width);
-  const bool small_b = !b_along_k && p.kc * n * kBytes <= kDirectBytes && ldb * kBytes <= kDirectLine;
-  // One panel reads B once: a packed copy would not be used again.
-  p.direct_b = small_b || (!b_along_k && panels == 1);
-  // A task has a block of A that fits L2, and enough columns to be worth a thread; else more rows. Where B lies in
-  // every thread's L2 it has all columns, and packs its own rows of A: nobody waits for a packed copy.
-  p.task_panels = small_b ? 1 : min64(panels, kGemmBlocks.mc / p.tile_rows);
-  const int64_t sliver_flops = 2 * p.task_panels * p.tile_rows * p.width * p.kc;
-  const int64_t task_slivers = small_b ? slivers : min64(slivers, ceil_div(kTaskFlops, sliver_flops));
-  p.task_columns = task_slivers * p.width;
-  if (task_slivers == slivers) {
-    const int64_t panel_flops = 2 * p.tile_rows * n * p.kc;
-    const int64_t least = ceil_div(kTaskFlops, panel_flops);
-    p.task_panels = min64(panels, least > p.task_panels ? least : p.task_panels);
+  const bool small_b = !b_along_k && p.kc * n * kBytes <= kSmallBytes && ldb * kBytes <= kSamePlace;
+  // One panel reads B once; a few more do not pay for a copy, if lines fall into different sets of the caches.
+  const bool few = panels == 1 || (panels <= kDirectPanels && ldb * kBytes % kSamePlace != 0);
+  p.direct_b = small_b || (!b_along_k && few);
+  // A task has a block of A that fits L2 and, where there are rows enough for all threads, all columns: it packs its
+  // rows itself, so that no packed copy goes by way of L3. Sums do not depend on tasks, so tasks may depend on threads.
+  const int64_t rows = kGemmBlocks.mc * min64(kGemmBlocks.kc * 4, kBytes * p.kc * 4) / (kBytes * p.kc);
+  const int64_t fit = min64(panels, rows / p.tile_rows), threads = get_num_threads();
+  const int64_t blocks = ceil_div(ceil_div(panels, fit), threads) * threads;
+  const int64_t least = ceil_div(kTaskFlops, 2 * p.tile_rows * n * p.kc);  // panels that are worth a task
+  int64_t task_slivers = slivers;
+  if (small_b) {  // B lies in every thread's L2
+    p.task_panels = least;
+  } else if (threads == 1 || panels >= kOwnPanels * blocks) {
+    p.task_panels = ceil_div(panels, blocks);
+  } else {
+    p.task_panels = fit;
+    const int64_t worth = ceil_div(kTaskFlops, 2 * fit * p.tile_rows * p.width * p.kc), some = slivers / (8 * threads);
+    task_slivers = min64(slivers, worth > some ? worth : some);
   }
+  if (task_slivers == slivers && p.task_panels < least) p.task_panels = least;
+  p.task_panels = min64(panels, p.task_panels);
+  p.task_columns = task_slivers * p.width;
   // Shared where more than one task reads it: a task that is alone with an operand packs it while its caches are warm.
   p.shared_a = task_slivers < slivers;
   p.shared_b = p.task_panels < panels && !p.direct_b;
@@ -299,12 +341,8 @@ template <class T, class Finish>
 static void gemm_task(const GemmPlan& plan, const GemmBlock<T>& block, const Operand<T>& a, const Operand<T>& b,
                       int64_t first, int64_t last, int64_t begin, int64_t end, T* c, int64_t ldc,
                       const Finish& finish) {
-  // Lines across k are packed in runs of several slivers: short pieces of far lines come slowly from memory.
-  // Whole slivers only: the place of a sliver in the run is found from its first column.
-  const int64_t run = kOwnColumns / plan.width * plan.width;
-  const int64_t own_columns = plan.direct_b || b.along_k ? plan.width : min64(run, plan.task_columns);
   const int64_t kc = block.kc, rows0 = part_begin(block.panels, first), rows = part_begin(block.panels, last) - rows0;
-  Workspace<T> own_a(block.packed_a ? 0 : rows * kc), own_b(block.packed_b ? 0 : own_columns * kc);
+  Workspace<T> own_a(block.packed_a ? 0 : rows * kc), own_b(block.packed_b ? 0 : plan.width * kc);
   const T* packed_a = block.packed_a ? block.packed_a + rows0 * kc : own_a.get();
   if (!block.packed_a)
     pack_panels<T>(own_a.get(), block.panels, first, last, operand_at(a, block.m0, block.k0), a.ld, a.along_k, kc);
@@ -312,16 +350,20 @@ static void gemm_task(const GemmPlan& plan, const GemmBlock<T>& block, const Ope
     const int columns = static_cast<int>(min64(plan.width, end - j));
     const int whole = sliver_width(columns, plan.width, kLanes<T>);
     const T* sliver = operand_at(b, block.n0 + j, block.k0);
+    NextSliver<T> next{};
     int64_t ldb = b.ld;
     if (block.packed_b) {
       sliver = block.packed_b + j * kc, ldb = whole;
-    } else if (!plan.direct_b || whole != columns) {
-      const int64_t at = (j - begin) % own_columns;
-      if (at == 0) pack_slivers<T>(own_b.get(), plan.width, sliver, b.ld, b.along_k, min64(own_columns, end - j), kc);
-      sliver = own_b.get() + at * kc, ldb = whole;
+      next = {sliver + whole * kc, kLine<T>, kLine<T> * kc};
+    } else {
+      if (!b.along_k && j + plan.width < end) next = {sliver + plan.width + kLine<T> - 1, b.ld, kLine<T>};
+      if (!plan.direct_b || whole != columns) {
+        pack_slivers<T>(own_b.get(), plan.width, sliver, b.ld, b.along_k, columns, kc);
+        sliver = own_b.get(), ldb = whole;
+      }
     }
-    multiply_sliver<T>(block.panels, first, last, kc, packed_a, sliver, ldb, columns, c + block.m0 * ldc + block.n0 + j,
-                       ldc, block.k0 > 0, [&](T* tile, int64_t row, int tile_rows) {
+    multiply_sliver<T>(block.panels, first, last, kc, packed_a, sliver, ldb, next, columns,
+                       c + block.m0 * ldc + block.n0 + j, ldc, block.k0 > 0, [&](T* tile, int64_t row, int tile_rows) {
                          // Bias and activation once, after the last block of k.
                          if (block.k0 + kc == plan.k)
                            finish(tile, ldc, block.m0 + row, tile_rows, block.n0 + j, columns);

@@ -5,9 +5,15 @@
 //   a   packed panel, [k][MR]: the MR numbers of a step lie together
 //   b   row p at b + p * ldb: a packed sliver (ldb = its width) or a matrix where it lies
 //   c   row i at c + i * ldc
+//   next   what a later call will read, fetched into L2: the line at next + p * step of each step
 //
 // A step loads NV vectors of B and MR scalars of A for MR * NV multiply-adds; the tile fills the registers, so that
 // loads stay well below the rate at which they can be made. Shapes stand in the table below, and nowhere else.
+//
+// Operands come from L2, where the processor's own prefetchers leave gaps: so rows of B are fetched some steps ahead,
+// by the last numbers of their lines: where rows are not aligned, the first line is that of the sliver before. Lines of
+// C come last, a row at a time: together they would hold up those of B, and earlier they would be gone from L1 when the
+// sums are complete.
 #pragma once
 #include <utility>
 
@@ -15,47 +21,61 @@
 
 namespace fastdl::FASTDL_ISA {
 
-// Register tiles, one row a shape: rows x vectors. MR * NV accumulators + NV of B + 1 of A have to fit the registers
-// (32 with AVX-512 and NEON, else 16; without fused multiply-add one more for the product). `tall` needs fewer columns
-// and serves every shape; `wide` reads A less often and C in longer runs: it wins for long rows.
+// The register tile: rows x vectors. MR * NV accumulators + NV of B + 1 of A have to fit the registers (32 with AVX-512
+// and NEON, else 16; without fused multiply-add one more for the product).
 struct TileShape {
   int rows, vecs;
 };
 #if defined(FASTDL_ISA_avx512)
-constexpr TileShape kTallTile{14, 2}, kWideTile{6, 4};
+constexpr TileShape kTallTile{14, 2};
 #elif defined(FASTDL_ISA_avx2) || defined(__x86_64__)
-constexpr TileShape kTallTile{6, 2}, kWideTile{6, 2};
+constexpr TileShape kTallTile{6, 2};
 #else
-constexpr TileShape kTallTile{12, 2}, kWideTile{8, 3};
+constexpr TileShape kTallTile{12, 2};
 #endif
-constexpr int kMaxTileRows = kTallTile.rows > kWideTile.rows ? kTallTile.rows : kWideTile.rows;
-constexpr int kMaxTileVecs = kTallTile.vecs > kWideTile.vecs ? kTallTile.vecs : kWideTile.vecs;
+
+template <class T>
+constexpr int64_t kLine = 64 / sizeof(T);
+constexpr int kStepsAhead = 16;  // steps of k that rows of B are fetched ahead
+constexpr int kRowSteps = 16;    // steps between the rows of C that are fetched
 
 // Every loop over the tile must be unrolled: an index that is not a constant would send the tile to the stack.
 template <class T, int MR, int NV>
 static __attribute__((noinline)) void microkernel(int64_t k, const T* __restrict a, const T* __restrict b, int64_t ldb,
-                                                  T* __restrict c, int64_t ldc, bool accumulate) {
+                                                  T* __restrict c, int64_t ldc, bool accumulate, const T* next,
+                                                  int64_t step) {
   constexpr int L = kLanes<T>;
   Vec<T> tile[MR][NV];
 #pragma GCC unroll 32
   for (int i = 0; i < MR; ++i) {
 #pragma GCC unroll 8
-    for (int j = 0; j < NV; ++j) {
-      tile[i][j] = Vec<T>{};
-      // C is wanted only after the loop over k; its lines travel meanwhile.
-      if (j * kVecBytes % 64 == 0) __builtin_prefetch(c + i * ldc + j * L, 1);
-    }
+    for (int j = 0; j < NV; ++j) tile[i][j] = Vec<T>{};
   }
 
-  for (; k > 0; --k, a += MR, b += ldb) {
-    Vec<T> row[NV];
+  // All but the last steps first, then some steps after each row of C that is fetched.
+  const int64_t each = k < MR * kRowSteps ? (k + MR - 1) / MR : kRowSteps;
+  const T* line = c;
+  int64_t steps = k - each * MR;
+  for (int i = 0;; ++i, line += ldc) {
+    for (; steps > 0; --steps, --k, a += MR, b += ldb, next += step) {
+      __builtin_prefetch(next, 0, 2);
+      Vec<T> row[NV];
 #pragma GCC unroll 8
-    for (int j = 0; j < NV; ++j) row[j] = load<T>(b + j * L);
+      for (int j = 0; j < NV; ++j) {
+        row[j] = load<T>(b + j * L);
+        if (j * kVecBytes % 64 == 0) __builtin_prefetch(b + kStepsAhead * ldb + j * L + kLine<T> - 1);
+      }
 #pragma GCC unroll 32
-    for (int i = 0; i < MR; ++i) {
+      for (int r = 0; r < MR; ++r) {
 #pragma GCC unroll 8
-      for (int j = 0; j < NV; ++j) tile[i][j] += a[i] * row[j];
+        for (int j = 0; j < NV; ++j) tile[r][j] += a[r] * row[j];
+      }
     }
+    if (i == MR) break;
+#pragma GCC unroll 8
+    for (int j = 0; j < NV; ++j)
+      if (j * kVecBytes % 64 == 0) __builtin_prefetch(line + j * L, 1);
+    steps = each < k ? each : k;
   }
 
   if (accumulate) {
@@ -74,28 +94,29 @@ static __attribute__((noinline)) void microkernel(int64_t k, const T* __restrict
 }
 
 template <class T>
-using Microkernel = void (*)(int64_t k, const T* a, const T* b, int64_t ldb, T* c, int64_t ldc, bool accumulate);
+struct Microkernel {
+  using Function = void (*)(int64_t k, const T* a, const T* b, int64_t ldb, T* c, int64_t ldc, bool accumulate,
+                            const T* next, int64_t step);
+  Function run;
+  // Without a `next` b stands for it: its lines are there anyway.
+  __attribute__((always_inline)) void operator()(int64_t k, const T* a, const T* b, int64_t ldb, T* c, int64_t ldc,
+                                                 bool accumulate) const {
+    run(k, a, b, ldb, c, ldc, accumulate, b, ldb);
+  }
+};
 
 // The instance for a panel of `rows` and a sliver of `vecs` vectors: balanced panels and narrow last slivers then run
-// at full vectors instead of on padding. Up to kTallTile.vecs, rows go to kTallTile.rows; beyond, to kWideTile.rows.
+// at full vectors instead of on padding.
 template <class T, int NV, int... I>
 FASTDL_INLINE Microkernel<T> microkernel_of_width(int rows, std::integer_sequence<int, I...>) {
-  static constexpr Microkernel<T> kInstances[] = {&microkernel<T, I + 1, NV>...};
-  return kInstances[rows - 1];
+  static constexpr typename Microkernel<T>::Function kInstances[] = {&microkernel<T, I + 1, NV>...};
+  return {kInstances[rows - 1]};
 }
 template <class T>
 static Microkernel<T> microkernel_for(int rows, int vecs) {
-  using TallRows = std::make_integer_sequence<int, kTallTile.rows>;
-  using WideRows = std::make_integer_sequence<int, kWideTile.rows>;
-  static_assert(kTallTile.vecs == 2 && kMaxTileVecs <= 4, "the cases below");
-  if (vecs == 1) return microkernel_of_width<T, 1>(rows, TallRows{});
-  if constexpr (kMaxTileVecs >= 3) {
-    if (vecs == 3) return microkernel_of_width<T, 3>(rows, WideRows{});
-  }
-  if constexpr (kMaxTileVecs >= 4) {
-    if (vecs == 4) return microkernel_of_width<T, 4>(rows, WideRows{});
-  }
-  return microkernel_of_width<T, 2>(rows, TallRows{});
+  using Rows = std::make_integer_sequence<int, kTallTile.rows>;
+  static_assert(kTallTile.vecs == 2, "the cases below");
+  return vecs == 1 ? microkernel_of_width<T, 1>(rows, Rows{}) : microkernel_of_width<T, 2>(rows, Rows{});
 }
 
 }  // namespace fastdl::FASTDL_ISA
