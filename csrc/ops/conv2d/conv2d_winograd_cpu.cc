@@ -35,6 +35,7 @@ struct Sizes {
   int64_t weight_position;
   bool chunks;    // of weights, instead of all of them
   int64_t group;  // slivers then that share the inputs which they read
+  int64_t ahead;  // to the inputs of the next position, if they are not in the cache
 
   Sizes(const WinogradArgs& p, int64_t tile) : grid(p.batch, p.rows, p.cols, tile) {
     c_blocks = (p.depth() + kL - 1) / kL, o_blocks = (p.out_channels + kL - 1) / kL;
@@ -53,6 +54,7 @@ struct Sizes {
     in_position = c_blocks * in_block + kL;
     group =
         kPositions * in_position * static_cast<int64_t>(sizeof(float)) > kNearBytes && o_blocks >= kGroupFrom ? 2 : 1;
+    ahead = group > 1 ? in_position : 0;
     out_position = (chunks ? group * kVecs : o_blocks) * out_block + kL;
   }
 };
@@ -141,7 +143,7 @@ void transform_sliver(const WinogradArgs& p, const Sizes& z, int64_t sliver, int
 // ---- products ------------------------------------------------------------------------------------------------------
 
 // MR tiles x NV blocks of outputs, at one position, summed over the input channels. The inputs of the next position,
-// `ahead` numbers further, are fetched meanwhile: it is too far away for the hardware to follow.
+// `ahead` numbers further, are fetched meanwhile where that is not 0: the hardware does not follow so far.
 template <int MR, int NV>
 __attribute__((noinline)) void product_tile(int64_t channels, const float* in, int64_t in_block, int64_t ahead,
                                             const float* weights, float* out, int64_t out_block, bool accumulate) {
@@ -152,8 +154,10 @@ __attribute__((noinline)) void product_tile(int64_t channels, const float* in, i
     for (int j = 0; j < NV; ++j) sums[i][j] = V{};
   for (; channels > 0; channels -= kL, in += in_block) {
     const int64_t n = channels < kL ? channels : kL;
+    if (ahead > 0) {
 #pragma GCC unroll 16
-    for (int i = 0; i < MR; ++i) __builtin_prefetch(in + i * kL + ahead, 0, 2);
+      for (int i = 0; i < MR; ++i) __builtin_prefetch(in + i * kL + ahead, 0, 2);
+    }
     for (int64_t k = 0; k < n; ++k, weights += NV * kL) {
       V w[NV];
 #pragma GCC unroll 4
@@ -194,7 +198,7 @@ void multiply(const Sizes& z, int64_t tiles, int64_t sliver, int64_t channels, c
   const int64_t panels = (tiles + kTallTile.rows - 1) / kTallTile.rows, vecs = vecs_of(z, sliver);
   for (int64_t i = 0; i < panels; ++i) {
     const int64_t t0 = tiles * i / panels, t1 = tiles * (i + 1) / panels;
-    product_tile_for(static_cast<int>(t1 - t0), vecs)(channels, in + t0 * kL, z.in_block, z.in_position, weights,
+    product_tile_for(static_cast<int>(t1 - t0), vecs)(channels, in + t0 * kL, z.in_block, z.ahead, weights,
                                                       out + t0 * kL, z.out_block, accumulate);
   }
 }
