@@ -86,6 +86,11 @@ Reached reached_positions(const WinogradArgs& p, int64_t view) {
           of_axis(p.views_x, view % p.views_x.count, p.first_x, p.tap_step_x, p.kernel_w)};
 }
 
+// Those that the chunk from k on adds to: one view's if channels come in whole chunks. The first one sets all products.
+Reached positions_of_chunk(const WinogradArgs& p, int64_t k) {
+  return k > 0 && p.channels % kChunk == 0 ? reached_positions(p, k / p.channels) : kAllPositions;
+}
+
 // One view of a kernel at the positions `all`: kL numbers each, `stride` apart. taps[i][lane] are those of its channel.
 template <int R>
 void transform_kernel(const WinogradArgs& p, int64_t view, Reached all, const float* taps, float* to, int64_t stride) {
@@ -125,8 +130,7 @@ template <int R>
 void transform_sliver(const WinogradArgs& p, const Sizes& z, int64_t sliver, int64_t k0, int64_t k1, float* to,
                       int64_t stride) {
   const int64_t vecs = vecs_of(z, sliver), taps = p.kernel_h * p.kernel_w, views = p.views();
-  // A chunk of whole channels is one view's.
-  const Reached all = z.chunks && p.channels % kChunk == 0 ? reached_positions(p, k0 / p.channels) : kAllPositions;
+  const Reached all = z.chunks ? positions_of_chunk(p, k0) : kAllPositions;
   Scratch<float> gathered(kTapChannels * taps * kL);
   for (int64_t j = 0; j < vecs; ++j) {
     for (int64_t k = k0, c0 = 0, c1 = 0; k < k1; ++k) {
@@ -321,7 +325,7 @@ void make_slivers(const WinogradArgs& p, const Sizes& z, int64_t row0, int64_t r
     const int64_t k1 = k + kChunk < p.depth() ? k + kChunk : p.depth();
     for (int64_t sliver = first; sliver < last; ++sliver)
       transform_sliver<kPatch + 1 - M>(p, z, sliver, k, k1, weights + (sliver - first) * size, stride);
-    const Reached reached = p.channels % kChunk == 0 ? reached_positions(p, k / p.channels) : kAllPositions;
+    const Reached reached = positions_of_chunk(p, k);
     for (int64_t position = 0; position < kPositions; ++position) {
       if (position / kPatch >= reached.rows || position % kPatch >= reached.cols) continue;
       for (int64_t sliver = first; sliver < last; ++sliver)
