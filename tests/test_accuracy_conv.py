@@ -90,3 +90,16 @@ def test_winograd_gradients_at_strides_are_exact(kernel, padding, data):
     ours = CPU.to_numpy(CPU.conv2d_bwd_weight(CPU.from_numpy(g, False), CPU.from_numpy(x, False), hw, *attributes))
     exact = REFERENCE.conv2d_bwd_weight(g.astype("float64"), x.astype("float64"), hw, *attributes)
     assert np.abs(ours - exact).max() <= 6e-6 * np.abs(exact).max()
+
+
+def test_gradients_of_phases_that_lack_a_tap_are_exact():
+    """At stride 2 phases have one tap or two, and weights that are made on the way set every product."""
+    rng = np.random.default_rng(0)
+    g, w = rng.standard_normal((1, 128, 6, 6)), rng.standard_normal((128, 80, 3, 3))
+
+    def gradient(dtype):
+        arrays = (CPU.from_numpy(a.astype(dtype), False) for a in (g, w))
+        return CPU.to_numpy(CPU.conv2d_bwd_input(*arrays, (11, 11), (2, 2), (1, 1, 1, 1), (1, 1), 1))
+
+    exact = gradient("float64")
+    assert np.abs(gradient("float32") - exact).max() <= 6e-6 * np.abs(exact).max()

@@ -35,6 +35,7 @@ struct Sizes {
   int64_t weight_position;
   bool chunks;    // of weights, instead of all of them
   int64_t group;  // slivers then that share the inputs which they read
+  int64_t ahead;  // to the inputs of the next position, if they are not in the cache
 
   Sizes(const WinogradArgs& p, int64_t tile) : grid(p.batch, p.rows, p.cols, tile) {
     c_blocks = (p.depth() + kL - 1) / kL, o_blocks = (p.out_channels + kL - 1) / kL;
@@ -53,6 +54,7 @@ struct Sizes {
     in_position = c_blocks * in_block + kL;
     group =
         kPositions * in_position * static_cast<int64_t>(sizeof(float)) > kNearBytes && o_blocks >= kGroupFrom ? 2 : 1;
+    ahead = group > 1 ? in_position : 0;
     out_position = (chunks ? group * kVecs : o_blocks) * out_block + kL;
   }
 };
@@ -82,6 +84,11 @@ Reached reached_positions(const WinogradArgs& p, int64_t view) {
   };
   return {of_axis(p.views_y, view / p.views_x.count, p.first_y, p.tap_step_y, p.kernel_h),
           of_axis(p.views_x, view % p.views_x.count, p.first_x, p.tap_step_x, p.kernel_w)};
+}
+
+// Those that the chunk from k on adds to: one view's if channels come in whole chunks. The first one sets all products.
+Reached positions_of_chunk(const WinogradArgs& p, int64_t k) {
+  return k > 0 && p.channels % kChunk == 0 ? reached_positions(p, k / p.channels) : kAllPositions;
 }
 
 // One view of a kernel at the positions `all`: kL numbers each, `stride` apart. taps[i][lane] are those of its channel.
@@ -123,8 +130,7 @@ template <int R>
 void transform_sliver(const WinogradArgs& p, const Sizes& z, int64_t sliver, int64_t k0, int64_t k1, float* to,
                       int64_t stride) {
   const int64_t vecs = vecs_of(z, sliver), taps = p.kernel_h * p.kernel_w, views = p.views();
-  // A chunk of whole channels is one view's.
-  const Reached all = z.chunks && p.channels % kChunk == 0 ? reached_positions(p, k0 / p.channels) : kAllPositions;
+  const Reached all = z.chunks ? positions_of_chunk(p, k0) : kAllPositions;
   Scratch<float> gathered(kTapChannels * taps * kL);
   for (int64_t j = 0; j < vecs; ++j) {
     for (int64_t k = k0, c0 = 0, c1 = 0; k < k1; ++k) {
@@ -141,7 +147,7 @@ void transform_sliver(const WinogradArgs& p, const Sizes& z, int64_t sliver, int
 // ---- products ------------------------------------------------------------------------------------------------------
 
 // MR tiles x NV blocks of outputs, at one position, summed over the input channels. The inputs of the next position,
-// `ahead` numbers further, are fetched meanwhile: it is too far away for the hardware to follow.
+// `ahead` numbers further, are fetched meanwhile where that is not 0: the hardware does not follow so far.
 template <int MR, int NV>
 __attribute__((noinline)) void product_tile(int64_t channels, const float* in, int64_t in_block, int64_t ahead,
                                             const float* weights, float* out, int64_t out_block, bool accumulate) {
@@ -152,8 +158,10 @@ __attribute__((noinline)) void product_tile(int64_t channels, const float* in, i
     for (int j = 0; j < NV; ++j) sums[i][j] = V{};
   for (; channels > 0; channels -= kL, in += in_block) {
     const int64_t n = channels < kL ? channels : kL;
+    if (ahead > 0) {
 #pragma GCC unroll 16
-    for (int i = 0; i < MR; ++i) __builtin_prefetch(in + i * kL + ahead, 0, 2);
+      for (int i = 0; i < MR; ++i) __builtin_prefetch(in + i * kL + ahead, 0, 2);
+    }
     for (int64_t k = 0; k < n; ++k, weights += NV * kL) {
       V w[NV];
 #pragma GCC unroll 4
@@ -194,7 +202,7 @@ void multiply(const Sizes& z, int64_t tiles, int64_t sliver, int64_t channels, c
   const int64_t panels = (tiles + kTallTile.rows - 1) / kTallTile.rows, vecs = vecs_of(z, sliver);
   for (int64_t i = 0; i < panels; ++i) {
     const int64_t t0 = tiles * i / panels, t1 = tiles * (i + 1) / panels;
-    product_tile_for(static_cast<int>(t1 - t0), vecs)(channels, in + t0 * kL, z.in_block, z.in_position, weights,
+    product_tile_for(static_cast<int>(t1 - t0), vecs)(channels, in + t0 * kL, z.in_block, z.ahead, weights,
                                                       out + t0 * kL, z.out_block, accumulate);
   }
 }
@@ -317,7 +325,7 @@ void make_slivers(const WinogradArgs& p, const Sizes& z, int64_t row0, int64_t r
     const int64_t k1 = k + kChunk < p.depth() ? k + kChunk : p.depth();
     for (int64_t sliver = first; sliver < last; ++sliver)
       transform_sliver<kPatch + 1 - M>(p, z, sliver, k, k1, weights + (sliver - first) * size, stride);
-    const Reached reached = p.channels % kChunk == 0 ? reached_positions(p, k / p.channels) : kAllPositions;
+    const Reached reached = positions_of_chunk(p, k);
     for (int64_t position = 0; position < kPositions; ++position) {
       if (position / kPatch >= reached.rows || position % kPatch >= reached.cols) continue;
       for (int64_t sliver = first; sliver < last; ++sliver)

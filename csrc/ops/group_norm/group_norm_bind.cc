@@ -2,7 +2,7 @@
 #include "ops/group_norm/group_norm.h"
 
 namespace fastdl {
-namespace {
+namespace group_norm_binding {
 
 // A vector of one number a channel (a row), or none.
 void expect_vector(const char* op, const char* what, const Array* a, const Array& x, int64_t n) {
@@ -66,9 +66,10 @@ py::tuple group_norm_backward(const Array& grad, const Array& x, const Array* we
                         std::move(grad_bias));
 }
 
-}  // namespace
+}  // namespace group_norm_binding
 
 void bind_group_norm(py::module_& m) {
+  using namespace group_norm_binding;
   m.def("group_norm", &group_norm);
   m.def("group_norm_bwd", &group_norm_backward);
 }

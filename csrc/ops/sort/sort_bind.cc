@@ -4,7 +4,7 @@
 #include "ops/sort/sort.h"
 
 namespace fastdl {
-namespace {
+namespace sort_binding {
 
 constexpr int64_t kMostNumbers = 0x7fffffff;  // of a line: places are int32 in the kernels
 
@@ -149,9 +149,10 @@ py::tuple group(const Array& sorted, const Array* indices) {
   return py::make_tuple(places, shortened(first, groups));
 }
 
-}  // namespace
+}  // namespace sort_binding
 
 void bind_sort(py::module_& m) {
+  using namespace sort_binding;
   m.def("sort", &sort);
   m.def("argsort", &argsort);
   m.def("topk", &topk);
