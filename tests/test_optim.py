@@ -190,3 +190,53 @@ def test_same_parameter_twice():
     p = leaf(1.0)
     with pytest.raises(ValueError, match=r"^\[SGD\] expected each parameter once, got one of shape \(1,\) again$"):
         optim.SGD([{"params": [p]}, {"params": [p]}])
+
+
+def test_adamax_and_nadam_formulas():
+    p, q = leaf(1.0, -2.0), leaf(1.0, -2.0)
+    x, m, u = np.array([1.0, -2.0]), 0.0, 0.0
+    for t in range(1, 4):
+        g = 3 * x * x
+        m, u = 0.9 * m + 0.1 * g, np.maximum(0.99 * u, np.abs(g) + 1e-8)
+        x = x - 0.1 / (1 - 0.9**t) * m / u
+    steps(optim.Adamax([p], lr=0.1, betas=(0.9, 0.99)), [p], 3)
+    assert p.detach().numpy() == pytest.approx(x, rel=1e-12)
+    y, m, v, product = np.array([1.0, -2.0]), 0.0, 0.0, 1.0
+    for t in range(1, 4):
+        g = 3 * y * y
+        mu, following = (0.9 * (1 - 0.5 * 0.96 ** (s * 0.004)) for s in (t, t + 1))
+        product *= mu
+        m, v = 0.9 * m + 0.1 * g, 0.99 * v + 0.01 * g * g
+        ahead = (1 - mu) / (1 - product) * g + following / (1 - product * following) * m
+        y = y - 0.1 * ahead / (np.sqrt(v / (1 - 0.99**t)) + 1e-8)
+    steps(optim.NAdam([q], lr=0.1, betas=(0.9, 0.99)), [q], 3)
+    assert q.detach().numpy() == pytest.approx(y, rel=1e-12)
+
+
+def test_rprop_grows_and_turns():
+    p = leaf(1.0)
+    opt = optim.Rprop([p], lr=0.5, etas=(0.5, 1.5))
+    places = []
+    for _ in range(4):
+        opt.zero_grad()
+        (p * p).sum().backward()
+        opt.step()
+        places.append(p.item())
+    # by 0.5, by 0.75 past the minimum, then a wait with half of it, then back by that
+    assert places == [0.5, -0.25, -0.25, 0.125]
+
+
+@pytest.mark.parametrize(
+    "call,message",
+    [
+        (lambda p: optim.Adamax(p, betas=(1.0, 0.9)), r"\[Adamax\] expected betas\[0\] in \[0, 1\)"),
+        (lambda p: optim.NAdam(p, momentum_decay=-1), r"\[NAdam\] expected momentum_decay of at least 0"),
+        (lambda p: optim.Rprop(p, etas=(1.5, 2)), r"\[Rprop\] expected 0 < etas"),
+        (lambda p: optim.swa_utils.get_ema_avg_fn(2), r"\[get_ema_avg_fn\] expected decay in \[0, 1\]"),
+        (lambda p: optim.lr_scheduler.CyclicLR(optim.Adagrad(p), 0.1, 1), r"\[CyclicLR\] expected an optimizer with"),
+        (lambda p: optim.lr_scheduler.ChainedScheduler([]), r"\[ChainedScheduler\] expected at least one"),
+    ],
+)
+def test_more_bad_calls(call, message):
+    with pytest.raises(ValueError, match=message):
+        call([leaf(1.0)])

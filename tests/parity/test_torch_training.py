@@ -40,6 +40,18 @@ OPTIMIZERS = [
     ("Adagrad", {"lr": 0.01}),
     ("Adagrad", {"lr": 0.02, "lr_decay": 0.1, "weight_decay": 0.1, "initial_accumulator_value": 0.5}),
     ("Adadelta", {"lr": 0.5, "weight_decay": 0.01}),
+    ("Adagrad", {"lr": 0.01, "eps": 1e-3, "maximize": True}),
+    ("Adadelta", {"lr": 1.0, "rho": 0.8, "eps": 1e-5, "maximize": True}),
+    ("AdamW", {"lr": 0.01, "amsgrad": True, "betas": (0.8, 0.95), "eps": 1e-4}),
+    ("Adamax", {"lr": 0.01}),
+    ("Adamax", {"lr": 0.005, "weight_decay": 0.1, "betas": (0.8, 0.99)}),
+    ("NAdam", {"lr": 0.01}),
+    ("NAdam", {"lr": 0.01, "weight_decay": 0.1, "momentum_decay": 0.01, "decoupled_weight_decay": True}),
+    ("RAdam", {"lr": 0.01}),
+    ("RAdam", {"lr": 0.01, "weight_decay": 0.1, "betas": (0.8, 0.9)}),
+    ("RAdam", {"lr": 0.001, "weight_decay": 0.1, "decoupled_weight_decay": True, "maximize": True}),
+    ("Rprop", {"lr": 0.001}),
+    ("Rprop", {"lr": 0.002, "etas": (0.4, 1.3), "step_sizes": (1e-5, 0.01)}),
 ]
 
 
@@ -82,6 +94,13 @@ def test_layers_print_as_in_torch():
         ("StepLR", {"step_size": 3, "gamma": 0.5}),
         ("MultiStepLR", {"milestones": [9, 2, 9, 14], "gamma": 0.3}),
         ("ExponentialLR", {"gamma": 0.8}),
+        ("ConstantLR", {"factor": 0.3, "total_iters": 4}),
+        ("PolynomialLR", {"total_iters": 12, "power": 1.7}),
+        ("MultiplicativeLR", {"lr_lambda": lambda epoch: 0.95}),
+        ("LambdaLR", {"lr_lambda": lambda epoch: 1 / (1 + epoch)}),
+        ("CyclicLR", {"base_lr": 0.01, "max_lr": 0.2, "step_size_up": 4}),
+        ("CyclicLR", {"base_lr": 0.01, "max_lr": 0.2, "step_size_up": 3, "step_size_down": 5, "mode": "triangular2"}),
+        ("CyclicLR", {"base_lr": 0.01, "max_lr": 0.2, "step_size_up": 6, "mode": "exp_range", "gamma": 0.9}),
         ("LinearLR", {"start_factor": 0.25, "end_factor": 0.9, "total_iters": 7}),
         ("CosineAnnealingLR", {"T_max": 20, "eta_min": 0.01}),
         ("CosineAnnealingWarmRestarts", {"T_0": 3, "T_mult": 2, "eta_min": 0.01}),
@@ -94,7 +113,7 @@ def test_layers_print_as_in_torch():
 def test_schedules(name, options):
     def rates(optimizer, scheduler):
         result = []
-        for _ in range(20):
+        for _ in range(options.get("total_steps", 24 if "epochs" in options else 50)):
             result += [scheduler.get_last_lr()[0], optimizer.param_groups[0]["momentum"]]
             optimizer.step()
             scheduler.step()
@@ -172,3 +191,75 @@ def test_both_devices_agree_with_torch(device):
     np.testing.assert_allclose(
         out.detach().cpu().numpy(), theirs(torch.tensor(x)).detach().numpy(), rtol=1e-10, atol=1e-10
     )
+
+
+@pytest.mark.parametrize("kind", ["swa", "ema"])
+def test_averaged_models(kind):
+    def run(kit, numbers, utils):
+        net = kit.Sequential(kit.Linear(3, 2), kit.BatchNorm1d(2)).double()
+        with numbers.no_grad():
+            for p in net.parameters():
+                p.fill_(0.5)
+        average = utils.AveragedModel(net, avg_fn=utils.get_ema_avg_fn(0.9) if kind == "ema" else None)
+        rate = utils.SWALR(kit_optimizer(kit, net), swa_lr=0.02, anneal_epochs=3)
+        for i in range(6):
+            with numbers.no_grad():
+                for p in net.parameters():
+                    p.add_(0.1 * (i + 1))
+            net(numbers.tensor(np.random.default_rng(i).standard_normal((4, 3))))
+            average.update_parameters(net)
+            rate.optimizer.step()
+            rate.step()
+        batches = [numbers.tensor(np.random.default_rng(i).standard_normal((4, 3))) for i in range(3)]
+        utils.update_bn(batches, average)
+        return {k: v.numpy() for k, v in average.state_dict().items()}, rate.get_last_lr()
+
+    def kit_optimizer(kit, net):
+        return (optim if kit is nn else torch.optim).SGD(net.parameters(), lr=0.1)
+
+    mine, rate = run(nn, fastdl, optim.swa_utils)
+    theirs, expected = run(torch.nn, torch, torch.optim.swa_utils)
+    assert rate == pytest.approx(expected, rel=1e-9) and mine.keys() == theirs.keys()
+    for key, value in theirs.items():
+        np.testing.assert_allclose(mine[key], value, rtol=1e-6, err_msg=key)
+
+
+def test_schedules_at_once():
+    def rates(kit, optimizer):
+        parts = [kit.ConstantLR(optimizer, 0.1, 3), kit.ExponentialLR(optimizer, 0.9), kit.StepLR(optimizer, 4)]
+        schedule, result = kit.ChainedScheduler(parts), []
+        for _ in range(50):
+            result.append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            schedule.step()
+        return result
+
+    mine = optim.SGD([nn.Parameter(fastdl.ones(1))], lr=0.1)
+    theirs = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=0.1)
+    np.testing.assert_allclose(rates(optim.lr_scheduler, mine), rates(torch.optim.lr_scheduler, theirs), rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Adadelta", "Adamax", "NAdam", "RAdam"])
+def test_states_pass_between_the_libraries(name):
+    """A training that PyTorch began goes on here: group options, states and their steps."""
+    options = {"lr": 0.05, "momentum": 0.9} if name == "SGD" else {"lr": 0.05}
+    theirs = torch.nn.Parameter(torch.tensor([1.0, -2.0], dtype=torch.float64))
+    their_step = getattr(torch.optim, name)([theirs], **options)
+
+    def step(p, optimizer):
+        optimizer.zero_grad()
+        (p**4).sum().backward()
+        optimizer.step()
+
+    for _ in range(5):
+        step(theirs, their_step)
+    mine = nn.Parameter(fastdl.tensor(theirs.detach().numpy()))
+    my_step = getattr(optim, name)([mine], **options)
+    my_step.load_state_dict(their_step.state_dict())
+    my_step.add_param_group({"params": [nn.Parameter(fastdl.ones(1))], "lr": 0.5})
+    for _ in range(5):
+        step(theirs, their_step)
+        step(mine, my_step)
+    np.testing.assert_allclose(mine.detach().numpy(), theirs.detach().numpy(), rtol=1e-9)
+    own = my_step.state_dict()["state"][0]
+    assert set(own) == set(their_step.state_dict()["state"][0])

@@ -2,12 +2,14 @@
 
 from . import transforms
 from .augment import Augment
-from .dataset import Dataset, Subset, TensorDataset, random_split
+from .dataset import ConcatDataset, Dataset, Subset, TensorDataset, random_split
 from .digits import load_digits
 from .installed import installed_file
 from .loader import DataLoader
+from .sampler import RandomSampler, SequentialSampler, SubsetRandomSampler, WeightedRandomSampler
 
 __all__ = [
-    "Augment", "DataLoader", "Dataset", "Subset", "TensorDataset", "installed_file", "load_digits", "random_split",
+    "Augment", "ConcatDataset", "DataLoader", "Dataset", "RandomSampler", "SequentialSampler", "Subset",
+    "SubsetRandomSampler", "TensorDataset", "WeightedRandomSampler", "installed_file", "load_digits", "random_split",
     "transforms",
 ]  # fmt: skip

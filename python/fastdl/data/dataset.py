@@ -67,6 +67,32 @@ class Subset(Dataset):
         return fetch(self.dataset, self.indices[indices])
 
 
+class ConcatDataset(Dataset):
+    """Sets one after another (`torch.utils.data.ConcatDataset`).
+
+    >>> both = ConcatDataset([TensorDataset(np.arange(2)), TensorDataset(np.arange(5, 8))])
+    >>> len(both), int(both[3][0])
+    (5, 6)
+    """
+
+    def __init__(self, datasets: Sequence[Any]) -> None:
+        self.datasets = list(datasets)
+        if not self.datasets:
+            raise ValueError("[ConcatDataset] expected at least one set, got none")
+        self.ends = np.cumsum([len(d) for d in self.datasets])
+
+    def __len__(self) -> int:
+        return int(self.ends[-1])
+
+    def __getitem__(self, i: int) -> Any:
+        n = len(self)
+        if not -n <= i < n:
+            raise IndexError(f"[ConcatDataset] expected an index in [{-n}, {n - 1}], got {i}")
+        i %= n
+        part = int(np.searchsorted(self.ends, i, "right"))
+        return self.datasets[part][i - (int(self.ends[part - 1]) if part else 0)]
+
+
 def random_split(dataset: Any, lengths: Sequence[float], generator: Any = None) -> list[Subset]:
     """Disjoint random parts of the given lengths, or fractions that add up to 1 (`torch.utils.data.random_split`)."""
     n = len(dataset)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,9 @@ class DataLoader:
         prefetch: batches made ready ahead by a thread; 0 makes each when it is asked for.
         device: where the tensors go.
         generator: source of the seed; default the one that `fastdl.manual_seed` sets.
+        sampler: numbers of items in the order of an epoch, instead of `shuffle`; see `data.WeightedRandomSampler`.
+        collate_fn: makes a batch of a list of items; by default they are stacked.
+        num_workers, pin_memory: taken for the sake of PyTorch's programs; one thread makes batches ready either way.
 
     >>> from fastdl.data import TensorDataset
     >>> loader = DataLoader(TensorDataset(np.arange(5)), batch_size=2)
@@ -38,8 +41,11 @@ class DataLoader:
     def __init__(
         self, dataset: Any, batch_size: int = 1, shuffle: bool = False, drop_last: bool = False,
         transform: Callable[[Any, np.random.Generator], Any] | None = None, prefetch: int = 2, device: Any = "cpu",
-        generator: random.Generator | None = None,
+        generator: random.Generator | None = None, sampler: Iterable[int] | None = None,
+        collate_fn: Callable[[list[Any]], Any] | None = None, num_workers: int = 0, pin_memory: bool = False,
     ) -> None:  # fmt: skip
+        if sampler is not None and shuffle:
+            raise ValueError("[DataLoader] expected sampler or shuffle, got both")
         if not isinstance(batch_size, int) or batch_size < 1:
             raise ValueError(f"[DataLoader] expected batch_size of at least 1, got {batch_size}")
         self.dataset = dataset
@@ -50,26 +56,37 @@ class DataLoader:
         self.prefetch = prefetch
         self.device = device
         self.generator = generator
+        self.sampler, self.collate_fn = sampler, collate_fn
+        self.num_workers, self.pin_memory = num_workers, pin_memory
 
     def __len__(self) -> int:
-        n = len(self.dataset)
+        n = len(self.dataset if self.sampler is None else self.sampler)  # type: ignore[arg-type]
         return n // self.batch_size if self.drop_last else -(-n // self.batch_size)
 
     def __iter__(self) -> Iterator[Any]:
         source = self.generator or random.default_generator
         seed = int(source.numpy.integers(2**63))  # one draw an epoch, whatever the data or the timing
-        return self._prefetched(seed) if self.prefetch > 0 else self._batches(seed)
+        order = self._order(seed)
+        return self._prefetched(seed, order) if self.prefetch > 0 else self._batches(seed, order)
 
-    def _batches(self, seed: int) -> Iterator[Any]:
+    def _order(self, seed: int) -> np.ndarray:
+        if self.sampler is not None:
+            return np.fromiter(self.sampler, np.int64)
         n = len(self.dataset)
-        order = np.random.Generator(np.random.Philox(seed)).permutation(n) if self.shuffle else np.arange(n)
+        return np.random.Generator(np.random.Philox(seed)).permutation(n) if self.shuffle else np.arange(n)
+
+    def _batches(self, seed: int, order: np.ndarray) -> Iterator[Any]:
         for i in range(len(self)):
-            batch = fetch(self.dataset, order[i * self.batch_size : (i + 1) * self.batch_size])
+            items = order[i * self.batch_size : (i + 1) * self.batch_size]
+            if self.collate_fn is None:
+                batch = fetch(self.dataset, items)
+            else:
+                batch = self.collate_fn([self.dataset[int(j)] for j in items])
             if self.transform is not None:
                 batch = self.transform(batch, np.random.Generator(np.random.Philox(key=(seed, i + 1))))
             yield _tensors(batch, self.device)
 
-    def _prefetched(self, seed: int) -> Iterator[Any]:
+    def _prefetched(self, seed: int, order: np.ndarray) -> Iterator[Any]:
         ready: queue.Queue = queue.Queue(self.prefetch)
         stop = threading.Event()
 
@@ -84,7 +101,7 @@ class DataLoader:
 
         def work() -> None:
             try:
-                for batch in self._batches(seed):
+                for batch in self._batches(seed, order):
                     if not put(batch):
                         return
                 put(_END)

@@ -1,6 +1,6 @@
 """Layers and networks under the names of `torch.nn`."""
 
-from . import init, utils
+from . import functional, init, utils
 from .activation import (
     ELU,
     GELU,
@@ -262,6 +262,7 @@ __all__ = [
     "ZeroPad1d",
     "ZeroPad2d",
     "ZeroPad3d",
+    "functional",
     "init",
     "utils",
 ]

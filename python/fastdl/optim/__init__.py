@@ -1,8 +1,9 @@
 """Optimizers under the names of `torch.optim`."""
 
-from . import lr_scheduler
+from . import lr_scheduler, swa_utils
 from .adam import Adam, AdamW
 from .adaptive import Adadelta, Adagrad, RMSprop
+from .moments import Adamax, NAdam, RAdam, Rprop
 from .optimizer import Optimizer
 from .rows import SparseAdam
 from .sgd import SGD
@@ -13,8 +14,13 @@ __all__ = [
     "Adagrad",
     "Adam",
     "AdamW",
+    "Adamax",
+    "NAdam",
     "Optimizer",
+    "RAdam",
     "RMSprop",
+    "Rprop",
     "SparseAdam",
     "lr_scheduler",
+    "swa_utils",
 ]
