@@ -40,9 +40,7 @@ struct WinogradArgs {
   Views views_y, views_x;
   int64_t weight_m, weight_k;  // strides of output and input channel
   bool rotate;                 // the kernel by half a turn
-  // The taps used, of the kernel as it is turned: first, first + step, ...
-  int64_t first_y = 0, first_x = 0, tap_step_y = 1, tap_step_x = 1;
-  int64_t out_plane, out_row, out_step;  // numbers from a channel, row and pixel of out to the next
+  int64_t out_plane, out_row;  // numbers from a channel and row of out to the next
   const float* src;
   const float* weight;
   const float* bias;  // or null
@@ -60,7 +58,7 @@ static inline WinogradArgs winograd_args(const ImageSum& s, int64_t height, int6
   w.channels = s.channels, w.height = height, w.width = width;
   w.out_channels = s.out_channels, w.rows = s.rows, w.cols = s.cols;
   w.src_image = s.groups * s.channels * height * width, w.out_image = s.groups * s.out_channels * s.rows * s.cols;
-  w.out_plane = s.rows * s.cols, w.out_row = s.cols, w.out_step = 1;
+  w.out_plane = s.rows * s.cols, w.out_row = s.cols;
   w.kernel_h = s.kernel_h, w.kernel_w = s.kernel_w;
   const int64_t taps = winograd_taps(s);
   w.views_y = Views(s.kernel_h, s.stride_h, taps), w.views_x = Views(s.kernel_w, s.stride_w, taps);
@@ -68,8 +66,6 @@ static inline WinogradArgs winograd_args(const ImageSum& s, int64_t height, int6
 }
 
 void winograd_conv(const WinogradArgs& p);
-// Several at once that make interleaved pixels of one image, the first at least as many as the others. `p` is scratch.
-void winograd_conv_phases(WinogradArgs* p, int64_t count);
 void winograd_weight_gradient(const Conv2dBwdWeightArgs& p);
 
 using V = Vec<float>;

@@ -79,11 +79,11 @@ struct Reached {
 };
 constexpr Reached kAllPositions{kPatch, kPatch};
 Reached reached_positions(const WinogradArgs& p, int64_t view) {
-  const auto of_axis = [](const Views& v, int64_t i, int64_t first, int64_t step, int64_t kernel) {
-    return first + (v.offset(i) + (v.taps - 1) * v.step) * step < kernel ? kPatch : kPatch - 1;
+  const auto of_axis = [](const Views& v, int64_t i, int64_t kernel) {
+    return v.offset(i) + (v.taps - 1) * v.step < kernel ? kPatch : kPatch - 1;
   };
-  return {of_axis(p.views_y, view / p.views_x.count, p.first_y, p.tap_step_y, p.kernel_h),
-          of_axis(p.views_x, view % p.views_x.count, p.first_x, p.tap_step_x, p.kernel_w)};
+  return {of_axis(p.views_y, view / p.views_x.count, p.kernel_h),
+          of_axis(p.views_x, view % p.views_x.count, p.kernel_w)};
 }
 
 // Those that the chunk from k on adds to: one view's if channels come in whole chunks. The first one sets all products.
@@ -98,11 +98,11 @@ void transform_kernel(const WinogradArgs& p, int64_t view, Reached all, const fl
   V half[R][kPatch];  // of each row of the kernel
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
-    const int64_t y = p.first_y + (y0 + r * p.views_y.step) * p.tap_step_y;
+    const int64_t y = y0 + r * p.views_y.step;
     V row[R];
 #pragma GCC unroll 8
     for (int s = 0; s < R; ++s) {
-      const int64_t x = p.first_x + (x0 + s * p.views_x.step) * p.tap_step_x, tap = y * p.kernel_w + x;
+      const int64_t x = x0 + s * p.views_x.step, tap = y * p.kernel_w + x;
       const bool there = y < p.kernel_h && x < p.kernel_w;
       row[s] = there ? load<float>(taps + (p.rotate ? p.kernel_h * p.kernel_w - 1 - tap : tap) * kL) : V{};
     }
@@ -223,22 +223,8 @@ void multiply_positions(const WinogradArgs& p, const Sizes& z, int64_t tiles, co
 
 // ---- tiles to images -----------------------------------------------------------------------------------------------
 
-// The first n numbers of v, `step` apart.
-FASTDL_INLINE void store_steps(float* to, V v, int n, int64_t step) {
-#if defined(FASTDL_ISA_avx512)
-  if (step == 2) {
-    const uint64_t even = 0x55555555u & ((uint64_t{1} << 2 * n) - 1);
-    _mm512_mask_storeu_ps(to, static_cast<__mmask16>(even), (__m512)zip_low<float>(v, v));
-    _mm512_mask_storeu_ps(to + kL, static_cast<__mmask16>(even >> kL), (__m512)zip_high<float>(v, v));
-    return;
-  }
-#endif
-  for (int i = 0; i < n; ++i) to[i * step] = v[i];
-}
-
-// Pixels [0, n) of one row of `channels` planes from line[pixel][lane], `step` apart; the row `ahead` is fetched for
-// writing.
-void store_line(const float* line, int64_t n, int channels, float* out, int64_t plane, int64_t step, int64_t ahead) {
+// Pixels [0, n) of one row of `channels` planes from line[pixel][lane]; the row `ahead` is fetched for writing.
+void store_line(const float* line, int64_t n, int channels, float* out, int64_t plane, int64_t ahead) {
   for (int64_t i = 0; i < n; i += kL) {
     if (n - i < kL && n >= kL) i = n - kL;
     const int pixels = static_cast<int>(n - i < kL ? n - i : kL);
@@ -248,11 +234,7 @@ void store_line(const float* line, int64_t n, int channels, float* out, int64_t 
 #pragma GCC unroll 16
     for (int j = 0; j < kL; ++j) r[j] = j < pixels ? load<float>(line + (i + j) * kL) : V{};
     transpose<float>(r);
-    if (step > 1) {
-#pragma GCC unroll 16
-      for (int c = 0; c < kL; ++c)
-        if (c < channels) store_steps(out + c * plane + i * step, r[c], pixels, step);
-    } else if (pixels == kL && channels == kL) {
+    if (pixels == kL && channels == kL) {
 #pragma GCC unroll 16
       for (int c = 0; c < kL; ++c) store<float>(out + c * plane + i, r[c]);
     } else {
@@ -306,7 +288,7 @@ void finish_tile_rows(const WinogradArgs& p, const Sizes& z, int64_t row0, int64
     if (later) activate_row(p.activation, lines.get(), M * line);
     float* out = p.out + image * p.out_image + block * kL * p.out_plane + y * p.out_row;
     for (int i = 0; i < M && y + i < p.rows; ++i)
-      store_line(lines + i * line, p.cols, channels, out + i * p.out_row, p.out_plane, p.out_step,
+      store_line(lines + i * line, p.cols, channels, out + i * p.out_row, p.out_plane,
                  prefetch_distance(p.out_channels, p.out_plane, p.out_row));
   }
 }
@@ -372,53 +354,43 @@ void make_block(const WinogradArgs& p, const Sizes& z, int64_t block, const floa
 
 // M outputs a tile of kernels of R taps.
 template <int M>
-void conv_of(const WinogradArgs* p, int64_t phases) {
+void conv_of(const WinogradArgs& p) {
   constexpr int R = kPatch + 1 - M;
-  const Sizes z(p[0], M);
-  const int64_t depth = p[0].depth(), slivers = (z.o_blocks + kVecs - 1) / kVecs;
-  const int64_t weights_size = kPositions * z.weight_position;
-  Scratch<float> weights(z.chunks ? 1 : phases * weights_size);
+  const Sizes z(p, M);
+  const int64_t depth = p.depth(), slivers = (z.o_blocks + kVecs - 1) / kVecs;
+  Scratch<float> weights(z.chunks ? 1 : kPositions * z.weight_position);
   if (!z.chunks) {
-    parallel_for(phases * slivers * kWeightParts, 1, [&](int64_t begin, int64_t end) {
+    parallel_for(slivers * kWeightParts, 1, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
-        const int64_t phase = i / kWeightParts / slivers, sliver = i / kWeightParts % slivers, part = i % kWeightParts;
-        const int64_t k0 = p->channels * part / kWeightParts * p->views();
-        const int64_t k1 = p->channels * (part + 1) / kWeightParts * p->views();
-        float* to = weights + phase * weights_size + sliver * kVecs * kL * depth + k0 * vecs_of(z, sliver) * kL;
-        transform_sliver<R>(p[phase], z, sliver, k0, k1, to, z.weight_position);
+        const int64_t sliver = i / kWeightParts, part = i % kWeightParts;
+        const int64_t k0 = p.channels * part / kWeightParts * p.views();
+        const int64_t k1 = p.channels * (part + 1) / kWeightParts * p.views();
+        transform_sliver<R>(p, z, sliver, k0, k1, weights + sliver * kVecs * kL * depth + k0 * vecs_of(z, sliver) * kL,
+                            z.weight_position);
       }
     });
   }
-  // Blocks side by side each in their own scratch, or one after another. The phases of a block follow each other, while
-  // the lines that they share are in the caches.
+  // Blocks side by side each in their own scratch, or one after another.
   parallel_for(z.blocks, z.blocks < kMinBlocks ? z.blocks : 1, [&](int64_t begin, int64_t end) {
     Scratch<float> in(kPositions * z.in_position), products(z.chunks ? 1 : kPositions * z.out_position);
-    for (int64_t block = begin; block < end; ++block)
-      for (int64_t phase = 0; phase < phases; ++phase)
-        make_block<M>(p[phase], z, block, weights + (z.chunks ? 0 : phase * weights_size), in, products);
+    for (int64_t block = begin; block < end; ++block) make_block<M>(p, z, block, weights, in, products);
   });
 }
 
 }  // namespace
 
-void winograd_conv_phases(WinogradArgs* p, int64_t count) {
-  const auto conv = p->views_y.taps == 2   ? &conv_of<5>
-                    : p->views_y.taps == 3 ? &conv_of<4>
-                    : p->views_y.taps == 4 ? &conv_of<3>
-                                           : &conv_of<2>;
-  for (int64_t group = 0; group < p->groups; ++group) {
-    conv(p, count);
-    for (int64_t i = 0; i < count; ++i) {
-      p[i].src += p->channels * p->height * p->width, p[i].out += p->out_channels * p->out_plane;
-      p[i].weight += p->channels * p->out_channels * p->kernel_h * p->kernel_w;
-      if (p->bias) p[i].bias += p->out_channels;
-    }
+void winograd_conv(const WinogradArgs& args) {
+  WinogradArgs p = args;
+  const auto conv = p.views_y.taps == 2   ? &conv_of<5>
+                    : p.views_y.taps == 3 ? &conv_of<4>
+                    : p.views_y.taps == 4 ? &conv_of<3>
+                                          : &conv_of<2>;
+  for (int64_t group = 0; group < p.groups; ++group) {
+    conv(p);
+    p.src += p.channels * p.height * p.width, p.out += p.out_channels * p.out_plane;
+    p.weight += p.channels * p.out_channels * p.kernel_h * p.kernel_w;
+    if (p.bias) p.bias += p.out_channels;
   }
-}
-
-void winograd_conv(const WinogradArgs& p) {
-  WinogradArgs copy = p;
-  winograd_conv_phases(&copy, 1);
 }
 
 }  // namespace fastdl::FASTDL_ISA
