@@ -35,8 +35,6 @@ constexpr int64_t kMemberFlops = 100'000;  // of a step: some two microseconds, 
 
 template <class T>
 constexpr int kTileStep = kStepVecs * kLanes<T>;
-template <class T>
-constexpr int kTileSize = kStepRows * kTileStep<T>;
 
 // ---- packing --------------------------------------------------------------------------------------------------------
 
@@ -169,7 +167,8 @@ FASTDL_INLINE void multiply_rows(const Product<T>& p, int64_t rows, bool split_g
   constexpr int L = kLanes<T>;
   const int64_t vecs = split_gate ? 3 : 4;
   const Split tiles = split_evenly(rows, kStepRows);
-  const Split chunks = split_evenly(p.kx + p.kh, tiles.count > 1 ? kChunkSteps : p.kx + p.kh);
+  Split chunks = split_evenly(p.kx + p.kh, tiles.count > 1 ? kChunkSteps : p.kx + p.kh);
+  if (chunks.count == 0) chunks.count = 1;  // inputs of no numbers: the tiles are the biases
   for (int64_t c = 0; c < chunks.count; ++c) {
     const int64_t begin = part_begin(chunks, c), steps = part_size(chunks, c), end = begin + steps;
     const int64_t x0 = min64(begin, p.kx), x1 = min64(end, p.kx);
