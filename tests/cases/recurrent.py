@@ -59,13 +59,24 @@ def sizes():
         for two in (False, True)
     ]
     large = [{"mode": "lstm", "t": 5, "n": 34, "i": 40, "h": 130}, {"mode": "gru", "t": 30, "n": 3, "i": 40, "h": 200}]
+    # Panels of two and three chunks: the border lies at, before and behind the first number of h.
+    chunks = [
+        {"mode": m, "t": 3, "n": n, "i": i, "h": h, "bidirectional": two}
+        for m, n, i, h, two in (
+            ("lstm", 14, 128, 128, False),
+            ("gru", 13, 96, 64, True),
+            ("gru", 25, 150, 33, False),
+            ("rnn_tanh", 19, 40, 217, False),
+            ("lstm", 31, 5, 124, True),
+        )
+    ]
     empty = [
         {"mode": "lstm", "t": 0, "n": 2, "i": 3, "h": 4},
         {"mode": "gru", "t": 2, "n": 0, "i": 3, "h": 4, "bidirectional": True},
         {"mode": "gru", "t": 2, "n": 2, "i": 0, "h": 4},
         {"mode": "lstm", "t": 2, "n": 2, "i": 3, "h": 0},
     ]
-    return [*small, *full, *both, *packed, *large, *empty]
+    return [*small, *full, *both, *packed, *large, *chunks, *empty]
 
 
 def make_rows(rng, lengths, steps, tail, batch_first=False, packed=False, **_):

@@ -66,7 +66,7 @@ template <class T>
 FASTDL_INLINE void lstm_grad(Vec<T> dh, const GradRow<T>& r, int64_t H, int64_t n) {
   const Vec<T> i = load_some<T>(r.gates, n), f = load_some<T>(r.gates + H, n);
   const Vec<T> g = load_some<T>(r.gates + 2 * H, n), o = load_some<T>(r.gates + 3 * H, n);
-  const Vec<T> tanh_c = vtanh<T>(load_some<T>(r.c, n));
+  const Vec<T> tanh_c = gate_tanh<T>(load_some<T>(r.c, n));
   const Vec<T> dc = load_some<T>(r.carry_c, n) + dh * o * (T{1} - tanh_c * tanh_c);
   store_some<T>(r.grads, dc * g * i * (T{1} - i), n);
   store_some<T>(r.grads + H, dc * load_some<T>(r.c_before, n) * f * (T{1} - f), n);
@@ -161,17 +161,34 @@ static void finish_first_states(const Backward<T>& b, const Walker& w, int64_t f
   }
 }
 
+// What the walk reads and writes of the step before the i-th.
 template <class T>
-static void walk_backward(const Backward<T>& b, const Walker& w, const T** grads, Team& team) {
+static Coming<T> coming_grads(const Backward<T>& b, const Walker& w, int64_t i) {
+  const RecurrentShape& s = b.a.s;
+  Coming<T> c;
+  if (i == 0 || s.stride != 1) return c;
+  const int64_t t = step_at(s, w.direction, i - 1), n = min64(s.active[t], w.last) - w.first;
+  const int64_t first = s.first[t] + w.first, row = w.direction * s.rows + first;
+  add_run<T>(c, b.a.grad_out, first * s.directions * s.hidden, n * s.directions * s.hidden);
+  add_run<T>(c, b.a.cells, row * s.hidden, n * s.hidden);
+  add_run<T>(c, b.grad_h_side, row * b.gates, n * b.gates);
+  add_run<T>(c, b.a.gates, row * kStepVecs * s.hidden, n * kStepVecs * s.hidden);
+  return c;
+}
+
+template <class T>
+static void walk_backward(const Backward<T>& b, const Walker& w, const T** grads, T* tiles, Team& team) {
   const RecurrentShape& s = b.a.s;
   const int d = w.direction;
   const T* const weights = b.weights + d * b.panels * b.gates * b.units;
-  alignas(64) T tile[kTileSize<T>];
-  const auto multiply = [&](int64_t i, int64_t count, const auto& done) __attribute__((always_inline)) {
+  const auto multiply = [&](int64_t i, int64_t count, Coming<T> coming,
+                            const auto& done) __attribute__((always_inline)) {
     for (int64_t q = 0; q < w.last_panel - w.first_panel; ++q) {
       const int64_t panel = panel_at(w, i, q);
-      const Product<T> p{0, b.gates, grads, grads, weights + panel * b.gates * b.units, b.zeros, 0, tile};
-      multiply_rows<T>(p, count, false, false,
+      const Product<T> p{0, b.gates, grads, grads, weights + panel * b.gates * b.units, b.zeros, 0, tiles};
+      const T* const next =
+          weights + panel_at(w, i, q + 1 < w.last_panel - w.first_panel ? q + 1 : q) * b.gates * b.units;
+      multiply_rows<T>(p, count, false, next, coming,
                        [&](int64_t first, int64_t rows) __attribute__((always_inline)) { done(first, rows, panel); });
     }
     team.wait();
@@ -183,8 +200,8 @@ static void walk_backward(const Backward<T>& b, const Walker& w, const T** grads
       const int64_t j = w.first + k;
       grads[k] = j < next ? gates_row<T>(b, b.grad_h_side, d, row_at(s, d ? t - 1 : t + 1, j)) : b.zeros;
     }
-    multiply(i, count > 0 ? count : 0, [&](int64_t first, int64_t rows, int64_t panel) {
-      finish_grad_tile<T>(b, w, t, first, rows, panel, tile);
+    multiply(i, count > 0 ? count : 0, coming_grads<T>(b, w, i), [&](int64_t first, int64_t rows, int64_t panel) {
+      finish_grad_tile<T>(b, w, t, first, rows, panel, tiles + first * kTileStep<T>);
     });
   }
   if (!b.a.grad_h0 || s.steps == 0) return;
@@ -193,8 +210,9 @@ static void walk_backward(const Backward<T>& b, const Walker& w, const T** grads
     while (d && s.active[t] <= j) --t;  // where the walk of this sequence began
     grads[j - w.first] = gates_row<T>(b, b.grad_h_side, d, row_at(s, t, j));
   }
-  multiply(0, w.last - w.first,
-           [&](int64_t first, int64_t rows, int64_t panel) { finish_first_states<T>(b, w, first, rows, panel, tile); });
+  multiply(0, w.last - w.first, Coming<T>{}, [&](int64_t first, int64_t rows, int64_t panel) {
+    finish_first_states<T>(b, w, first, rows, panel, tiles + first * kTileStep<T>);
+  });
 }
 
 // ---- products over all steps ----------------------------------------------------------------------------------------
@@ -332,8 +350,10 @@ static void backward(const RecurrentBwdArgs& a) {
 
   const Division division = divide_steps(s, b.panels, 2 * b.gates * s.hidden);
   Scratch<const T*> grads(slots(s, division) * s.batch);
+  const int64_t tiles_size = s.batch * kTileStep<T>;
+  Scratch<T> tiles(slots(s, division) * tiles_size);
   walk_all(s, division, b.panels, [&](const Walker& w, int64_t slot, Team& team) {
-    walk_backward<T>(b, w, grads.get() + slot * s.batch, team);
+    walk_backward<T>(b, w, grads.get() + slot * s.batch, tiles.get() + slot * tiles_size, team);
   });
   if (a.grad_x) grad_input<T>(b);
   if (a.grad_ih[0]) grad_weights<T>(b);

@@ -80,11 +80,11 @@ FASTDL_INLINE void save_gates(T* gates, int64_t H, int64_t n, Vec<T> g0, Vec<T> 
 template <class T>
 FASTDL_INLINE void lstm_row(const T* tile, const RowOut<T>& r, int64_t H, int64_t n) {
   constexpr int L = kLanes<T>;
-  const Vec<T> i = vsigmoid<T>(load<T>(tile)), f = vsigmoid<T>(load<T>(tile + L));
-  const Vec<T> g = vtanh<T>(load<T>(tile + 2 * L)), o = vsigmoid<T>(load<T>(tile + 3 * L));
+  const Vec<T> i = gate_sigmoid<T>(load<T>(tile)), f = gate_sigmoid<T>(load<T>(tile + L));
+  const Vec<T> g = gate_tanh<T>(load<T>(tile + 2 * L)), o = gate_sigmoid<T>(load<T>(tile + 3 * L));
   const Vec<T> c = f * load_some<T>(r.c, n) + i * g;
   store_some<T>(r.c, c, n);
-  store_some<T>(r.h, o * vtanh<T>(c), n);
+  store_some<T>(r.h, o * gate_tanh<T>(c), n);
   if (!r.gates) return;
   save_gates<T>(r.gates, H, n, i, f, g, o);
   store_some<T>(r.cells, c, n);
@@ -93,8 +93,9 @@ FASTDL_INLINE void lstm_row(const T* tile, const RowOut<T>& r, int64_t H, int64_
 template <class T>
 FASTDL_INLINE void gru_row(const T* tile, const RowOut<T>& row, int64_t H, int64_t units) {
   constexpr int L = kLanes<T>;
-  const Vec<T> r = vsigmoid<T>(load<T>(tile)), z = vsigmoid<T>(load<T>(tile + L)), hidden = load<T>(tile + 3 * L);
-  const Vec<T> n = vtanh<T>(load<T>(tile + 2 * L) + r * hidden);
+  const Vec<T> r = gate_sigmoid<T>(load<T>(tile)), z = gate_sigmoid<T>(load<T>(tile + L)),
+               hidden = load<T>(tile + 3 * L);
+  const Vec<T> n = gate_tanh<T>(load<T>(tile + 2 * L) + r * hidden);
   store_some<T>(row.h, n + z * (load_some<T>(row.h_before, units) - n), units);
   if (row.gates) save_gates<T>(row.gates, H, units, r, z, n, hidden);
 }
@@ -104,7 +105,7 @@ FASTDL_INLINE void rnn_row(const T* tile, const RowOut<T>& row, int64_t units, b
   constexpr int L = kLanes<T>;
   for (int j = 0; j * L < units; ++j) {
     const Vec<T> g = load<T>(tile + j * L);
-    store_some<T>(row.h + j * L, relu ? max_nan<T>(g, Vec<T>{}) : vtanh<T>(g), units - j * L);
+    store_some<T>(row.h + j * L, relu ? max_nan<T>(g, Vec<T>{}) : gate_tanh<T>(g), units - j * L);
   }
 }
 
@@ -115,6 +116,7 @@ template <class T>
 struct Rows {
   const T** x;  // [kInputRows or all sequences]
   const T** h;
+  T* tiles;   // [all sequences][kTileStep]
   T* inputs;  // input products of several steps: [panel][row][kTileStep]
 };
 
@@ -130,6 +132,19 @@ static void collect_states(const Forward<T>& f, const Walker& w, int64_t t, int6
            : h0    ? h0 + (w.direction * s.batch + s.order[j]) * s.hidden
                    : f.zeros;
   }
+}
+
+// What the step after the i-th writes for the backward pass: the first store to a line would wait for it.
+template <class T>
+static Coming<T> coming_rows(const Forward<T>& f, const Walker& w, int64_t i) {
+  const RecurrentShape& s = f.a.s;
+  Coming<T> c;
+  if (i + 1 >= s.steps || s.stride != 1 || !f.a.gates) return c;
+  const int64_t t = step_at(s, w.direction, i + 1), n = min64(s.active[t], w.last) - w.first;
+  const int64_t row = w.direction * s.rows + s.first[t] + w.first;
+  add_run<T>(c, f.a.gates, row * kStepVecs * s.hidden, n * kStepVecs * s.hidden);
+  add_run<T>(c, f.a.cells, row * s.hidden, n * s.hidden);
+  return c;
 }
 
 template <class T>
@@ -167,10 +182,11 @@ static void walk_forward(const Forward<T>& f, const Walker& w, const Rows<T>& ro
   const int64_t together = fused ? 1 : kInputRows / batch;
   const T* const weights = f.weights + w.direction * f.panels * panel_size;
   const T* const bias = f.bias + w.direction * f.panels * kTileStep<T>;
-  alignas(64) T tile[kTileSize<T>];
+  T* const tile = rows.tiles;
   for (int64_t begin = 0; begin < s.steps; begin += together) {
     const int64_t end = min64(begin + together, s.steps);
     int64_t inputs = 0;
+    Coming<T> nothing;
     for (int64_t i = begin; i < end; ++i) {
       const int64_t t = step_at(s, w.direction, i), count = min64(s.active[t], w.last) - w.first;
       for (int64_t j = 0; j < count; ++j)
@@ -179,13 +195,14 @@ static void walk_forward(const Forward<T>& f, const Walker& w, const Rows<T>& ro
     for (int64_t panel = w.first_panel; !fused && panel < w.last_panel; ++panel) {
       T* const to = rows.inputs + (panel - w.first_panel) * kInputRows * kTileStep<T>;
       const Product<T> p{s.input, 0, rows.x, rows.x, weights + panel * panel_size, bias + panel * kTileStep<T>, 0, to};
-      multiply_rows<T>(p, inputs, apart, true, [](int64_t, int64_t) {});
+      multiply_rows<T>(p, inputs, apart, p.panel, nothing, [](int64_t, int64_t) {});
     }
     int64_t input = 0;
     for (int64_t i = begin; i < end; ++i) {
       const int64_t t = step_at(s, w.direction, i), count = min64(s.active[t], w.last) - w.first;
       if (count > 0) {
         collect_states<T>(f, w, t, count, rows.h);
+        Coming<T> coming = coming_rows<T>(f, w, i);
         for (int64_t q = 0; q < w.last_panel - w.first_panel; ++q) {
           const int64_t panel = panel_at(w, i, q);
           Product<T> p{s.input, s.hidden, rows.x, rows.h, weights + panel * panel_size, bias + panel * kTileStep<T>,
@@ -194,8 +211,9 @@ static void walk_forward(const Forward<T>& f, const Walker& w, const Rows<T>& ro
             p.kx = 0, p.panel += s.input * f.width, p.start_step = kTileStep<T>;
             p.start = rows.inputs + ((panel - w.first_panel) * kInputRows + input) * kTileStep<T>;
           }
-          multiply_rows<T>(p, count, apart, false, [&](int64_t first, int64_t n) __attribute__((always_inline)) {
-            finish_tile<T>(f, w, t, first, n, panel, tile, rows.h);
+          const T* const next = weights + panel_at(w, i, q + 1 < w.last_panel - w.first_panel ? q + 1 : q) * panel_size;
+          multiply_rows<T>(p, count, apart, next, coming, [&](int64_t first, int64_t n) __attribute__((always_inline)) {
+            finish_tile<T>(f, w, t, first, n, panel, tile + first * kTileStep<T>, rows.h);
           });
         }
         input += count;
@@ -252,10 +270,12 @@ static void forward(const RecurrentFwdArgs& a) {
   const int64_t pointers = s.batch + kInputRows, inputs = f.panels * kInputRows * kTileStep<T>;
   const int64_t walkers = slots(s, division);
   Scratch<const T*> rows(walkers * 2 * pointers);
-  Scratch<T> products(walkers * inputs);
+  const int64_t tiles = s.batch * kTileStep<T>;
+  Scratch<T> products(walkers * (inputs + tiles));
   walk_all(s, division, f.panels, [&](const Walker& w, int64_t slot, Team& team) {
     const T** const x = rows.get() + slot * 2 * pointers;
-    walk_forward<T>(f, w, Rows<T>{x, x + pointers, products + slot * inputs}, team);
+    walk_forward<T>(
+        f, w, Rows<T>{x, x + pointers, products + walkers * inputs + slot * tiles, products + slot * inputs}, team);
   });
 }
 

@@ -14,9 +14,9 @@
 // Every number is the same sum in the same order whatever the tile: work may be cut by sequences or by units.
 #pragma once
 #include "cpu/gemm-inl.h"
-#include "cpu/math-inl.h"
 #include "cpu/shuffle-inl.h"
 #include "ops/recurrent/recurrent.h"
+#include "ops/recurrent/recurrent_gates-inl.h"
 
 namespace fastdl::FASTDL_ISA {
 
@@ -29,13 +29,12 @@ constexpr int kStepRows = 2;
 // Fewer sequences than this: the input product is made for several steps together, kInputRows rows at a time, so that
 // its weights are not read again at every step.
 constexpr int64_t kFusedBatch = 12, kInputRows = 24;
+constexpr int64_t kChunkSteps = 128;       // of a panel: 32 KB with four vectors, in L1
 constexpr int64_t kOwnSequences = 8;       // sequences for which a thread reads all weights by itself
 constexpr int64_t kMemberFlops = 100'000;  // of a step: some two microseconds, ten times what waiting costs
 
 template <class T>
 constexpr int kTileStep = kStepVecs * kLanes<T>;
-template <class T>
-constexpr int kTileSize = kStepRows * kTileStep<T>;
 
 // ---- packing --------------------------------------------------------------------------------------------------------
 
@@ -65,8 +64,8 @@ static void pack_columns(T* dst, int64_t step, const T* src, int64_t ld, int64_t
 
 // ---- the product of a step ------------------------------------------------------------------------------------------
 
-// tile row i = start row i + x[i] times kx steps of the panel + h[i] times kh steps. kApart: panels of three vectors,
-// the third of which goes to accumulator 2 for x and to 3 for h.
+// tile row i = start row i + x[i] from x0 times kx steps of the panel + h[i] from h0 times kh steps. kApart: panels of
+// three vectors, the third of which goes to accumulator 2 for x and to 3 for h.
 template <class T>
 struct Product {
   int64_t kx, kh;
@@ -76,15 +75,45 @@ struct Product {
   const T* start;
   int64_t start_step;
   T* tile;
+  int64_t x0 = 0, h0 = 0;
+  const T* ahead = nullptr;  // fetched while multiplying: at each step what lies ahead_step further
+  int64_t ahead_step = 0;
 };
 
+// Rows that the next step reads or writes: whole lines in up to four runs, fetched while this step multiplies. A step
+// finds them in no cache near, and in pieces too short for the processor to see them coming.
+template <class T>
+struct Coming {
+  const T* at[4];
+  int64_t left[4];
+  int count = 0;
+};
+template <class T>
+FASTDL_INLINE void add_run(Coming<T>& c, const void* all, int64_t first, int64_t n) {
+  if (!all || n <= 0) return;
+  c.at[c.count] = static_cast<const T*>(all) + first;
+  c.left[c.count++] = n;
+}
+// The place of the next n numbers, or null.
+template <class T>
+FASTDL_INLINE const T* take_run(Coming<T>& c, int64_t n) {
+  if (c.count == 0) return nullptr;
+  const int i = c.count - 1;
+  const T* const at = c.at[i];
+  c.at[i] += n, c.left[i] -= n;
+  if (c.left[i] <= 0) c.count = i;
+  return at;
+}
+
 template <class T, int MR, int NW, int kLast>
-FASTDL_INLINE const T* multiply_steps(Vec<T> (&sum)[MR][kStepVecs], int64_t k, const T* const* rows, const T* panel) {
+FASTDL_INLINE const T* multiply_steps(Vec<T> (&sum)[MR][kStepVecs], int64_t k, const T* const* rows, int64_t at,
+                                      const T* panel, const T* ahead, int64_t ahead_step) {
   constexpr int L = kLanes<T>;
   const T* row[MR];
 #pragma GCC unroll 8
-  for (int i = 0; i < MR; ++i) row[i] = rows[i];
-  for (int64_t p = 0; p < k; ++p, panel += NW * L) {
+  for (int i = 0; i < MR; ++i) row[i] = rows[i] + at;
+  for (int64_t p = 0; p < k; ++p, panel += NW * L, ahead += ahead_step) {
+    __builtin_prefetch(ahead, 0, 2);  // into L2
     Vec<T> w[NW];
 #pragma GCC unroll 4
     for (int j = 0; j < NW; ++j) w[j] = load<T>(panel + j * L);
@@ -107,8 +136,8 @@ static __attribute__((noinline)) void product(const Product<T>& a) {
     for (int j = 0; j < kStepVecs; ++j) sum[i][j] = load<T>(a.start + i * a.start_step + j * L);
   }
   const T* panel = a.panel;
-  if (a.kx) panel = multiply_steps<T, MR, NW, kApart ? 2 : 3>(sum, a.kx, a.x, panel);
-  if (a.kh) multiply_steps<T, MR, NW, 3>(sum, a.kh, a.h, panel);
+  if (a.kx) panel = multiply_steps<T, MR, NW, kApart ? 2 : 3>(sum, a.kx, a.x, a.x0, panel, a.ahead, a.ahead_step);
+  if (a.kh) multiply_steps<T, MR, NW, 3>(sum, a.kh, a.h, a.h0, panel, a.ahead + a.kx * a.ahead_step, a.ahead_step);
 #pragma GCC unroll 8
   for (int i = 0; i < MR; ++i) {
 #pragma GCC unroll 4
@@ -129,18 +158,34 @@ FASTDL_INLINE ProductKernel<T> product_for(int64_t rows, bool apart) {
   return apart ? product_of_rows<T, true>(rows, Rows{}) : product_of_rows<T, false>(rows, Rows{});
 }
 
-// All rows in tiles through one panel. Tiles go to one place, where done(first row, rows) finds each, or are kept side
-// by side.
+// All rows in tiles through one panel, a chunk of its steps after the other: the chunk comes from L2 or L3 for the
+// first tile and from L1 for the others, whose sums wait in p.tile. done(first row, rows) on each complete tile.
+// Meanwhile the next chunk is fetched, that of panel `next` at last, and what the next step needs.
 template <class T, class Done>
-FASTDL_INLINE void multiply_rows(const Product<T>& p, int64_t rows, bool split_gate, bool keep, const Done& done) {
+FASTDL_INLINE void multiply_rows(const Product<T>& p, int64_t rows, bool split_gate, const T* next, Coming<T>& coming,
+                                 const Done& done) {
+  constexpr int L = kLanes<T>;
+  const int64_t vecs = split_gate ? 3 : 4;
   const Split tiles = split_evenly(rows, kStepRows);
-  for (int64_t i = 0; i < tiles.count; ++i) {
-    const int64_t first = part_begin(tiles, i), count = part_size(tiles, i);
-    Product<T> one = p;
-    one.x += first, one.h += first, one.start += first * p.start_step;
-    if (keep) one.tile += first * kTileStep<T>;
-    product_for<T>(count, split_gate)(one);
-    done(first, count);
+  Split chunks = split_evenly(p.kx + p.kh, tiles.count > 1 ? kChunkSteps : p.kx + p.kh);
+  if (chunks.count == 0) chunks.count = 1;  // inputs of no numbers: the tiles are the biases
+  for (int64_t c = 0; c < chunks.count; ++c) {
+    const int64_t begin = part_begin(chunks, c), steps = part_size(chunks, c), end = begin + steps;
+    const int64_t x0 = min64(begin, p.kx), x1 = min64(end, p.kx);
+    const T* const next_chunk = c + 1 < chunks.count ? p.panel + end * vecs * L : next;
+    for (int64_t i = 0; i < tiles.count; ++i) {
+      const int64_t first = part_begin(tiles, i), count = part_size(tiles, i);
+      Product<T> one = p;
+      one.x += first, one.h += first, one.start += first * p.start_step, one.tile += first * kTileStep<T>;
+      one.panel += begin * vecs * L;
+      one.kx = x1 - x0, one.x0 = x0, one.kh = steps - one.kx, one.h0 = begin - x0;
+      if (c > 0) one.start = one.tile, one.start_step = kTileStep<T>;
+      const bool fetches_weights = i < vecs && i + 1 < tiles.count;
+      const T* const run = fetches_weights ? next_chunk + i * steps * L : take_run<T>(coming, steps * L);
+      one.ahead = run ? run : one.panel, one.ahead_step = run ? L : 0;
+      product_for<T>(count, split_gate)(one);
+      if (c + 1 == chunks.count) done(first, count);
+    }
   }
 }
 
