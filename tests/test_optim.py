@@ -240,3 +240,10 @@ def test_rprop_grows_and_turns():
 def test_more_bad_calls(call, message):
     with pytest.raises(ValueError, match=message):
         call([leaf(1.0)])
+
+
+@pytest.mark.parametrize("name", ["StepLR", "PolynomialLR", "ReduceLROnPlateau", "CyclicLR"])
+def test_schedules_take_optimizers(name):
+    arguments = {"StepLR": (1,), "CyclicLR": (0.1, 1.0)}.get(name, ())
+    with pytest.raises(TypeError, match=rf"^\[{name}\] expected an Optimizer for optimizer, got int$"):
+        getattr(optim.lr_scheduler, name)(3, *arguments)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import fastdl
+import fastdl.functional as F
 from fastdl.autograd import detect_anomaly
 from fastdl.testing import gradcheck
 
@@ -78,6 +79,8 @@ def test_einsum_is_numpys(equation, device):
         (lambda x: x.backward(create_graph=True), NotImplementedError, r"\[backward\] expected create_graph=False"),
         (lambda x: x.long().add_(0.5), TypeError, r"\[in-place\] expected a result that fits dtype int64, got float32"),
         (lambda x: fastdl.broadcast_tensors(x, x[:, :2]), ValueError, r"expected shapes that broadcast"),
+        (lambda x: fastdl.bincount(x[0].long(), x), ValueError, r"\[bincount\] expected weights of shape \(3,\), got"),
+        (lambda x: F.rms_norm(x.long(), (3,)), TypeError, r"\[rms_norm\] expected input of dtype float32 or float64"),
         (lambda x: fastdl.outer(x, x), ValueError, r"\[outer\] expected vectors"),
         (lambda x: fastdl.set_printoptions(profile="x"), ValueError, r"\[set_printoptions\] expected profile"),
     ],

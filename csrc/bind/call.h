@@ -35,4 +35,9 @@ void call(void (*kernel)(const Args&, Stream), const Args& args, int64_t bytes) 
 }
 #endif
 
+// The numbers of an argument that may be None.
+inline const void* data_or_null(const Array* a) {
+  return a ? a->data : nullptr;
+}
+
 }  // namespace fastdl

@@ -30,5 +30,14 @@ int64_t first_failure(const Fails& fails, int64_t n, Stream stream) {
   return found ? 1 + n - static_cast<int64_t>(found) : 0;
 }
 
+// Whether an index names no element of a plane.
+template <class I>
+struct OutsidePlane {
+  const I* indices;
+  int64_t plane;
+
+  __device__ bool operator()(int64_t i) const { return indices[i] < 0 || indices[i] >= plane; }
+};
+
 }  // namespace
 }  // namespace fastdl

@@ -8,7 +8,7 @@ import fastdl
 from fastdl import nn
 from fastdl.torch_files import load_torch
 
-torch = pytest.importorskip("torch")
+torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 
 
 @pytest.mark.parametrize("archive", [True, False])

@@ -111,14 +111,6 @@ __global__ void __launch_bounds__(kBlock)
   grad_x[i] = sum;
 }
 
-template <class I>
-struct OutsidePlane {
-  const I* indices;
-  int64_t plane;
-
-  __device__ bool operator()(int64_t i) const { return indices[i] < 0 || indices[i] >= plane; }
-};
-
 // Indices may come from anywhere, so one thread adds those of a plane, in order. Few outputs a plane make this short.
 template <class T, class I>
 __global__ void __launch_bounds__(kBlock)

@@ -10,9 +10,6 @@ void expect_channels(const char* op, const char* what, const Array* a, const Arr
   expect_same_dtype(op, what, *a, x.dtype);
   expect_shape(op, what, *a, Dims{1, {x.dim(1)}});
 }
-const void* data_of(const Array* a) {
-  return a ? a->data : nullptr;
-}
 
 Array new_channels(const Array& x) {
   return empty(Dims{1, {x.dim(1)}}, x.dtype);
@@ -40,8 +37,8 @@ py::tuple batch_norm(const Array& x, const Array* weight, const Array* bias, con
                               momentum,
                               eps,
                               x.data,
-                              data_of(weight),
-                              data_of(bias),
+                              data_or_null(weight),
+                              data_or_null(bias),
                               running_mean ? running_mean->data : nullptr,
                               running_var ? running_var->data : nullptr,
                               out.data,
@@ -70,7 +67,7 @@ py::tuple batch_norm_backward(const Array& grad, const Array& x, const Array* we
                               train,
                               grad.data,
                               x.data,
-                              data_of(weight),
+                              data_or_null(weight),
                               mean.data,
                               rstd.data,
                               needs_x ? grad_x.data : nullptr,

@@ -6,14 +6,12 @@
 //   products  [position][block of outputs][tile][kL]       one product of matrices for each of 36 positions
 //
 // Blocks are shared out to the threads; a convolution of few blocks shares out the channels inside a block instead.
-#include "cpu/microkernel-inl.h"
 #include "ops/conv2d/conv2d_activation-inl.h"
-#include "ops/conv2d/conv2d_winograd-inl.h"
+#include "ops/conv2d/conv2d_winograd_product-inl.h"
 
 namespace fastdl::FASTDL_ISA {
 namespace {
 
-constexpr int kVecs = kTallTile.vecs;       // blocks of outputs in a sliver
 constexpr int64_t kBlockBytes = 230 << 10;  // inputs and products of a block: a quarter of the level-2 cache,
 constexpr int64_t kMinTiles = 24;           // but tiles enough to use the weights that pass through it
 constexpr int64_t kMinBlocks = 4;           // with fewer, threads share a block
@@ -146,67 +144,6 @@ void transform_sliver(const WinogradArgs& p, const Sizes& z, int64_t sliver, int
 
 // ---- products ------------------------------------------------------------------------------------------------------
 
-// MR tiles x NV blocks of outputs, at one position, summed over the input channels. The inputs of the next position,
-// `ahead` numbers further, are fetched meanwhile where that is not 0: the hardware does not follow so far.
-template <int MR, int NV>
-__attribute__((noinline)) void product_tile(int64_t channels, const float* in, int64_t in_block, int64_t ahead,
-                                            const float* weights, float* out, int64_t out_block, bool accumulate) {
-  V sums[MR][NV];
-#pragma GCC unroll 16
-  for (int i = 0; i < MR; ++i)
-#pragma GCC unroll 4
-    for (int j = 0; j < NV; ++j) sums[i][j] = V{};
-  for (; channels > 0; channels -= kL, in += in_block) {
-    const int64_t n = channels < kL ? channels : kL;
-    if (ahead > 0) {
-#pragma GCC unroll 16
-      for (int i = 0; i < MR; ++i) __builtin_prefetch(in + i * kL + ahead, 0, 2);
-    }
-    for (int64_t k = 0; k < n; ++k, weights += NV * kL) {
-      V w[NV];
-#pragma GCC unroll 4
-      for (int j = 0; j < NV; ++j) w[j] = load<float>(weights + j * kL);
-#pragma GCC unroll 16
-      for (int i = 0; i < MR; ++i)
-#pragma GCC unroll 4
-        for (int j = 0; j < NV; ++j) sums[i][j] += in[i * kL + k] * w[j];
-    }
-  }
-  // Each chunk is summed by itself: short chains of additions are what keeps 512 channels exact.
-#pragma GCC unroll 16
-  for (int i = 0; i < MR; ++i) {
-#pragma GCC unroll 4
-    for (int j = 0; j < NV; ++j) {
-      float* to = out + j * out_block + i * kL;
-      store<float>(to, accumulate ? load<float>(to) + sums[i][j] : sums[i][j]);
-    }
-  }
-}
-
-using ProductTile = void (*)(int64_t, const float*, int64_t, int64_t, const float*, float*, int64_t, bool);
-template <int NV, int... I>
-ProductTile product_tile_of(int rows, std::integer_sequence<int, I...>) {
-  static constexpr ProductTile kInstances[] = {&product_tile<I + 1, NV>...};
-  return kInstances[rows - 1];
-}
-ProductTile product_tile_for(int rows, int64_t vecs) {
-  using Rows = std::make_integer_sequence<int, kTallTile.rows>;
-  static_assert(kVecs == 2, "the cases below");
-  return vecs == 1 ? product_tile_of<1>(rows, Rows{}) : product_tile_of<2>(rows, Rows{});
-}
-
-// One position and sliver of outputs: all tiles, in balanced panels, summed over `channels` that start at `in`; `out`
-// is the sliver's.
-void multiply(const Sizes& z, int64_t tiles, int64_t sliver, int64_t channels, const float* in, const float* weights,
-              float* out, bool accumulate) {
-  const int64_t panels = (tiles + kTallTile.rows - 1) / kTallTile.rows, vecs = vecs_of(z, sliver);
-  for (int64_t i = 0; i < panels; ++i) {
-    const int64_t t0 = tiles * i / panels, t1 = tiles * (i + 1) / panels;
-    product_tile_for(static_cast<int>(t1 - t0), vecs)(channels, in + t0 * kL, z.in_block, z.ahead, weights,
-                                                      out + t0 * kL, z.out_block, accumulate);
-  }
-}
-
 // All positions with weights made beforehand. The tiles of a position stay in the cache for all slivers.
 void multiply_positions(const WinogradArgs& p, const Sizes& z, int64_t tiles, const float* in, const float* weights,
                         float* products) {
@@ -214,9 +151,9 @@ void multiply_positions(const WinogradArgs& p, const Sizes& z, int64_t tiles, co
   parallel_for(kPositions * slivers, 4, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t position = i / slivers, sliver = i % slivers;
-      multiply(z, tiles, sliver, p.depth(), in + position * z.in_position,
-               weights + position * z.weight_position + sliver * kVecs * kL * p.depth(),
-               products + position * z.out_position + sliver * kVecs * z.out_block, false);
+      multiply_tiles(z, tiles, vecs_of(z, sliver), p.depth(), in + position * z.in_position,
+                     weights + position * z.weight_position + sliver * kVecs * kL * p.depth(),
+                     products + position * z.out_position + sliver * kVecs * z.out_block, false);
     }
   });
 }
@@ -241,33 +178,6 @@ void store_line(const float* line, int64_t n, int channels, float* out, int64_t 
 #pragma GCC unroll 16
       for (int c = 0; c < kL; ++c)
         if (c < channels) store_n<float>(out + c * plane + i, r[c], pixels);
-    }
-  }
-}
-
-// The outputs of one tile into M lines of pixels.
-template <int M>
-FASTDL_INLINE void finish_tile(const float* m, int64_t stride, V bias, Activation activation, float* lines,
-                               int64_t line) {
-  V half[M][kPatch];
-#pragma GCC unroll 8
-  for (int j = 0; j < kPatch; ++j) {
-    V column[kPatch], y[M];
-#pragma GCC unroll 8
-    for (int i = 0; i < kPatch; ++i) column[i] = load<float>(m + (i * kPatch + j) * stride);
-    make_outputs<M>(column, y);
-#pragma GCC unroll 8
-    for (int i = 0; i < M; ++i) half[i][j] = y[i];
-  }
-#pragma GCC unroll 8
-  for (int i = 0; i < M; ++i) {
-    V y[M];
-    make_outputs<M>(half[i], y);
-#pragma GCC unroll 8
-    for (int j = 0; j < M; ++j) {
-      V v = y[j] + bias;
-      if (activation == Activation::kRelu) v = max_nan<float>(v, V{});
-      store<float>(lines + i * line + j * kL, v);
     }
   }
 }
@@ -311,9 +221,9 @@ void make_slivers(const WinogradArgs& p, const Sizes& z, int64_t row0, int64_t r
     for (int64_t position = 0; position < kPositions; ++position) {
       if (position / kPatch >= reached.rows || position % kPatch >= reached.cols) continue;
       for (int64_t sliver = first; sliver < last; ++sliver)
-        multiply(z, tiles, sliver, k1 - k, in + position * z.in_position + k / kL * z.in_block,
-                 weights + (sliver - first) * size + position * stride,
-                 products + position * z.out_position + (sliver - first) * kVecs * z.out_block, k > 0);
+        multiply_tiles(z, tiles, vecs_of(z, sliver), k1 - k, in + position * z.in_position + k / kL * z.in_block,
+                       weights + (sliver - first) * size + position * stride,
+                       products + position * z.out_position + (sliver - first) * kVecs * z.out_block, k > 0);
     }
   }
   for (int64_t block = first * kVecs; block < last * kVecs && block < z.o_blocks; ++block)

@@ -11,15 +11,13 @@
 //   products  [x][position][block of outputs][tile][kL]    of a task
 //
 // A task is a sliver of outputs and the phases of every stride_h-th row: whole rows, written pixel beside pixel.
-#include "cpu/microkernel-inl.h"
 #include "ops/conv2d/conv2d_phases-inl.h"
-#include "ops/conv2d/conv2d_winograd-inl.h"
+#include "ops/conv2d/conv2d_winograd_product-inl.h"
 
 namespace fastdl::FASTDL_ISA {
 namespace {
 
-constexpr int kVecs = kTallTile.vecs;  // blocks of outputs in a sliver
-constexpr int64_t kMinBlocks = 4;      // with fewer, threads share a block
+constexpr int64_t kMinBlocks = 4;  // with fewer, threads share a block
 
 struct Axis {
   int64_t stride, kernel, taps;
@@ -52,6 +50,7 @@ struct Plan {
   int64_t c_blocks, o_blocks;  // of kL channels
   int64_t slivers, chunk;      // channels whose weights are made at a time
   int64_t rows_a_block, blocks;
+  static constexpr int64_t ahead = 0;  // the inputs of the next position are in the cache
   int64_t in_block, in_position, weight_position, out_block, out_position;
   const int64_t* places = nullptr;  // of the pixels of a row in the lines of their phases
 
@@ -135,85 +134,7 @@ void transform_chunk(const Plan& p, int64_t sliver, int64_t y, int64_t k0, int64
   }
 }
 
-// ---- products ------------------------------------------------------------------------------------------------------
-
-// MR tiles x NV blocks of outputs, at one position, summed over some channels.
-template <int MR, int NV>
-__attribute__((noinline)) void product_tile(int64_t channels, const float* in, int64_t in_block, const float* weights,
-                                            float* out, int64_t out_block, bool accumulate) {
-  V sums[MR][NV];
-#pragma GCC unroll 16
-  for (int i = 0; i < MR; ++i)
-#pragma GCC unroll 4
-    for (int j = 0; j < NV; ++j) sums[i][j] = V{};
-  for (; channels > 0; channels -= kL, in += in_block) {
-    const int64_t n = channels < kL ? channels : kL;
-    for (int64_t k = 0; k < n; ++k, weights += NV * kL) {
-      V w[NV];
-#pragma GCC unroll 4
-      for (int j = 0; j < NV; ++j) w[j] = load<float>(weights + j * kL);
-#pragma GCC unroll 16
-      for (int i = 0; i < MR; ++i)
-#pragma GCC unroll 4
-        for (int j = 0; j < NV; ++j) sums[i][j] += in[i * kL + k] * w[j];
-    }
-  }
-#pragma GCC unroll 16
-  for (int i = 0; i < MR; ++i) {
-#pragma GCC unroll 4
-    for (int j = 0; j < NV; ++j) {
-      float* to = out + j * out_block + i * kL;
-      store<float>(to, accumulate ? load<float>(to) + sums[i][j] : sums[i][j]);
-    }
-  }
-}
-
-using ProductTile = void (*)(int64_t, const float*, int64_t, const float*, float*, int64_t, bool);
-template <int NV, int... I>
-ProductTile product_tile_of(int rows, std::integer_sequence<int, I...>) {
-  static constexpr ProductTile kInstances[] = {&product_tile<I + 1, NV>...};
-  return kInstances[rows - 1];
-}
-ProductTile product_tile_for(int rows, int64_t vecs) {
-  using Rows = std::make_integer_sequence<int, kTallTile.rows>;
-  static_assert(kVecs == 2, "the cases below");
-  return vecs == 1 ? product_tile_of<1>(rows, Rows{}) : product_tile_of<2>(rows, Rows{});
-}
-
-// All tiles of a position, in balanced panels, summed over `channels` that start at `in`.
-void multiply(const Plan& p, int64_t tiles, int64_t vecs, int64_t channels, const float* in, const float* weights,
-              float* out, bool accumulate) {
-  const int64_t panels = (tiles + kTallTile.rows - 1) / kTallTile.rows;
-  for (int64_t i = 0; i < panels; ++i) {
-    const int64_t t0 = tiles * i / panels, t1 = tiles * (i + 1) / panels;
-    product_tile_for(static_cast<int>(t1 - t0), vecs)(channels, in + t0 * kL, p.in_block, weights, out + t0 * kL,
-                                                      p.out_block, accumulate);
-  }
-}
-
 // ---- tiles to images -----------------------------------------------------------------------------------------------
-
-// The outputs of one tile into M lines of pixels.
-template <int M>
-FASTDL_INLINE void finish_tile(const float* m, int64_t stride, V bias, float* lines, int64_t line) {
-  V half[M][kPatch];
-#pragma GCC unroll 8
-  for (int j = 0; j < kPatch; ++j) {
-    V column[kPatch], y[M];
-#pragma GCC unroll 8
-    for (int i = 0; i < kPatch; ++i) column[i] = load<float>(m + (i * kPatch + j) * stride);
-    make_outputs<M>(column, y);
-#pragma GCC unroll 8
-    for (int i = 0; i < M; ++i) half[i][j] = y[i];
-  }
-#pragma GCC unroll 8
-  for (int i = 0; i < M; ++i) {
-    V y[M];
-    make_outputs<M>(half[i], y);
-#pragma GCC unroll 8
-    for (int j = 0; j < M; ++j) store<float>(lines + i * line + j * kL, y[j] + bias);
-  }
-}
 
 // One row of `channels` planes, from the lines of its phases; the row `ahead` is fetched for writing.
 void store_row(const float* lines, const int64_t* places, int64_t n, int channels, float* out, int64_t plane,
@@ -253,8 +174,8 @@ void finish_rows(const Plan& p, const Block& b, int64_t sliver, int64_t y, const
     for (int64_t row = b.row; row < b.end; ++row, m += p.grid.across * kL) {
       for (int64_t x = 0; x < p.x.stride; ++x)
         for (int64_t t = 0; t < p.grid.across; ++t)
-          finish_tile<M>(m + x * p.out_phase() + t * kL, p.out_position, add, lines + x * line + t * M * kL,
-                         row_of_lines);
+          finish_tile<M>(m + x * p.out_phase() + t * kL, p.out_position, add, Activation::kNone,
+                         lines + x * line + t * M * kL, row_of_lines);
       float* images = out + (row / p.grid.down * g.in_channels + m0) * plane;
       for (int i = 0; i < M; ++i) {
         const int64_t at = (row % p.grid.down * M - p.y.shift[y] + i) * p.y.stride + y;
@@ -284,8 +205,8 @@ void make_rows(const Plan& p, const Block& b, int64_t sliver, int64_t y, const f
           for (int64_t n = 0; n < vecs * p.out_block; n += kL) store<float>(to + n, V{});
         continue;
       }
-      multiply(p, b.tiles, vecs, k1 - k, in + position * p.in_position + k / kL * p.in_block,
-               weights + x * p.weight_phase() + position * p.weight_position, to, k > 0);
+      multiply_tiles(p, b.tiles, vecs, k1 - k, in + position * p.in_position + k / kL * p.in_block,
+                     weights + x * p.weight_phase() + position * p.weight_position, to, k > 0);
     }
   }
   finish_rows<M>(p, b, sliver, y, products, bias, out);

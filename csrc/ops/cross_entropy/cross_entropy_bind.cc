@@ -33,10 +33,6 @@ void expect_targets(const char* op, int64_t bad, const Array& target, int64_t cl
          text(t, " at position ", bad - 1));
 }
 
-const void* data_or_null(const Array* a) {
-  return a ? a->data : nullptr;
-}
-
 py::tuple forward(const Array& x, const Array& target, const Array* weight, int64_t ignore_index,
                   double label_smoothing, std::string_view reduction) {
   constexpr const char* kOp = "cross_entropy";

@@ -10,9 +10,6 @@ void expect_vector(const char* op, const char* what, const Array* a, const Array
   expect_same_dtype(op, what, *a, x.dtype);
   expect_shape(op, what, *a, Dims{1, {n}});
 }
-const void* data_of(const Array* a) {
-  return a ? a->data : nullptr;
-}
 
 void expect_groups(const char* op, int64_t groups, const Array& x) {
   EXPECT(groups >= 1 && x.dim(1) % groups == 0, ValueError, op, "num_groups that divides the number of channels",
@@ -28,8 +25,9 @@ py::tuple group_norm(const Array& x, const Array* weight, const Array* bias, int
   expect_vector(op, "bias", bias, x, x.dim(1));
   const Dims rows{1, {x.dim(0) * groups}};
   Array out = empty(x.shape, x.dtype), mean = empty(rows, x.dtype), rstd = empty(rows, x.dtype);
-  const GroupNormFwdArgs args{x.dtype, x.dim(0),        x.dim(1),      x.dim(2), groups,    eps,
-                              x.data,  data_of(weight), data_of(bias), out.data, mean.data, rstd.data};
+  const GroupNormFwdArgs args{
+      x.dtype,  x.dim(0),  x.dim(1), x.dim(2), groups, eps, x.data, data_or_null(weight), data_or_null(bias),
+      out.data, mean.data, rstd.data};
   call(group_norm_fwd, args, static_cast<int64_t>(2 * x.bytes()));
   return py::make_tuple(std::move(out), std::move(mean), std::move(rstd));
 }
@@ -55,7 +53,7 @@ py::tuple group_norm_backward(const Array& grad, const Array& x, const Array* we
                               groups,
                               grad.data,
                               x.data,
-                              data_of(weight),
+                              data_or_null(weight),
                               mean.data,
                               rstd.data,
                               needs_x ? grad_x.data : nullptr,

@@ -10,9 +10,6 @@ void expect_vector(const char* op, const char* what, const Array* a, const Array
   expect_same_dtype(op, what, *a, x.dtype);
   expect_shape(op, what, *a, Dims{1, {x.dim(axis)}});
 }
-const void* data_of(const Array* a) {
-  return a ? a->data : nullptr;
-}
 
 py::tuple layer_norm(const Array& x, const Array* weight, const Array* bias, double eps) {
   const char* op = "layer_norm";
@@ -22,8 +19,8 @@ py::tuple layer_norm(const Array& x, const Array* weight, const Array* bias, dou
   expect_vector(op, "bias", bias, x, 1);
   const Dims rows{1, {x.dim(0)}};
   Array out = empty(x.shape, x.dtype), mean = empty(rows, x.dtype), rstd = empty(rows, x.dtype);
-  const LayerNormFwdArgs args{x.dtype,         x.dim(0),      x.dim(1), eps,       x.data,
-                              data_of(weight), data_of(bias), out.data, mean.data, rstd.data};
+  const LayerNormFwdArgs args{x.dtype,  x.dim(0),  x.dim(1), eps, x.data, data_or_null(weight), data_or_null(bias),
+                              out.data, mean.data, rstd.data};
   call(layer_norm_fwd, args, static_cast<int64_t>(2 * x.bytes()));
   return py::make_tuple(std::move(out), std::move(mean), std::move(rstd));
 }
@@ -42,7 +39,7 @@ py::tuple layer_norm_backward(const Array& grad, const Array& x, const Array* we
   if (needs_x) grad_x = empty(x.shape, x.dtype);
   if (needs_parameters)
     grad_weight = empty(Dims{1, {x.dim(1)}}, x.dtype), grad_bias = empty(Dims{1, {x.dim(1)}}, x.dtype);
-  const LayerNormBwdArgs args{x.dtype,   x.dim(0),  x.dim(1),    grad.data,        x.data,        data_of(weight),
+  const LayerNormBwdArgs args{x.dtype,   x.dim(0),  x.dim(1),    grad.data,        x.data,        data_or_null(weight),
                               mean.data, rstd.data, grad_x.data, grad_weight.data, grad_bias.data};
   call(layer_norm_bwd, args, static_cast<int64_t>(3 * x.bytes()));
   const auto given = [](Array& a, bool wanted) { return wanted ? py::cast(std::move(a)) : py::object(py::none()); };

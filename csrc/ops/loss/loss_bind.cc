@@ -54,10 +54,6 @@ void expect_taken(Loss loss, int64_t illegal, const Array& x, const Array& targe
          text(element(x, i), " and ", element(target, i), " at position ", i));
 }
 
-const void* data_or_null(const Array* a) {
-  return a ? a->data : nullptr;
-}
-
 Array forward(const Array& x, const Array& target, const Array* weight, const Array* pos_weight, std::string_view name,
               double a, std::string_view reduction) {
   const Loss loss = loss_of(name);

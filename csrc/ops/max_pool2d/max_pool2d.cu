@@ -68,15 +68,6 @@ struct OutsideWindow {
   }
 };
 
-// Looked for only after OutsideWindow has found something, which is rare.
-template <class I>
-struct OutsidePlane {
-  const I* indices;
-  int64_t plane;
-
-  __device__ bool operator()(int64_t i) const { return indices[i] < 0 || indices[i] >= plane; }
-};
-
 template <class T, class I>
 __global__ void __launch_bounds__(kBlock) gather_gradients(const T* grad, const I* indices, T* grad_x, int64_t n,
                                                            Planes planes, WindowAxis rows, WindowAxis columns) {
@@ -130,6 +121,7 @@ void backward(const MaxPool2dBwdArgs& p, Stream stream) {
   const OutsideWindow<I> outside = {indices, g, planes_of(g.out_h, g.out_w)};
   // Reads the indices once more and waits for the device: what an index may reach is known before anything is written.
   const bool foreign = first_failure(outside, g.planes * out_size, stream) != 0;
+  // Looked for only then, which is rare.
   if (foreign) *p.bad_index = first_failure(OutsidePlane<I>{indices, in_size}, g.planes * out_size, stream);
   if (*p.bad_index || g.planes * in_size == 0) return;
   if (foreign)

@@ -12,14 +12,6 @@
 namespace fastdl {
 namespace {
 
-template <class I>
-struct OutsidePlane {
-  const I* indices;
-  int64_t plane;
-
-  __device__ bool operator()(int64_t i) const { return indices[i] < 0 || indices[i] >= plane; }
-};
-
 // last[place] = 1 + the largest position in the plane that names it, or 0.
 template <class I>
 __global__ void __launch_bounds__(kBlock)

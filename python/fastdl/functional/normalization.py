@@ -326,6 +326,8 @@ def rms_norm(
     inner = tuple(normalized_shape)
     if not inner or x.shape[max(x.ndim - len(inner), 0) :] != inner:
         raise ValueError(f"[{op}] expected input that ends in shape {inner}, got shape {x.shape}")
+    if not x.dtype.is_floating_point:
+        raise TypeError(f"[{op}] expected input of dtype float32 or float64, got {x.dtype.name}")
     eps = float(np.finfo(x.dtype.numpy).eps) if eps is None else eps
     expect_number(eps, op, "eps")
     axes = tuple(range(x.ndim - len(inner), x.ndim))

@@ -70,6 +70,8 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
     if x.ndim != 1 or x.dtype.is_floating_point or (x.numel() and amin(x).item() < 0):
         raise ValueError(f"[bincount] expected a vector of integers of at least 0, got {x.dtype.name} of {x.shape}")
     given = None if weights is None else expect_tensor(weights, "bincount", "weights")._host()
+    if given is not None and given.shape != x.shape:
+        raise ValueError(f"[bincount] expected weights of shape {x.shape}, got {given.shape}")
     return tensor(np.bincount(x._host().astype(np.int64), given, minlength), device=x.device)
 
 

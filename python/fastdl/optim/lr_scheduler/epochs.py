@@ -7,12 +7,20 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..optimizer import Optimizer
+
+
+def expect_optimizer(optimizer: Any, op: str) -> Optimizer:
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(f"[{op}] expected an Optimizer for optimizer, got {type(optimizer).__name__}")
+    return optimizer
+
 
 class LRScheduler:
     """Base class: define `rate(base_lr, epoch, group)`, the learning rate of a group in an epoch from 0 on."""
 
     def __init__(self, optimizer: Any, last_epoch: int = -1) -> None:
-        self.optimizer = optimizer
+        self.optimizer = expect_optimizer(optimizer, type(self).__name__)
         for group in optimizer.param_groups:
             group.setdefault("initial_lr", group["lr"])
         self.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]

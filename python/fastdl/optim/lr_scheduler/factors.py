@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .epochs import LambdaLR, LRScheduler
+from .epochs import LambdaLR, LRScheduler, expect_optimizer
 
 
 class ConstantLR(LRScheduler):
@@ -80,7 +80,7 @@ class CyclicLR(LRScheduler):
         }
         if scale_fn is None and mode not in heights:
             raise ValueError(f"[CyclicLR] expected mode {', '.join(heights)}, got {mode!r}")
-        first = optimizer.param_groups[0]
+        first = expect_optimizer(optimizer, "CyclicLR").param_groups[0]
         self._momentum = "momentum" if "momentum" in first else "betas" if "betas" in first else None
         if cycle_momentum and self._momentum is None:
             raise ValueError("[CyclicLR] expected an optimizer with momentum or betas for cycle_momentum, got another")
@@ -100,7 +100,7 @@ class CyclicLR(LRScheduler):
 
     def rate(self, base_lr: float, epoch: int, group: int) -> float:
         height = self._height(epoch)
-        if self.cycle_momentum:
+        if self.cycle_momentum and self._momentum is not None:
             value = self.max_momentum - (self.max_momentum - self.base_momentum) * height
             options = self.optimizer.param_groups[group]
             options[self._momentum] = value if self._momentum == "momentum" else (value, *options["betas"][1:])

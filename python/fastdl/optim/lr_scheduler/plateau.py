@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from .epochs import expect_optimizer
+
 
 class ReduceLROnPlateau:
     """Rate times `factor` when the figure given to `step` has not got better for more than `patience` epochs
@@ -37,7 +39,7 @@ class ReduceLROnPlateau:
         min_lr: float | Sequence[float] = 0,
         eps: float = 1e-8,
     ) -> None:
-        groups = len(optimizer.param_groups)
+        groups = len(expect_optimizer(optimizer, "ReduceLROnPlateau").param_groups)
         min_lrs = list(min_lr) if isinstance(min_lr, tuple | list) else [min_lr] * groups
         for condition, expected, got in (
             (factor < 1.0, "factor below 1", factor),
