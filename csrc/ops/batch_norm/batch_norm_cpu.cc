@@ -13,6 +13,7 @@
 namespace fastdl::FASTDL_ISA {
 
 constexpr int64_t kAheadBytes = 448 * 1024;  // of a channel that leaves room for the next one in L2
+constexpr int64_t kEvalAhead = 2048;         // bytes: the processor's own prefetcher stops at the end of each page
 constexpr int64_t kRowBlock = 64;            // rows that columns add up before they add to the total
 
 // ---- forward --------------------------------------------------------------------------------------------------------
@@ -75,7 +76,7 @@ static void evaluate_planes(const BatchNormFwdArgs& a) {
   parallel_for(a.batch * a.channels, kGrain / a.plane + 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t n = i / a.channels * a.plane;
-      normalise<T>(a, i % a.channels, n, n + a.plane, streams, 0);
+      normalise<T>(a, i % a.channels, n, n + a.plane, streams, streams ? kEvalAhead / sizeof(T) : 0);
     }
     store_fence();
   });

@@ -7,6 +7,7 @@
 // and walks all indices in order; sums of long lines go by way of sorted indices (cpu/lookups-inl.h) and owners of
 // targets. Reading needs no owner: chunks of outputs.
 #include "cpu/lookups-inl.h"
+#include "cpu/out_rows-inl.h"
 #include "ops/gather/gather.h"
 
 namespace fastdl::FASTDL_ISA {
@@ -144,21 +145,25 @@ void gather_along(const GatherArgs& a) {
     // it reads through it, while the indices are in the L1 cache.
     const int64_t line = inner > 1 ? inner : m, lines = inner > 1 ? outer * m : outer;
     const int64_t piece = line < kPiece ? line : kPiece, pieces = (line + piece - 1) / piece;
+    const int64_t moved = lines * line * static_cast<int64_t>(sizeof(int64_t) + 2 * sizeof(T));
     parallel_for(lines * pieces, kGrain / piece, [&](int64_t begin, int64_t end) {
+      OutRows<T> rows(moved, piece);
+      rows.start(static_cast<T*>(a.out) + begin / pieces * line + begin % pieces * piece);
       for (int64_t i = begin; i < end; ++i) {
-        const int64_t l = i / pieces, first = i % pieces * piece, last = first + piece < line ? first + piece : line;
-        const int64_t* const index = a.index + l * line;
-        const int64_t next = i + 1 < end ? piece : 0;
-        if (!all_inside(index + first, last - first, n, next))
+        const int64_t l = i / pieces, first = i % pieces * piece, count = first + piece < line ? piece : line - first;
+        const int64_t* const index = a.index + l * line + first;
+        if (!all_inside(index, count, n, i + 1 < end ? piece : 0))
           return __atomic_store_n(&outside, true, __ATOMIC_RELAXED);
-        T* const out = static_cast<T*>(a.out) + l * line;
+        T* const out = rows.next();
         const T* const x = static_cast<const T*>(a.x) + (inner > 1 ? l / m : l) * n * inner;
-        if (inner == 1 && last == line && i + 1 < end) ask_for_line(x + n, n);
+        if (inner == 1 && first + count == line && i + 1 < end) ask_for_line(x + n, n);
         if (inner > 1)
-          for (int64_t k = first; k < last; ++k) out[k] = x[index[k] * inner + k];
+          for (int64_t k = 0; k < count; ++k) out[k] = x[index[k] * inner + first + k];
         else
-          for (int64_t k = first; k < last; ++k) out[k] = x[index[k]];
+          for (int64_t k = 0; k < count; ++k) out[k] = x[index[k]];
+        rows.done(count);
       }
+      rows.finish();
     });
   });
   if (outside) *a.bad_index = first_outside(a.index, outer * m * inner, n);

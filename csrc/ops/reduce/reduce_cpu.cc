@@ -18,7 +18,7 @@ namespace fastdl::FASTDL_ISA {
 namespace {
 
 constexpr int64_t kGrain = 64 * 1024;  // elements a chunk or part
-constexpr int64_t kPiece = 4096;       // elements that a set of accumulators takes
+constexpr int64_t kPiece = 8192;       // elements that a set of accumulators takes
 constexpr int64_t kLongRow = 512;      // rows of several outputs are read in the order of memory from here on
 constexpr int kAccumulators = 8;       // hide the latency of an addition: 4 cycles, 2 a cycle
 constexpr int kBlockRows = 16;         // rows read side by side; more streams than that outrun the prefetcher
@@ -63,35 +63,55 @@ FASTDL_INLINE T highest() {
     return static_cast<T>(~lowest<T>());
 }
 
+// v, whose computation the compiler leaves where it stands between those of other vectors.
+template <class T>
+FASTDL_INLINE Vec<T> in_place(Vec<T> v) {
+#if defined(__x86_64__)
+  asm volatile("" : "+v"(v));
+#elif defined(__aarch64__)
+  asm volatile("" : "+w"(v));
+#endif
+  return v;
+}
+
+// x86 has a maximum that gives b where either is NaN. The compiler would turn it and the test of a into two
+// comparisons.
+template <class T>
+FASTDL_INLINE Vec<T> unless_nan(Vec<T> a, Vec<T> chosen) {
+  if constexpr (std::is_floating_point_v<T>) return select<T>(a != a, a, in_place<T>(chosen));
+  return chosen;
+}
+
 template <class T>
 struct Max {
   FASTDL_INLINE T identity() { return lowest<T>(); }
-  FASTDL_INLINE Vec<T> combine(Vec<T> a, Vec<T> b) { return max_nan<T>(a, b); }
+  FASTDL_INLINE Vec<T> combine(Vec<T> a, Vec<T> b) { return unless_nan<T>(a, a > b ? a : b); }
   FASTDL_INLINE T combine(T a, T b) { return a > b || a != a ? a : b; }
 };
 template <class T>
 struct Min {
   FASTDL_INLINE T identity() { return highest<T>(); }
-  FASTDL_INLINE Vec<T> combine(Vec<T> a, Vec<T> b) { return min_nan<T>(a, b); }
+  FASTDL_INLINE Vec<T> combine(Vec<T> a, Vec<T> b) { return unless_nan<T>(a, a < b ? a : b); }
   FASTDL_INLINE T combine(T a, T b) { return a < b || a != a ? a : b; }
 };
 
 // The binary tree, built as values arrive: level k holds the combination of 2^k of them while bit k of count is set.
+// Its values are vectors: lanes meet at its end, once.
 template <class T>
 struct Pairwise {
   uint64_t count = 0;
-  T level[48];
+  Vec<T> level[48];
 };
 template <class Op, class T>
-FASTDL_INLINE void push(Pairwise<T>& tree, T x) {
+FASTDL_INLINE void push(Pairwise<T>& tree, Vec<T> x) {
   int k = 0;
   for (; tree.count >> k & 1; ++k) x = Op::combine(tree.level[k], x);
   tree.level[k] = x;
   ++tree.count;
 }
 template <class Op, class T>
-FASTDL_INLINE T total(const Pairwise<T>& tree) {
-  T x = Op::identity();
+FASTDL_INLINE Vec<T> total(const Pairwise<T>& tree) {
+  Vec<T> x = broadcast<T>(Op::identity());
   for (int k = 0; tree.count >> k; ++k)
     if (tree.count >> k & 1) x = Op::combine(tree.level[k], x);
   return x;
@@ -112,29 +132,41 @@ FASTDL_INLINE T fold_lanes(Vec<T> v) {
   return v[0];
 }
 
-// The first n columns of `count` rows, which the walk leads to; lanes meet once for all of them.
+// Adds n numbers to the accumulators, in the order of memory: loads out of order cost the prefetcher a fifth.
 template <class Op, class T>
-static T reduce_piece(const T* x, Walk<1>& reduced, int64_t count, int64_t n) {
+FASTDL_INLINE void accumulate_row(const T* row, int64_t n, Vec<T> (&sum)[kAccumulators]) {
   constexpr int kStep = kLanes<T>;
   const int64_t whole = n / kStep * kStep;
-  const Mask<T> tail = lanes_below<T>(n - whole);
-  const Vec<T> identity = broadcast<T>(Op::identity());
-  Vec<T> sum[kAccumulators];
-  for (Vec<T>& s : sum) s = identity;
-  for (int64_t r = 0; r < count; ++r, step<1>(reduced)) {
-    const T* row = x + reduced.offset[0];
-    int64_t i = 0;
-    for (; i + kAccumulators * kStep <= whole; i += kAccumulators * kStep)
-      for (int k = 0; k < kAccumulators; ++k) sum[k] = Op::combine(sum[k], load<T>(row + i + k * kStep));
-    for (; i < whole; i += kStep) sum[0] = Op::combine(sum[0], load<T>(row + i));
-    if (whole < n) {
-      const Vec<T> rest = load_n<T>(row + whole, static_cast<int>(n - whole));
-      sum[1] = Op::combine(sum[1], select<T>(tail, rest, identity));
-    }
+  int64_t i = 0;
+  for (; i + kAccumulators * kStep <= whole; i += kAccumulators * kStep)
+#pragma GCC unroll 8
+    for (int k = 0; k < kAccumulators; ++k) sum[k] = in_place<T>(Op::combine(sum[k], load<T>(row + i + k * kStep)));
+  for (; i < whole; i += kStep) sum[0] = Op::combine(sum[0], load<T>(row + i));
+  if (whole < n) {
+    const Vec<T> rest = load_n<T>(row + whole, static_cast<int>(n - whole));
+    sum[1] = Op::combine(sum[1], select<T>(lanes_below<T>(n - whole), rest, broadcast<T>(Op::identity())));
   }
+}
+template <class Op, class T>
+FASTDL_INLINE Vec<T> meet(Vec<T> (&sum)[kAccumulators]) {
+#pragma GCC unroll 3
   for (int w = kAccumulators / 2; w > 0; w /= 2)
+#pragma GCC unroll 4
     for (int k = 0; k < w; ++k) sum[k] = Op::combine(sum[k], sum[k + w]);
-  return fold_lanes<Op, T>(sum[0]);
+  return sum[0];
+}
+
+// The first n columns of `count` rows, which the walk leads to.
+template <class Op, class T>
+FASTDL_INLINE Vec<T> reduce_piece(const T* x, Walk<1>& reduced, int64_t count, int64_t n) {
+  const Vec<T> identity = broadcast<T>(Op::identity());
+  Vec<T> sum[kAccumulators] = {identity, identity, identity, identity, identity, identity, identity, identity};
+  accumulate_row<Op, T>(x + reduced.offset[0], n, sum);
+  for (int64_t r = 1; r < count; ++r) {
+    step<1>(reduced);
+    accumulate_row<Op, T>(x + reduced.offset[0], n, sum);
+  }
+  return meet<Op, T>(sum);
 }
 
 // x as kept outer axes, reduced outer axes, and the last axis of `width` elements.
@@ -188,14 +220,18 @@ static void rows(const Plan& plan, const T* x, T* out, T divisor) {
       for (int64_t item = begin; item < end; ++item) {
         const int64_t first = part * per_part, last = first + per_part < pieces ? first + per_part : pieces;
         Pairwise<T> tree;
+        int64_t row = first / pieces_a_row * rows_a_piece, column = first % pieces_a_row * kPiece;
+        seek<1>(reduced, row);
         for (int64_t i = first; i < last; ++i) {
-          const int64_t row = i / pieces_a_row * rows_a_piece, column = i % pieces_a_row * kPiece;
           const int64_t n = plan.width - column < kPiece ? plan.width - column : kPiece;
           const int64_t count = plan.rows - row < rows_a_piece ? plan.rows - row : rows_a_piece;
-          seek<1>(reduced, row);
-          push<Op>(tree, reduce_piece<Op, T>(x + kept.offset[0] + column, reduced, count, n));
+          push<Op, T>(tree, reduce_piece<Op, T>(x + kept.offset[0] + column, reduced, count, n));
+          if ((column += kPiece) < plan.width) continue;
+          column = 0, row += count;
+          step<1>(reduced);
         }
-        to[part * plan.outer + output] = divide_by != T{1} ? total<Op>(tree) / divide_by : total<Op>(tree);
+        const T result = fold_lanes<Op, T>(total<Op, T>(tree));
+        to[part * plan.outer + output] = divide_by != T{1} ? result / divide_by : result;
         step<1>(kept);
         if (++output == plan.outer) output = 0, ++part;
       }
@@ -309,17 +345,22 @@ constexpr int kRowSums = 4;  // accumulators of a row: its neighbours' chains ru
 template <class Op, class T>
 FASTDL_INLINE Vec<T> row_lanes(const T* x, int64_t n) {
   constexpr int kStep = kLanes<T>;
-  const Vec<T> identity = broadcast<T>(Op::identity());
-  Vec<T> sum[kRowSums] = {identity, identity, identity, identity};
-  int64_t i = 0;
-  for (; i + kRowSums * kStep <= n; i += kRowSums * kStep)
+  const auto rest = [&](int64_t i) FASTDL_BODY {
+    const Vec<T> v = load_n<T>(x + i, static_cast<int>(n - i));
+    return select<T>(lanes_below<T>(n - i), v, broadcast<T>(Op::identity()));
+  };
+  if (n < kStep) return rest(0);
+  Vec<T> all = load<T>(x);
+  int64_t i = kStep;
+  if (n >= kRowSums * kStep) {
+    Vec<T> sum[kRowSums] = {all, load<T>(x + kStep), load<T>(x + 2 * kStep), load<T>(x + 3 * kStep)};
+    for (i = kRowSums * kStep; i + kRowSums * kStep <= n; i += kRowSums * kStep)
 #pragma GCC unroll 4
-    for (int k = 0; k < kRowSums; ++k) sum[k] = Op::combine(sum[k], load<T>(x + i + k * kStep));
-  if (n >= kRowSums * kStep) sum[0] = Op::combine(Op::combine(sum[0], sum[1]), Op::combine(sum[2], sum[3]));
-  for (; i + kStep <= n; i += kStep) sum[0] = Op::combine(sum[0], load<T>(x + i));
-  if (i == n) return sum[0];
-  const Vec<T> rest = load_n<T>(x + i, static_cast<int>(n - i));
-  return Op::combine(sum[0], select<T>(lanes_below<T>(n - i), rest, identity));
+      for (int k = 0; k < kRowSums; ++k) sum[k] = in_place<T>(Op::combine(sum[k], load<T>(x + i + k * kStep)));
+    all = Op::combine(Op::combine(sum[0], sum[1]), Op::combine(sum[2], sum[3]));
+  }
+  for (; i + kStep <= n; i += kStep) all = Op::combine(all, load<T>(x + i));
+  return i < n ? Op::combine(all, rest(i)) : all;
 }
 
 // Lane i of the result is what the lanes of v[i] combine to.

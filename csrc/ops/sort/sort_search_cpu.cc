@@ -1,4 +1,6 @@
 // Places in sorted sequences, groups of equal numbers, and the gradient of chosen values.
+#include "cpu/indices-inl.h"
+#include "cpu/out_rows-inl.h"
 #include "ops/sort/sort_lines-inl.h"
 
 namespace fastdl::FASTDL_ISA {
@@ -74,30 +76,39 @@ void group_equal(const GroupEqualArgs& a) {
 
 constexpr int64_t kColumns = 32;  // an owner's piece of `inner`
 
-static bool all_inside(const int64_t* indices, int64_t count, int64_t n) {
+// Along the last axis: lines of gradients, written once. False at a bad index.
+template <class T>
+static bool place_lines(const ChosenBwdArgs& a, int64_t begin, int64_t end) {
+  const int64_t n = a.lines.n, m = a.m, moved = a.lines.outer * (n + 3 * m) * static_cast<int64_t>(sizeof(T));
+  OutRows<T> lines(moved, n);
+  lines.start(static_cast<T*>(a.out) + begin * n);
   bool inside = true;
-  for (int64_t i = 0; i < count; ++i) inside &= static_cast<uint64_t>(indices[i]) < static_cast<uint64_t>(n);
+  for (int64_t o = begin; inside && o < end; ++o) {
+    const int64_t* const indices = a.indices + o * m;
+    const T* const grad = static_cast<const T*>(a.grad) + o * m;
+    inside = all_inside(indices, m, n, o + 1 < end ? m : 0);
+    if (!inside) break;
+    T* const line = lines.next();
+    if (m < n) __builtin_memset(line, 0, static_cast<size_t>(n) * sizeof(T));
+    for (int64_t j = 0; j < m; ++j) line[indices[j]] = grad[j];
+    lines.done(n);
+  }
+  lines.finish();
   return inside;
 }
 
 // Columns [first, last) of one `outer`; false at a bad index.
 template <class T>
-static bool place_chosen(const ChosenBwdArgs& a, int64_t o, int64_t first, int64_t last) {
+static bool place_columns(const ChosenBwdArgs& a, int64_t o, int64_t first, int64_t last) {
   const auto [outer, n, inner] = a.lines;
   T* const out = static_cast<T*>(a.out) + o * n * inner;
   const T* const grad = static_cast<const T*>(a.grad) + o * a.m * inner;
   const int64_t* const indices = a.indices + o * a.m * inner;
   const size_t bytes = static_cast<size_t>(last - first) * sizeof(T);
-  if (inner == 1) {
-    if (!all_inside(indices, a.m, n)) return false;
-    if (a.m < n) __builtin_memset(out, 0, static_cast<size_t>(n) * sizeof(T));
-    for (int64_t j = 0; j < a.m; ++j) out[indices[j]] = grad[j];
-    return true;
-  }
   if (a.m < n)
     for (int64_t j = 0; j < n; ++j) __builtin_memset(out + j * inner + first, 0, bytes);
   for (int64_t j = 0; j < a.m; ++j) {
-    if (!all_inside(indices + j * inner + first, last - first, n)) return false;
+    if (!all_inside(indices + j * inner + first, last - first, n, 0)) return false;
     for (int64_t i = first; i < last; ++i) out[indices[j * inner + i] * inner + i] = grad[j * inner + i];
   }
   return true;
@@ -110,15 +121,17 @@ void chosen_bwd(const ChosenBwdArgs& a) {
   bool bad = false;
   const int64_t width = inner < kColumns ? inner : kColumns, pieces = (inner + width - 1) / width;
   visit_float(a.dtype, [&, n = n, inner = inner, outer = outer](auto zero) {
+    using T = decltype(zero);
     parallel_for(outer * pieces, kLineGrain / (n * width) + 1, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) {
+      bool inside = inner > 1 || place_lines<T>(a, begin, end);
+      for (int64_t i = begin; inside && inner > 1 && i < end; ++i) {
         const int64_t first = i % pieces * width, last = first + width < inner ? first + width : inner;
-        if (!place_chosen<decltype(zero)>(a, i / pieces, first, last)) __atomic_store_n(&bad, true, __ATOMIC_RELAXED);
+        inside = place_columns<T>(a, i / pieces, first, last);
       }
+      if (!inside) __atomic_store_n(&bad, true, __ATOMIC_RELAXED);
     });
   });
-  for (int64_t i = 0; bad && *a.bad_index == 0; ++i)
-    if (!all_inside(a.indices + i, 1, n)) *a.bad_index = i + 1;
+  if (bad) *a.bad_index = first_outside(a.indices, outer * a.m * inner, n);
 }
 
 }  // namespace fastdl::FASTDL_ISA
