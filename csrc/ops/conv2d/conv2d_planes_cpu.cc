@@ -18,7 +18,8 @@ constexpr int kRows = 4;
 constexpr int kRows = 2;
 #endif
 constexpr double kChunkFlops = 1e6;
-// Where this form wins: a panel's packing is paid back by some 16 output channels or more.
+// Where this form wins: a panel's packing is paid back by some 16 output channels or more, and half a vector of them
+// leaves half of the other forms' lanes idle.
 constexpr int64_t kMaxPanelSteps = 48, kFewOutputs = 4;
 
 template <class T>
@@ -152,8 +153,9 @@ void planes_of(const View& v) {
 }  // namespace
 
 bool planes_serve(const View& v) {
-  const int64_t steps = v.taps_and_channels();
-  return v.num_taps > 1 && (v.m_channels <= kFewOutputs ? v.k_channels <= kFewOutputs : steps <= kMaxPanelSteps);
+  const int64_t steps = v.taps_and_channels(), half = kVecBytes / static_cast<int64_t>(itemsize(v.dtype)) / 2;
+  const int64_t few = half > kFewOutputs ? half : kFewOutputs;
+  return v.num_taps > 1 && (v.m_channels <= few ? v.k_channels <= few : steps <= kMaxPanelSteps);
 }
 
 void conv_planes(const View& v) {
