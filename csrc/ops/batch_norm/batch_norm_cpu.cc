@@ -6,6 +6,7 @@
 //
 // A chunk owns whole channels. Few channels with many numbers are cut into parts by shape: all parts are summed, then
 // all are written. Planes of one number (inputs of two dimensions) are columns of a matrix: lanes are channels there.
+#include "cpu/map-inl.h"
 #include "cpu/moments-inl.h"
 #include "cpu/parallel.h"
 #include "ops/batch_norm/batch_norm.h"
@@ -13,10 +14,21 @@
 namespace fastdl::FASTDL_ISA {
 
 constexpr int64_t kAheadBytes = 448 * 1024;  // of a channel that leaves room for the next one in L2
-constexpr int64_t kEvalAhead = 2048;         // bytes: the processor's own prefetcher stops at the end of each page
 constexpr int64_t kRowBlock = 64;            // rows that columns add up before they add to the total
 
 // ---- forward --------------------------------------------------------------------------------------------------------
+
+template <class T>
+struct Line {
+  T mean, scale, bias;
+  __attribute__((always_inline)) Vec<T> operator()(Vec<T> x) const { return (x - mean) * scale + bias; }
+};
+template <class T>
+static Line<T> line_of(const BatchNormFwdArgs& a, int64_t channel) {
+  const T rstd = as<T>(a.rstd)[channel];
+  return {as<T>(a.mean)[channel], a.weight ? rstd * as<T>(a.weight)[channel] : rstd,
+          a.bias ? as<T>(a.bias)[channel] : T{0}};
+}
 
 // `ahead`: how far away the numbers are that will be wanted next, 0 for none. Stores past the caches leave the way into
 // L2 free, so the next channel comes in meanwhile.
@@ -25,12 +37,11 @@ static void normalise(const BatchNormFwdArgs& a, int64_t channel, int64_t begin,
                       int64_t ahead) {
   const T* const x = as<T>(a.x);
   T* const out = as<T>(a.out);
-  const T mean = as<T>(a.mean)[channel], bias = a.bias ? as<T>(a.bias)[channel] : T{0};
-  const T scale = a.weight ? as<T>(a.rstd)[channel] * as<T>(a.weight)[channel] : as<T>(a.rstd)[channel];
+  const Line<T> line = line_of<T>(a, channel);
   for_runs(channel_of(a, channel), begin, end, [=](int64_t at, int64_t size) FASTDL_BODY {
     map_run<T>(out + at, size, streams, [=](int64_t i, auto left) FASTDL_BODY {
       if (ahead) prefetch(x + at + i + ahead);
-      return (load_some<T>(x + at + i, left) - mean) * scale + bias;
+      return line(load_some<T>(x + at + i, left));
     });
   });
 }
@@ -76,7 +87,10 @@ static void evaluate_planes(const BatchNormFwdArgs& a) {
   parallel_for(a.batch * a.channels, kGrain / a.plane + 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t n = i / a.channels * a.plane;
-      normalise<T>(a, i % a.channels, n, n + a.plane, streams, streams ? kEvalAhead / sizeof(T) : 0);
+      const Line<T> line = line_of<T>(a, i % a.channels);
+      map<T>(
+          as<T>(a.out) + n, a.plane, streams, [=](Vec<T> x) FASTDL_BODY { return line(x); },
+          Elements<T>{as<T>(a.x) + n});
     }
     store_fence();
   });
