@@ -53,14 +53,14 @@ FASTDL_INLINE void for_runs(const Channel& c, int64_t begin, int64_t end, F f) {
   }
 }
 
-// For all channels: results of all pieces, work(channel, begin, end), are merged and given to finish(channel, result);
-// then write(channel, begin, end) does the pieces again, from the last one back.
+// For all channels: results of all pieces, work(channel, begin, end, that of the pieces before or null), are merged and
+// given to finish(channel, result); then write(channel, begin, end) does the pieces again, from the last one back.
 template <class Result, class Args, class Work, class Finish, class Write>
 FASTDL_INLINE void for_channels(const Args& a, Work work, Finish finish, Write write) {
   const int64_t size = a.batch * a.plane;
   auto results = [&](int64_t c, int64_t begin, int64_t end) FASTDL_BODY {
-    Result all = work(c, begin, smaller(begin + kPiece, end));
-    for (int64_t i = begin + kPiece; i < end; i += kPiece) all = merge(all, work(c, i, smaller(i + kPiece, end)));
+    Result all = work(c, begin, smaller(begin + kPiece, end), nullptr);
+    for (int64_t i = begin + kPiece; i < end; i += kPiece) all = merge(all, work(c, i, smaller(i + kPiece, end), &all));
     return all;
   };
   auto write_back = [&](int64_t c, int64_t begin, int64_t end) FASTDL_BODY {
@@ -105,24 +105,39 @@ FASTDL_INLINE Moments merge(const Moments& a, const Moments& b) {
   return {count, a.mean + apart * share, a.m2 + b.m2 + apart * apart * a.count * share};
 }
 
-// The mean of the first pass is rounded; the deviations' own sum says by how much, and corrects both moments.
+// Sums of x - shift and of its square over a piece.
 template <class T>
-static Moments piece_moments(const T* x, const Channel& c, int64_t begin, int64_t end) {
+FASTDL_INLINE Moments moments_around(T shift, const T* x, const Channel& c, int64_t begin, int64_t end) {
   const double n = static_cast<double>(end - begin);
-  Vec<T> sum[kRunSums]{}, deviation[kRunSums]{}, square[kRunSums]{};
-  for_runs(c, begin, end, [&](int64_t at, int64_t size) FASTDL_BODY {
-    accumulate_run<T>(size, [&](int k, int64_t i, auto left) FASTDL_BODY { sum[k] += load_some<T>(x + at + i, left); });
-  });
-  const T mean = total<T>(sum) / static_cast<T>(n);
+  Vec<T> deviation[kRunSums]{}, square[kRunSums]{};
   for_runs(c, begin, end, [&](int64_t at, int64_t size) FASTDL_BODY {
     accumulate_run<T>(size, [&](int k, int64_t i, auto left) FASTDL_BODY {
-      const Vec<T> d = first_lanes<T>(load_some<T>(x + at + i, left) - mean, left);
-      deviation[k] += d;
+      const Vec<T> d = first_lanes<T>(load_some<T>(x + at + i, left) - shift, left);
+      deviation[k] = in_place<T>(deviation[k] + d);
       square[k] += d * d;
     });
   });
   const double off = total<T>(deviation) / n, m2 = total<T>(square) - n * off * off;
-  return {n, mean + off, m2 < 0 ? 0 : m2};
+  return {n, shift + off, m2 < 0 ? 0 : m2};
+}
+
+// The mean of the numbers before is near that of the piece as a rule, and then one walk is enough: less than half of
+// the squares cancels. Otherwise the deviations are from the piece's own mean, which a walk of its own rounds; their
+// sum says by how much, and corrects both moments.
+template <class T>
+static Moments piece_moments(const T* x, const Channel& c, int64_t begin, int64_t end, const Moments* before) {
+  if (before) {
+    const T shift = static_cast<T>(before->mean);
+    const Moments m = moments_around<T>(shift, x, c, begin, end);
+    const double off = m.mean - shift;
+    if (m.m2 >= m.count * off * off) return m;
+  }
+  Vec<T> sum[kRunSums]{};
+  for_runs(c, begin, end, [&](int64_t at, int64_t size) FASTDL_BODY {
+    accumulate_run<T>(size, [&](int k, int64_t i, auto left)
+                                FASTDL_BODY { sum[k] = in_place<T>(sum[k] + load_some<T>(x + at + i, left)); });
+  });
+  return moments_around<T>(total<T>(sum) / static_cast<T>(end - begin), x, c, begin, end);
 }
 
 // ---- sums of gradients ----------------------------------------------------------------------------------------------

@@ -13,6 +13,17 @@ FASTDL_INLINE void prefetch(const void* p) {
   __builtin_prefetch(p, 0, 2);
 }
 
+// v, whose computation the compiler leaves where it stands between those of other vectors.
+template <class T>
+FASTDL_INLINE Vec<T> in_place(Vec<T> v) {
+#if defined(__x86_64__)
+  asm volatile("" : "+v"(v));
+#elif defined(__aarch64__)
+  asm volatile("" : "+w"(v));
+#endif
+  return v;
+}
+
 // Lanes from n on become zero.
 template <class T, class N>
 FASTDL_INLINE Vec<T> first_lanes(Vec<T> v, N n) {

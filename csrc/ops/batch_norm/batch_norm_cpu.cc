@@ -13,8 +13,7 @@
 
 namespace fastdl::FASTDL_ISA {
 
-constexpr int64_t kAheadBytes = 448 * 1024;  // of a channel that leaves room for the next one in L2
-constexpr int64_t kRowBlock = 64;            // rows that columns add up before they add to the total
+constexpr int64_t kRowBlock = 64;  // rows that columns add up before they add to the total
 
 // ---- forward --------------------------------------------------------------------------------------------------------
 
@@ -30,19 +29,12 @@ static Line<T> line_of(const BatchNormFwdArgs& a, int64_t channel) {
           a.bias ? as<T>(a.bias)[channel] : T{0}};
 }
 
-// `ahead`: how far away the numbers are that will be wanted next, 0 for none. Stores past the caches leave the way into
-// L2 free, so the next channel comes in meanwhile.
 template <class T>
-static void normalise(const BatchNormFwdArgs& a, int64_t channel, int64_t begin, int64_t end, bool streams,
-                      int64_t ahead) {
-  const T* const x = as<T>(a.x);
-  T* const out = as<T>(a.out);
+static void normalise(const BatchNormFwdArgs& a, int64_t channel, int64_t begin, int64_t end, bool streams) {
   const Line<T> line = line_of<T>(a, channel);
   for_runs(channel_of(a, channel), begin, end, [=](int64_t at, int64_t size) FASTDL_BODY {
-    map_run<T>(out + at, size, streams, [=](int64_t i, auto left) FASTDL_BODY {
-      if (ahead) prefetch(x + at + i + ahead);
-      return line(load_some<T>(x + at + i, left));
-    });
+    map<T>(
+        as<T>(a.out) + at, size, streams, [=](Vec<T> x) FASTDL_BODY { return line(x); }, Elements<T>{as<T>(a.x) + at});
   });
 }
 
@@ -69,15 +61,13 @@ static bool streams_of(const Args& a) {
 
 template <class T>
 static void train_planes(const BatchNormFwdArgs& a) {
-  const bool streams = streams_of(a), two_fit = a.batch * a.plane * static_cast<int64_t>(sizeof(T)) <= kAheadBytes;
+  const bool streams = streams_of(a);
   for_channels<Moments>(
       a,
-      [&](int64_t c, int64_t begin, int64_t end)
-          FASTDL_BODY { return piece_moments<T>(as<T>(a.x), channel_of(a, c), begin, end); },
+      [&](int64_t c, int64_t begin, int64_t end, const Moments* before)
+          FASTDL_BODY { return piece_moments<T>(as<T>(a.x), channel_of(a, c), begin, end, before); },
       [&](int64_t c, const Moments& m) FASTDL_BODY { set_statistics<T>(a, c, m); },
-      [&](int64_t c, int64_t begin, int64_t end) FASTDL_BODY {
-        normalise<T>(a, c, begin, end, streams, streams && two_fit && c + 1 < a.channels ? a.plane : 0);
-      });
+      [&](int64_t c, int64_t begin, int64_t end) FASTDL_BODY { normalise<T>(a, c, begin, end, streams); });
 }
 
 // Planes in the order of memory.
@@ -133,7 +123,7 @@ static void backward_planes(const BatchNormBwdArgs& a) {
   const bool streams = streams_of(a);
   for_channels<GradSums>(
       a,
-      [&](int64_t c, int64_t begin, int64_t end) FASTDL_BODY {
+      [&](int64_t c, int64_t begin, int64_t end, const GradSums*) FASTDL_BODY {
         return piece_grad_sums<T>(as<T>(a.grad), as<T>(a.x), channel_of(a, c), as<T>(a.mean)[c], begin, end);
       },
       [&](int64_t c, const GradSums& s) FASTDL_BODY {

@@ -55,8 +55,8 @@ static void forward(const GroupNormFwdArgs& a) {
   const bool streams = streams_of<T>(a), two_fit = rows.plane * static_cast<int64_t>(sizeof(T)) <= kAheadBytes;
   for_channels<Moments>(
       rows,
-      [&](int64_t row, int64_t begin, int64_t end)
-          FASTDL_BODY { return piece_moments<T>(as<T>(a.x), channel_of(rows, row), begin, end); },
+      [&](int64_t row, int64_t begin, int64_t end, const Moments* before)
+          FASTDL_BODY { return piece_moments<T>(as<T>(a.x), channel_of(rows, row), begin, end, before); },
       [&](int64_t row, const Moments& m) FASTDL_BODY {
         as<T>(a.mean)[row] = static_cast<T>(m.mean);
         as<T>(a.rstd)[row] = static_cast<T>(1 / __builtin_sqrt(m.m2 / m.count + a.eps));

@@ -9,9 +9,8 @@
 // sum grows with the logarithm of its length. Threads own outputs; where those are too few, the pieces of an output are
 // split into parts, whose number depends on the shape alone, and a second reduction adds the parts.
 #include "cpu/parallel.h"
-#include "cpu/shuffle-inl.h"
+#include "cpu/runs-inl.h"
 #include "cpu/strided-inl.h"
-#include "cpu/vec-inl.h"
 #include "ops/reduce/reduce.h"
 
 namespace fastdl::FASTDL_ISA {
@@ -61,17 +60,6 @@ FASTDL_INLINE T highest() {
     return static_cast<T>(__builtin_inf());
   else
     return static_cast<T>(~lowest<T>());
-}
-
-// v, whose computation the compiler leaves where it stands between those of other vectors.
-template <class T>
-FASTDL_INLINE Vec<T> in_place(Vec<T> v) {
-#if defined(__x86_64__)
-  asm volatile("" : "+v"(v));
-#elif defined(__aarch64__)
-  asm volatile("" : "+w"(v));
-#endif
-  return v;
 }
 
 // x86 has a maximum that gives b where either is NaN. The compiler would turn it and the test of a into two
