@@ -29,10 +29,10 @@ def test_cdist(dtype, batch, rows_x, rows_y, width, metric, seed):
     exact = [a.astype("float64") for a in (x, y, grad)]
     out, want = CPU.cdist(arrays[0], arrays[1], name, p), REFERENCE.cdist(exact[0], exact[1], name, p)
     assert_close(CPU.to_numpy(out), want, 200)
-    found = CPU.cdist_bwd(arrays[2], out, arrays[0], arrays[1], name, p)
+    found = CPU.cdist_bwd(arrays[2], out, arrays[0], arrays[1], name, p, False)
     # From the distances that the kernel was given: the largest difference must be recognised by its bits.
     given_out = CPU.to_numpy(out).astype("float64")
-    wanted = REFERENCE.cdist_bwd(exact[2], want if name != "chebyshev" else given_out, exact[0], exact[1], name, p)
+    wanted = REFERENCE.cdist_bwd(exact[2], want if name != "chebyshev" else given_out, exact[0], exact[1], name, p, False)
     if name == "chebyshev":
-        wanted = REFERENCE.cdist_bwd(grad, CPU.to_numpy(out), x, y, name, p)
+        wanted = REFERENCE.cdist_bwd(grad, CPU.to_numpy(out), x, y, name, p, False)
     assert_close(CPU.to_numpy(found), wanted, 2000 if name in ("minkowski", "canberra") else 200)
