@@ -28,6 +28,7 @@ namespace fastdl::FASTDL_ISA {
 
 constexpr int64_t kChunkSteps = 1 << 20;  // vectors of pairs and columns in a chunk
 constexpr int64_t kChunkRows = 112;       // rows of the gradient in a chunk at most: whole tiles of a product
+constexpr int64_t kAhead = 4;             // rows of transposed matrices that are fetched ahead
 constexpr int64_t kBlockRows = 512;       // of the other set: 112 x 512 weights are a quarter of L2
 
 // d^2 > kClose s + kLeast
@@ -96,13 +97,30 @@ FASTDL_INLINE int64_t padded_width(int64_t width) {
   return ceil_div(width, kLanes<T>) * kLanes<T>;
 }
 
-// f(first of the lanes of a mask, second, ...), of the first n.
-template <class T, class F>
-FASTDL_INLINE void for_lanes(Mask<T> lanes, int64_t n, F f) {
-  alignas(64) decltype(lanes[0] + 0) set[kLanes<T>];
-  __builtin_memcpy(set, &lanes, sizeof set);
-  for (int i = 0; i < kLanes<T> && i < n; ++i)
-    if (set[i]) f(i);
+constexpr int kPastList = 16;
+// Appends first + i for each lane i < n of a mask: without branches, which would be hard to foretell. The list has room
+// for kPastList more.
+template <class T>
+FASTDL_INLINE int append_lanes(Mask<T> lanes, int64_t n, int first, int* list, int count) {
+  const unsigned some = n < kLanes<T> ? (1u << n) - 1 : (1u << kLanes<T>)-1;
+#if defined(FASTDL_ISA_avx512)
+  const __m512i places = (__m512i)(lane_numbers<float>() + first);
+  if constexpr (sizeof(T) == 4) {
+    const unsigned set = _mm512_movepi32_mask((__m512i)lanes) & some;
+    _mm512_storeu_si512(list + count, _mm512_maskz_compress_epi32(static_cast<__mmask16>(set), places));
+    return count + __builtin_popcount(set);
+  } else {
+    const unsigned set = _mm512_movepi64_mask((__m512i)lanes) & some;
+    _mm512_storeu_si512(list + count, _mm512_maskz_compress_epi32(static_cast<__mmask16>(set), places));
+    return count + __builtin_popcount(set);
+  }
+#else
+  for (int i = 0; i < kLanes<T>; ++i) {
+    list[count] = first + i;
+    count += static_cast<int>(lanes[i] & (some >> i) & 1);
+  }
+  return count;
+#endif
 }
 
 // ---- forward --------------------------------------------------------------------------------------------------------
@@ -121,41 +139,72 @@ FASTDL_INLINE Vec<T> root_of_ordinary(Vec<T> x) {
   return vsqrt<T>(x);
 }
 
-// kRows distances by the definition, lanes along the columns.
-template <class T, int kRows>
-FASTDL_INLINE void define_distances(const T* x, const T* y, int64_t width, const int* places, T* out) {
-  Vec<T> sums[kRows] = {};
-  for (int64_t k = 0; k < width; k += kLanes<T>) {
-    const Vec<T> xk = load_some<T>(x + k, width - k);
-#pragma GCC unroll 4
-    for (int i = 0; i < kRows; ++i) {
-      const Vec<T> d = xk - load_some<T>(y + places[i] * width + k, width - k);
-      sums[i] += d * d;
-    }
+// The sums of the lanes of four vectors, all in the same order.
+constexpr int kTogether = 4;
+template <class T>
+FASTDL_INLINE void sum_together(const Vec<T> (&v)[kTogether], T* sums) {
+  if constexpr (kLanes<T> < kTogether) {
+    for (int i = 0; i < kTogether; ++i) sums[i] = tree_sum<T>(v[i]);
+  } else {
+    const auto fold = [](Vec<T> a, Vec<T> b) FASTDL_BODY { return even_lanes<T>(a, b) + odd_lanes<T>(a, b); };
+    Vec<T> all = fold(fold(v[0], v[1]), fold(v[2], v[3]));
+    for (int left = kLanes<T> / kTogether; left > 1; left /= 2) all = fold(all, all);
+    __builtin_memcpy(sums, &all, kTogether * sizeof(T));
   }
-  for (int i = 0; i < kRows; ++i) out[places[i]] = vsqrt<T>(broadcast<T>(tree_sum<T>(sums[i])))[0];
 }
 
-// Squared distances from the products in a tile, and what is close again. x, y: the rows as given.
+// Four distances by the definition, lanes along the columns. Place r * kTileColumns + j: row r of x, row j of y.
+template <class T>
+constexpr int kTileColumns = kTallTile.vecs * kLanes<T>;
+template <class T>
+FASTDL_INLINE void define_distances(const T* x, const T* y, int64_t width, const int* places, T* out, int64_t ldc) {
+  constexpr int C = kTileColumns<T>;
+  const T *from_x[kTogether], *from_y[kTogether];
+#pragma GCC unroll 4
+  for (int i = 0; i < kTogether; ++i) from_x[i] = x + places[i] / C * width, from_y[i] = y + places[i] % C * width;
+  Vec<T> squares[kTogether] = {};
+  int64_t k = 0;
+  for (; k + kLanes<T> <= width; k += kLanes<T>) {
+#pragma GCC unroll 4
+    for (int i = 0; i < kTogether; ++i) {
+      const Vec<T> d = load<T>(from_x[i] + k) - load<T>(from_y[i] + k);
+      squares[i] += d * d;
+    }
+  }
+  if (const int rest = static_cast<int>(width - k)) {
+#pragma GCC unroll 4
+    for (int i = 0; i < kTogether; ++i) {
+      const Vec<T> d = load_n<T>(from_x[i] + k, rest) - load_n<T>(from_y[i] + k, rest);
+      squares[i] += d * d;
+    }
+  }
+  T sums[kTogether];
+  sum_together<T>(squares, sums);
+#pragma GCC unroll 4
+  for (int i = 0; i < kTogether; ++i)
+    out[places[i] / C * ldc + places[i] % C] = sizeof(T) == 4 ? __builtin_sqrtf(sums[i]) : __builtin_sqrt(sums[i]);
+}
+
+// Distances from the products in a tile. x, y: the rows as given.
 template <class T>
 static void finish_tile(T* tile, int64_t ldc, int rows, int columns, const T* norms_x, const T* norms_y, const T* x,
                         const T* y, int64_t width) {
-  constexpr int L = kLanes<T>;
+  constexpr int L = kLanes<T>, C = kTileColumns<T>;
+  int places[kTallTile.rows * C + kPastList], count = 0;
   for (int r = 0; r < rows; ++r) {
-    int places[kTallTile.vecs * L], count = 0;
-    T* const out = tile + r * ldc;
     for (int j = 0; j < columns; j += L) {
+      T* const out = tile + r * ldc + j;
       const Vec<T> s = load<T>(norms_y + j) + norms_x[r];
-      const Vec<T> squares = s - load_some<T>(out + j, columns - j) * T{2};
-      store_some<T>(out + j, root_of_ordinary<T>(squares), columns - j);
+      const Vec<T> squares = s - load_some<T>(out, columns - j) * T{2};
+      store_some<T>(out, root_of_ordinary<T>(squares), columns - j);
       const Mask<T> close = ~(squares > close_below<T>(s));
       if (__builtin_expect(any_lane<T>(close), 0))
-        for_lanes<T>(close, columns - j, [&](int i) FASTDL_BODY { places[count++] = j + i; });
+        count = append_lanes<T>(close, columns - j, r * C + j, places, count);
     }
-    int done = 0;
-    for (; done + 4 <= count; done += 4) define_distances<T, 4>(x + r * width, y, width, places + done, out);
-    for (; done < count; ++done) define_distances<T, 1>(x + r * width, y, width, places + done, out);
   }
+  if (count == 0) return;
+  for (int i = 0; i < kTogether; ++i) places[count + i] = places[count - 1];  // the last ones once more
+  for (int i = 0; i < count; i += kTogether) define_distances<T>(x, y, width, places + i, tile, ldc);
 }
 
 template <class T>
@@ -198,24 +247,38 @@ struct GradientOf {
   const Moved<T>&mx, &my;
 };
 
-// out / grad = weight where the pair is not close, and which lanes are.
+// g / d for ordinary d, to an epsilon; NaN or infinite for others.
+template <class T>
+FASTDL_INLINE Vec<T> quotient_by_ordinary(Vec<T> g, Vec<T> d) {
+#if defined(FASTDL_ISA_avx512)
+  if constexpr (sizeof(T) == 4) {
+    const Vec<float> r = (Vec<float>)_mm512_maskz_rcp14_ps(0xffff, (__m512)d), one = broadcast<float>(1);
+    return g * (r + r * (one - d * r));
+  }
+#endif
+  return g / d;
+}
+
+// The weights of pairs that are not close, and which lanes are.
 template <class T>
 FASTDL_INLINE Vec<T> weigh(const T* grad, const T* out, int64_t n, Vec<T> s, Mask<T>& close) {
-  const Vec<T> d = load_some<T>(out, n), w = load_some<T>(grad, n) / d;
+  const Vec<T> d = load_some<T>(out, n), w = quotient_by_ordinary<T>(load_some<T>(grad, n), d);
   close = ~((d * d > close_below<T>(s)) & (w - w == T{0}));
   return select<T>(close, Vec<T>{}, w);
 }
 
 // A close pair by the definition: w (x - y), 0 at distance 0.
 template <class T>
-static void add_pair(const GradientOf<T>& of, int64_t i, int64_t j, T* sums) {
+FASTDL_INLINE void add_pair(const GradientOf<T>& of, int64_t i, int64_t j, T* sums) {
   const int64_t at = i * of.row_step + j * of.column_step, width = of.width;
   if (of.out[at] == T{0}) return;
   const T w = of.grad[at] / of.out[at];
-  for (int64_t k = 0; k < width; k += kLanes<T>) {
-    const Vec<T> d = load_some<T>(of.x + i * width + k, width - k) - load_some<T>(of.y + j * width + k, width - k);
-    store<T>(sums + k, load<T>(sums + k) + d * w);
-  }
+  const T *const x = of.x + i * width, *const y = of.y + j * width;
+  int64_t k = 0;
+  for (; k + kLanes<T> <= width; k += kLanes<T>)
+    store<T>(sums + k, load<T>(sums + k) + (load<T>(x + k) - load<T>(y + k)) * w);
+  if (const int rest = static_cast<int>(width - k))
+    store<T>(sums + k, load<T>(sums + k) + (load_n<T>(x + k, rest) - load_n<T>(y + k, rest)) * w);
 }
 
 // Weights of `rows` rows of x from `first` on and `columns` of y from `from` on, as they lie in the matrix: w[i * ld +
@@ -233,10 +296,10 @@ static void weigh_rows(const GradientOf<T>& of, int64_t first, int64_t rows, int
       const Vec<T> v = weigh<T>(of.grad + at + j, of.out + at + j, columns - j, s, close);
       store<T>(w + i * ld + j, v);
       total += v;
-      if (__builtin_expect(any_lane<T>(close), 0))
-        for_lanes<T>(close, columns - j, [&](int lane) FASTDL_BODY {
-          add_pair<T>(of, first + i, from + j + lane, near + i * of.mx.pitch);
-        });
+      if (__builtin_expect(!any_lane<T>(close), 1)) continue;
+      int lanes[kLanes<T> + kPastList];
+      const int count = append_lanes<T>(close, columns - j, 0, lanes, 0);
+      for (int c = 0; c < count; ++c) add_pair<T>(of, first + i, from + j + lanes[c], near + i * of.mx.pitch);
     }
     totals[i] += tree_sum<T>(total);
   }
@@ -248,14 +311,17 @@ static void weigh_columns(const GradientOf<T>& of, int64_t first, int64_t rows, 
     const int64_t at = (from + j) * of.column_step + first;
     for (int64_t i = 0; i < rows; i += kLanes<T>) {
       Mask<T> close;
+      __builtin_prefetch(of.grad + at + i + kAhead * of.column_step);
+      __builtin_prefetch(of.out + at + i + kAhead * of.column_step);
       const Vec<T> s = load<T>(of.mx.norms + first + i) + of.my.norms[from + j];
       const Vec<T> v = weigh<T>(of.grad + at + i, of.out + at + i, rows - i, s, close);
       store<T>(w + j * ld + i, v);
       store<T>(totals + i, load<T>(totals + i) + v);
-      if (__builtin_expect(any_lane<T>(close), 0))
-        for_lanes<T>(close, rows - i, [&](int lane) FASTDL_BODY {
-          add_pair<T>(of, first + i + lane, from + j, near + (i + lane) * of.mx.pitch);
-        });
+      if (__builtin_expect(!any_lane<T>(close), 1)) continue;
+      int lanes[kLanes<T> + kPastList];
+      const int count = append_lanes<T>(close, rows - i, 0, lanes, 0);
+      for (int c = 0; c < count; ++c)
+        add_pair<T>(of, first + i + lanes[c], from + j, near + (i + lanes[c]) * of.mx.pitch);
     }
   }
 }
