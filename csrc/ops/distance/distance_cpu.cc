@@ -147,7 +147,7 @@ static void visit_metric(Metric metric, double p, F&& f) {
 
 void distance_fwd(const DistanceFwdArgs& a) {
   if (a.g.batch * a.g.rows_x * a.g.rows_y == 0) return;
-  if (use_product(a.g, a.metric)) return distance_product_fwd(a);
+  if (use_product(a.g, a.metric, kProductWidth)) return distance_product_fwd(a);
   visit_float(a.dtype, [&](auto zero) {
     visit_metric(a.metric, a.p, [&](auto kind) {
       using K = decltype(kind);
@@ -272,7 +272,7 @@ void distance_bwd(const DistanceBwdArgs& a) {
       for (int64_t i = 0; i < a.g.batch * a.g.rows_x * a.g.width; ++i) grad_x[i] = T{0};
       return;
     }
-    if (use_product(a.g, a.metric)) return distance_product_bwd(a);
+    if (use_product(a.g, a.metric, kProductGradientWidth)) return distance_product_bwd(a);
     visit_metric(a.metric, a.p, [&](auto kind) {
       using K = decltype(kind);
       gradients<T, K::metric, K::power>(a);

@@ -1,21 +1,18 @@
 // Euclidean distances of many rows, and their gradients, by way of matrix products: a multiply-add for a column of a
 // pair where the definition (distance_cpu.cc) takes a subtraction too, and the tiles and blocks of a product.
 //
-//   forward    d^2 = |x|^2 + |y|^2 - 2 x y            gradient    grad_x = x sum_j w_j - sum_j w_j y_j,   w_j = grad_j
-//   / d_j
+//   forward     d^2 = s - 2 x y with s = |x|^2 + |y|^2
+//   gradient    grad_x = x sum_j w_j - sum_j w_j y_j with w_j = grad_j / d_j
 //
-// Both differences lose digits where d^2 is small beside s = |x|^2 + |y|^2. Two measures keep the result as good as
-// that of the definition:
-// - All rows are moved so that a point amid those of y is the origin; distances do not change. A common offset (images
-//   of 0 to 255, rows after ReLU) no longer counts, and s is about d^2 for most pairs.
-// - Pairs without d^2 > kClose s are close: they are computed by the definition from the rows as they were given. So
-// are
-//   pairs with an infinity or a NaN, and those whose s overflows or comes near denormal numbers.
-// With kClose = 1/8 the error of d^2 is at most 8 times that of s, that of d 4 times: rounding of the moved rows and of
-// the sums, each of which is some epsilons where rows are of one size.
+// Both differences lose digits where d^2 is small beside s. Two measures keep the results as good as the definition's.
+// All rows are moved so that a point amid those of y is the origin: distances do not change, a common offset (images of
+// 0 to 255, rows after ReLU) no longer counts, and s is about d^2 for most pairs. And pairs without d^2 > kClose s,
+// close ones, are computed by the definition from the rows as they were given; so are pairs with an infinity or a NaN,
+// and those whose s overflows or comes near denormal numbers.
 //
-// A pair's forward result depends on its two rows and the origin alone, not on its place, so cdist(x, x) is symmetric.
-// A pair that is close costs some four times one that is not.
+// Error. Let s be wrong by e s: the rounding of moved rows, of norms and of the product. Then d^2 is wrong by at most
+// e / kClose, 4 e, and d by 2 e, relative to itself. (README.md has measured errors.) A result depends on its two rows
+// and the origin alone, not on its place: cdist(x, x) is symmetric.
 //
 // Who owns what. Forward: the tasks of the product own tiles of the matrix, and finish them while they are in L1.
 // Gradient: a chunk owns rows of it and goes over the other set in blocks; the weights of rows times block lie in L2.
@@ -31,9 +28,9 @@ constexpr int64_t kChunkRows = 112;       // rows of the gradient in a chunk at 
 constexpr int64_t kAhead = 4;             // rows of transposed matrices that are fetched ahead
 constexpr int64_t kBlockRows = 512;       // of the other set: 112 x 512 weights are a quarter of L2
 
-// d^2 > kClose s + kLeast
+// Pairs with d^2 > kClose s + kLeast are not close. kLeast: a sum of squares that were flushed to zero is far below.
 template <class T>
-constexpr T kClose = T{0.125};
+constexpr T kClose = T{0.25};
 template <class T>
 constexpr T kLeast = sizeof(T) == 4 ? T(1e-30) : T(1e-290);
 
@@ -259,6 +256,13 @@ FASTDL_INLINE Vec<T> quotient_by_ordinary(Vec<T> g, Vec<T> d) {
   return g / d;
 }
 
+// Pieces of rows are too short for the processor's own prefetchers.
+template <class T>
+FASTDL_INLINE void fetch_pairs(const T* grad, const T* out) {
+  __builtin_prefetch(grad);
+  __builtin_prefetch(out);
+}
+
 // The weights of pairs that are not close, and which lanes are.
 template <class T>
 FASTDL_INLINE Vec<T> weigh(const T* grad, const T* out, int64_t n, Vec<T> s, Mask<T>& close) {
@@ -287,13 +291,16 @@ FASTDL_INLINE void add_pair(const GradientOf<T>& of, int64_t i, int64_t j, T* su
 template <class T>
 static void weigh_rows(const GradientOf<T>& of, int64_t first, int64_t rows, int64_t from, int64_t columns, T* w,
                        int64_t ld, T* totals, T* near) {
+  const T* const norms = of.my.norms + from;
   for (int64_t i = 0; i < rows; ++i) {
-    const int64_t at = (first + i) * of.row_step + from;
+    const int64_t at = (first + i) * of.row_step + from, next = of.row_step;
+    const T *const grad = of.grad + at, *const out = of.out + at;
+    const Vec<T> norm = broadcast<T>(of.mx.norms[first + i]);
     Vec<T> total{};
     for (int64_t j = 0; j < columns; j += kLanes<T>) {
+      fetch_pairs<T>(grad + j + next, out + j + next);
       Mask<T> close;
-      const Vec<T> s = load<T>(of.my.norms + from + j) + of.mx.norms[first + i];
-      const Vec<T> v = weigh<T>(of.grad + at + j, of.out + at + j, columns - j, s, close);
+      const Vec<T> v = weigh<T>(grad + j, out + j, columns - j, load<T>(norms + j) + norm, close);
       store<T>(w + i * ld + j, v);
       total += v;
       if (__builtin_expect(!any_lane<T>(close), 1)) continue;
@@ -307,14 +314,15 @@ static void weigh_rows(const GradientOf<T>& of, int64_t first, int64_t rows, int
 template <class T>
 static void weigh_columns(const GradientOf<T>& of, int64_t first, int64_t rows, int64_t from, int64_t columns, T* w,
                           int64_t ld, T* totals, T* near) {
+  const T* const norms = of.mx.norms + first;
   for (int64_t j = 0; j < columns; ++j) {
-    const int64_t at = (from + j) * of.column_step + first;
+    const int64_t at = (from + j) * of.column_step + first, next = kAhead * of.column_step;
+    const T *const grad = of.grad + at, *const out = of.out + at;
+    const Vec<T> norm = broadcast<T>(of.my.norms[from + j]);
     for (int64_t i = 0; i < rows; i += kLanes<T>) {
+      fetch_pairs<T>(grad + i + next, out + i + next);
       Mask<T> close;
-      __builtin_prefetch(of.grad + at + i + kAhead * of.column_step);
-      __builtin_prefetch(of.out + at + i + kAhead * of.column_step);
-      const Vec<T> s = load<T>(of.mx.norms + first + i) + of.my.norms[from + j];
-      const Vec<T> v = weigh<T>(of.grad + at + i, of.out + at + i, rows - i, s, close);
+      const Vec<T> v = weigh<T>(grad + i, out + i, rows - i, load<T>(norms + i) + norm, close);
       store<T>(w + j * ld + i, v);
       store<T>(totals + i, load<T>(totals + i) + v);
       if (__builtin_expect(!any_lane<T>(close), 1)) continue;
