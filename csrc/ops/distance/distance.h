@@ -48,5 +48,9 @@ static inline bool use_product(const DistanceGeometry& g, Metric metric, int64_t
 
 FASTDL_KERNEL(distance_fwd, DistanceFwdArgs)
 FASTDL_KERNEL(distance_bwd, DistanceBwdArgs)
+// What these two call: Euclidean distances by products, which hand sets with many close pairs back, and all metrics by
+// their definition.
 FASTDL_KERNEL(distance_product_fwd, DistanceFwdArgs)
 FASTDL_KERNEL(distance_product_bwd, DistanceBwdArgs)
+FASTDL_KERNEL(distance_defined_fwd, DistanceFwdArgs)
+FASTDL_KERNEL(distance_defined_bwd, DistanceBwdArgs)

@@ -145,15 +145,19 @@ static void visit_metric(Metric metric, double p, F&& f) {
   f(Kind<Metric::kMinkowski>{});
 }
 
-void distance_fwd(const DistanceFwdArgs& a) {
-  if (a.g.batch * a.g.rows_x * a.g.rows_y == 0) return;
-  if (use_product(a.g, a.metric, kProductWidth)) return distance_product_fwd(a);
+void distance_defined_fwd(const DistanceFwdArgs& a) {
   visit_float(a.dtype, [&](auto zero) {
     visit_metric(a.metric, a.p, [&](auto kind) {
       using K = decltype(kind);
       distances<decltype(zero), K::metric, K::power>(a);
     });
   });
+}
+
+void distance_fwd(const DistanceFwdArgs& a) {
+  if (a.g.batch * a.g.rows_x * a.g.rows_y == 0) return;
+  if (use_product(a.g, a.metric, kProductWidth)) return distance_product_fwd(a);
+  distance_defined_fwd(a);
 }
 
 // ---- backward -------------------------------------------------------------------------------------------------------
@@ -263,21 +267,26 @@ static void gradients(const DistanceBwdArgs& a) {
   });
 }
 
-void distance_bwd(const DistanceBwdArgs& a) {
-  if (a.g.batch * a.g.rows_x * a.g.width == 0) return;
+void distance_defined_bwd(const DistanceBwdArgs& a) {
   visit_float(a.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    T* const grad_x = static_cast<T*>(a.grad_x);
-    if (a.metric == Metric::kHamming || a.g.rows_y == 0) {
-      for (int64_t i = 0; i < a.g.batch * a.g.rows_x * a.g.width; ++i) grad_x[i] = T{0};
-      return;
-    }
-    if (use_product(a.g, a.metric, kProductGradientWidth)) return distance_product_bwd(a);
     visit_metric(a.metric, a.p, [&](auto kind) {
       using K = decltype(kind);
-      gradients<T, K::metric, K::power>(a);
+      gradients<decltype(zero), K::metric, K::power>(a);
     });
   });
+}
+
+void distance_bwd(const DistanceBwdArgs& a) {
+  if (a.g.batch * a.g.rows_x * a.g.width == 0) return;
+  if (a.metric == Metric::kHamming || a.g.rows_y == 0) {
+    visit_float(a.dtype, [&](auto zero) {
+      auto* const grad_x = static_cast<decltype(zero)*>(a.grad_x);
+      for (int64_t i = 0; i < a.g.batch * a.g.rows_x * a.g.width; ++i) grad_x[i] = zero;
+    });
+    return;
+  }
+  if (use_product(a.g, a.metric, kProductGradientWidth)) return distance_product_bwd(a);
+  distance_defined_bwd(a);
 }
 
 }  // namespace fastdl::FASTDL_ISA

@@ -8,7 +8,8 @@
 // All rows are moved so that a point amid those of y is the origin: distances do not change, a common offset (images of
 // 0 to 255, rows after ReLU) no longer counts, and s is about d^2 for most pairs. And pairs without d^2 > kClose s,
 // close ones, are computed by the definition from the rows as they were given; so are pairs with an infinity or a NaN,
-// and those whose s overflows or comes near denormal numbers.
+// and those whose s overflows or comes near denormal numbers. Sets with many close pairs go by the definition as a
+// whole.
 //
 // Error. Let s be wrong by e s: the rounding of moved rows, of norms and of the product. Then d^2 is wrong by at most
 // e / kClose, 4 e, and d by 2 e, relative to itself. (README.md has measured errors.) A result depends on its two rows
@@ -92,6 +93,35 @@ struct Moved {
 template <class T>
 FASTDL_INLINE int64_t padded_width(int64_t width) {
   return ceil_div(width, kLanes<T>) * kLanes<T>;
+}
+
+// Whether many pairs are close, by a sample: then the definition is faster from the start. Of the first sets of a
+// batch, and not of small ones, where looking would take as long.
+template <class T>
+static bool many_close(const DistanceGeometry& g, const void* rows_x, const void* rows_y) {
+  constexpr int64_t kSample = 16, kShare = 8, kLeastPairs = 256 * 256;
+  if (g.rows_x * g.rows_y < kLeastPairs) return false;
+  const T *const first_x = static_cast<const T*>(rows_x), *const first_y = static_cast<const T*>(rows_y);
+  Scratch<T> origin(padded_width<T>(g.width));
+  find_origin<T>(first_y, g.rows_y, g.width, origin);
+  int64_t close = 0;
+  for (int64_t i = 0; i < kSample; ++i) {
+    for (int64_t j = 0; j < kSample; ++j) {
+      // Different rows where both sets are the same.
+      const T *const x = first_x + 2 * i * g.rows_x / (2 * kSample) * g.width, *const y = first_y +
+                                                                                          (2 * j + 1) * g.rows_y /
+                                                                                              (2 * kSample) * g.width;
+      Vec<T> squares{}, sizes{};
+      for (int64_t k = 0; k < g.width; k += kLanes<T>) {
+        const Vec<T> xk = load_some<T>(x + k, g.width - k), yk = load_some<T>(y + k, g.width - k);
+        const Vec<T> dx = xk - load<T>(origin + k), dy = yk - load<T>(origin + k);
+        squares += (xk - yk) * (xk - yk);
+        sizes += dx * dx + dy * dy;
+      }
+      close += !(tree_sum<T>(squares) > tree_sum<T>(sizes) * kClose<T> + kLeast<T>);
+    }
+  }
+  return close > kSample * kSample / kShare;
 }
 
 constexpr int kPastList = 16;
@@ -221,6 +251,7 @@ void distance_product_fwd(const DistanceFwdArgs& a) {
   const DistanceGeometry& g = a.g;
   visit_float(a.dtype, [&](auto zero) {
     using T = decltype(zero);
+    if (many_close<T>(g, a.x, a.y)) return distance_defined_fwd(a);
     const GemmPlan plan = plan_gemm<T>(g.rows_x, g.rows_y, g.width, true, padded_width<T>(g.width));
     // Products that are one task each are shared out whole.
     const int64_t grain = plan.one_task ? kChunkSteps * kLanes<T> / (g.rows_x * g.rows_y * g.width) + 1 : g.batch;
@@ -386,6 +417,7 @@ void distance_product_bwd(const DistanceBwdArgs& a) {
   const DistanceGeometry& g = a.g;
   visit_float(a.dtype, [&](auto zero) {
     using T = decltype(zero);
+    if (many_close<T>(g, a.x, a.y)) return distance_defined_bwd(a);
     // Batches of few rows are shared out whole.
     const int64_t steps = g.rows_x * g.rows_y * g.width / kLanes<T>;
     parallel_for(g.batch, g.rows_x > kChunkRows ? g.batch : kChunkSteps / steps + 1, [&](int64_t begin, int64_t end) {
