@@ -99,7 +99,7 @@ FASTDL_INLINE int64_t padded_width(int64_t width) {
 // batch, and not of small ones, where looking would take as long.
 template <class T>
 static bool many_close(const DistanceGeometry& g, const void* rows_x, const void* rows_y) {
-  constexpr int64_t kSample = 16, kShare = 8, kLeastPairs = 256 * 256;
+  constexpr int64_t kSample = 8, kShare = 16, kLeastPairs = 128 * 128;
   if (g.rows_x * g.rows_y < kLeastPairs) return false;
   const T *const first_x = static_cast<const T*>(rows_x), *const first_y = static_cast<const T*>(rows_y);
   Scratch<T> origin(padded_width<T>(g.width));
