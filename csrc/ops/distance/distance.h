@@ -38,7 +38,7 @@ struct DistanceBwdArgs {
 
 // Euclidean distances and gradients go by way of matrix products (distance_product_cpu.cc) from so many rows of both
 // sets, and so many columns, on.
-constexpr int64_t kProductRows = 32, kProductWidth = 16, kProductGradientWidth = 32;
+constexpr int64_t kProductRows = 32, kProductWidth = 24, kProductGradientWidth = 32;
 
 static inline bool use_product(const DistanceGeometry& g, Metric metric, int64_t width) {
   return metric == Metric::kEuclidean && g.rows_x >= kProductRows && g.rows_y >= kProductRows && g.width >= width;
