@@ -20,6 +20,21 @@ EDGES = [
 ]  # fmt: skip
 
 
+# Euclidean distances go by way of products from so many rows and columns on.
+PRODUCTS = [
+    {"x": (32, 24), "y": (32, 24)}, {"x": (31, 32), "y": (33, 32)}, {"x": (127, 31), "y": (65, 31)},
+    {"x": (2, 33, 64), "y": (2, 47, 64)}, {"x": (113, 67), "y": (515, 67)}, {"x": (40, 260), "y": (35, 260)},
+]  # fmt: skip
+
+
+def mixed(rng, x, y, **_):
+    """Rows far from 0; some of y near rows of x, equal to them or twins of each other."""
+    a, b = rng.standard_normal(x) + 30, rng.standard_normal(y) + 30
+    b[::5] = a[: len(b[::5])]
+    b[1::5] = a[: len(b[1::5])] + rng.standard_normal(a[: len(b[1::5])].shape) / 64
+    return [a, b]
+
+
 def same(device, shape, dtype="float32"):
     return fastdl.ones(*shape, dtype=dtype, device=device)
 
@@ -42,9 +57,10 @@ BAD = [
             "[cdist] expected x of dtype float32 or float64, got int64"),
 ]  # fmt: skip
 CASES = [
-    OpCase("cdist", F.cdist, rows, [{**s, **m} for s in SHAPES for m in METRICS] + EDGES, BAD, epsilons=96,
+    OpCase("cdist", F.cdist, rows, [{**s, **m} for s in SHAPES for m in METRICS] + EDGES + PRODUCTS, BAD, epsilons=96,
            shape_only=("x", "y"), gradcheck_sizes=[{**SHAPES[0], **m} for m in METRICS],
            flops=lambda x, y, **_: 3.0 * x.shape[-2] * y.shape[-2] * x.shape[-1]),
+    OpCase("cdist, near rows", F.cdist, mixed, PRODUCTS[:3] + PRODUCTS[4:], epsilons=96, shape_only=("x", "y")),
     OpCase("hamming", lambda x, y: F.cdist(F.relu(x), F.relu(y), 0.0), rows, SHAPES, differentiable=[],
            shape_only=("x", "y")),
     OpCase("pairwise_distance", F.pairwise_distance, rows,

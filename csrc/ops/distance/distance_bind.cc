@@ -49,16 +49,17 @@ Array cdist(const Array& x, const Array& y, const std::string& metric, double p)
 }
 
 Array cdist_backward(const Array& grad, const Array& out, const Array& x, const Array& y, const std::string& metric,
-                     double p) {
+                     double p, bool transposed) {
   constexpr const char* kOp = "cdist_bwd";
   const DistanceGeometry g = geometry(kOp, x, y);
   const Metric kind = metric_of(kOp, metric, p);
   expect_same_dtype(kOp, "grad", grad, x.dtype);
-  expect_shape(kOp, "grad", grad, matrix(g));
+  expect_shape(kOp, "grad", grad, transposed ? matrix({g.batch, g.rows_y, g.rows_x, g.width}) : matrix(g));
   expect_same_dtype(kOp, "out", out, x.dtype);
   expect_shape(kOp, "out", out, grad.shape);
   Array grad_x = empty(x.shape, x.dtype);
-  call(distance_bwd, DistanceBwdArgs{x.dtype, g, kind, p, grad.data, out.data, x.data, y.data, grad_x.data}, work(g));
+  call(distance_bwd, DistanceBwdArgs{x.dtype, g, kind, p, grad.data, out.data, transposed, x.data, y.data, grad_x.data},
+       work(g));
   return grad_x;
 }
 

@@ -1,6 +1,5 @@
-// Distance matrices on the CPU, and their gradients, by the definition: no product of x and y stands in for the
-// Euclidean distance, since sums of squares that nearly cancel would lose what close pairs differ by. A subtraction and
-// a multiply-add a number are also no slower where a processor adds beside its multipliers.
+// Distance matrices on the CPU, and their gradients, by the definition: every metric but the Euclidean one of many rows
+// (distance_product_cpu.cc).
 //
 // Data layout. Lanes are rows of y. So y is packed in panels of kVectors vectors of rows, column by column (rows past
 // the end are zero):
@@ -14,6 +13,7 @@
 // Who owns what. A chunk owns rows of x, in both directions; the panels are packed once, by chunks of panels.
 #include "cpu/parallel.h"
 #include "cpu/shuffle-inl.h"
+#include "cpu/transpose-inl.h"
 #include "ops/distance/distance_metric-inl.h"
 
 namespace fastdl::FASTDL_ISA {
@@ -145,14 +145,19 @@ static void visit_metric(Metric metric, double p, F&& f) {
   f(Kind<Metric::kMinkowski>{});
 }
 
-void distance_fwd(const DistanceFwdArgs& a) {
-  if (a.g.batch * a.g.rows_x * a.g.rows_y == 0) return;
+void distance_defined_fwd(const DistanceFwdArgs& a) {
   visit_float(a.dtype, [&](auto zero) {
     visit_metric(a.metric, a.p, [&](auto kind) {
       using K = decltype(kind);
       distances<decltype(zero), K::metric, K::power>(a);
     });
   });
+}
+
+void distance_fwd(const DistanceFwdArgs& a) {
+  if (a.g.batch * a.g.rows_x * a.g.rows_y == 0) return;
+  if (use_product(a.g, a.metric, kProductWidth)) return distance_product_fwd(a);
+  distance_defined_fwd(a);
 }
 
 // ---- backward -------------------------------------------------------------------------------------------------------
@@ -198,7 +203,7 @@ static void gradient_rows(const T* x, int64_t width, const T* packed, int64_t pa
                                                 grad_x + k);
 }
 
-// The weights of one row of pairs, padded with zeros to whole panels.
+// The weights of one row of pairs, padded with zeros to whole panels. May be in place of what it reads.
 template <class T, Metric kMetric>
 static void weigh_pairs(const T* grad, const T* distance, int64_t n, int64_t padded, T p, T* weight, T* copied) {
   for (int64_t j = 0; j < padded; j += kLanes<T>) {
@@ -209,6 +214,24 @@ static void weigh_pairs(const T* grad, const T* distance, int64_t n, int64_t pad
   }
 }
 
+// ... of `rows` rows from `first` on in batch b. Transposed matrices are turned in the memory of the result.
+template <class T, Metric kMetric>
+static void weigh_rows(const DistanceBwdArgs& a, int64_t b, int64_t first, int64_t rows, int64_t padded, T* weight,
+                       T* distance) {
+  const DistanceGeometry& g = a.g;
+  const int64_t at = b * g.rows_x * g.rows_y + (a.transposed ? first : first * g.rows_y);
+  const T *grad = static_cast<const T*>(a.grad) + at, *out = static_cast<const T*>(a.out) + at;
+  int64_t pitch = g.rows_y;
+  if (a.transposed) {
+    transpose_matrix<T>(grad, g.rows_x, g.rows_y, rows, weight, padded);
+    transpose_matrix<T>(out, g.rows_x, g.rows_y, rows, distance, padded);
+    grad = weight, out = distance, pitch = padded;
+  }
+  for (int64_t i = 0; i < rows; ++i)
+    weigh_pairs<T, kMetric>(grad + i * pitch, out + i * pitch, g.rows_y, padded, static_cast<T>(a.p),
+                            weight + i * padded, distance + i * padded);
+}
+
 template <class T, Metric kMetric, Power kPower>
 static void gradients(const DistanceBwdArgs& a) {
   const DistanceGeometry& g = a.g;
@@ -216,49 +239,54 @@ static void gradients(const DistanceBwdArgs& a) {
   const int64_t panels = panels_of<T>(g), padded = panels * kPanel<T>;
   Scratch<T> packed(g.batch * padded * g.width);
   pack_panels<T>(g, static_cast<const T*>(a.y), packed.get());
-  const int64_t chunk = chunk_rows(g, kLanes<T>, R), chunks = (g.rows_x + chunk - 1) / chunk;
+  // Weights of so many rows at a time: of a transposed matrix, whole vectors.
+  const int together = a.transposed && kLanes<T> > R ? kLanes<T> : R;
+  const int64_t chunk = chunk_rows(g, kLanes<T>, together), chunks = (g.rows_x + chunk - 1) / chunk;
+  const bool distances = a.transposed || kMetric == Metric::kChebyshev;
   const T p = static_cast<T>(a.p);
   parallel_for(g.batch * chunks, 1, [&](int64_t begin, int64_t end) {
-    Scratch<T> weight(R * padded), distance(kMetric == Metric::kChebyshev ? R * padded : 0);
+    Scratch<T> weight(together * padded), distance(distances ? together * padded : 0);
     for (int64_t task = begin; task < end; ++task) {
       const int64_t b = task / chunks, first = task % chunks * chunk;
       const int64_t last = first + chunk < g.rows_x ? first + chunk : g.rows_x;
       const T* const panel = packed + b * padded * g.width;
-      for (int64_t r = first; r < last; r += R) {
-        const int64_t rows = last - r < R ? last - r : R, row = b * g.rows_x + r;
-        for (int64_t i = 0; i < rows; ++i) {
-          const int64_t at = (row + i) * g.rows_y;
-          weigh_pairs<T, kMetric>(static_cast<const T*>(a.grad) + at, static_cast<const T*>(a.out) + at, g.rows_y,
-                                  padded, p, weight + i * padded, distance + i * padded);
-        }
-        const T* const x = static_cast<const T*>(a.x) + row * g.width;
-        T* const grad_x = static_cast<T*>(a.grad_x) + row * g.width;
-        if (rows == R) {
-          gradient_rows<T, kMetric, kPower, R>(x, g.width, panel, panels, weight, distance, p, grad_x);
-          continue;
-        }
-        for (int64_t i = 0; i < rows; ++i)
-          gradient_rows<T, kMetric, kPower, 1>(x + i * g.width, g.width, panel, panels, weight + i * padded,
-                                               distance + i * padded, p, grad_x + i * g.width);
+      const T* const x = static_cast<const T*>(a.x) + b * g.rows_x * g.width;
+      T* const grad_x = static_cast<T*>(a.grad_x) + b * g.rows_x * g.width;
+      for (int64_t from = first; from < last; from += together) {
+        const int64_t to = from + together < last ? from + together : last;
+        weigh_rows<T, kMetric>(a, b, from, to - from, padded, weight, distance);
+        int64_t r = from;
+        for (; r + R <= to; r += R)
+          gradient_rows<T, kMetric, kPower, R>(x + r * g.width, g.width, panel, panels, weight + (r - from) * padded,
+                                               distance + (r - from) * padded, p, grad_x + r * g.width);
+        for (; r < to; ++r)
+          gradient_rows<T, kMetric, kPower, 1>(x + r * g.width, g.width, panel, panels, weight + (r - from) * padded,
+                                               distance + (r - from) * padded, p, grad_x + r * g.width);
       }
     }
   });
 }
 
-void distance_bwd(const DistanceBwdArgs& a) {
-  if (a.g.batch * a.g.rows_x * a.g.width == 0) return;
+void distance_defined_bwd(const DistanceBwdArgs& a) {
   visit_float(a.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    T* const grad_x = static_cast<T*>(a.grad_x);
-    if (a.metric == Metric::kHamming || a.g.rows_y == 0) {
-      for (int64_t i = 0; i < a.g.batch * a.g.rows_x * a.g.width; ++i) grad_x[i] = T{0};
-      return;
-    }
     visit_metric(a.metric, a.p, [&](auto kind) {
       using K = decltype(kind);
-      gradients<T, K::metric, K::power>(a);
+      gradients<decltype(zero), K::metric, K::power>(a);
     });
   });
+}
+
+void distance_bwd(const DistanceBwdArgs& a) {
+  if (a.g.batch * a.g.rows_x * a.g.width == 0) return;
+  if (a.metric == Metric::kHamming || a.g.rows_y == 0) {
+    visit_float(a.dtype, [&](auto zero) {
+      auto* const grad_x = static_cast<decltype(zero)*>(a.grad_x);
+      for (int64_t i = 0; i < a.g.batch * a.g.rows_x * a.g.width; ++i) grad_x[i] = zero;
+    });
+    return;
+  }
+  if (use_product(a.g, a.metric, kProductGradientWidth)) return distance_product_bwd(a);
+  distance_defined_bwd(a);
 }
 
 }  // namespace fastdl::FASTDL_ISA

@@ -359,8 +359,8 @@ class Backend(Protocol):
     # "canberra", "hamming"
     def cdist(self, x: Array, y: Array, metric: str, p: float) -> Array: ...  # (B, P, R)
     def cdist_bwd(
-        self, grad: Array, out: Array, x: Array, y: Array, metric: str, p: float
-    ) -> Array: ...  # of x; that of y: exchange them, grad and out transposed
+        self, grad: Array, out: Array, x: Array, y: Array, metric: str, p: float, transposed: bool
+    ) -> Array: ...  # of x; that of y: exchange them, and with `transposed` grad and out are (B, R, P)
 
     # sort/ NaN after all numbers, -0 = 0, equals by index (in descending order too). Every dtype; from topk on no bool
     def sort(self, x: Array, axis: int, descending: bool) -> tuple[Array, Array]: ...  # (values, indices int64)

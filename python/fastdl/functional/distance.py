@@ -37,9 +37,8 @@ def _metric_of(metric: Any, p: Any, op: str) -> tuple[str, float]:
 @fresh
 def _cdist_bwd(node: Node, g: Array) -> list[Array | None]:
     k, (x, y, out, metric, p) = node.backend, node.saved
-    swap = (0, 2, 1)
-    grad_x = k.cdist_bwd(g, out, x, y, metric, p) if node.needs(0) else None
-    grad_y = k.cdist_bwd(k.permute(g, swap), k.permute(out, swap), y, x, metric, p) if node.needs(1) else None
+    grad_x = k.cdist_bwd(g, out, x, y, metric, p, False) if node.needs(0) else None
+    grad_y = k.cdist_bwd(g, out, y, x, metric, p, True) if node.needs(1) else None
     return [grad_x, grad_y]
 
 
@@ -65,8 +64,8 @@ def cdist(
     Shapes: x1 (..., P, M), x2 (..., R, M), whose leading axes broadcast; output (..., P, R). `p` is that of
     Minkowski's distance: 1 Manhattan, 2 Euclidean, infinity Chebyshev, 0 the number of columns that differ. `metric`
     names one instead: "euclidean", "cityblock" or "manhattan", "chebyshev", "minkowski" (with p), "canberra",
-    "hamming" (a count here). `compute_mode` is taken and changes nothing: distances are always computed from
-    differences, which loses no digits and is not slower.
+    "hamming" (a count here). `compute_mode` is taken and changes nothing: Euclidean distances of many rows go by way of
+    a product, and close pairs, whose digits that would lose, by their differences.
 
     The gradient at distance 0 is 0; Chebyshev's goes to all columns that reach the maximum.
 

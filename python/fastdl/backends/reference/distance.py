@@ -49,16 +49,20 @@ def cdist(x: Array, y: Array, metric: str, p: float) -> Array:
         return ((np.abs(d) ** p).sum(-1) ** (1 / p)).astype(x.dtype)
 
 
-def cdist_bwd(grad: Array, out: Array, x: Array, y: Array, metric: str, p: float) -> Array:
-    """The gradient of x; distances of 0 have none. Of Chebyshev's, to all columns that reach the maximum."""
+def cdist_bwd(grad: Array, out: Array, x: Array, y: Array, metric: str, p: float, transposed: bool) -> Array:
+    """The gradient of x; distances of 0 have none. Of Chebyshev's, to all columns that reach the maximum. `transposed`:
+    grad and out are (batch, rows of y, rows of x)."""
     op = "cdist_bwd"
     p = _check(op, x, y, metric, p)
-    shape = (*x.shape[:2], y.shape[1])
+    rows = (y.shape[1], x.shape[1]) if transposed else (x.shape[1], y.shape[1])
+    shape = (x.shape[0], *rows)
     for what, a in (("grad", grad), ("out", out)):
         expect_same_dtype(op, what, a, x.dtype)
         expect_shape(op, what, a, shape)
     if metric == "hamming":
         return np.zeros_like(x)
+    if transposed:
+        grad, out = grad.swapaxes(1, 2), out.swapaxes(1, 2)
     with quiet():
         d, g, distance = _differences(x, y), grad[..., None], out[..., None]
         if metric == "chebyshev":
