@@ -139,9 +139,9 @@ template <class T>
 static Coming<T> coming_rows(const Forward<T>& f, const Walker& w, int64_t i) {
   const RecurrentShape& s = f.a.s;
   Coming<T> c;
-  if (i + 1 >= s.steps || s.stride != 1 || !f.a.gates) return c;
+  if (i + 1 >= s.steps || !f.a.gates) return c;
   const int64_t t = step_at(s, w.direction, i + 1), n = min64(s.active[t], w.last) - w.first;
-  const int64_t row = w.direction * s.rows + s.first[t] + w.first;
+  const int64_t row = w.direction * s.rows + kept_at(s, t, w.first);
   add_run<T>(c, f.a.gates, row * kStepVecs * s.hidden, n * kStepVecs * s.hidden);
   add_run<T>(c, f.a.cells, row * s.hidden, n * s.hidden);
   return c;
@@ -153,7 +153,7 @@ static void finish_tile(const Forward<T>& f, const Walker& w, int64_t t, int64_t
   const RecurrentShape& s = f.a.s;
   const int64_t H = s.hidden, unit = panel * f.units, n = min64(f.units, H - unit);
   for (int64_t i = 0; i < rows; ++i, tile += kTileStep<T>) {
-    const int64_t j = w.first + first + i, row = row_at(s, t, j), saved = w.direction * s.rows + row;
+    const int64_t j = w.first + first + i, row = row_at(s, t, j), saved = w.direction * s.rows + kept_at(s, t, j);
     RowOut<T> r{};
     r.h = static_cast<T*>(f.a.out) + (row * s.directions + w.direction) * H + unit;
     if (f.a.gates) r.gates = static_cast<T*>(f.a.gates) + saved * kStepVecs * H + unit;
@@ -203,10 +203,17 @@ static void walk_forward(const Forward<T>& f, const Walker& w, const Rows<T>& ro
       if (count > 0) {
         collect_states<T>(f, w, t, count, rows.h);
         Coming<T> coming = coming_rows<T>(f, w, i);
+        const bool starts = !f.a.h0 && with_previous(s, w.direction, t) == 0;  // all states are zeros
         for (int64_t q = 0; q < w.last_panel - w.first_panel; ++q) {
           const int64_t panel = panel_at(w, i, q);
-          Product<T> p{s.input, s.hidden, rows.x, rows.h, weights + panel * panel_size, bias + panel * kTileStep<T>,
-                       0,       tile};
+          Product<T> p{s.input,
+                       starts ? 0 : s.hidden,
+                       rows.x,
+                       rows.h,
+                       weights + panel * panel_size,
+                       bias + panel * kTileStep<T>,
+                       0,
+                       tile};
           if (!fused) {
             p.kx = 0, p.panel += s.input * f.width, p.start_step = kTileStep<T>;
             p.start = rows.inputs + ((panel - w.first_panel) * kInputRows + input) * kTileStep<T>;
