@@ -218,7 +218,7 @@ static void walk_backward(const Backward<T>& b, const Walker& w, const T** grads
                finish_grad_tile<T>(b, w, t, first, rows, panel, tiles + first * kTileStep<T>);
              });
   }
-  if (!b.a.grad_h0 || s.steps == 0) return;
+  if (!b.a.grad_h0 || s.steps < 2) return;
   int64_t t = d ? s.steps - 1 : 0;
   for (int64_t j = w.first; j < w.last; ++j) {
     while (d && s.active[t] <= j) --t;  // where the walk of this sequence began
@@ -239,6 +239,27 @@ static void multiply_all(int64_t m, int64_t n, int64_t k, const Operand<T>& a, c
     return;
   }
   gemm<T>(plan_gemm<T>(m, n, k, b.along_k, b.ld), a, b, c, ldc, [](T*, int64_t, int64_t, int64_t, int64_t, int64_t) {});
+}
+
+// The gradient of the first states of a single step, with W_hh as it lies: nothing else would use its panels.
+template <class T>
+static void grad_states_of_one(const Backward<T>& b) {
+  const RecurrentShape& s = b.a.s;
+  const int64_t H = s.hidden;
+  Scratch<T> product(s.batch * H);
+  for (int d = 0; d < s.directions; ++d) {
+    const Operand<T> grads{gates_row<T>(b, b.grad_h_side, d, 0, 0), b.row, true};
+    multiply_all<T>(s.batch, H, b.gates, grads, Operand<T>{static_cast<const T*>(b.a.w[d].hh), H, false}, product.get(),
+                    H);
+    for (int64_t j = 0; j < s.batch; ++j) {
+      T* const to = b.carry_h + (d * s.batch + s.order[j]) * H;
+      for (int64_t i = 0; i < H; i += kLanes<T>) {
+        Vec<T> dh = load_some<T>(product + j * H + i, H - i);
+        if (s.cell == Cell::kGru) dh += load_some<T>(to + i, H - i);
+        store_some<T>(to + i, dh, H - i);
+      }
+    }
+  }
 }
 
 template <class T>
@@ -339,7 +360,8 @@ static void backward(const RecurrentBwdArgs& a) {
   Backward<T> b{};
   b.a = a, b.gates = gate_count(s.cell) * s.hidden, b.units = kTileStep<T>;
   b.panels = ceil_div(s.hidden, b.units), b.row = padded_row<T>(b.gates);
-  const int64_t all = s.directions * b.panels, dg = s.directions * s.rows * b.row;
+  const int64_t all = s.steps > 1 ? s.directions * b.panels : 0;  // one step has no product
+  const int64_t dg = s.directions * s.rows * b.row;
   const int64_t states = s.directions * s.batch * s.hidden, row = b.gates > kTileStep<T> ? b.gates : kTileStep<T>;
   Scratch<T> weights(all * b.gates * b.units), zeros(row), h_side(dg), x_side(s.cell == Cell::kGru ? dg : 0);
   Scratch<T> carry_h(a.grad_h0 ? 0 : states), carry_c(a.grad_c0 ? 0 : states);
@@ -365,6 +387,7 @@ static void backward(const RecurrentBwdArgs& a) {
   walk_all(s, division, b.panels, [&](const Walker& w, int64_t slot, Team& team) {
     walk_backward<T>(b, w, grads.get() + slot * s.batch, tiles.get() + slot * tiles_size, team);
   });
+  if (a.grad_h0 && s.steps == 1) grad_states_of_one<T>(b);
   if (a.grad_x) grad_input<T>(b);
   if (a.grad_ih[0]) grad_weights<T>(b);
 }
