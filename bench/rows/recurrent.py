@@ -1,4 +1,4 @@
-"""Recurrent layers: a batch, a single sequence, images row by row, a large model of two layers, and training."""
+"""Recurrent layers: a batch, a single sequence, images row by row, a large model of two layers, training; cells."""
 
 import numpy as np
 
@@ -43,6 +43,31 @@ def _row(name: str, t: int, n: int, i: int, h: int, layers: int, goal: float, tr
     return Row(case, attributes, goal=goal, make=make, flops=2.0 * passes * t * n * weights, bytes=passes * moved)
 
 
+def _cell(name: str, n: int, i: int, h: int, goal: float) -> Row:
+    """One step, without gradients."""
+
+    def make():
+        rng = np.random.default_rng(0)
+        x, *states = (rng.standard_normal((n, k)).astype(np.float32) for k in (i, h, h))
+
+        def step(kit, tensor):
+            cell = getattr(kit, name)(i, h)
+            for p in cell.parameters():
+                p.requires_grad_(False)
+            h_0, c_0 = map(tensor, states)
+            given = tensor(x), (h_0, c_0) if name == "LSTMCell" else h_0
+            return lambda: cell(*given)
+
+        made = {"fastdl": step(fastdl.nn, fastdl.tensor)}
+        if torch is not None:
+            made["PyTorch"] = step(torch.nn, torch.tensor)
+        return made
+
+    weights = GATES.get(name.removesuffix("Cell"), 1) * h * (i + h)
+    attributes = {"batch": n, "input": i, "hidden": h}
+    return Row(name, attributes, goal=goal, make=make, flops=2.0 * n * weights, bytes=4.0 * (weights + n * (i + 2 * h)))
+
+
 ROWS = [
     row
     for name in GATES
@@ -53,4 +78,4 @@ ROWS = [
         _row(name, 50, 64, 512, 512, 2, 1.0),
         _row(name, 100, 32, 128, 256, 1, 1.3, training=True),
     )
-]
+] + [_cell(name, n, 128, 256, 1.0) for name in ("LSTMCell", "GRUCell", "RNNCell") for n in (1, 8, 32)]

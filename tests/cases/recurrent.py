@@ -107,7 +107,64 @@ def packed(device, sizes, order=None, rows=3):
     return F.recurrent(on(device, rows, 4), [on(device, 3, 4), on(device, 3, 3)], "rnn_tanh", None, None, *ints)
 
 
+def projected(rng, t, n, i, h, p, bidirectional=False, batch_first=False, bias=True, states=True, lengths=None):
+    d, rows = 2 if bidirectional else 1, 4 * h
+    shape = (sum(lengths), i) if lengths else (n, t, i) if batch_first else (t, n, i)
+    arrays = [rng.standard_normal(shape), *(rng.standard_normal((d, n, k)) for k in (p, h) if states)]
+    for _ in range(d):
+        weights = [(rows, i), (rows, p), *([(rows,), (rows,)] if bias else []), (p, h)]
+        arrays += [rng.uniform(-1, 1, s) / h**0.5 for s in weights]
+    return arrays
+
+
+def run_projected(x, *rest, bidirectional=False, batch_first=False, states=True, lengths=None):
+    h0, c0 = rest[:2] if states else (None, None)
+    at = (None, None)
+    if lengths is not None:
+        at = (fastdl.tensor(a, dtype="int64", device=x.device) for a in sequences(lengths))
+    outs = F.lstm_projected(x, rest[2 if states else 0 :], h0, c0, *at, bidirectional, batch_first)
+    return fastdl.cat([o.reshape(-1) * (i + 1) for i, o in enumerate(outs)])
+
+
+def projected_call(device, x=(3, 2, 4), w=((12, 4), (12, 2), (2, 3)), batch_sizes=None, order=None, **states):
+    ints = [None if v is None else fastdl.tensor(v, dtype="int64", device=device) for v in (batch_sizes, order)]
+    given = [on(device, *states[k]) if k in states else None for k in ("h_0", "c_0")]
+    return F.lstm_projected(on(device, *x), [on(device, *s) for s in w], *given, *ints)
+
+
+PROJECTED = OpCase("lstm_projected", run_projected, projected, [
+    {"t": 3, "n": 2, "i": 3, "h": 4, "p": 2},
+    {"t": 4, "n": 5, "i": 6, "h": 19, "p": 7, "bidirectional": True, "bias": False},
+    {"t": 4, "n": 5, "i": 6, "h": 17, "p": 16, "bidirectional": True, "batch_first": True, "states": False},
+    {"t": 6, "n": 5, "i": 4, "h": 18, "p": 3, "lengths": (2, 6, 1, 6, 3), "bidirectional": True},
+    {"t": 6, "n": 3, "i": 4, "h": 8, "p": 1, "lengths": (2, 6, 1), "states": False},
+    {"t": 0, "n": 2, "i": 3, "h": 4, "p": 2},
+    {"t": 2, "n": 0, "i": 3, "h": 4, "p": 2, "bidirectional": True},
+], [
+    BadCall(lambda d: projected_call(d, x=(2, 4)), ValueError,
+            "[lstm_projected] expected input with 3 dimensions, got shape (2, 4)"),
+    BadCall(lambda d: projected_call(d, w=((12, 4), (12, 2))), ValueError,
+            "[lstm_projected] expected 3 or 5 weights for each of 1 directions, got 2"),
+    BadCall(lambda d: projected_call(d, w=((12, 4), (12, 3), (2, 3))), ValueError,
+            "[lstm_projected] expected weight_hh of shape (12, 2), got shape (12, 3)"),
+    BadCall(lambda d: projected_call(d, w=((12, 4), (12, 2), (2,))), ValueError,
+            "[lstm_projected] expected weight_hr with 2 dimensions, got shape (2,)"),
+    BadCall(lambda d: projected_call(d, h_0=(1, 2, 3)), ValueError,
+            "[lstm_projected] expected h_0 of shape (1, 2, 2), got shape (1, 2, 3)"),
+    BadCall(lambda d: projected_call(d, c_0=(1, 2, 2)), ValueError,
+            "[lstm_projected] expected c_0 of shape (1, 2, 3), got shape (1, 2, 2)"),
+    BadCall(lambda d: F.lstm_projected(on(d, 3, 2, 4), [on(d, 12, 4, dtype="float64")] * 3), TypeError,
+            "[lstm_projected] expected weights of dtype float32, got float64"),
+    BadCall(lambda d: projected_call(d, x=(3, 4), batch_sizes=[1, 2]), ValueError,
+            "[lstm_projected] expected batch_sizes that are at least 1 and never grow, got 2 at step 1"),
+    BadCall(lambda d: projected_call(d, x=(3, 4), batch_sizes=[2, 2]), ValueError,
+            "[lstm_projected] expected batch_sizes that add up to 3 rows, got [2, 2]"),
+    BadCall(lambda d: projected_call(d, x=(3, 4), batch_sizes=[2, 1], order=[1, 1]), ValueError,
+            "[lstm_projected] expected order that names each of 2 sequences once, got [1, 1]"),
+], shape_only=("t", "n", "i", "h", "p", "bias"), epsilons=256)  # fmt: skip
+
 CASES = [
+    PROJECTED,
     OpCase("recurrent", run, layer, sizes(), [
         BadCall(lambda d: call(d, "elman"), ValueError,
                 "[recurrent] expected mode rnn_tanh, rnn_relu, lstm or gru, got elman"),
@@ -135,7 +192,10 @@ CASES = [
                 "[recurrent] expected order that names each of 2 sequences once, got 2 at position 1"),
         BadCall(lambda d: F.recurrent(None, [], "lstm"), TypeError,
                 "[recurrent] expected a Tensor for input, got NoneType"),
-        BadCall(lambda d: nn.LSTM(3, 4, proj_size=2), NotImplementedError, "[LSTM] expected proj_size 0, got 2"),
+        BadCall(lambda d: nn.LSTM(3, 4, proj_size=4), ValueError,
+                "[LSTM] expected proj_size of at least 0 and below 4, got 4"),
+        BadCall(lambda d: nn.LSTM(3, 4, proj_size=2, device=d)(on(d, 5, 2, 3), (on(d, 1, 2, 4), on(d, 1, 2, 4))),
+                ValueError, "[LSTM] expected h_0 of shape (1, 2, 2), got (1, 2, 4)"),
         BadCall(lambda d: nn.RNN(3, 4, nonlinearity="sin"), ValueError,
                 "[RNN] expected nonlinearity 'tanh' or 'relu', got 'sin'"),
         BadCall(lambda d: nn.GRU(3, 4, device=d)(on(d, 5, 2, 2)), ValueError,

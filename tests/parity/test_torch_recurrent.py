@@ -81,7 +81,23 @@ def test_one_sequence_without_a_batch(name, own, batch_first):
     compare(mine, theirs, [x[0], hx[0]], [x[1], hx[1]])
 
 
-@pytest.mark.parametrize(("name", "own"), LAYERS)
+@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize("given", [False, True])
+@pytest.mark.parametrize("batched", [False, True])
+def test_projected_lstm(options, given, batched):
+    mine, theirs = pair("LSTM", 5, 7, proj_size=3, **options)
+    assert [[w.shape for w in ws] for ws in mine.all_weights] == [
+        [tuple(w.shape) for w in ws] for ws in theirs.all_weights
+    ]
+    first = options.get("batch_first", False)
+    x = both(*((2, 6, 5) if first else (6, 2, 5)) if batched else (6, 5))
+    layers = options.get("num_layers", 1) * (2 if options.get("bidirectional") else 1)
+    n = (2,) if batched else ()
+    hx = tuple(zip(both(layers, *n, 3, seed=1), both(layers, *n, 7, seed=2), strict=True))
+    compare(mine, theirs, [x[0], *([hx[0]] if given else [])], [x[1], *([hx[1]] if given else [])])
+
+
+@pytest.mark.parametrize(("name", "own"), [*LAYERS, ("LSTM", {"proj_size": 4})])
 @pytest.mark.parametrize("options", OPTIONS)
 @pytest.mark.parametrize("lengths", [[6, 4, 4, 1], [1, 6, 3, 6]])
 def test_packed_sequences(name, own, options, lengths):

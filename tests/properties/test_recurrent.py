@@ -11,7 +11,7 @@ from tests.cases import recurrent as cases
 
 QUICK = settings(derandomize=True, deadline=None, max_examples=25, database=None)
 WIDTHS = st.integers(1, 20) | st.sampled_from([31, 32, 33, 64, 65])
-LAYER, PACK, UNPACK = cases.CASES
+PROJECTED, LAYER, PACK, UNPACK = cases.CASES
 
 
 def expect_equal(case: OpCase, attributes, dtype):
@@ -43,6 +43,16 @@ def test_full_batches(dtype, **attributes):
 def test_packed_batches(dtype, lengths, **attributes):
     sizes = {"t": max(lengths), "n": len(lengths), "lengths": tuple(lengths)}
     expect_equal(LAYER, attributes | sizes, dtype)
+
+
+@QUICK
+@given(
+    lengths=st.lists(st.integers(1, 5), min_size=1, max_size=9), i=st.integers(1, 5), h=st.integers(2, 20),
+    p=st.integers(1, 9), bidirectional=st.booleans(), states=st.booleans(), bias=st.booleans(),
+)  # fmt: skip
+def test_projected_packed_batches(lengths, **attributes):
+    sizes = {"t": max(lengths), "n": len(lengths), "lengths": tuple(lengths)}
+    expect_equal(PROJECTED, attributes | sizes, "float32")
 
 
 @QUICK

@@ -7,20 +7,29 @@
 //
 // Then everything else is a product over the rows of all steps at once:
 //
-//   grad_x = dG W_ih      grad_W_ih = dG^T x      grad_W_hh = dG^T h_before      grad_b = sums of dG's columns
+//   grad_x = dG W_ih      [grad_W_ih, grad_W_hh, grad_b] = dG^T [x, h_before, 1]
 //
-// GRU has two dG: the third gate's h part is the x part times r.
+// The second one is made transposed: dG, the larger operand, is then read where it lies. GRU has two dG: the third
+// gate's h part is the x part times r.
 #include "ops/recurrent/recurrent_steps-inl.h"
 
 namespace fastdl::FASTDL_ISA {
 
-constexpr int64_t kSumColumns = 256;  // that a thread sums at a time: whole lines of the cache, in long runs
+constexpr int64_t kTurnColumns = 128;  // of a gradient that a thread turns at a time
+
+// Numbers between rows of at least n: whole lines of the cache, but no distance that puts all rows in the same sets.
+template <class T>
+FASTDL_INLINE int64_t padded_row(int64_t n) {
+  const int64_t row = ceil_div(n, kLine<T>) * kLine<T>;
+  return row * static_cast<int64_t>(sizeof(T)) % kSamePlace ? row : row + kLine<T>;
+}
 
 // One call, as all walkers see it. Of two directions, every array has the second one behind the first.
 template <class T>
 struct Backward {
   RecurrentBwdArgs a;
   int64_t gates;   // columns of dG
+  int64_t row;     // numbers between its rows
   int64_t panels;  // of a direction, each of `units` columns of W_hh
   int64_t units;
   T* weights;      // packed: [direction][panel][gates][units]
@@ -32,23 +41,27 @@ struct Backward {
 };
 
 template <class T>
-FASTDL_INLINE T* gates_row(const Backward<T>& b, T* side, int direction, int64_t row) {
-  return side + (direction * b.a.s.rows + row) * b.gates;
+FASTDL_INLINE T* gates_row(const Backward<T>& b, T* side, int direction, int64_t t, int64_t j) {
+  return side + (direction * b.a.s.rows + kept_at(b.a.s, t, j)) * b.row;
 }
 
-// h or c before step t of sequence j: a row of `all`, or of the first states, or zeros.
+// h or c before step t of sequence j: of the step before, or of the first states, or zeros.
 template <class T>
-FASTDL_INLINE const T* state_before(const Backward<T>& b, int d, int64_t t, int64_t j, const void* all, int64_t width,
-                                    const void* first) {
+FASTDL_INLINE const T* first_state(const Backward<T>& b, int d, int64_t j, const void* states) {
   const RecurrentShape& s = b.a.s;
-  if (j < with_previous(s, d, t)) return static_cast<const T*>(all) + row_at(s, d ? t + 1 : t - 1, j) * width;
-  return first ? static_cast<const T*>(first) + (d * s.batch + s.order[j]) * s.hidden : b.zeros;
+  return states ? static_cast<const T*>(states) + (d * s.batch + s.order[j]) * s.hidden : b.zeros;
 }
 template <class T>
 FASTDL_INLINE const T* h_before(const Backward<T>& b, int d, int64_t t, int64_t j) {
   const RecurrentShape& s = b.a.s;
-  const T* const out = static_cast<const T*>(b.a.out) + d * s.hidden;
-  return state_before<T>(b, d, t, j, out, s.directions * s.hidden, b.a.h0);
+  if (j >= with_previous(s, d, t)) return first_state<T>(b, d, j, b.a.h0);
+  return static_cast<const T*>(b.a.out) + (row_at(s, d ? t + 1 : t - 1, j) * s.directions + d) * s.hidden;
+}
+template <class T>
+FASTDL_INLINE const T* c_before(const Backward<T>& b, int d, int64_t t, int64_t j) {
+  const RecurrentShape& s = b.a.s;
+  if (j >= with_previous(s, d, t)) return first_state<T>(b, d, j, b.a.c0);
+  return static_cast<const T*>(b.a.cells) + (d * s.rows + kept_at(s, d ? t + 1 : t - 1, j)) * s.hidden;
 }
 
 // ---- gates ----------------------------------------------------------------------------------------------------------
@@ -107,12 +120,11 @@ static void finish_grad_tile(const Backward<T>& b, const Walker& w, int64_t t, i
   const int d = w.direction;
   const int64_t H = s.hidden, next = with_next(s, d, t);
   for (int64_t i = 0; i < rows; ++i, tile += kTileStep<T>) {
-    const int64_t j = w.first + first + i, row = row_at(s, t, j), saved = d * s.rows + row;
-    const int64_t state = (d * s.batch + s.order[j]) * H, out_row = (row * s.directions + d) * H;
+    const int64_t j = w.first + first + i, saved = d * s.rows + kept_at(s, t, j);
+    const int64_t state = (d * s.batch + s.order[j]) * H, out_row = (row_at(s, t, j) * s.directions + d) * H;
     const bool carries = j >= next || s.cell == Cell::kGru;
     const T* const before = s.cell == Cell::kGru ? h_before<T>(b, d, t, j) : nullptr;
-    const T* const cells = static_cast<const T*>(b.a.cells) + (s.cell == Cell::kLstm ? d * s.rows * H : 0);
-    const T* const c_before = s.cell == Cell::kLstm ? state_before<T>(b, d, t, j, cells, H, b.a.c0) : nullptr;
+    const T* const old_c = s.cell == Cell::kLstm ? c_before<T>(b, d, t, j) : nullptr;
     for (int v = 0; v < kStepVecs; ++v) {
       const int64_t unit = panel * b.units + v * L, n = min64(L, H - unit);
       if (n <= 0) break;
@@ -120,18 +132,18 @@ static void finish_grad_tile(const Backward<T>& b, const Walker& w, int64_t t, i
       if (b.a.grad_out) dh += load_some<T>(static_cast<const T*>(b.a.grad_out) + out_row + unit, n);
       if (carries) dh += load_some<T>(b.carry_h + state + unit, n);
       GradRow<T> r{};
-      r.grads = gates_row<T>(b, b.grad_h_side, d, row) + unit;
+      r.grads = gates_row<T>(b, b.grad_h_side, d, t, j) + unit;
       r.carry_h = b.carry_h + state + unit;
       switch (s.cell) {
         case Cell::kLstm:
           r.gates = static_cast<const T*>(b.a.gates) + saved * kStepVecs * H + unit;
-          r.c = cells + row * H + unit, r.c_before = c_before + unit;
+          r.c = static_cast<const T*>(b.a.cells) + saved * H + unit, r.c_before = old_c + unit;
           r.carry_c = b.carry_c + state + unit;
           lstm_grad<T>(dh, r, H, n);
           break;
         case Cell::kGru:
           r.gates = static_cast<const T*>(b.a.gates) + saved * kStepVecs * H + unit;
-          r.grads_x = gates_row<T>(b, b.grad_x_side, d, row) + unit;
+          r.grads_x = gates_row<T>(b, b.grad_x_side, d, t, j) + unit;
           r.h_before = before + unit;
           gru_grad<T>(dh, r, H, n);
           break;
@@ -166,12 +178,13 @@ template <class T>
 static Coming<T> coming_grads(const Backward<T>& b, const Walker& w, int64_t i) {
   const RecurrentShape& s = b.a.s;
   Coming<T> c;
-  if (i == 0 || s.stride != 1) return c;
+  if (i == 0) return c;
   const int64_t t = step_at(s, w.direction, i - 1), n = min64(s.active[t], w.last) - w.first;
-  const int64_t first = s.first[t] + w.first, row = w.direction * s.rows + first;
-  add_run<T>(c, b.a.grad_out, first * s.directions * s.hidden, n * s.directions * s.hidden);
+  const int64_t out_row = row_at(s, t, w.first) * s.directions * s.hidden;
+  const int64_t row = w.direction * s.rows + kept_at(s, t, w.first);
+  if (s.stride == 1) add_run<T>(c, b.a.grad_out, out_row, n * s.directions * s.hidden);
   add_run<T>(c, b.a.cells, row * s.hidden, n * s.hidden);
-  add_run<T>(c, b.grad_h_side, row * b.gates, n * b.gates);
+  add_run<T>(c, b.grad_h_side, row * b.row, n * b.row);
   add_run<T>(c, b.a.gates, row * kStepVecs * s.hidden, n * kStepVecs * s.hidden);
   return c;
 }
@@ -181,11 +194,11 @@ static void walk_backward(const Backward<T>& b, const Walker& w, const T** grads
   const RecurrentShape& s = b.a.s;
   const int d = w.direction;
   const T* const weights = b.weights + d * b.panels * b.gates * b.units;
-  const auto multiply = [&](int64_t i, int64_t count, Coming<T> coming,
+  const auto multiply = [&](int64_t i, int64_t count, int64_t gates, Coming<T> coming,
                             const auto& done) __attribute__((always_inline)) {
     for (int64_t q = 0; q < w.last_panel - w.first_panel; ++q) {
       const int64_t panel = panel_at(w, i, q);
-      const Product<T> p{0, b.gates, grads, grads, weights + panel * b.gates * b.units, b.zeros, 0, tiles};
+      const Product<T> p{0, gates, grads, grads, weights + panel * b.gates * b.units, b.zeros, 0, tiles};
       const T* const next =
           weights + panel_at(w, i, q + 1 < w.last_panel - w.first_panel ? q + 1 : q) * b.gates * b.units;
       multiply_rows<T>(p, count, false, next, coming,
@@ -198,19 +211,20 @@ static void walk_backward(const Backward<T>& b, const Walker& w, const T** grads
     const int64_t count = min64(s.active[t], w.last) - w.first;
     for (int64_t k = 0; k < count; ++k) {
       const int64_t j = w.first + k;
-      grads[k] = j < next ? gates_row<T>(b, b.grad_h_side, d, row_at(s, d ? t - 1 : t + 1, j)) : b.zeros;
+      grads[k] = j < next ? gates_row<T>(b, b.grad_h_side, d, d ? t - 1 : t + 1, j) : b.zeros;
     }
-    multiply(i, count > 0 ? count : 0, coming_grads<T>(b, w, i), [&](int64_t first, int64_t rows, int64_t panel) {
-      finish_grad_tile<T>(b, w, t, first, rows, panel, tiles + first * kTileStep<T>);
-    });
+    multiply(i, count > 0 ? count : 0, next > 0 ? b.gates : 0, coming_grads<T>(b, w, i),
+             [&](int64_t first, int64_t rows, int64_t panel) {
+               finish_grad_tile<T>(b, w, t, first, rows, panel, tiles + first * kTileStep<T>);
+             });
   }
-  if (!b.a.grad_h0 || s.steps == 0) return;
+  if (!b.a.grad_h0 || s.steps < 2) return;
   int64_t t = d ? s.steps - 1 : 0;
   for (int64_t j = w.first; j < w.last; ++j) {
     while (d && s.active[t] <= j) --t;  // where the walk of this sequence began
-    grads[j - w.first] = gates_row<T>(b, b.grad_h_side, d, row_at(s, t, j));
+    grads[j - w.first] = gates_row<T>(b, b.grad_h_side, d, t, j);
   }
-  multiply(0, w.last - w.first, Coming<T>{}, [&](int64_t first, int64_t rows, int64_t panel) {
+  multiply(0, w.last - w.first, b.gates, Coming<T>{}, [&](int64_t first, int64_t rows, int64_t panel) {
     finish_first_states<T>(b, w, first, rows, panel, tiles + first * kTileStep<T>);
   });
 }
@@ -218,35 +232,34 @@ static void walk_backward(const Backward<T>& b, const Walker& w, const T** grads
 // ---- products over all steps ----------------------------------------------------------------------------------------
 
 template <class T>
-static void multiply_all(int64_t m, int64_t n, int64_t k, const Operand<T>& a, const Operand<T>& b, void* out) {
-  T* const c = static_cast<T*>(out);
+static void multiply_all(int64_t m, int64_t n, int64_t k, const Operand<T>& a, const Operand<T>& b, T* c, int64_t ldc) {
   if (m == 0 || n == 0) return;
   if (k == 0) {
-    __builtin_memset(c, 0, static_cast<size_t>(m * n) * sizeof(T));
+    __builtin_memset(c, 0, static_cast<size_t>(m * ldc) * sizeof(T));
     return;
   }
-  gemm<T>(plan_gemm<T>(m, n, k, b.along_k, b.ld), a, b, c, n, [](T*, int64_t, int64_t, int64_t, int64_t, int64_t) {});
+  gemm<T>(plan_gemm<T>(m, n, k, b.along_k, b.ld), a, b, c, ldc, [](T*, int64_t, int64_t, int64_t, int64_t, int64_t) {});
 }
 
-// Sums of the columns of `rows` lines, line after line.
+// The gradient of the first states of a single step, with W_hh as it lies: nothing else would use its panels.
 template <class T>
-static void sum_columns(const T* from, int64_t rows, int64_t columns, void* out) {
-  constexpr int L = kLanes<T>;
-  parallel_for(columns, kSumColumns, [&](int64_t begin, int64_t end) {
-    T* const to = static_cast<T*>(out) + begin;
-    const int64_t n = end - begin;
-    for (int64_t j = 0; j < n; j += L) store_some<T>(to + j, Vec<T>{}, n - j);
-    for (int64_t r = 0; r < rows; r += 4) {
-      const T* line[4];
-      for (int i = 0; i < 4; ++i) line[i] = from + min64(r + i, rows - 1) * columns + begin;
-      const int some = static_cast<int>(min64(rows - r, 4));
-      for (int64_t j = 0; j < n; j += L) {
-        Vec<T> sum = load_some<T>(to + j, n - j);
-        for (int i = 0; i < some; ++i) sum += load_some<T>(line[i] + j, n - j);
-        store_some<T>(to + j, sum, n - j);
+static void grad_states_of_one(const Backward<T>& b) {
+  const RecurrentShape& s = b.a.s;
+  const int64_t H = s.hidden;
+  Scratch<T> product(s.batch * H);
+  for (int d = 0; d < s.directions; ++d) {
+    const Operand<T> grads{gates_row<T>(b, b.grad_h_side, d, 0, 0), b.row, true};
+    multiply_all<T>(s.batch, H, b.gates, grads, Operand<T>{static_cast<const T*>(b.a.w[d].hh), H, false}, product.get(),
+                    H);
+    for (int64_t j = 0; j < s.batch; ++j) {
+      T* const to = b.carry_h + (d * s.batch + s.order[j]) * H;
+      for (int64_t i = 0; i < H; i += kLanes<T>) {
+        Vec<T> dh = load_some<T>(product + j * H + i, H - i);
+        if (s.cell == Cell::kGru) dh += load_some<T>(to + i, H - i);
+        store_some<T>(to + i, dh, H - i);
       }
     }
-  });
+  }
 }
 
 template <class T>
@@ -260,59 +273,77 @@ static void add_rows(T* to, const T* more, int64_t n) {
 template <class T>
 static void grad_input(const Backward<T>& b) {
   const RecurrentShape& s = b.a.s;
-  const int64_t size = s.rows * s.input;
-  Scratch<T> second(s.directions > 1 ? size : 0);
+  const int64_t I = s.input, size = s.rows * I;
+  const bool moves = s.stride != 1;  // from the order of steps to that of x
+  T* const grad_x = static_cast<T*>(b.a.grad_x);
+  Scratch<T> kept(moves ? size : 0), second(s.directions > 1 ? size : 0);
+  T* const first = moves ? kept.get() : grad_x;
   for (int d = 0; d < s.directions; ++d) {
-    const Operand<T> grads{b.grad_x_side + d * s.rows * b.gates, b.gates, true};
-    const Operand<T> weight{static_cast<const T*>(b.a.w[d].ih), s.input, false};
-    multiply_all<T>(s.rows, s.input, b.gates, grads, weight, d ? second.get() : static_cast<T*>(b.a.grad_x));
+    const Operand<T> grads{b.grad_x_side + d * s.rows * b.row, b.row, true};
+    const Operand<T> weight{static_cast<const T*>(b.a.w[d].ih), I, false};
+    multiply_all<T>(s.rows, I, b.gates, grads, weight, d ? second.get() : first, I);
   }
-  if (s.directions > 1) add_rows<T>(static_cast<T*>(b.a.grad_x), second, size);
+  if (s.directions > 1) add_rows<T>(first, second, size);
+  if (!moves) return;
+  parallel_for(s.steps, ceil_div(kPackGrain, s.batch * I + 1), [&](int64_t t, int64_t last) {
+    for (; t < last; ++t)
+      for (int64_t j = 0; j < s.batch; ++j)
+        __builtin_memcpy(grad_x + row_at(s, t, j) * I, first + kept_at(s, t, j) * I,
+                         static_cast<size_t>(I) * sizeof(T));
+  });
 }
 
-// dG^T x and dG^T h_before. x and h_before are copied side by side where they have one dG: then it is packed once.
+// Turns columns of the gradient, `lines` of them to a row of `to`.
 template <class T>
-static void multiply_weights(const Backward<T>& b, int d, const T* x_side, const T* h_side) {
+static void turn(const Backward<T>& b, const T* from, int64_t lines, void* to) {
+  parallel_for(b.gates, kTurnColumns, [&](int64_t begin, int64_t end) {
+    transpose_matrix<T>(from + begin, b.row, lines, end - begin, static_cast<T*>(to) + begin * lines, lines);
+  });
+}
+
+// What a product of dG has beside it: x, h_before, or both, and ones where there is a bias.
+struct Beside {
+  void *ih, *hh, *bias;  // the gradients, null where not wanted
+};
+template <class T>
+static void multiply_weights(const Backward<T>& b, int d, const T* side, const Beside& to) {
   const RecurrentShape& s = b.a.s;
-  const int64_t I = s.input, H = s.hidden, copied = x_side == h_side ? I : 0, width = copied + H;
+  const int64_t I = to.ih ? s.input : 0, H = to.hh ? s.hidden : 0, width = I + H + (to.bias ? 1 : 0);
+  const int64_t ld = padded_row<T>(width);
   const size_t x_bytes = static_cast<size_t>(I) * sizeof(T), h_bytes = static_cast<size_t>(H) * sizeof(T);
   const T* const x = static_cast<const T*>(b.a.x);
-  Scratch<T> rows(s.rows * width), both(copied ? b.gates * width : 0);
-  parallel_for(s.steps, ceil_div(kPackGrain, s.batch * width), [&](int64_t t, int64_t last) {
+  Scratch<T> rows(s.rows * ld), turned(width * b.row);
+  parallel_for(s.steps, ceil_div(kPackGrain, s.batch * ld), [&](int64_t t, int64_t last) {
     for (; t < last; ++t) {
       for (int64_t j = 0; j < s.active[t]; ++j) {
-        const int64_t row = row_at(s, t, j);
-        T* const to = rows + row * width;
-        if (copied) __builtin_memcpy(to, x + row * I, x_bytes);
-        __builtin_memcpy(to + copied, h_before<T>(b, d, t, j), h_bytes);
+        T* const row = rows + kept_at(s, t, j) * ld;
+        __builtin_memcpy(row, x + row_at(s, t, j) * s.input, x_bytes);
+        __builtin_memcpy(row + I, h_before<T>(b, d, t, j), h_bytes);
+        if (to.bias) row[I + H] = T{1};
       }
     }
   });
-  const Operand<T> of_x{x_side, b.gates, false}, of_h{h_side, b.gates, false}, beside{rows, width, false};
-  if (!copied) {
-    multiply_all<T>(b.gates, I, s.rows, of_x, Operand<T>{x, I, false}, b.a.grad_ih[d]);
-    return multiply_all<T>(b.gates, H, s.rows, of_h, beside, b.a.grad_hh[d]);
-  }
-  multiply_all<T>(b.gates, width, s.rows, of_h, beside, both.get());
-  T *const ih = static_cast<T*>(b.a.grad_ih[d]), *const hh = static_cast<T*>(b.a.grad_hh[d]);
-  for (int64_t g = 0; g < b.gates; ++g) {
-    __builtin_memcpy(ih + g * I, both + g * width, x_bytes);
-    __builtin_memcpy(hh + g * H, both + g * width + I, h_bytes);
-  }
+  multiply_all<T>(width, b.gates, s.rows, Operand<T>{rows, ld, false}, Operand<T>{side, b.row, false}, turned.get(),
+                  b.row);
+  if (to.ih) turn<T>(b, turned, I, to.ih);
+  if (to.hh) turn<T>(b, turned + I * b.row, H, to.hh);
+  if (to.bias) __builtin_memcpy(to.bias, turned + (I + H) * b.row, static_cast<size_t>(b.gates) * sizeof(T));
 }
 
 template <class T>
 static void grad_weights(const Backward<T>& b) {
   const RecurrentShape& s = b.a.s;
+  const size_t bias_bytes = static_cast<size_t>(b.gates) * sizeof(T);
   for (int d = 0; d < s.directions; ++d) {
-    const T *x_side = b.grad_x_side + d * s.rows * b.gates, *h_side = b.grad_h_side + d * s.rows * b.gates;
-    multiply_weights<T>(b, d, x_side, h_side);
-    if (!b.a.grad_bias_ih[d]) continue;
-    sum_columns<T>(x_side, s.rows, b.gates, b.a.grad_bias_ih[d]);
-    if (s.cell == Cell::kGru)
-      sum_columns<T>(h_side, s.rows, b.gates, b.a.grad_bias_hh[d]);
-    else
-      __builtin_memcpy(b.a.grad_bias_hh[d], b.a.grad_bias_ih[d], static_cast<size_t>(b.gates) * sizeof(T));
+    const T *x_side = b.grad_x_side + d * s.rows * b.row, *h_side = b.grad_h_side + d * s.rows * b.row;
+    void *const ih = b.a.grad_ih[d], *const hh = b.a.grad_hh[d], *const bias = b.a.grad_bias_ih[d];
+    if (s.cell == Cell::kGru) {
+      multiply_weights<T>(b, d, x_side, {ih, nullptr, bias});
+      multiply_weights<T>(b, d, h_side, {nullptr, hh, b.a.grad_bias_hh[d]});
+      continue;
+    }
+    multiply_weights<T>(b, d, h_side, {ih, hh, bias});
+    if (bias) __builtin_memcpy(b.a.grad_bias_hh[d], bias, bias_bytes);
   }
 }
 
@@ -328,8 +359,9 @@ static void backward(const RecurrentBwdArgs& a) {
   const RecurrentShape& s = a.s;
   Backward<T> b{};
   b.a = a, b.gates = gate_count(s.cell) * s.hidden, b.units = kTileStep<T>;
-  b.panels = ceil_div(s.hidden, b.units);
-  const int64_t all = s.directions * b.panels, dg = s.directions * s.rows * b.gates;
+  b.panels = ceil_div(s.hidden, b.units), b.row = padded_row<T>(b.gates);
+  const int64_t all = s.steps > 1 ? s.directions * b.panels : 0;  // one step has no product
+  const int64_t dg = s.directions * s.rows * b.row;
   const int64_t states = s.directions * s.batch * s.hidden, row = b.gates > kTileStep<T> ? b.gates : kTileStep<T>;
   Scratch<T> weights(all * b.gates * b.units), zeros(row), h_side(dg), x_side(s.cell == Cell::kGru ? dg : 0);
   Scratch<T> carry_h(a.grad_h0 ? 0 : states), carry_c(a.grad_c0 ? 0 : states);
@@ -355,6 +387,7 @@ static void backward(const RecurrentBwdArgs& a) {
   walk_all(s, division, b.panels, [&](const Walker& w, int64_t slot, Team& team) {
     walk_backward<T>(b, w, grads.get() + slot * s.batch, tiles.get() + slot * tiles_size, team);
   });
+  if (a.grad_h0 && s.steps == 1) grad_states_of_one<T>(b);
   if (a.grad_x) grad_input<T>(b);
   if (a.grad_ih[0]) grad_weights<T>(b);
 }

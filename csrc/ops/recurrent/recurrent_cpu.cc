@@ -6,9 +6,13 @@
 //   panel, from L2 or L3 ---------------+
 //
 // Many sequences: one product over x and h together. Few: the input product of several steps at once, before them.
+// One step of few sequences (a cell): every weight is used a few times only, and read where it lies.
+#include "cpu/thin_product-inl.h"
 #include "ops/recurrent/recurrent_steps-inl.h"
 
 namespace fastdl::FASTDL_ISA {
+
+constexpr int64_t kThinBatch = 12;  // of a single step that is not worth packing for
 
 // One call, as all walkers see it.
 template <class T>
@@ -24,12 +28,12 @@ struct Forward {
 
 // ---- packing --------------------------------------------------------------------------------------------------------
 
+// What begins the accumulators of units from `unit`: all gates' numbers of x and of h, biases or products; null: zeros.
 template <class T>
-static void pack_bias(const Forward<T>& f, const RecurrentWeights& w, int64_t unit, int64_t n, T* dst) {
+static void collect_gates(const Forward<T>& f, const T* ih, const T* hh, int64_t unit, T* dst) {
   constexpr int L = kLanes<T>;
   const Cell cell = f.a.s.cell;
-  const int64_t H = f.a.s.hidden;
-  const T *ih = static_cast<const T*>(w.bias_ih), *hh = static_cast<const T*>(w.bias_hh);
+  const int64_t H = f.a.s.hidden, n = min64(f.units, H - unit);
   for (int j = 0; j < kStepVecs; ++j) {
     // The accumulators of LSTM are gates, of RNN vectors of units; GRU has r, z, n of x, n of h.
     const bool gated = gate_count(cell) > 1;
@@ -57,7 +61,8 @@ static void pack_panel(const Forward<T>& f, int64_t index) {
     pack_units<T>(dst + s.input * f.width, f.width, static_cast<const T*>(w.hh) + row * s.hidden, s.hidden, rows,
                   s.hidden);
   }
-  pack_bias<T>(f, w, unit, n, f.bias + index * kTileStep<T>);
+  collect_gates<T>(f, static_cast<const T*>(w.bias_ih), static_cast<const T*>(w.bias_hh), unit,
+                   f.bias + index * kTileStep<T>);
 }
 
 // ---- gates ----------------------------------------------------------------------------------------------------------
@@ -139,9 +144,9 @@ template <class T>
 static Coming<T> coming_rows(const Forward<T>& f, const Walker& w, int64_t i) {
   const RecurrentShape& s = f.a.s;
   Coming<T> c;
-  if (i + 1 >= s.steps || s.stride != 1 || !f.a.gates) return c;
+  if (i + 1 >= s.steps || !f.a.gates) return c;
   const int64_t t = step_at(s, w.direction, i + 1), n = min64(s.active[t], w.last) - w.first;
-  const int64_t row = w.direction * s.rows + s.first[t] + w.first;
+  const int64_t row = w.direction * s.rows + kept_at(s, t, w.first);
   add_run<T>(c, f.a.gates, row * kStepVecs * s.hidden, n * kStepVecs * s.hidden);
   add_run<T>(c, f.a.cells, row * s.hidden, n * s.hidden);
   return c;
@@ -153,7 +158,7 @@ static void finish_tile(const Forward<T>& f, const Walker& w, int64_t t, int64_t
   const RecurrentShape& s = f.a.s;
   const int64_t H = s.hidden, unit = panel * f.units, n = min64(f.units, H - unit);
   for (int64_t i = 0; i < rows; ++i, tile += kTileStep<T>) {
-    const int64_t j = w.first + first + i, row = row_at(s, t, j), saved = w.direction * s.rows + row;
+    const int64_t j = w.first + first + i, row = row_at(s, t, j), saved = w.direction * s.rows + kept_at(s, t, j);
     RowOut<T> r{};
     r.h = static_cast<T*>(f.a.out) + (row * s.directions + w.direction) * H + unit;
     if (f.a.gates) r.gates = static_cast<T*>(f.a.gates) + saved * kStepVecs * H + unit;
@@ -203,10 +208,17 @@ static void walk_forward(const Forward<T>& f, const Walker& w, const Rows<T>& ro
       if (count > 0) {
         collect_states<T>(f, w, t, count, rows.h);
         Coming<T> coming = coming_rows<T>(f, w, i);
+        const bool starts = !f.a.h0 && with_previous(s, w.direction, t) == 0;  // all states are zeros
         for (int64_t q = 0; q < w.last_panel - w.first_panel; ++q) {
           const int64_t panel = panel_at(w, i, q);
-          Product<T> p{s.input, s.hidden, rows.x, rows.h, weights + panel * panel_size, bias + panel * kTileStep<T>,
-                       0,       tile};
+          Product<T> p{s.input,
+                       starts ? 0 : s.hidden,
+                       rows.x,
+                       rows.h,
+                       weights + panel * panel_size,
+                       bias + panel * kTileStep<T>,
+                       0,
+                       tile};
           if (!fused) {
             p.kx = 0, p.panel += s.input * f.width, p.start_step = kTileStep<T>;
             p.start = rows.inputs + ((panel - w.first_panel) * kInputRows + input) * kTileStep<T>;
@@ -219,6 +231,53 @@ static void walk_forward(const Forward<T>& f, const Walker& w, const Rows<T>& ro
         input += count;
       }
       team.wait();
+    }
+  }
+}
+
+// ---- one step -------------------------------------------------------------------------------------------------------
+
+static bool is_thin(const RecurrentShape& s) {
+  if (s.steps != 1 || s.batch > kThinBatch) return false;
+  for (int64_t j = 0; j < s.batch; ++j)
+    if (s.order[j] != j) return false;  // the states of a product are neighbours
+  return true;
+}
+
+// out (batch, gates * hidden) = x W^T.
+template <class T>
+static void multiply_thin(const RecurrentShape& s, const void* x, const void* w, int64_t k, T* out) {
+  const int64_t lines = gate_count(s.cell) * s.hidden;
+  if (!x || k == 0) {
+    __builtin_memset(out, 0, static_cast<size_t>(s.batch * lines) * sizeof(T));
+    return;
+  }
+  thin_dots<T>(s.batch, lines, k, static_cast<const T*>(w), k, static_cast<const T*>(x), k, ThinOut<T>{out, lines, 1},
+               [](int64_t, int64_t) {});
+}
+
+template <class T>
+static void forward_thin(const Forward<T>& f) {
+  const RecurrentShape& s = f.a.s;
+  const int64_t H = s.hidden, lines = gate_count(s.cell) * H;
+  Scratch<T> of_x(s.batch * lines), of_h(s.batch * lines), tiles((s.batch + 1) * kTileStep<T>);
+  T* const bias = tiles + s.batch * kTileStep<T>;
+  for (int d = 0; d < s.directions; ++d) {
+    const RecurrentWeights& w = f.a.w[d];
+    const T* const h0 = f.a.h0 ? static_cast<const T*>(f.a.h0) + d * s.batch * H : nullptr;
+    const T* h[kThinBatch];
+    for (int64_t j = 0; j < s.batch; ++j) h[j] = h0 ? h0 + j * H : f.zeros;
+    multiply_thin<T>(s, f.a.x, w.ih, s.input, of_x);
+    multiply_thin<T>(s, h0, w.hh, H, of_h);
+    for (int64_t panel = 0; panel < f.panels; ++panel) {
+      const int64_t unit = panel * f.units;
+      collect_gates<T>(f, static_cast<const T*>(w.bias_ih), static_cast<const T*>(w.bias_hh), unit, bias);
+      for (int64_t j = 0; j < s.batch; ++j) {
+        T* const tile = tiles + j * kTileStep<T>;
+        collect_gates<T>(f, of_x + j * lines, of_h + j * lines, unit, tile);
+        for (int i = 0; i < kTileStep<T>; i += kLanes<T>) store<T>(tile + i, load<T>(tile + i) + load<T>(bias + i));
+      }
+      finish_tile<T>(f, Walker{d, 0, s.batch, 0, f.panels}, 0, 0, s.batch, panel, tiles, h);
     }
   }
 }
@@ -254,16 +313,19 @@ static void forward(const RecurrentFwdArgs& a) {
   Forward<T> f{a, gates > 1 ? L : kStepVecs * L, (gates > 1 ? gates : kStepVecs) * L, 0, nullptr, nullptr, nullptr};
   f.panels = ceil_div(s.hidden, f.units);
   const int64_t all = s.directions * f.panels;
-  Scratch<T> weights(all * (s.input + s.hidden) * f.width), bias(all * kTileStep<T>), zeros(s.hidden);
+  const bool thin = is_thin(s);
+  Scratch<T> zeros(s.hidden), weights(thin ? 0 : all * (s.input + s.hidden) * f.width);
+  Scratch<T> bias(thin ? 0 : all * kTileStep<T>);
   __builtin_memset(zeros, 0, static_cast<size_t>(s.hidden) * sizeof(T));
   f.weights = weights, f.bias = bias, f.zeros = zeros;
-  parallel_for(all, ceil_div(kPackGrain, (s.input + s.hidden) * f.width), [&](int64_t panel, int64_t last) {
-    for (; panel < last; ++panel) pack_panel<T>(f, panel);
-  });
   if (a.c_n) {
     const size_t bytes = static_cast<size_t>(s.directions * s.batch * s.hidden) * sizeof(T);
     a.c0 ? __builtin_memcpy(a.c_n, a.c0, bytes) : __builtin_memset(a.c_n, 0, bytes);
   }
+  if (thin) return forward_thin<T>(f);
+  parallel_for(all, ceil_div(kPackGrain, (s.input + s.hidden) * f.width), [&](int64_t panel, int64_t last) {
+    for (; panel < last; ++panel) pack_panel<T>(f, panel);
+  });
 
   const int64_t flops = 2 * gates * s.hidden * (s.input + s.hidden);
   const Division division = divide_steps(s, f.panels, flops);

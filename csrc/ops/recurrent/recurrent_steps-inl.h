@@ -198,6 +198,10 @@ FASTDL_INLINE int64_t step_at(const RecurrentShape& s, int direction, int64_t i)
 FASTDL_INLINE int64_t row_at(const RecurrentShape& s, int64_t t, int64_t j) {
   return s.first[t] + j * s.stride;
 }
+// What a call keeps for itself lies step after step, whatever the rows of x do: so a step's rows are one run.
+FASTDL_INLINE int64_t kept_at(const RecurrentShape& s, int64_t t, int64_t j) {
+  return s.stride == 1 ? s.first[t] + j : t * s.batch + j;
+}
 // Sequences of step t that had a step before it in the walk, and those that have one after it. They come first.
 FASTDL_INLINE int64_t with_previous(const RecurrentShape& s, int direction, int64_t t) {
   if (direction) return t + 1 < s.steps ? s.active[t + 1] : 0;

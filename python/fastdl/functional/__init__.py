@@ -62,6 +62,7 @@ from .loss import cross_entropy, multi_margin_loss, nll_loss, one_hot
 from .normalization import batch_norm, group_norm, instance_norm, layer_norm, local_response_norm, rms_norm
 from .padding import pad
 from .pooling import avg_pool1d, avg_pool2d, max_pool1d, max_pool2d
+from .projected_lstm import lstm_projected
 from .ranking_loss import (
     gaussian_nll_loss,
     hinge_embedding_loss,
@@ -134,6 +135,7 @@ __all__ = [
     "lp_pool1d",
     "lp_pool2d",
     "lstm_cell",
+    "lstm_projected",
     "mape_loss",
     "margin_ranking_loss",
     "max_pool1d",

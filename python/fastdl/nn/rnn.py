@@ -9,6 +9,7 @@ from .. import functional as F
 from ..creation import empty, tensor, zeros
 from ..functional.arguments import expect_probability
 from ..functional.layout import cat, index, squeeze, unsqueeze
+from ..functional.projected_lstm import lstm_projected
 from ..functional.recurrent import pack_rows, recurrent, unpack_rows
 from ..tensor import Tensor
 from . import init
@@ -43,21 +44,24 @@ class RNNBase(Module):
     ) -> None:  # fmt: skip
         super().__init__()
         op = self._get_name()
-        if proj_size != 0:
-            raise NotImplementedError(f"[{op}] expected proj_size 0, got {proj_size}")
         expect_probability(dropout, op)
         self.mode = mode
         self.input_size = _expect_size(input_size, op, "input_size")
         self.hidden_size = _expect_size(hidden_size, op, "hidden_size")
         self.num_layers = _expect_size(num_layers, op, "num_layers")
         self.bias, self.batch_first, self.dropout = bias, batch_first, float(dropout)
-        self.bidirectional, self.proj_size = bidirectional, 0
-        rows = GATES[mode] * hidden_size
+        if not isinstance(proj_size, int):
+            raise TypeError(f"[{op}] expected an int for proj_size, got {type(proj_size).__name__}")
+        if not 0 <= proj_size < hidden_size:
+            raise ValueError(f"[{op}] expected proj_size of at least 0 and below {hidden_size}, got {proj_size}")
+        self.bidirectional, self.proj_size = bidirectional, proj_size
+        rows, width = GATES[mode] * hidden_size, self._width
         self._names: list[list[str]] = []
         for layer in range(num_layers):
-            columns = input_size if layer == 0 else hidden_size * self._directions
-            shapes: dict[str, tuple[int, ...]] = {"weight_ih": (rows, columns), "weight_hh": (rows, hidden_size)}
+            columns = input_size if layer == 0 else width * self._directions
+            shapes: dict[str, tuple[int, ...]] = {"weight_ih": (rows, columns), "weight_hh": (rows, width)}
             shapes |= {"bias_ih": (rows,), "bias_hh": (rows,)} if bias else {}
+            shapes |= {"weight_hr": (proj_size, hidden_size)} if proj_size else {}
             ends = [f"_l{layer}", f"_l{layer}_reverse"][: self._directions]
             self._names.append([name + end for end in ends for name in shapes])
             for name, shape in zip(self._names[-1], list(shapes.values()) * self._directions, strict=True):
@@ -69,9 +73,14 @@ class RNNBase(Module):
         return 2 if self.bidirectional else 1
 
     @property
+    def _width(self) -> int:
+        """Numbers of h."""
+        return self.proj_size or self.hidden_size
+
+    @property
     def all_weights(self) -> list[list[Parameter]]:
         """Parameters by layer and direction."""
-        each = 4 if self.bias else 2
+        each = (4 if self.bias else 2) + (1 if self.proj_size else 0)
         flat = [[self._parameters[name] for name in names] for names in self._names]
         return [ws[i : i + each] for ws in flat for i in range(0, len(ws), each)]
 
@@ -87,38 +96,35 @@ class RNNBase(Module):
         self, x: Tensor, h_0: Tensor | None, c_0: Tensor | None, batch_sizes: Tensor | None, order: Tensor | None,
         batch_first: bool,
     ) -> tuple[Tensor, Tensor, Tensor | None]:  # fmt: skip
-        d, last_h, last_c = self._directions, [], []
+        d = self._directions
+        last_h: list[Tensor] = []
+        last_c: list[Tensor | None] = []
+        c_n: Tensor | None
         for layer, names in enumerate(self._names):
             if layer > 0 and self.dropout > 0:
                 x = F.dropout(x, self.dropout, self.training)
             at = slice(layer * d, layer * d + d)
             h, c = (s if s is None or self.num_layers == 1 else index(s, at) for s in (h_0, c_0))
             weights = [self._parameters[name] for name in names]
-            x, h_n, c_n = recurrent(
-                x,
-                weights,
-                self.mode,
-                h,
-                c,
-                batch_sizes,
-                order,
-                self.bidirectional,
-                batch_first,
-            )
+            rest = (h, c, batch_sizes, order, self.bidirectional, batch_first)
+            if self.proj_size:
+                x, h_n, c_n = lstm_projected(x, weights, *rest)
+            else:
+                x, h_n, c_n = recurrent(x, weights, self.mode, *rest)
             last_h.append(h_n)
             last_c.append(c_n)
         if self.num_layers == 1:
             return x, last_h[0], last_c[0]
         return x, cat(last_h), None if last_c[0] is None else cat(last_c)  # type: ignore[arg-type]
 
-    def _check_state(self, state: Any, name: str, batch: int, batched: bool) -> Tensor | None:
+    def _check_state(self, state: Any, name: str, width: int, batch: int, batched: bool) -> Tensor | None:
         if state is None:
             return None
         op = self._get_name()
         if not isinstance(state, Tensor):
             raise TypeError(f"[{op}] expected a Tensor for {name}, got {type(state).__name__}")
         layers = self.num_layers * self._directions
-        shape = (layers, batch, self.hidden_size) if batched else (layers, self.hidden_size)
+        shape = (layers, batch, width) if batched else (layers, width)
         if state.shape != shape:
             raise ValueError(f"[{op}] expected {name} of shape {shape}, got {state.shape}")
         return state if batched else unsqueeze(state, 1)
@@ -140,7 +146,8 @@ class RNNBase(Module):
         batched, first = input.ndim == 3, self.batch_first
         x = input if batched else unsqueeze(input, 0 if first else 1)
         steps, batch = (x.shape[1], x.shape[0]) if first else x.shape[:2]
-        h, c = self._check_state(h_0, "h_0", batch, batched), self._check_state(c_0, "c_0", batch, batched)
+        h = self._check_state(h_0, "h_0", self._width, batch, batched)
+        c = self._check_state(c_0, "c_0", self.hidden_size, batch, batched)
         if lengths is None:
             out, h_n, c_n = self._layers(x, h, c, None, None, first)
         else:
@@ -164,14 +171,16 @@ class RNNBase(Module):
             raise ValueError(f"[{op}] expected no lengths with a PackedSequence, got some")
         self._check_input(input.data, (2,))
         batch = int(input.batch_sizes.tolist()[0])
-        h, c = self._check_state(h_0, "h_0", batch, True), self._check_state(c_0, "c_0", batch, True)
+        h = self._check_state(h_0, "h_0", self._width, batch, True)
+        c = self._check_state(c_0, "c_0", self.hidden_size, batch, True)
         rows, h_n, c_n = self._layers(input.data, h, c, input.batch_sizes, input.sorted_indices, False)
         return input._replace(data=rows), h_n, c_n
 
     def extra_repr(self) -> str:
         text = f"{self.input_size}, {self.hidden_size}"
         for name, default in (
-            ("num_layers", 1), ("bias", True), ("batch_first", False), ("dropout", 0), ("bidirectional", False)
+            ("proj_size", 0), ("num_layers", 1), ("bias", True), ("batch_first", False), ("dropout", 0),
+            ("bidirectional", False),
         ):  # fmt: skip
             value = getattr(self, name)
             if value != default:
@@ -212,7 +221,11 @@ class LSTM(RNNBase):
     """Long short-term memory (`torch.nn.LSTM`; Hochreiter and Schmidhuber 1997): gates i, f, g, o.
 
     `lstm(input, (h_0, c_0)=None, lengths=None)` returns (output, (h_n, c_n)); shapes and arguments as for RNN.
-    `proj_size` other than 0 raises NotImplementedError.
+    With `proj_size` P above 0, h' = weight_hr (o tanh(c')) (`lstm_projected`): output has D * P numbers a step, h_0 and
+    h_n (num_layers * D, N, P), c_0 and c_n hidden_size as before.
+
+    Raises:
+        ValueError: for a `proj_size` that is not below hidden_size, and shapes that do not fit together.
 
     >>> import fastdl
     >>> lstm = LSTM(3, 5, batch_first=True, bidirectional=True)
