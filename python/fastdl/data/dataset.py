@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,23 @@ class Dataset:
 
     def __getitem__(self, i: int) -> Any:
         raise NotImplementedError(f"[{type(self).__name__}] expected a __getitem__ method, got none")
+
+
+class IterableDataset(Dataset):
+    """Base class of streams, which have no length and no items by number: define `__iter__`.
+
+    The counterpart is `torch.utils.data.IterableDataset`.
+
+    >>> class Squares(IterableDataset):
+    ...     def __iter__(self):
+    ...         return (i * i for i in range(5))
+    >>> from fastdl.data import DataLoader
+    >>> [batch.tolist() for batch in DataLoader(Squares(), 2)]
+    [[0, 1], [4, 9], [16]]
+    """
+
+    def __iter__(self) -> Iterator[Any]:
+        raise NotImplementedError(f"[{type(self).__name__}] expected an __iter__ method, got none")
 
 
 class TensorDataset(Dataset):
