@@ -167,9 +167,11 @@ def test_no_process_is_left_behind(tmp_path, kind, sent):
 
 
 def test_leaving_early_ends_the_workers():
-    for pid in DataLoader(Asking(), num_workers=4, multiprocessing_context="fork"):
-        break
-    assert not alive(int(pid[0, 2]))
+    batches = iter(DataLoader(Asking(), num_workers=4, multiprocessing_context="fork"))
+    pid = int(next(batches)[0, 2])
+    assert alive(pid)
+    del batches
+    assert not alive(pid)
 
 
 class Counting(IterableDataset):

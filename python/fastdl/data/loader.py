@@ -57,7 +57,8 @@ class DataLoader:
         prefetch: int = 2, device: Any = "cpu",
     ) -> None:  # fmt: skip
         self.dataset, self.batch_size, self.shuffle, self.drop_last = dataset, batch_size, shuffle, drop_last
-        self.sampler, self.batch_sampler, self.collate_fn, self.transform = sampler, batch_sampler, collate_fn, transform
+        self.sampler, self.batch_sampler = sampler, batch_sampler
+        self.collate_fn, self.transform = collate_fn, transform
         self.num_workers, self.pin_memory, self.timeout = num_workers, pin_memory, timeout
         self.worker_init_fn, self.multiprocessing_context = worker_init_fn, multiprocessing_context
         self.generator, self.device, self.prefetch = generator, device, prefetch

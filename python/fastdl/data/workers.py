@@ -121,7 +121,7 @@ class Processes:
     """
 
     def __init__(self, kind: Any, workers: int, maker: Maker, begin: Callable[[int], None] | None) -> None:
-        context = get_context(kind) if isinstance(kind, str) else kind
+        context: Any = get_context(kind) if isinstance(kind, str) else kind
         self.pipes: list[Any] = []
         self.members: list[Any] = []
         try:
@@ -205,6 +205,7 @@ def _work(pipe: Any, inherited: list[Any], maker: Maker, info: WorkerInfo, begin
             own = seed_of(seed, i)
             python_random.seed(own)
             np.random.seed(own % 2**32)  # noqa: NPY002 - sets that draw from it should differ by batch
+            answer: tuple[Any, Exception | None]
             try:
                 answer = (maker(seed, i, items), None)
             except Exception as error:
