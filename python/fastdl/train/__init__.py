@@ -4,9 +4,11 @@ from .callbacks import Callback, Checkpoint, CSVLogger, EarlyStopping, ProgressB
 from .fit import evaluate, fit
 from .history import History
 from .metrics import Accuracy, Mean, Metric, Whole
+from .studies import LearningRates, SizeCurve, find_lr, learning_curve
 from .trainer import Trainer, predict
 
 __all__ = [
-    "Accuracy", "CSVLogger", "Callback", "Checkpoint", "EarlyStopping", "History", "Mean", "Metric", "ProgressBar",
-    "TensorBoard", "Trainer", "Whole", "evaluate", "fit", "predict",
+    "Accuracy", "CSVLogger", "Callback", "Checkpoint", "EarlyStopping", "History", "LearningRates", "Mean", "Metric",
+    "ProgressBar", "SizeCurve", "TensorBoard", "Trainer", "Whole", "evaluate", "find_lr", "fit", "learning_curve",
+    "predict",
 ]  # fmt: skip
