@@ -58,7 +58,8 @@ def find_lr(
         raise ValueError(f"[find_lr] expected steps of at least 10, got {steps}")
     kept = copy.deepcopy((dict(model.state_dict()), optimizer.state_dict(), random.get_rng_state()))
     was_training, device = model.training, device_of(model)
-    rates, losses = [], []
+    rates: list[float] = []
+    losses: list[float] = []
     average = 0.0
     model.train()
     try:
