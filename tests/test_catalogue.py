@@ -12,7 +12,7 @@ CATALOGUE = catalogue()
 SIZES = {
     "mnist_5k": lambda d: (d["images"].shape, np.bincount(d["labels"]).tolist()) == ((5000, 1, 28, 28), [500] * 10),
     "cifar10_samples": lambda d: d["images"].shape == (20, 3, 32, 32) and d["labels"].max() < 10,
-    "imagenet_samples": lambda d: d["images"].shape[0] == 20 and d["labels"].max() < 1000,
+    "imagenet_samples": lambda d: len(d["images"]) == 20 and d["labels"].max() < 1000,
     "digits_8x8": lambda d: d["data"].shape == (1797, 64) and d["target"].max() == 9,
     "iris": lambda d: d["target_names"] == ["setosa", "versicolor", "virginica"],
     "breast_cancer": lambda d: d["data"].shape == (569, 30) and d["target"].sum() == 357,

@@ -79,7 +79,7 @@ CATALOGUE = {
         "images, labels: 20 of CIFAR-100", "MIT; for tests"),
     "imagenet_samples": InstalledSet("foolbox", "3.3.4", ("foolbox/data/imagenet_*",),
         "d625818dacf79cc40ced71ff12f1d4955c3d2655ae4b047b3c93b1819cb8f3fe", readers.labelled_pictures,
-        "images, labels: 20 of ImageNet, labels from 0", "MIT; for tests"),
+        "images (a list: sizes differ), labels: 20 of ImageNet", "MIT; for tests"),
     "digits_8x8": InstalledSet("scikit-learn", "1.9.1", ("sklearn/datasets/data/digits.csv.gz",),
         "09f66e6debdee2cd2b5ae59e0d6abbb73fc2b0e0185d2e1957e9ebb51e23aa22", readers.scikit_table,
         "data (1797, 64) from 0 to 16, target: handwritten digits", "BSD-3-Clause"),

@@ -22,8 +22,7 @@ def picture(path: Path) -> np.ndarray:
     except ImportError:
         raise ImportError(f"[data] expected Pillow to read {path.name}, got none: run `pip install pillow`") from None
     with Image.open(path) as image:
-        image = image.convert("RGB") if image.mode in ("RGBA", "P", "LA", "CMYK") else image
-        x = np.asarray(image)
+        x = np.asarray(image.convert("RGB") if image.mode in ("RGBA", "P", "LA", "CMYK") else image)
     x = x[None] if x.ndim == 2 else x.transpose(2, 0, 1)
     return np.ascontiguousarray(x, np.float32) / 255 if x.dtype == np.uint8 else np.ascontiguousarray(x)
 
@@ -34,12 +33,12 @@ def pictures(paths: list[Path]) -> Found:
 
 
 def labelled_pictures(paths: list[Path]) -> Found:
-    """Files name_number_label.png: "images" (N, C, H, W), "labels"."""
+    """Files name_number_label.png: "images" (N, C, H, W), or a list where sizes differ, and "labels"."""
     ordered = sorted(paths)
     labels = [int(path.stem.rpartition("_")[2]) for path in ordered]
     found = [picture(path) for path in ordered]
-    channels = max(len(x) for x in found)  # a grey picture among coloured ones
-    return {"images": np.stack([np.repeat(x, channels // len(x), 0) for x in found]), "labels": np.asarray(labels)}
+    one_size = len({x.shape for x in found}) == 1
+    return {"images": np.stack(found) if one_size else found, "labels": np.asarray(labels)}
 
 
 def mnist(paths: list[Path]) -> Found:
