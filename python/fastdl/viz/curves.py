@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 def plot_history(history: History, path: str | os.PathLike | None = None, title: str = "") -> Any:
     """Loss and accuracy by epoch, training against validation; returns the matplotlib figure.
 
-    Accuracies are drawn as errors (1 - accuracy) on a logarithmic axis, where the last percents can be seen.
+    Accuracies are drawn as errors (1 - accuracy) in percent on a logarithmic axis, where the last ones can be seen.
     """
     if len(history) == 0:
         raise ValueError("[plot_history] expected a history with at least one epoch, got an empty one")
-    panels = [p for p in (("loss", "loss"), ("accuracy", "error rate")) if p[0] in history]
+    panels = [p for p in (("loss", "loss"), ("accuracy", "error (%)")) if p[0] in history]
     figure = new_figure(5.2 * len(panels), 3.6)
     if title:
         figure.suptitle(title, fontsize=12)
@@ -31,13 +31,23 @@ def plot_history(history: History, path: str | os.PathLike | None = None, title:
         axes = plain(figure.add_subplot(1, len(panels), i + 1))
         for column, colour, who in ((name, COLOURS[0], "training"), (f"val_{name}", COLOURS[1], "validation")):
             if column in history:
-                values = history[column] if name == "loss" else [max(1 - v, 1e-4) for v in history[column]]
+                values = history[column] if name == "loss" else [max(100 * (1 - v), 0.01) for v in history[column]]
                 axes.plot(epochs, values, color=colour, linewidth=1.6, label=who)
-        axes.set_yscale("log")
+        _plain_log(axes)
         axes.set_xlabel("epoch")
         axes.set_ylabel(label)
         axes.legend(frameon=False, fontsize=9)
     return finish(figure, path)
+
+
+def _plain_log(axes: Any) -> None:
+    """A logarithmic axis with plain numbers at 1, 2 and 5 of each decade."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def plot_learning_curve(
