@@ -46,6 +46,8 @@ def weights(t):
 class Interrupt(Callback):
     """Fails at one batch, as a power cut would."""
 
+    last = True
+
     def __init__(self, at):
         self.left = at
 
@@ -69,6 +71,23 @@ def test_resuming_gives_the_weights_of_an_unbroken_run(tmp_path, at, accumulate)
     history = again.fit(loader(), epochs=4, validation=DataLoader(data(), 32), resume=path)
     assert weights(again) == weights(unbroken)
     assert len(history) == 4 and history["val_loss"] == unbroken.history["val_loss"]
+
+
+@pytest.mark.parametrize("at", [3, 6, 12, 18, 21, 24, 30])
+def test_early_stopping_survives_a_kill_whatever_the_order(tmp_path, at):
+    def run(callbacks, **options):
+        t = trainer(callbacks)
+        t.optimizer.param_groups[0]["lr"] = t.scheduler.base_lrs[0] = 2.0
+        t.fit(loader(), epochs=50, validation=DataLoader(data(), 32), **options)
+        return t
+
+    unbroken = run([EarlyStopping(patience=2)])
+    path = tmp_path / "state.ckpt"
+    with pytest.raises(KeyboardInterrupt):
+        run([Checkpoint(path, every_batches=1), EarlyStopping(patience=2), Interrupt(at)])
+    for _ in range(2):  # once more from the end
+        again = run([Checkpoint(path, every_batches=1), EarlyStopping(patience=2)], resume=path)
+        assert weights(again) == weights(unbroken) and len(again.history) == len(unbroken.history)
 
 
 PROGRAM = """

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 class Callback:
     """Base class: define what you want to hear of. `trainer.stop = True` ends the training after the epoch."""
 
+    last = False  # whether it hears after those that do not say so: what a checkpoint saves is what others have become
+
     def on_fit_begin(self, trainer: Trainer) -> None: ...
     def on_epoch_begin(self, trainer: Trainer) -> None: ...
     def on_batch_end(self, trainer: Trainer, loss: float) -> None: ...
@@ -128,6 +130,8 @@ class Checkpoint(_Watching):
     every_batches: also so many batches apart, within epochs. monitor: only after epochs in which this figure is the
     best so far (and never within epochs).
     """
+
+    last = True
 
     def __init__(
         self, path: str | os.PathLike, every_epochs: int = 1, every_batches: int | None = None,
