@@ -109,6 +109,7 @@ def seeded(function):
 
 
 METHODS = {
+    **unary("nansum nanmean deg2rad rad2deg"),
     **unary("exp expm1 square abs neg sin cos erf tanh sigmoid relu tan sinh cosh exp2 erfc frac sum mean var std amax "
             "amin max min flatten clone squeeze t tril triu diag fliplr flipud prod norm median unbind"),
     **unary("log log1p sqrt rsqrt reciprocal log2 log10", p),
@@ -153,6 +154,14 @@ METHODS = {
     "narrow": (lambda x: x.narrow(1, 1, 2), [t(*A)]), "tensor_split": (lambda x: x.tensor_split(3, 1)[0], [t(*A)]),
     "unflatten": (lambda x: x.unflatten(1, (2, 2)), [t(*A)]), "movedim": (lambda x: x.movedim(0, 1), [t(*A)]),
     "take": (lambda x: x.take(ints(0, 5, 5)), [t(*A)]), "unfold": (lambda x: x.unfold(1, 3, 1), [t(*A)]),
+    "index_fill": (lambda x: x.index_fill(1, ints(0, 2), 1.5), [t(*A)]),
+    "index_copy": (lambda x, y: x.index_copy(0, ints(2, 0), y), [t(*A), t(2, 4)]),
+    "index_put": (lambda x, y: x.index_put((ints(0, 2, 0),), y, True), [t(*A), t(3, 4, seed=1)]),
+    "masked_scatter": (lambda x, y: x.masked_scatter(MASK, y), [t(*A), t(6)]),
+    "scatter_reduce": (lambda x, y: x.scatter_reduce(0, PLACES, y, "mean"), [t(*A), t(*A, seed=1)]),
+    "rot90": (lambda x: x.rot90(), [t(*A)]), "cross": (fastdl.cross, [t(2, 3), t(2, 3, seed=1)]),
+    "kron": (fastdl.kron, [t(2, 3), t(4)]), "diff": (lambda x: x.diff(2), [t(*A)]),
+    "cov": (fastdl.cov, [t(*A)]), "corrcoef": (fastdl.corrcoef, [t(*A)]),
     "cumprod": (lambda x: x.cumprod(1), [t(*A)]), "aminmax": (lambda x: tuple(x.aminmax(dim=1)), [t(*A)]),
     "logsumexp": (lambda x: x.logsumexp(1), [t(*A)]), "cummax": (lambda x: x.cummax(1), [t(*A)]),
     "cummin": (lambda x: x.cummin(1), [t(*A)]),
@@ -249,6 +258,7 @@ OPERATORS = {
 }  # fmt: skip
 CASES = {f"Tensor.{k}": v for k, v in METHODS.items()} | {f"F.{k}": v for k, v in FUNCTIONS.items()} | OPERATORS
 WITHOUT_GRADIENTS = {  # integers, truth values, steps, and draws
+    "argwhere", "unique_consecutive", "histc",
     "floor_divide", "sign", "floor", "ceil", "round", "trunc", "bitwise_and", "bitwise_or", "bitwise_xor",
     "bitwise_not", "logical_and", "logical_or", "logical_xor", "logical_not", "isnan", "isinf", "isfinite",
     "eq", "ne", "lt", "le", "gt", "ge", "equal", "allclose", "argmax", "argmin", "nonzero", "unique", "argsort",
