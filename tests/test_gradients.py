@@ -178,6 +178,7 @@ FUNCTIONS = {
     "dropout": (seeded(lambda x: F.dropout(x, 0.4)), [t(*A)]),
     "dropout1d": (seeded(lambda x: F.dropout1d(x, 0.4)), [t(*LINE)]),
     "dropout2d": (seeded(lambda x: F.dropout2d(x, 0.4)), [t(2, 4, 3, 3)]),
+    "dropout3d": (seeded(lambda x: F.dropout3d(x, 0.4)), [t(2, 4, 2, 2, 2)]),
     "alpha_dropout": (seeded(lambda x: F.alpha_dropout(x, 0.4, True)), [t(*A)]),
     "linear": (F.linear, [t(3, 4), t(2, 4), t(2)]), "bilinear": (F.bilinear, [t(3, 4), t(3, 2), t(5, 4, 2), t(5)]),
     "conv1d": (lambda x, w, b: F.conv1d(x, w, b, 2, 1), [t(*LINE), t(3, 4, 3), t(3)]),
