@@ -30,10 +30,9 @@ ARGUMENTS = {  # of layers that need some; the others take none
 # PyTorch's names of inner layers: a linear layer of another class, a module for the distance.
 PRINTED_OTHERWISE = {"MultiheadAttention", "TripletMarginWithDistanceLoss"}
 OURS = {"BedOfNailsUnpool2d", "HingeLoss", "MAPELoss", "MSLELoss", "RMSELoss"}  # PyTorch has none of these
-SHARED = sorted(
-    name for name in nn.__all__
-    if inspect.isclass(getattr(nn, name)) and issubclass(getattr(nn, name), nn.Module) and name not in OURS | {"Module", "RNNBase"}
-)  # fmt: skip
+BASES = {"Module", "RNNBase"}
+LAYERS = {name for name in nn.__all__ if inspect.isclass(getattr(nn, name))}
+SHARED = sorted(name for name in LAYERS - OURS - BASES if issubclass(getattr(nn, name), nn.Module))
 
 
 @pytest.mark.parametrize("name", SHARED)
