@@ -19,8 +19,8 @@ import fastdl
 from fastdl import nn, optim
 from fastdl.data import DataLoader, Subset, load_digits
 from fastdl.data.transforms import Compose, GaussianNoise, RandomShift
-from fastdl.optim.swa_utils import AveragedModel, get_ema_avg_fn, update_bn
-from fastdl.train import Callback, Checkpoint, CSVLogger, EarlyStopping, Trainer, evaluate, find_lr, learning_curve
+from fastdl.optim.swa_utils import update_bn
+from fastdl.train import EMA, Checkpoint, CSVLogger, EarlyStopping, Trainer, evaluate, find_lr, learning_curve
 from fastdl.viz import plot_history, plot_learning_curve, plot_lr_finder
 
 EPOCHS = 6
@@ -44,22 +44,6 @@ def data():
     return batches, DataLoader(validation, 500), DataLoader(test, 500), rest
 
 
-class Averaging(Callback):
-    """An exponential moving average of the weights beside the training."""
-
-    def __init__(self, model: nn.Module) -> None:
-        self.average = AveragedModel(model, avg_fn=get_ema_avg_fn(0.98))
-
-    def on_batch_end(self, trainer: Trainer, loss: float) -> None:
-        self.average.update_parameters(trainer.model)
-
-    def state_dict(self) -> dict:
-        return dict(self.average.state_dict())
-
-    def load_state_dict(self, state: dict) -> None:
-        self.average.load_state_dict(state)
-
-
 def trainer(rate: float, batches: DataLoader, out: Path, checkpoint: Path | None) -> Trainer:
     fastdl.manual_seed(0)
     model = network()
@@ -68,7 +52,7 @@ def trainer(rate: float, batches: DataLoader, out: Path, checkpoint: Path | None
     warm_up = optim.lr_scheduler.LinearLR(optimizer, 0.05, total_iters=steps // 10)
     cosine = optim.lr_scheduler.CosineAnnealingLR(optimizer, steps - steps // 10)
     schedule = optim.lr_scheduler.SequentialLR(optimizer, [warm_up, cosine], [steps // 10])
-    callbacks = [Averaging(model), EarlyStopping("val_loss", patience=4), CSVLogger(out / "log.csv")]
+    callbacks = [EMA(0.98), EarlyStopping("val_loss", patience=4), CSVLogger(out / "log.csv")]
     if checkpoint is not None:
         callbacks.append(Checkpoint(checkpoint, every_batches=10))
     return Trainer(model, optimizer, scheduler=schedule, schedule_updates=True, clip_norm=5.0, callbacks=callbacks,

@@ -16,7 +16,7 @@ import fastdl
 from fastdl import nn, optim
 from fastdl.checkpoint import load_checkpoint, save_checkpoint
 from fastdl.data import DataLoader, TensorDataset
-from fastdl.train import Callback, Checkpoint, CSVLogger, EarlyStopping, Mean, TensorBoard, Trainer, Whole
+from fastdl.train import EMA, Callback, Checkpoint, CSVLogger, EarlyStopping, Mean, TensorBoard, Trainer, Whole
 
 ROOT = Path(__file__).parent.parent
 
@@ -133,6 +133,21 @@ def test_early_stopping_restores_the_best_weights():
     best = min(history["val_loss"])
     assert len(history) < 50 and history["val_loss"].index(best) == len(history) - 3
     assert t.evaluate(DataLoader(data(), 32))["loss"] == best == stopping.best
+
+
+@pytest.mark.parametrize("at", [4, 9])
+def test_averaged_weights_follow_and_survive_a_kill(tmp_path, at):
+    path = tmp_path / "state.ckpt"
+    unbroken, broken, again = EMA(0.9), EMA(0.9), EMA(0.9)
+    first = trainer([unbroken])
+    first.fit(loader(), epochs=2)
+    with pytest.raises(KeyboardInterrupt):
+        trainer([Checkpoint(path, every_batches=1), broken, Interrupt(at)]).fit(loader(), epochs=2)
+    trainer([again, Checkpoint(path)]).fit(loader(), epochs=2, resume=path)
+    found, expected = again.average.state_dict(), unbroken.average.state_dict()
+    assert {k: v.tolist() for k, v in found.items()} == {k: v.tolist() for k, v in expected.items()}
+    assert expected["n_averaged"].item() == 12
+    assert expected["module.0.weight"].tolist() != first.model.state_dict()["0.weight"].tolist()
 
 
 def test_only_the_best_checkpoint_is_kept(tmp_path):

@@ -61,6 +61,39 @@ class ProgressBar(Callback):
             self.bar.close()
 
 
+class EMA(Callback):
+    """Keeps an exponential moving average of the weights: decay * average + (1 - decay) * weights after every batch.
+
+    The average is a copy of the model, in `average.module`; run `optim.swa_utils.update_bn` over it if the model has
+    batch normalisation. `average` is there from the beginning of the training on.
+    """
+
+    def __init__(self, decay: float = 0.999) -> None:
+        from ..optim.swa_utils import get_ema_avg_fn
+
+        self.rule = get_ema_avg_fn(decay)
+        self.average: Any = None
+        self._saved: Mapping[str, Any] | None = None  # of a checkpoint, until there is a model to copy
+
+    def on_fit_begin(self, trainer: Trainer) -> None:
+        from ..optim.swa_utils import AveragedModel
+
+        if self.average is None:
+            self.average = AveragedModel(trainer.model, avg_fn=self.rule)
+        if self._saved is not None:
+            self.average.load_state_dict(self._saved)
+            self._saved = None
+
+    def on_batch_end(self, trainer: Trainer, loss: float) -> None:
+        self.average.update_parameters(trainer.model)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {} if self.average is None else dict(self.average.state_dict())
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self._saved = state or None
+
+
 class _Watching(Callback):
     """Keeps the best value of one figure."""
 
