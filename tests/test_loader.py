@@ -206,3 +206,11 @@ def test_batch_samplers():
     for name in ("num_workers", "prefetch", "timeout"):
         with pytest.raises(ValueError, match=rf"\[DataLoader\] expected {name} of at least 0, got -1"):
             DataLoader(Failing(), **{name: -1})
+
+
+def test_texts_stay_lists():
+    items = [{"text": "a", "x": 1.0}, {"text": "bc", "x": 2.0}]
+    (batch,) = DataLoader(items, 2)
+    assert batch["text"] == ["a", "bc"] and batch["x"].tolist() == [1, 2]
+    assert next(iter(DataLoader([("a", 1), ("b", 2)], 2)))[0] == ["a", "b"]
+    assert list(DataLoader(["a", "b", "c"], 2)) == [["a", "b"], ["c"]]

@@ -218,3 +218,20 @@ def test_checkpoints_are_whole_or_refused(tmp_path):
     fastdl.save({"w": fastdl.ones(1)}, path)
     with pytest.raises(ValueError, match="expected a checkpoint"):
         load_checkpoint(path)
+
+
+def test_a_plateau_hears_the_watched_loss():
+    model = nn.Linear(2, 2)
+    sgd = optim.SGD(model.parameters(), lr=1e-4)  # so slow that no loss falls by half
+    plateau = optim.lr_scheduler.ReduceLROnPlateau(sgd, patience=1, threshold=0.5)
+    for validation in (None, DataLoader(data(), 32)):
+        Trainer(model, sgd, scheduler=plateau, progress=False).fit(loader(), epochs=5, validation=validation)
+    assert sgd.param_groups[0]["lr"] < 1e-5
+
+
+def test_folders_are_made_and_nothing_to_train_on_is_told(tmp_path):
+    path = tmp_path / "a" / "b"
+    trainer([Checkpoint(path / "state.ckpt"), CSVLogger(path / "c" / "log.csv")]).fit(loader(), epochs=1)
+    assert (path / "state.ckpt").exists() and (path / "c" / "log.csv").exists()
+    with pytest.raises(ValueError, match=r"\[fit\] expected at least one batch, got none"):
+        trainer().fit([], epochs=1)

@@ -133,7 +133,7 @@ def fetch(dataset: Any, indices: np.ndarray) -> Any:
 
 
 def collate(items: list[Any]) -> Any:
-    """Items stacked: numbers, arrays and tensors become one array, tuples a tuple, dicts a dict."""
+    """Items stacked: numbers, arrays and tensors become one array, texts a list, tuples a tuple, dicts a dict."""
     first = items[0]
     if isinstance(first, tuple | list):
         return tuple(collate(list(part)) for part in zip(*items, strict=True))
@@ -141,6 +141,8 @@ def collate(items: list[Any]) -> Any:
         return {key: collate([item[key] for item in items]) for key in first}
     if isinstance(first, Tensor):
         return np.stack([item.detach().cpu().numpy() for item in items])
+    if isinstance(first, str | bytes):
+        return list(items)
     if isinstance(first, float):
         return np.asarray(items, dtype=np.float32)
     return np.stack([np.asarray(item) for item in items])

@@ -168,6 +168,8 @@ class DataLoader:
 
 def tensors(batch: Any, device: Any) -> Any:
     """The arrays of a batch as tensors, also inside containers."""
+    if isinstance(batch, list) and batch and isinstance(batch[0], str | bytes):
+        return batch
     if isinstance(batch, tuple | list):
         return tuple(tensors(part, device) for part in batch)
     if isinstance(batch, dict):

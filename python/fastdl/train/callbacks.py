@@ -174,6 +174,9 @@ class Checkpoint(_Watching):
         self.path, self.every_epochs, self.every_batches = path, every_epochs, every_batches
         self.only_best = monitor is not None
 
+    def on_fit_begin(self, trainer: Trainer) -> None:
+        Path(self.path).parent.mkdir(parents=True, exist_ok=True)
+
     def on_batch_end(self, trainer: Trainer, loss: float) -> None:
         due = self.every_batches is not None and not self.only_best and trainer.batch % self.every_batches == 0
         if due and trainer.batch % trainer.accumulate == 0:  # gradients under way are not kept
@@ -190,6 +193,9 @@ class CSVLogger(Callback):
 
     def __init__(self, path: str | os.PathLike) -> None:
         self.path = path
+
+    def on_fit_begin(self, trainer: Trainer) -> None:
+        Path(self.path).parent.mkdir(parents=True, exist_ok=True)
 
     def on_epoch_end(self, trainer: Trainer, row: dict[str, float]) -> None:
         text = io.StringIO()

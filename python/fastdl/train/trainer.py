@@ -15,6 +15,7 @@ from ..functional.arithmetic import mul
 from ..functional.layout import cat
 from ..functional.loss import cross_entropy
 from ..nn.module import Module
+from ..optim.lr_scheduler import ReduceLROnPlateau
 from ..tensor import Tensor
 from .callbacks import Callback, ProgressBar
 from .history import History
@@ -127,6 +128,8 @@ class Trainer:
             output, loss, target = self._train_batch(x, target)
             figures.add(loss, output, target)
             self._tell("on_batch_end", loss)
+        if not self.batch:
+            raise ValueError("[fit] expected at least one batch, got none")
         if self.batch % self.accumulate:
             self._update()
         return figures.row()
@@ -162,7 +165,7 @@ class Trainer:
         self.epoch += 1
         self.batch = 0
         if self.scheduler is not None and not self.schedule_updates:
-            if getattr(self.scheduler, "needs_metric", False):
+            if isinstance(self.scheduler, ReduceLROnPlateau):
                 self.scheduler.step(row.get("val_loss", row["loss"]))
             else:
                 self.scheduler.step()
