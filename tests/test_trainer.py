@@ -121,6 +121,7 @@ def test_twenty_kills(tmp_path):
         if state.exists():
             load_checkpoint(state)
     assert kills == 20
+    assert {p.name for p in tmp_path.iterdir()} == {"state.ckpt", "weights.safetensors"}
     found = fastdl.load(result)
     assert [found[n].numpy().tobytes() for n, _ in unbroken.model.named_parameters()] == weights(unbroken)
 
@@ -231,7 +232,9 @@ def test_a_plateau_hears_the_watched_loss():
 
 def test_folders_are_made_and_nothing_to_train_on_is_told(tmp_path):
     path = tmp_path / "a" / "b"
+    path.mkdir(parents=True)
+    (path / "state.ckptx1y2.part").write_bytes(b"half of a checkpoint")
     trainer([Checkpoint(path / "state.ckpt"), CSVLogger(path / "c" / "log.csv")]).fit(loader(), epochs=1)
-    assert (path / "state.ckpt").exists() and (path / "c" / "log.csv").exists()
+    assert [p.name for p in sorted(path.iterdir())] == ["c", "state.ckpt"] and (path / "c" / "log.csv").exists()
     with pytest.raises(ValueError, match=r"\[fit\] expected at least one batch, got none"):
         trainer().fit([], epochs=1)

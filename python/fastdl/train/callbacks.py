@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import csv
+import glob
 import io
 import os
 from collections.abc import Mapping
@@ -175,7 +176,10 @@ class Checkpoint(_Watching):
         self.only_best = monitor is not None
 
     def on_fit_begin(self, trainer: Trainer) -> None:
-        Path(self.path).parent.mkdir(parents=True, exist_ok=True)
+        path = Path(self.path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for part in path.parent.glob(f"{glob.escape(path.name)}*.part"):  # of a process that was killed while it wrote
+            part.unlink(missing_ok=True)
 
     def on_batch_end(self, trainer: Trainer, loss: float) -> None:
         due = self.every_batches is not None and not self.only_best and trainer.batch % self.every_batches == 0
