@@ -5,6 +5,8 @@
     python bench/run.py --suite training        whole training steps
     python bench/run.py --suite grid            convolutions over a grid of shapes, to find cliffs
     python bench/run.py --suite denormals       every kernel on ordinary numbers and on denormal ones
+    python bench/run.py --suite memory          peak memory of the training steps, each in a process of its own
+    python bench/run.py --suite package         time of the import, size of the wheel
     python bench/run.py --only conv2d matmul    some files of bench/rows
     python bench/run.py --json results.json --markdown docs/benchmarks.md --roofline docs/roofline.png
 
@@ -26,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy's pool would spin on the cores of the others
 
 import fastdl
-from bench import denormals, grid, machine, peers, report, training
+from bench import denormals, grid, machine, memory, package, peers, report, training
 from bench.calls import case_of, fastdl_call, inputs_of
 from bench.row import Call, Row
 from bench.rows import rows_by_file
@@ -89,7 +91,9 @@ def chosen(args: argparse.Namespace) -> list[tuple[str, Row]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--suite", choices=("all", "kernels", "training", "grid", "denormals"), default="all")
+    parser.add_argument(
+        "--suite", choices=("all", "kernels", "training", "grid", "denormals", "memory", "package"), default="all"
+    )
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--only", nargs="*", help="names of files in bench/rows, or training")
     parser.add_argument("--threads", type=int, nargs="*", help="default: 1 and all")
@@ -103,6 +107,10 @@ def main() -> None:
         return grid.main(counts[0])
     if args.suite == "denormals":
         return denormals.main(counts[0], args.only)
+    if args.suite == "memory":
+        return memory.main(counts[0])
+    if args.suite == "package":
+        return package.main()
 
     records, args.bandwidth, peaks = [], {}, {}
     for threads in counts:

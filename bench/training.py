@@ -6,7 +6,8 @@ A network is written once: `kit` is fastdl.nn or torch.nn.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -84,22 +85,31 @@ def step(model: Any, optimizer: Any, loss: Any, x: Any, y: Any) -> Callable[[], 
     return run
 
 
-def steps(layers: Callable[[Any], Any], shape: tuple[int, ...], classes: int) -> dict[str, Callable[[], None]]:
-    """A training step in fastdl and in PyTorch's memory formats."""
+LIBRARIES = ("fastdl", "PyTorch", "PyTorch channels_last")
+
+
+def training(library: str, layers: Callable[[Any], Any], shape: tuple[int, ...], classes: int) -> Callable[[], None]:
+    """A training step in one library, on the same numbers in each."""
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal(shape).astype(np.float32), rng.integers(0, classes, shape[0])
-    mine = layers(nn)
-    runs = {
-        "fastdl": step(mine, optim.Adam(mine.parameters()), nn.CrossEntropyLoss(), fastdl.tensor(x), fastdl.tensor(y))
-    }
-    if torch is not None:
-        for name in ("PyTorch", "PyTorch channels_last")[: 2 if len(shape) == 4 else 1]:
-            theirs, tx = layers(torch.nn), torch.from_numpy(x)
-            if name.endswith("last"):
-                theirs, tx = theirs.to(memory_format=torch.channels_last), tx.to(memory_format=torch.channels_last)
-            optimizer = torch.optim.Adam(theirs.parameters())
-            runs[name] = step(theirs, optimizer, torch.nn.CrossEntropyLoss(), tx, torch.from_numpy(y))
-    return runs
+    if library == "fastdl":
+        mine = layers(nn)
+        return step(mine, optim.Adam(mine.parameters()), nn.CrossEntropyLoss(), fastdl.tensor(x), fastdl.tensor(y))
+    theirs, tx = layers(torch.nn), torch.from_numpy(x)
+    if library.endswith("last"):
+        theirs, tx = theirs.to(memory_format=torch.channels_last), tx.to(memory_format=torch.channels_last)
+    optimizer = torch.optim.Adam(theirs.parameters())
+    return step(theirs, optimizer, torch.nn.CrossEntropyLoss(), tx, torch.from_numpy(y))
+
+
+def libraries_for(shape: tuple[int, ...]) -> tuple[str, ...]:
+    """fastdl and, if it is installed, PyTorch in its memory formats."""
+    return LIBRARIES[: 1 if torch is None else 3 if len(shape) == 4 else 2]
+
+
+def steps(layers: Callable[[Any], Any], shape: tuple[int, ...], classes: int) -> dict[str, Callable[[], None]]:
+    """A training step in each library."""
+    return {library: training(library, layers, shape, classes) for library in libraries_for(shape)}
 
 
 def additions() -> dict[str, Callable[[], Any]]:
@@ -112,14 +122,23 @@ def additions() -> dict[str, Callable[[], Any]]:
     return runs
 
 
+class Network(NamedTuple):
+    """A network to train, on inputs of a shape, and the least ratio of PyTorch's time to fastdl's."""
+
+    layers: Callable[[Any], Any]
+    shape: tuple[int, ...]
+    classes: int
+    goal: float
+
+
+NETWORKS = {
+    "digits network, training step, batch 128": Network(digits_layers, (128, 1, 28, 28), 10, 2.2),
+    "perceptron 784-512-512-10, training step, batch 128": Network(perceptron_layers, (128, 784), 10, 1.2),
+    "LSTM classifier 28x28, training step, batch 128": Network(lstm_layers, (128, 28, 28), 10, 1.3),
+    "ResNet-18, training step, batch 8 at 64 pixels": Network(resnet18_layers, (8, 3, 64, 64), 1000, 1.3),
+    "network 2-16-2, training step, batch 32": Network(tiny_layers, (32, 2), 2, 8.0),
+}
 ROWS = [
-    Row("digits network, training step, batch 128", goal=2.2, make=lambda: steps(digits_layers, (128, 1, 28, 28), 10)),
-    Row("perceptron 784-512-512-10, training step, batch 128", goal=1.2,
-        make=lambda: steps(perceptron_layers, (128, 784), 10)),
-    Row("LSTM classifier 28x28, training step, batch 128", goal=1.3,
-        make=lambda: steps(lstm_layers, (128, 28, 28), 10)),
-    Row("ResNet-18, training step, batch 8 at 64 pixels", goal=1.3,
-        make=lambda: steps(resnet18_layers, (8, 3, 64, 64), 1000)),
-    Row("network 2-16-2, training step, batch 32", goal=8.0, make=lambda: steps(tiny_layers, (32, 2), 2)),
+    *(Row(name, goal=n.goal, make=partial(steps, n.layers, n.shape, n.classes)) for name, n in NETWORKS.items()),
     Row("one-element a + b with gradients", goal=2.0, make=additions),
-]  # fmt: skip
+]

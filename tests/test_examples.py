@@ -1,8 +1,10 @@
 """The examples that follow other libraries' tutorials run, in their short form, and print what a reader expects."""
 
+import importlib
 import importlib.util
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -42,3 +44,18 @@ def test_whole_examples_reach_their_accuracies():
     assert example("from_pytorch").main([]) > 0.9
     dense, convolutional = example("from_keras").main([])
     assert dense > 0.9 and convolutional > 0.95
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "pictures", "expected"), [
+    ("model_selection", 2, lambda found: found["stacking"] > 0.94 and found["shuffled 5-fold"] > found["group 5-fold"]),
+    ("training", 3, lambda found: found["kills"] == 3 and found["equal"] and found["accuracy"] > 0.95),
+    ("look_inside", 9, lambda found: found["accuracy"] > 0.94 and found["found"] >= 5),
+    ("augmentation", 2, lambda found: np.diff(list(found.values())) > 0.01),
+])  # fmt: skip
+def test_examples_show_what_they_say(name, pictures, expected, tmp_path, capsys, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "examples")  # processes that an example starts import it by name
+    found = importlib.import_module(name).main(["--out", str(tmp_path)])
+    assert expected(found), (found, capsys.readouterr().out)
+    drawn = list(tmp_path.glob("*.png"))
+    assert len(drawn) == pictures and all(p.stat().st_size > 5000 for p in drawn)

@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
-from sklearn.ensemble import BaggingClassifier, StackingClassifier, VotingClassifier
+from sklearn.ensemble import AdaBoostClassifier, BaggingClassifier, StackingClassifier, VotingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -42,6 +42,8 @@ class TestOnRealData:
     @pytest.mark.parametrize("ensemble", [
         lambda: BaggingClassifier(classifier(), n_estimators=3, random_state=0),
         lambda: VotingClassifier([("net", classifier()), ("linear", LogisticRegression(max_iter=500))], voting="soft"),
+        lambda: AdaBoostClassifier(NeuralNetClassifier(nn.Linear, learning_rate_init=0.05, max_iter=40, tol=0.0),
+                                   n_estimators=3, random_state=0),
         lambda: StackingClassifier([("net", classifier()), ("other", classifier(random_state=1))], cv=3),
     ])  # fmt: skip
     def test_ensembles(self, ensemble):
@@ -97,3 +99,19 @@ def test_early_stopping_keeps_the_best_weights():
 def test_bad_options(options, message):
     with pytest.raises(ValueError, match=message):
         NeuralNetClassifier(**options).fit(np.eye(4), [0, 1, 0, 1])
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_weights_are_repetitions_and_early_stopping_keeps_them():
+    x, y = load_breast_cancer(return_X_y=True)
+    x = StandardScaler().fit_transform(x)
+    weight = np.random.default_rng(0).integers(0, 4, len(y))
+    options = {"hidden_layer_sizes": (8,), "max_iter": 30, "batch_size": 5000, "random_state": 0}
+    weighted = NeuralNetClassifier(**options).fit(x, y, sample_weight=weight)
+    repeated = NeuralNetClassifier(**options).fit(np.repeat(x, weight, 0), np.repeat(y, weight))
+    np.testing.assert_allclose(weighted.predict_proba(x), repeated.predict_proba(x), rtol=1e-7)
+    np.testing.assert_allclose(weighted.loss_curve_, repeated.loss_curve_, rtol=1e-9)
+    stopped = NeuralNetClassifier(**options, early_stopping=True).fit(x, y, sample_weight=weight)
+    assert stopped.score(x, y) > 0.9 and len(stopped.validation_losses_) == stopped.n_iter_
+    with pytest.raises(ValueError, match="at least one non-zero number"):
+        NeuralNetClassifier().fit(x, y, sample_weight=np.zeros(len(y)))

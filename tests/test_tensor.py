@@ -173,10 +173,17 @@ def test_seeds_fix_every_number():
 
 def test_save_and_load(tmp_path):
     path = tmp_path / "weights.safetensors"
-    state = {"a": fastdl.randn(2, 3), "b": fastdl.tensor([1, 2])}
+    state = {"a": fastdl.randn(2, 3), "b": fastdl.tensor([1, 2]), "count": fastdl.tensor(7), "none": fastdl.zeros(0, 2)}
     fastdl.save(state, path)
     again = fastdl.load(path)
-    assert set(again) == {"a", "b"} and all(fastdl.equal(again[k], state[k]) for k in state)
+    assert set(again) == set(state) and all(fastdl.equal(again[k], state[k]) for k in state)
+    norm = fastdl.nn.BatchNorm2d(2)
+    norm(fastdl.randn(2, 2, 3, 3))
+    fastdl.save(norm.state_dict(), path)
+    fresh = fastdl.nn.BatchNorm2d(2)
+    fresh.load_state_dict(fastdl.load(path))
+    assert fresh.num_batches_tracked.shape == () and fresh.num_batches_tracked.item() == 1
+    fastdl.save(state, path)
     assert list(tmp_path.iterdir()) == [path]
     with pytest.raises(TypeError, match=r"\[save\] expected names with tensors, got 'a' with int"):
         fastdl.save({"a": 1}, path)

@@ -16,7 +16,7 @@ import fastdl
 from fastdl import nn, optim
 from fastdl.checkpoint import load_checkpoint, save_checkpoint
 from fastdl.data import DataLoader, TensorDataset
-from fastdl.train import Callback, Checkpoint, CSVLogger, EarlyStopping, Mean, TensorBoard, Trainer, Whole
+from fastdl.train import EMA, Callback, Checkpoint, CSVLogger, EarlyStopping, Mean, TensorBoard, Trainer, Whole
 
 ROOT = Path(__file__).parent.parent
 
@@ -46,6 +46,8 @@ def weights(t):
 class Interrupt(Callback):
     """Fails at one batch, as a power cut would."""
 
+    last = True
+
     def __init__(self, at):
         self.left = at
 
@@ -69,6 +71,23 @@ def test_resuming_gives_the_weights_of_an_unbroken_run(tmp_path, at, accumulate)
     history = again.fit(loader(), epochs=4, validation=DataLoader(data(), 32), resume=path)
     assert weights(again) == weights(unbroken)
     assert len(history) == 4 and history["val_loss"] == unbroken.history["val_loss"]
+
+
+@pytest.mark.parametrize("at", [3, 6, 12, 18, 21, 24, 30])
+def test_early_stopping_survives_a_kill_whatever_the_order(tmp_path, at):
+    def run(callbacks, **options):
+        t = trainer(callbacks)
+        t.optimizer.param_groups[0]["lr"] = t.scheduler.base_lrs[0] = 2.0
+        t.fit(loader(), epochs=50, validation=DataLoader(data(), 32), **options)
+        return t
+
+    unbroken = run([EarlyStopping(patience=2)])
+    path = tmp_path / "state.ckpt"
+    with pytest.raises(KeyboardInterrupt):
+        run([Checkpoint(path, every_batches=1), EarlyStopping(patience=2), Interrupt(at)])
+    for _ in range(2):  # once more from the end
+        again = run([Checkpoint(path, every_batches=1), EarlyStopping(patience=2)], resume=path)
+        assert weights(again) == weights(unbroken) and len(again.history) == len(unbroken.history)
 
 
 PROGRAM = """
@@ -102,6 +121,7 @@ def test_twenty_kills(tmp_path):
         if state.exists():
             load_checkpoint(state)
     assert kills == 20
+    assert {p.name for p in tmp_path.iterdir()} == {"state.ckpt", "weights.safetensors"}
     found = fastdl.load(result)
     assert [found[n].numpy().tobytes() for n, _ in unbroken.model.named_parameters()] == weights(unbroken)
 
@@ -114,6 +134,21 @@ def test_early_stopping_restores_the_best_weights():
     best = min(history["val_loss"])
     assert len(history) < 50 and history["val_loss"].index(best) == len(history) - 3
     assert t.evaluate(DataLoader(data(), 32))["loss"] == best == stopping.best
+
+
+@pytest.mark.parametrize("at", [4, 9])
+def test_averaged_weights_follow_and_survive_a_kill(tmp_path, at):
+    path = tmp_path / "state.ckpt"
+    unbroken, broken, again = EMA(0.9), EMA(0.9), EMA(0.9)
+    first = trainer([unbroken])
+    first.fit(loader(), epochs=2)
+    with pytest.raises(KeyboardInterrupt):
+        trainer([Checkpoint(path, every_batches=1), broken, Interrupt(at)]).fit(loader(), epochs=2)
+    trainer([again, Checkpoint(path)]).fit(loader(), epochs=2, resume=path)
+    found, expected = again.average.state_dict(), unbroken.average.state_dict()
+    assert {k: v.tolist() for k, v in found.items()} == {k: v.tolist() for k, v in expected.items()}
+    assert expected["n_averaged"].item() == 12
+    assert expected["module.0.weight"].tolist() != first.model.state_dict()["0.weight"].tolist()
 
 
 def test_only_the_best_checkpoint_is_kept(tmp_path):
@@ -184,3 +219,22 @@ def test_checkpoints_are_whole_or_refused(tmp_path):
     fastdl.save({"w": fastdl.ones(1)}, path)
     with pytest.raises(ValueError, match="expected a checkpoint"):
         load_checkpoint(path)
+
+
+def test_a_plateau_hears_the_watched_loss():
+    model = nn.Linear(2, 2)
+    sgd = optim.SGD(model.parameters(), lr=1e-4)  # so slow that no loss falls by half
+    plateau = optim.lr_scheduler.ReduceLROnPlateau(sgd, patience=1, threshold=0.5)
+    for validation in (None, DataLoader(data(), 32)):
+        Trainer(model, sgd, scheduler=plateau, progress=False).fit(loader(), epochs=5, validation=validation)
+    assert sgd.param_groups[0]["lr"] < 1e-5
+
+
+def test_folders_are_made_and_nothing_to_train_on_is_told(tmp_path):
+    path = tmp_path / "a" / "b"
+    path.mkdir(parents=True)
+    (path / "state.ckptx1y2.part").write_bytes(b"half of a checkpoint")
+    trainer([Checkpoint(path / "state.ckpt"), CSVLogger(path / "c" / "log.csv")]).fit(loader(), epochs=1)
+    assert [p.name for p in sorted(path.iterdir())] == ["c", "state.ckpt"] and (path / "c" / "log.csv").exists()
+    with pytest.raises(ValueError, match=r"\[fit\] expected at least one batch, got none"):
+        trainer().fit([], epochs=1)

@@ -7,7 +7,7 @@
 [2.0, 4.0, 6.0]
 """
 
-from . import autograd, backends, dtypes, functional, nn, ops, optim
+from . import autograd, backends, cuda, dtypes, functional, nn, ops, optim, utils
 from .autograd import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from .creation import (
     arange,
@@ -110,10 +110,35 @@ from .functional.logical import (
     logical_or,
     logical_xor,
 )
+from .functional.measures import (
+    block_diag,
+    corrcoef,
+    cov,
+    deg2rad,
+    diff,
+    histc,
+    nanmean,
+    nansum,
+    rad2deg,
+    trapezoid,
+)
 from .functional.product import addmm, baddbmm, bmm, dot, inner, matmul, mm, mv, outer, tensordot
 from .functional.rearranging import chunk, cumsum, flip, roll, split
 from .functional.reduction import amax, amin, argmax, argmin, max, mean, min, std, sum, var
 from .functional.searching import bucketize, quantile, searchsorted, unique
+from .functional.selecting import (
+    argwhere,
+    cross,
+    index_copy,
+    index_fill,
+    index_put,
+    isin,
+    kron,
+    masked_scatter,
+    rot90,
+    scatter_reduce,
+    unique_consecutive,
+)
 from .functional.shaping import (
     atleast_1d,
     atleast_2d,
@@ -166,10 +191,14 @@ from .settings import (
     set_conv_algorithm,
     set_num_threads,
 )
-from .tensor import Tensor, device, is_tensor, numel
+from .tensor import Tensor, device, is_floating_point, is_tensor, numel
 
 concat = concatenate = cat
 swapaxes = swapdims = transpose
 ravel = flatten
+moveaxis = movedim
+absolute, negative, multiply, divide, subtract = abs, neg, mul, div, sub
+greater, greater_equal, less, less_equal, not_equal = gt, ge, lt, le, ne
+Size = tuple  # shapes are plain tuples
 
 __version__ = "0.1.0"

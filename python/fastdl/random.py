@@ -6,7 +6,10 @@ every device; dropout draws from its own counter-based stream inside the kernels
 
 from __future__ import annotations
 
+import contextlib
 import os
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -43,7 +46,54 @@ class Generator:
         self.numpy.bit_generator.state = state["numpy"]
 
 
-default_generator = Generator()
+class _Default(Generator):
+    """The source that everything draws from: the program's, or a thread's own within `own_generator`."""
+
+    def __init__(self) -> None:
+        self._program = Generator()
+        self._thread = threading.local()
+
+    @property
+    def here(self) -> Generator:
+        """What draws in this thread."""
+        return getattr(self._thread, "own", self._program)
+
+    @property
+    def seed(self) -> int:  # type: ignore[override]
+        return self.here.seed
+
+    @property
+    def numpy(self) -> np.random.Generator:  # type: ignore[override]
+        return self.here.numpy
+
+    def manual_seed(self, seed: int) -> Generator:
+        self.here.manual_seed(seed)
+        return self
+
+    def take_counters(self, n: int) -> int:
+        return self.here.take_counters(n)
+
+    def get_state(self) -> dict[str, Any]:
+        return self.here.get_state()
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        self.here.set_state(state)
+
+    @contextlib.contextmanager
+    def own_generator(self, seed: int) -> Iterator[Generator]:
+        """What this thread draws inside comes from a seed, and no other thread's numbers change by it."""
+        before = getattr(self._thread, "own", None)
+        self._thread.own = Generator(seed)
+        try:
+            yield self._thread.own
+        finally:
+            if before is None:
+                del self._thread.own
+            else:
+                self._thread.own = before
+
+
+default_generator = _Default()
 
 
 def manual_seed(seed: int) -> Generator:

@@ -34,12 +34,14 @@ def save(state: Mapping[str, Any], path: str | os.PathLike) -> None:
     for name, value in state.items():
         if not isinstance(name, str) or not isinstance(value, Tensor | np.ndarray):
             raise TypeError(f"[save] expected names with tensors, got {name!r} with {type(value).__name__}")
-        arrays[name] = np.ascontiguousarray(value if isinstance(value, np.ndarray) else value._host())
+        arrays[name] = np.asarray(value if isinstance(value, np.ndarray) else value._host(), order="C")
     write_atomic(path, encode(arrays))
 
 
 def load(path: str | os.PathLike, device: Any = None) -> dict[str, Tensor]:
     """The state dict of a safetensors file, or of PyTorch's `.pth` or `.pt` (see `fastdl.torch_files`).
+
+    float16 and bfloat16 become float32; int8, int16 and uint16 become int32, uint32 becomes int64.
 
     Raises FileNotFoundError, or ValueError `[load] expected a safetensors file ...` for a damaged one.
     """
@@ -48,14 +50,29 @@ def load(path: str | os.PathLike, device: Any = None) -> dict[str, Tensor]:
         from .torch_files import load_torch
 
         return load_torch(path, device)
-    from safetensors import SafetensorError
-    from safetensors.numpy import load as decode
+    from safetensors import SafetensorError, deserialize
 
     try:
-        arrays = decode(content)
-    except SafetensorError as error:
+        return {name: tensor(_numbers(**entry), device=device) for name, entry in deserialize(content)}
+    except (SafetensorError, KeyError) as error:
         raise ValueError(f"[load] expected a safetensors file, got {os.fspath(path)}: {error}") from None
-    return {name: tensor(array, device=device) for name, array in arrays.items()}
+
+
+# Name in the file: NumPy's dtype, and what it is widened to.
+_DTYPES = {
+    "BOOL": ("?", "?"), "U8": ("u1", "u1"), "I8": ("i1", "<i4"), "I16": ("<i2", "<i4"), "U16": ("<u2", "<i4"),
+    "I32": ("<i4", "<i4"), "U32": ("<u4", "<i8"), "I64": ("<i8", "<i8"), "F16": ("<f2", "<f4"), "F32": ("<f4", "<f4"),
+    "F64": ("<f8", "<f8"),
+}  # fmt: skip
+
+
+def _numbers(dtype: str, shape: list[int], data: bytes) -> np.ndarray:
+    if dtype == "BF16":  # the upper half of a float32
+        return (np.frombuffer(data, "<u2").astype("<u4") << 16).view("<f4").reshape(shape)
+    if dtype not in _DTYPES:
+        raise KeyError(f"numbers of dtype {dtype}")
+    kind, widened = _DTYPES[dtype]
+    return np.frombuffer(data, kind).astype(widened).reshape(shape)
 
 
 def write_atomic(path: str | os.PathLike, content: bytes) -> None:

@@ -17,7 +17,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from . import functional, nn, optim, random
 from .autograd import no_grad
@@ -89,8 +89,14 @@ class _NeuralNet(BaseEstimator):
 
     # ---- what the subclasses say -------------------------------------------------------------------------------------
 
-    def _loss(self, output: Tensor, target: Tensor) -> Tensor:
+    def _losses(self, output: Tensor, target: Tensor) -> Tensor:
+        """The loss of each item, (N,)."""
         raise NotImplementedError
+
+    def _loss(self, output: Tensor, target: Tensor, weight: Tensor | None) -> Tensor:
+        """The mean over a batch, of weighted items if there are weights."""
+        losses = self._losses(output, target)
+        return losses.mean() if weight is None else (losses * weight).sum() / weight.sum()
 
     # ---- building ----------------------------------------------------------------------------------------------------
 
@@ -129,29 +135,38 @@ class _NeuralNet(BaseEstimator):
 
     # ---- training ----------------------------------------------------------------------------------------------------
 
-    def _fit(self, X: np.ndarray, target: np.ndarray, outputs: int, stratify: np.ndarray | None) -> None:
+    def _fit(
+        self, X: np.ndarray, target: np.ndarray, outputs: int, stratify: np.ndarray | None, sample_weight: Any
+    ) -> None:
+        items = [X, target]
+        if sample_weight is not None:
+            weight = _check_sample_weight(sample_weight, X, dtype=X.dtype, ensure_non_negative=True)
+            items.append(weight)
+            if not (weight == 1).all():  # what counts for nothing is not there, as if it had never been given
+                items = [part[weight > 0] for part in items]
+                stratify = None if stratify is None else stratify[weight > 0]
         with _seeded(int(check_random_state(self.random_state).randint(2**31 - 1))):
             self.module_ = self._build(X.shape[1], outputs).to(self.device).to(X.dtype.name)
             validation = None
             if self.early_stopping:
                 from sklearn.model_selection import train_test_split
 
-                parts = train_test_split(X, target, test_size=self.validation_fraction, stratify=stratify,
+                parts = train_test_split(*items, test_size=self.validation_fraction, stratify=stratify,
                                          random_state=random.default_generator.numpy.integers(2**31))  # fmt: skip
-                X, validation, target = parts[0], (parts[1], parts[3]), parts[2]
-            self._train(X, target, validation)
+                items, validation = parts[::2], parts[1::2]
+            self._train(items, validation)
         self.module_.eval()
 
-    def _train(self, X: np.ndarray, target: np.ndarray, validation: tuple[np.ndarray, np.ndarray] | None) -> None:
-        size = min(200, len(X)) if self.batch_size == "auto" else int(self.batch_size)
-        batches = DataLoader(TensorDataset(X, target), size, shuffle=self.shuffle, prefetch=0, device=self.device)
+    def _train(self, items: list[np.ndarray], validation: list[np.ndarray] | None) -> None:
+        size = min(200, len(items[0])) if self.batch_size == "auto" else int(self.batch_size)
+        batches = DataLoader(TensorDataset(*items), size, shuffle=self.shuffle, prefetch=0, device=self.device)
         optimizer = SOLVERS[self.solver](self.module_.parameters(), self.learning_rate_init, self.alpha)
         self.loss_curve_: list[float] = []
         self.validation_losses_: list[float] | None = None if validation is None else []
         best, stale, best_state = np.inf, 0, None
         for epoch in range(1, self.max_iter + 1):
             self.n_iter_ = epoch
-            self.loss_curve_.append(self._epoch(batches, optimizer, len(X)))
+            self.loss_curve_.append(self._epoch(batches, optimizer))
             watched = self.loss_curve_[-1]
             if validation is not None and self.validation_losses_ is not None:
                 watched = self._validation_loss(*validation)
@@ -170,23 +185,27 @@ class _NeuralNet(BaseEstimator):
         if best_state is not None:
             self.module_.load_state_dict(best_state)
 
-    def _epoch(self, batches: DataLoader, optimizer: Any, items: int) -> float:
+    def _epoch(self, batches: DataLoader, optimizer: Any) -> float:
         self.module_.train()
-        total = 0.0
-        for x, target in batches:
+        total = whole = 0.0
+        for x, target, *rest in batches:
+            weight = rest[0] if rest else None
             optimizer.zero_grad()
-            loss = self._loss(self.module_(x), target)
+            loss = self._loss(self.module_(x), target, weight)
             loss.backward()
             optimizer.step()
-            total += loss.item() * len(x)
+            share = len(x) if weight is None else weight.sum().item()
+            total += loss.item() * share
+            whole += share
         if not np.isfinite(total):
             raise ValueError(f"[{type(self).__name__}] expected a finite loss, got {total}: try a smaller "
                              "learning_rate_init, or scale the inputs")  # fmt: skip
-        return total / items
+        return total / whole
 
-    def _validation_loss(self, X: np.ndarray, target: np.ndarray) -> float:
+    def _validation_loss(self, X: np.ndarray, target: np.ndarray, weight: np.ndarray | None = None) -> float:
+        weighted = None if weight is None else tensor(weight, device=self.device)
         with no_grad():
-            return self._loss(self._outputs(X), tensor(target, device=self.device)).item()
+            return self._loss(self._outputs(X), tensor(target, device=self.device), weighted).item()
 
     @no_grad()
     def _outputs(self, X: np.ndarray) -> Tensor:
@@ -224,19 +243,20 @@ class NeuralNetClassifier(ClassifierMixin, _NeuralNet):
     ['no', 'yes']
     """
 
-    def fit(self, X: Any, y: Any) -> NeuralNetClassifier:
-        """Trains a new network. X: (N, features) or, with `module`, (N, C, H, W); y: N labels of any kind."""
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> NeuralNetClassifier:
+        """Trains a new network. X: (N, features) or, with `module`, (N, C, H, W); y: N labels of any kind;
+        sample_weight: (N,), how much each item counts, as for `AdaBoostClassifier`."""
         self._check_options()
         X, y = validate_data(self, X, y, dtype=[np.float64, np.float32], order="C", allow_nd=self.module is not None)
         check_classification_targets(y)
         self.classes_, target = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(f"[NeuralNetClassifier] expected at least 2 classes, got {len(self.classes_)} class")
-        self._fit(X, target.astype(np.int64), len(self.classes_), target)
+        self._fit(X, target.astype(np.int64), len(self.classes_), target, sample_weight)
         return self
 
-    def _loss(self, output: Tensor, target: Tensor) -> Tensor:
-        return functional.cross_entropy(output, target)
+    def _losses(self, output: Tensor, target: Tensor) -> Tensor:
+        return functional.cross_entropy(output, target, reduction="none")
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Probabilities (N, classes), columns in the order of `classes_`."""
@@ -261,17 +281,18 @@ class NeuralNetRegressor(RegressorMixin, _NeuralNet):
     True
     """
 
-    def fit(self, X: Any, y: Any) -> NeuralNetRegressor:
-        """Trains a new network. X: (N, features) or, with `module`, (N, C, H, W); y: (N,) or (N, outputs)."""
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> NeuralNetRegressor:
+        """Trains a new network. X: (N, features) or, with `module`, (N, C, H, W); y: (N,) or (N, outputs);
+        sample_weight: (N,), how much each item counts."""
         self._check_options()
         X, y = self._validated(X, y, reset=True)
         target = y.reshape(len(y), -1).astype(X.dtype)
         self._single = y.ndim == 1
-        self._fit(X, target, target.shape[1], None)
+        self._fit(X, target, target.shape[1], None, sample_weight)
         return self
 
-    def _loss(self, output: Tensor, target: Tensor) -> Tensor:
-        return functional.mse_loss(output, target)
+    def _losses(self, output: Tensor, target: Tensor) -> Tensor:
+        return functional.mse_loss(output, target, reduction="none").mean(1)
 
     def predict(self, X: Any) -> np.ndarray:
         """Predictions (N,) or (N, outputs), as y was."""

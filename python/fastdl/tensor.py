@@ -342,6 +342,11 @@ def is_tensor(obj: Any) -> bool:
     return isinstance(obj, Tensor)
 
 
+def is_floating_point(input: Tensor) -> bool:
+    """Whether the elements are floats (`torch.is_floating_point`)."""
+    return _expect(input, "is_floating_point", "input").is_floating_point()
+
+
 def numel(input: Tensor) -> int:
     """How many elements a tensor has (`torch.numel`)."""
     return _expect(input, "numel", "input").numel()

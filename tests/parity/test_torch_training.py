@@ -88,28 +88,28 @@ def test_layers_print_as_in_torch():
     assert repr(networks(nn)) == repr(networks(torch.nn))
 
 
-@pytest.mark.parametrize(
-    ("name", "options"),
-    [
-        ("StepLR", {"step_size": 3, "gamma": 0.5}),
-        ("MultiStepLR", {"milestones": [9, 2, 9, 14], "gamma": 0.3}),
-        ("ExponentialLR", {"gamma": 0.8}),
-        ("ConstantLR", {"factor": 0.3, "total_iters": 4}),
-        ("PolynomialLR", {"total_iters": 12, "power": 1.7}),
-        ("MultiplicativeLR", {"lr_lambda": lambda epoch: 0.95}),
-        ("LambdaLR", {"lr_lambda": lambda epoch: 1 / (1 + epoch)}),
-        ("CyclicLR", {"base_lr": 0.01, "max_lr": 0.2, "step_size_up": 4}),
-        ("CyclicLR", {"base_lr": 0.01, "max_lr": 0.2, "step_size_up": 3, "step_size_down": 5, "mode": "triangular2"}),
-        ("CyclicLR", {"base_lr": 0.01, "max_lr": 0.2, "step_size_up": 6, "mode": "exp_range", "gamma": 0.9}),
-        ("LinearLR", {"start_factor": 0.25, "end_factor": 0.9, "total_iters": 7}),
-        ("CosineAnnealingLR", {"T_max": 20, "eta_min": 0.01}),
-        ("CosineAnnealingWarmRestarts", {"T_0": 3, "T_mult": 2, "eta_min": 0.01}),
-        ("CosineAnnealingWarmRestarts", {"T_0": 4}),
-        ("OneCycleLR", {"max_lr": 0.5, "total_steps": 25}),
-        ("OneCycleLR", {"max_lr": 0.5, "epochs": 4, "steps_per_epoch": 6, "three_phase": True, "pct_start": 0.4}),
-        ("OneCycleLR", {"max_lr": 0.5, "total_steps": 22, "anneal_strategy": "linear", "cycle_momentum": False}),
-    ],
-)
+SCHEDULES = [
+    ("StepLR", {"step_size": 3, "gamma": 0.5}),
+    ("MultiStepLR", {"milestones": [9, 2, 9, 14], "gamma": 0.3}),
+    ("ExponentialLR", {"gamma": 0.8}),
+    ("ConstantLR", {"factor": 0.3, "total_iters": 4}),
+    ("PolynomialLR", {"total_iters": 12, "power": 1.7}),
+    ("MultiplicativeLR", {"lr_lambda": lambda epoch: 0.95}),
+    ("LambdaLR", {"lr_lambda": lambda epoch: 1 / (1 + epoch)}),
+    ("CyclicLR", {"base_lr": 0.01, "max_lr": 0.2, "step_size_up": 4}),
+    ("CyclicLR", {"base_lr": 0.01, "max_lr": 0.2, "step_size_up": 3, "step_size_down": 5, "mode": "triangular2"}),
+    ("CyclicLR", {"base_lr": 0.01, "max_lr": 0.2, "step_size_up": 6, "mode": "exp_range", "gamma": 0.9}),
+    ("LinearLR", {"start_factor": 0.25, "end_factor": 0.9, "total_iters": 7}),
+    ("CosineAnnealingLR", {"T_max": 20, "eta_min": 0.01}),
+    ("CosineAnnealingWarmRestarts", {"T_0": 3, "T_mult": 2, "eta_min": 0.01}),
+    ("CosineAnnealingWarmRestarts", {"T_0": 4}),
+    ("OneCycleLR", {"max_lr": 0.5, "total_steps": 25}),
+    ("OneCycleLR", {"max_lr": 0.5, "epochs": 4, "steps_per_epoch": 6, "three_phase": True, "pct_start": 0.4}),
+    ("OneCycleLR", {"max_lr": 0.5, "total_steps": 22, "anneal_strategy": "linear", "cycle_momentum": False}),
+]
+
+
+@pytest.mark.parametrize(("name", "options"), SCHEDULES)
 def test_schedules(name, options):
     def rates(optimizer, scheduler):
         result = []
@@ -263,3 +263,13 @@ def test_states_pass_between_the_libraries(name):
     np.testing.assert_allclose(mine.detach().numpy(), theirs.detach().numpy(), rtol=1e-9)
     own = my_step.state_dict()["state"][0]
     assert set(own) == set(their_step.state_dict()["state"][0])
+
+
+def test_every_optimizer_and_schedule_is_compared():
+    """Those with tests of their own apart: rows alone, a closure, a figure, schedules of schedules."""
+    own = {"Optimizer", "SparseAdam", "LBFGS"}
+    kinds = {name for name in optim.__all__ if isinstance(getattr(optim, name), type)}
+    assert kinds - own == {name for name, _ in OPTIMIZERS}
+    own = {"LRScheduler", "ReduceLROnPlateau", "SequentialLR", "ChainedScheduler"}
+    kinds = {name for name in optim.lr_scheduler.__all__ if isinstance(getattr(optim.lr_scheduler, name), type)}
+    assert kinds - own == {name for name, _ in SCHEDULES}

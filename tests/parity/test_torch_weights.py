@@ -46,3 +46,26 @@ def test_a_pickled_model_is_refused(tmp_path):
     torch.save(torch.nn.Linear(2, 2), tmp_path / "model.pth")
     with pytest.raises(ValueError, match="which weights do not need"):
         load_torch(tmp_path / "model.pth")
+
+
+def test_safetensors_of_every_precision(tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    base = torch.linspace(-3, 3, 12).reshape(3, 4)
+    saved = {
+        "half": base.half(), "brain": base.bfloat16(), "double": base.double(), "float": base, "flags": base > 0,
+        "bytes": (base.abs() * 9).to(torch.uint8), "small": base.to(torch.int8), "short": base.to(torch.int16),
+        "int": base.to(torch.int32), "long": base.long(), "scalar": torch.tensor(2.5), "empty": torch.zeros(0, 3),
+    }  # fmt: skip
+    save_file(saved, tmp_path / "w.safetensors")
+    found = fastdl.load(tmp_path / "w.safetensors")
+    assert found.keys() == saved.keys()
+    for name, value in saved.items():
+        assert found[name].shape == tuple(value.shape)
+        assert found[name].tolist() == (value.float() if value.is_floating_point() else value).tolist(), name
+    fastdl.save(found, tmp_path / "again.safetensors")
+    again = load_file(tmp_path / "again.safetensors")
+    assert all(again[name].tolist() == value.tolist() for name, value in found.items())
+    save_file({"eighth": base.to(torch.float8_e4m3fn)}, tmp_path / "f8.safetensors")
+    with pytest.raises(ValueError, match=r"\[load\] expected a safetensors file, got .*numbers of dtype F8_E4M3"):
+        fastdl.load(tmp_path / "f8.safetensors")

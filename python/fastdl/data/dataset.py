@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,23 @@ class Dataset:
 
     def __getitem__(self, i: int) -> Any:
         raise NotImplementedError(f"[{type(self).__name__}] expected a __getitem__ method, got none")
+
+
+class IterableDataset(Dataset):
+    """Base class of streams, which have no length and no items by number: define `__iter__`.
+
+    The counterpart is `torch.utils.data.IterableDataset`.
+
+    >>> class Squares(IterableDataset):
+    ...     def __iter__(self):
+    ...         return (i * i for i in range(5))
+    >>> from fastdl.data import DataLoader
+    >>> [batch.tolist() for batch in DataLoader(Squares(), 2)]
+    [[0, 1], [4, 9], [16]]
+    """
+
+    def __iter__(self) -> Iterator[Any]:
+        raise NotImplementedError(f"[{type(self).__name__}] expected an __iter__ method, got none")
 
 
 class TensorDataset(Dataset):
@@ -116,7 +133,7 @@ def fetch(dataset: Any, indices: np.ndarray) -> Any:
 
 
 def collate(items: list[Any]) -> Any:
-    """Items stacked: numbers, arrays and tensors become one array, tuples a tuple, dicts a dict."""
+    """Items stacked: numbers, arrays and tensors become one array, texts a list, tuples a tuple, dicts a dict."""
     first = items[0]
     if isinstance(first, tuple | list):
         return tuple(collate(list(part)) for part in zip(*items, strict=True))
@@ -124,6 +141,8 @@ def collate(items: list[Any]) -> Any:
         return {key: collate([item[key] for item in items]) for key in first}
     if isinstance(first, Tensor):
         return np.stack([item.detach().cpu().numpy() for item in items])
+    if isinstance(first, str | bytes):
+        return list(items)
     if isinstance(first, float):
         return np.asarray(items, dtype=np.float32)
     return np.stack([np.asarray(item) for item in items])

@@ -2,35 +2,44 @@
 
 from __future__ import annotations
 
-import queue
-import threading
-from collections.abc import Callable, Iterable, Iterator
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from .. import random
 from ..creation import tensor
-from .dataset import fetch
-
-_END = object()
+from ..random import default_generator
+from .dataset import IterableDataset, collate
+from .workers import END, Maker, Processes, WorkerInfo, in_threads, seed_of
 
 
 class DataLoader:
     """Iterates over batches as tensors (`torch.utils.data.DataLoader`).
 
     Args:
-        dataset: anything with a length and items by number; see `Dataset`.
+        dataset: anything with a length and items by number (see `Dataset`), or an `IterableDataset`.
         batch_size: items a batch; the last batch may be smaller unless `drop_last`.
         shuffle: a new order in every epoch, drawn from the seed.
-        transform: `transform(batch, rng)` on the tuple of arrays of a batch, e.g. `Augment`; `rng` is a
-            `numpy.random.Generator` of the batch's own, so that results do not depend on timing.
-        prefetch: batches made ready ahead by a thread; 0 makes each when it is asked for.
-        device: where the tensors go.
-        generator: source of the seed; default the one that `fastdl.manual_seed` sets.
         sampler: numbers of items in the order of an epoch, instead of `shuffle`; see `data.WeightedRandomSampler`.
+        batch_sampler: lists of numbers, one a batch, instead of all these.
+        num_workers: how many make batches ready; 0 is one thread, or none if `prefetch` is 0.
         collate_fn: makes a batch of a list of items; by default they are stacked.
-        num_workers, pin_memory: taken for the sake of PyTorch's programs; one thread makes batches ready either way.
+        timeout: seconds to wait for a batch of a worker; 0 waits for ever.
+        worker_init_fn: called as `worker_init_fn(id)` where a worker begins.
+        multiprocessing_context: None makes workers threads, which suits NumPy and files; "fork", "spawn" or
+            "forkserver" makes them processes, for sets that compute in Python.
+        generator: source of the seed; default the one that `fastdl.manual_seed` sets.
+        prefetch_factor: batches ahead for each worker thread (default 2). persistent_workers: processes live on from
+            epoch to epoch. pin_memory: taken for the sake of PyTorch's programs.
+        transform: `transform(batch, rng)` on the tuple of arrays of a batch, e.g. `Augment`; `rng` is a
+            `numpy.random.Generator` of the batch's own.
+        prefetch: batches made ready ahead without `num_workers`; 0 makes each when it is asked for.
+        device: where the tensors go.
+
+    Batches depend on the seed alone, not on the number or kind of workers: what a set draws with fastdl's random
+    numbers comes from a generator of the batch's own.
 
     >>> from fastdl.data import TensorDataset
     >>> loader = DataLoader(TensorDataset(np.arange(5)), batch_size=2)
@@ -39,35 +48,71 @@ class DataLoader:
     """
 
     def __init__(
-        self, dataset: Any, batch_size: int = 1, shuffle: bool = False, drop_last: bool = False,
-        transform: Callable[[Any, np.random.Generator], Any] | None = None, prefetch: int = 2, device: Any = "cpu",
-        generator: random.Generator | None = None, sampler: Iterable[int] | None = None,
-        collate_fn: Callable[[list[Any]], Any] | None = None, num_workers: int = 0, pin_memory: bool = False,
+        self, dataset: Any, batch_size: int = 1, shuffle: bool = False, sampler: Iterable[int] | None = None,
+        batch_sampler: Iterable[Sequence[int]] | None = None, num_workers: int = 0,
+        collate_fn: Callable[[list[Any]], Any] | None = None, pin_memory: bool = False, drop_last: bool = False,
+        timeout: float = 0, worker_init_fn: Callable[[int], None] | None = None, multiprocessing_context: Any = None,
+        generator: random.Generator | None = None, *, prefetch_factor: int | None = None,
+        persistent_workers: bool = False, transform: Callable[[Any, np.random.Generator], Any] | None = None,
+        prefetch: int = 2, device: Any = "cpu",
     ) -> None:  # fmt: skip
-        if sampler is not None and shuffle:
-            raise ValueError("[DataLoader] expected sampler or shuffle, got both")
-        if not isinstance(batch_size, int) or batch_size < 1:
-            raise ValueError(f"[DataLoader] expected batch_size of at least 1, got {batch_size}")
-        self.dataset = dataset
-        self.batch_size = batch_size
-        self.shuffle = shuffle
-        self.drop_last = drop_last
-        self.transform = transform
-        self.prefetch = prefetch
-        self.device = device
-        self.generator = generator
-        self.sampler, self.collate_fn = sampler, collate_fn
-        self.num_workers, self.pin_memory = num_workers, pin_memory
+        self.dataset, self.batch_size, self.shuffle, self.drop_last = dataset, batch_size, shuffle, drop_last
+        self.sampler, self.batch_sampler = sampler, batch_sampler
+        self.collate_fn, self.transform = collate_fn, transform
+        self.num_workers, self.pin_memory, self.timeout = num_workers, pin_memory, timeout
+        self.worker_init_fn, self.multiprocessing_context = worker_init_fn, multiprocessing_context
+        self.generator, self.device, self.prefetch = generator, device, prefetch
+        self.prefetch_factor, self.persistent_workers = prefetch_factor, persistent_workers
+        self._processes: Processes | None = None
+        self._check()
+
+    def _check(self) -> None:
+        chosen = [n for n in ("sampler", "batch_sampler") if getattr(self, n) is not None]
+        chosen += ["shuffle"] if self.shuffle else []
+        if len(chosen) > 1:
+            raise ValueError(f"[DataLoader] expected {' or '.join(chosen)}, got {'all' if chosen[2:] else 'both'}")
+        if not isinstance(self.batch_size, int) or self.batch_size < 1:
+            raise ValueError(f"[DataLoader] expected batch_size of at least 1, got {self.batch_size}")
+        for name in ("num_workers", "prefetch", "timeout"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"[DataLoader] expected {name} of at least 0, got {getattr(self, name)}")
+        if self.prefetch_factor is not None and self.prefetch_factor < 1:
+            raise ValueError(f"[DataLoader] expected prefetch_factor of at least 1, got {self.prefetch_factor}")
+        if self._is_stream() and chosen:
+            raise ValueError(f"[DataLoader] expected no {chosen[0]} for an IterableDataset, got one")
+        if self._is_stream() and self.multiprocessing_context is not None:
+            raise ValueError("[DataLoader] expected threads for an IterableDataset, got a multiprocessing_context")
+
+    def _is_stream(self) -> bool:
+        return isinstance(self.dataset, IterableDataset)
 
     def __len__(self) -> int:
+        if self.batch_sampler is not None:
+            return len(self.batch_sampler)  # type: ignore[arg-type]
         n = len(self.dataset if self.sampler is None else self.sampler)  # type: ignore[arg-type]
         return n // self.batch_size if self.drop_last else -(-n // self.batch_size)
 
     def __iter__(self) -> Iterator[Any]:
         source = self.generator or random.default_generator
         seed = int(source.numpy.integers(2**63))  # one draw an epoch, whatever the data or the timing
+        if self._is_stream():
+            return self._delivered(self._streamed(seed), None, 1)
+        plan = self._plan(seed)
+        if self.num_workers and self.multiprocessing_context is not None:
+            return self._of_processes(seed, plan)
+        maker = self._maker()
+        return self._delivered(lambda i: maker(seed, i, plan[i]), len(plan), max(1, self.num_workers))
+
+    def _maker(self) -> Maker:
+        return Maker(self.dataset, self.collate_fn, self.transform)
+
+    def _plan(self, seed: int) -> list[np.ndarray]:
+        """The numbers of the items of each batch."""
+        if self.batch_sampler is not None:
+            return [np.asarray(batch, np.int64) for batch in self.batch_sampler]
         order = self._order(seed)
-        return self._prefetched(seed, order) if self.prefetch > 0 else self._batches(seed, order)
+        batches = len(order) // self.batch_size if self.drop_last else -(-len(order) // self.batch_size)
+        return [order[i * self.batch_size : (i + 1) * self.batch_size] for i in range(batches)]
 
     def _order(self, seed: int) -> np.ndarray:
         if self.sampler is not None:
@@ -75,54 +120,58 @@ class DataLoader:
         n = len(self.dataset)
         return np.random.Generator(np.random.Philox(seed)).permutation(n) if self.shuffle else np.arange(n)
 
-    def _batches(self, seed: int, order: np.ndarray) -> Iterator[Any]:
-        for i in range(len(self)):
-            items = order[i * self.batch_size : (i + 1) * self.batch_size]
-            if self.collate_fn is None:
-                batch = fetch(self.dataset, items)
-            else:
-                batch = self.collate_fn([self.dataset[int(j)] for j in items])
-            if self.transform is not None:
-                batch = self.transform(batch, np.random.Generator(np.random.Philox(key=(seed, i + 1))))
-            yield _tensors(batch, self.device)
+    def _streamed(self, seed: int) -> Callable[[int], Any]:
+        """Batches of what a stream gives, one after another."""
+        items, maker, stack = iter(self.dataset), self._maker(), self.collate_fn or collate
 
-    def _prefetched(self, seed: int, order: np.ndarray) -> Iterator[Any]:
-        ready: queue.Queue = queue.Queue(self.prefetch)
-        stop = threading.Event()
+        def make(i: int) -> Any:
+            with default_generator.own_generator(seed_of(seed, i)):
+                found = list(itertools.islice(items, self.batch_size))
+                if not found or (self.drop_last and len(found) < self.batch_size):
+                    return END
+                return maker.transformed(seed, i, stack(found))
 
-        def put(item: Any) -> bool:
-            while not stop.is_set():
-                try:
-                    ready.put(item, timeout=0.1)
-                    return True
-                except queue.Full:
-                    continue
-            return False
+        return make
 
-        def work() -> None:
-            try:
-                for batch in self._batches(seed, order):
-                    if not put(batch):
-                        return
-                put(_END)
-            except BaseException as error:  # raised again where the batch is asked for
-                put(error)
+    def _delivered(self, make: Callable[[int], Any], count: int | None, workers: int) -> Iterator[Any]:
+        """Batches as tensors, from threads or, without prefetching, from here."""
+        if not self.prefetch and not self.num_workers:
+            numbers = range(count) if count is not None else itertools.count()
+            for batch in itertools.takewhile(lambda batch: batch is not END, map(make, numbers)):
+                yield tensors(batch, self.device)
+            return
+        ahead = workers * (self.prefetch_factor or 2) if self.num_workers else self.prefetch
 
-        thread = threading.Thread(target=work, name="fastdl-loader", daemon=True)
-        thread.start()
+        def converted(i: int) -> Any:
+            batch = make(i)
+            return batch if batch is END else tensors(batch, self.device)
+
+        info = WorkerInfo(0, workers, self.dataset)
+        yield from in_threads(converted, count, info, ahead, self.timeout or None, self.worker_init_fn)
+
+    def _of_processes(self, seed: int, plan: list[np.ndarray]) -> Iterator[Any]:
+        pool = self._processes
+        self._processes = None  # two loops over one loader have workers of their own
+        if pool is None:
+            pool = Processes(self.multiprocessing_context, self.num_workers, self._maker(), self.worker_init_fn)
+        whole = False
         try:
-            while (item := ready.get()) is not _END:
-                if isinstance(item, BaseException):
-                    raise item
-                yield item
-        finally:  # also when the loop over batches is left early
-            stop.set()
-            thread.join()
+            for batch in pool.run(seed, plan, self.timeout or None):
+                yield tensors(batch, self.device)
+            whole = True
+        finally:
+            if whole and self.persistent_workers and self._processes is None:
+                self._processes = pool
+            else:
+                pool.close()
 
 
-def _tensors(batch: Any, device: Any) -> Any:
+def tensors(batch: Any, device: Any) -> Any:
+    """The arrays of a batch as tensors, also inside containers."""
+    if isinstance(batch, list) and batch and isinstance(batch[0], str | bytes):
+        return batch
     if isinstance(batch, tuple | list):
-        return tuple(_tensors(part, device) for part in batch)
+        return tuple(tensors(part, device) for part in batch)
     if isinstance(batch, dict):
-        return {key: _tensors(part, device) for key, part in batch.items()}
+        return {key: tensors(part, device) for key, part in batch.items()}
     return tensor(batch, device=device) if isinstance(batch, np.ndarray) else batch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -12,7 +13,14 @@ from ..random import default_generator
 from ..sampling import multinomial
 
 
-class SequentialSampler:
+class Sampler:
+    """Base class: define `__iter__`, and `__len__` if it is known (`torch.utils.data.Sampler`)."""
+
+    def __iter__(self) -> Iterator[Any]:
+        raise NotImplementedError(f"[{type(self).__name__}] expected an __iter__ method, got none")
+
+
+class SequentialSampler(Sampler):
     """0, 1, 2, ... (`torch.utils.data.SequentialSampler`)."""
 
     def __init__(self, data_source: Any) -> None:
@@ -50,7 +58,7 @@ class SubsetRandomSampler(RandomSampler):
         return (int(self.data_source[i]) for i in super().__iter__())
 
 
-class WeightedRandomSampler:
+class WeightedRandomSampler(Sampler):
     """Items drawn with the given weights: rare classes as often as others (`torch.utils.data.WeightedRandomSampler`).
 
     >>> list(WeightedRandomSampler([0.0, 1.0], 3))
@@ -68,3 +76,26 @@ class WeightedRandomSampler:
 
     def __iter__(self) -> Iterator[int]:
         return iter(multinomial(self.weights, self.num_samples, self.replacement, self.generator).tolist())
+
+
+class BatchSampler(Sampler):
+    """Lists of `batch_size` numbers of another sampler (`torch.utils.data.BatchSampler`).
+
+    >>> list(BatchSampler(SequentialSampler(range(5)), 2, drop_last=False))
+    [[0, 1], [2, 3], [4]]
+    """
+
+    def __init__(self, sampler: Any, batch_size: int, drop_last: bool) -> None:
+        if batch_size < 1:
+            raise ValueError(f"[BatchSampler] expected batch_size of at least 1, got {batch_size}")
+        self.sampler, self.batch_size, self.drop_last = sampler, batch_size, drop_last
+
+    def __len__(self) -> int:
+        n = len(self.sampler)
+        return n // self.batch_size if self.drop_last else -(-n // self.batch_size)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        items = iter(self.sampler)
+        while batch := list(itertools.islice(items, self.batch_size)):
+            if len(batch) == self.batch_size or not self.drop_last:
+                yield batch

@@ -28,7 +28,7 @@ from .conv import conv1d, conv2d
 from .conv_transpose import conv_transpose1d, conv_transpose2d
 from .distance import cdist, pairwise_distance
 from .distance_loss import cosine_embedding_loss, triplet_margin_loss
-from .dropout import alpha_dropout, dropout, dropout1d, dropout2d
+from .dropout import alpha_dropout, dropout, dropout1d, dropout2d, dropout3d
 from .elementwise_loss import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -104,6 +104,7 @@ __all__ = [
     "dropout",
     "dropout1d",
     "dropout2d",
+    "dropout3d",
     "elu",
     "embedding",
     "embedding_bag",

@@ -79,14 +79,17 @@ def allclose(input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-
 @fresh
 def _where_bwd(node: Node, g: Array) -> tuple[Array | None, Array | None]:
     k, (condition, shape_a, shape_b) = node.backend, node.saved
-    zero = k.mul_scalar(g, 0.0) if any(e is not None for e in node.edges) else None
+    zero = k.empty((), str(g.dtype))  # and not g * 0, which is NaN where g is infinite
+    k.fill_(zero, 0)
     ga = unbroadcast(k, k.where(condition, g, zero), shape_a) if node.edges[0] is not None else None
     gb = unbroadcast(k, k.where(condition, zero, g), shape_b) if node.edges[1] is not None else None
     return ga, gb
 
 
-def where(condition: Tensor, input: Any, other: Any) -> Tensor:
+def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
     """input where condition is true, other elsewhere; the three broadcast (`torch.where`).
+
+    With the condition alone: where it is true, a tensor of coordinates for each axis (`nonzero(as_tuple=True)`).
 
     >>> import fastdl
     >>> fastdl.where(fastdl.tensor([True, False]), fastdl.tensor([1.0, 2.0]), 0.0).tolist()
@@ -95,6 +98,10 @@ def where(condition: Tensor, input: Any, other: Any) -> Tensor:
     if not isinstance(condition, Tensor) or condition.dtype is not dtypes.bool:
         got = condition.dtype.name if isinstance(condition, Tensor) else type(condition).__name__
         raise TypeError(f"[where] expected a bool Tensor for condition, got {got}")
+    if input is None and other is None:
+        from .indexing import nonzero  # which is made of this module
+
+        return nonzero(condition, as_tuple=True)
     a, b = _scalar_operand(input, other, condition), _scalar_operand(other, input, condition)
     a, b = matched(a, b, "where")
     if condition._backend is not a._backend:
@@ -122,10 +129,12 @@ def _scalar_operand(value: Any, other: Any, like: Tensor) -> Tensor:
 @fresh
 def _clamp_bwd(node: Node, g: Array) -> tuple[Array]:
     k, (x, low, high) = node.backend, node.saved
+    zero = k.empty((), str(g.dtype))
+    k.fill_(zero, 0)
     if low is not None:
-        g = k.mul(g, k.cast(k.ge_scalar(x, low), str(g.dtype)))
+        g = k.where(k.ge_scalar(x, low), g, zero)
     if high is not None:
-        g = k.mul(g, k.cast(k.le_scalar(x, high), str(g.dtype)))
+        g = k.where(k.le_scalar(x, high), g, zero)
     return (g,)
 
 

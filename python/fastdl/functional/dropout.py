@@ -89,6 +89,15 @@ def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
     return _of_channels("dropout2d", input, p, training, inplace, (3, 4))
 
 
+def dropout3d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """Zeroes whole channels of (N, C, D, H, W) or (C, D, H, W) (`torch.nn.functional.dropout3d`).
+
+    >>> dropout3d(fastdl.ones(1, 2, 1, 1, 1), 1.0).sum().item()
+    0.0
+    """
+    return _of_channels("dropout3d", input, p, training, inplace, (4, 5))
+
+
 def alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False) -> Tensor:
     """Dropout that keeps mean 0 and variance 1 of what SELU makes (`torch.nn.functional.alpha_dropout`; Klambauer et
     al., 2017): dropped elements take SELU's limit, then all are scaled and shifted.

@@ -5,6 +5,7 @@ Integers and booleans are computed as float32, except where a function keeps the
 
 from __future__ import annotations
 
+import builtins
 import math
 from typing import Any
 
@@ -227,14 +228,17 @@ def ceil(input: Tensor) -> Tensor:
     return _whole("ceil", input)
 
 
-def round(input: Tensor) -> Tensor:
-    """The nearest whole number, of two the even one; integers stay; the gradient is 0 (`torch.round`).
+def round(input: Tensor, *, decimals: int = 0) -> Tensor:
+    """The nearest number of so many decimals, of two the even one; integers stay; the gradient is 0 (`torch.round`).
 
     >>> import fastdl
-    >>> round(fastdl.tensor([0.5, 1.5, -2.7])).tolist()
-    [0.0, 2.0, -3.0]
+    >>> round(fastdl.tensor([0.5, 1.5, -2.7])).tolist(), round(fastdl.tensor(1234.0), decimals=-2).item()
+    ([0.0, 2.0, -3.0], 1200.0)
     """
-    return _whole("round", input)
+    if not decimals or not input.is_floating_point():
+        return _whole("round", input)
+    scale = 10.0 ** builtins.abs(decimals)
+    return _whole("round", input * scale) / scale if decimals > 0 else _whole("round", input / scale) * scale
 
 
 def trunc(input: Tensor) -> Tensor:

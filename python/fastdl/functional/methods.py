@@ -19,10 +19,12 @@ from . import (
     indexing,
     layout,
     logical,
+    measures,
     product,
     rearranging,
     reduction,
     searching,
+    selecting,
     shaping,
     sorting,
     statistics,
@@ -61,6 +63,49 @@ def _iterate(self: Tensor) -> Any:
     return (layout.index(self, i) for i in range(self.shape[0]))
 
 
+def _reshaped(function: Any) -> Any:
+    """x.squeeze_() and the like: another shape of the same numbers, for tensors outside the tape."""
+
+    def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        if self.requires_grad:
+            raise RuntimeError(f"[{function.__name__}_] expected a tensor outside the tape, got one that requires a "
+                               f"gradient: use {function.__name__}()")  # fmt: skip
+        self._array = function(self, *args, **kwargs)._array
+        return self
+
+    method.__doc__ = f"`{function.__name__}`, in place."
+    return method
+
+
+def _detach_(self: Tensor) -> Tensor:
+    """Leaves the tape, in place."""
+    self._node, self.requires_grad = None, False
+    return self
+
+
+def _fill_diagonal_(self: Tensor, fill_value: float, wrap: bool = False) -> Tensor:
+    """`fill_value` where all indices are equal, in place (`torch.Tensor.fill_diagonal_`, without `wrap`)."""
+    if wrap:
+        raise NotImplementedError("[fill_diagonal_] expected wrap=False, got True")
+    n = min(self.shape)
+    places = creation.arange(n, device=self.device)
+    self[(places,) * self.ndim] = fill_value
+    return self
+
+
+def _stride(self: Tensor, dim: int | None = None) -> Any:
+    """Elements between neighbours along each axis: those of a contiguous array, which every tensor is."""
+    steps = [1] * self.ndim
+    for axis in range(self.ndim - 2, -1, -1):
+        steps[axis] = steps[axis + 1] * max(self.shape[axis + 1], 1)
+    return tuple(steps) if dim is None else steps[dim]
+
+
+def _data_ptr(self: Tensor) -> int:
+    """The address of the first element, on the CPU."""
+    return self.detach().numpy().ctypes.data
+
+
 _FUNCTIONS = {
     arithmetic: "add sub mul div pow maximum minimum",
     division: "floor_divide remainder",
@@ -87,6 +132,10 @@ _FUNCTIONS = {
         "movedim fliplr flipud take unfold"
     ),
     statistics: ("any all count_nonzero bincount prod cumprod norm dist logsumexp aminmax cummax cummin"),
+    selecting: (
+        "argwhere index_fill index_copy index_put masked_scatter scatter_reduce unique_consecutive rot90 cross kron"
+    ),
+    measures: "nansum nanmean diff cov corrcoef histc deg2rad rad2deg",
     sampling: "multinomial bernoulli",
     in_place: "fill_ zero_ copy_ uniform_ normal_ bernoulli_ random_",
     activation: "relu relu_ sigmoid tanh softmax log_softmax",
@@ -109,6 +158,8 @@ _OPERATORS = {
     "__matmul__": product.matmul,
     "__rmatmul__": _reflected(product.matmul),
     "__neg__": elementary.neg,
+    "__pos__": lambda self: self,
+    "__contains__": lambda self, value: bool(comparison.eq(self, value)._host().any()),
     "__abs__": elementary.abs,
     "__eq__": comparison.eq,
     "__ne__": comparison.ne,
@@ -152,6 +203,22 @@ _OPERATORS = {
     "less": comparison.lt,
     "where": _where,
     "type": _named_type,
+    "greater_equal": comparison.ge,
+    "less_equal": comparison.le,
+    "not_equal": comparison.ne,
+    "absolute": elementary.abs,
+    "moveaxis": shaping.movedim,
+    "detach_": _detach_,
+    "fill_diagonal_": _fill_diagonal_,
+    "stride": _stride,
+    "storage_offset": lambda self: 0,
+    "data_ptr": _data_ptr,
+    "is_nonzero": lambda self: bool(self),
+    "is_signed": lambda self: self.dtype.name not in ("bool", "uint8"),
+    "is_complex": lambda self: False,
+    "is_same_size": lambda self, other: self.shape == other.shape,
+    "get_device": lambda self: 0 if self._backend.NAME == "cuda" else -1,
+    "pin_memory": lambda self: self,
     "new_zeros": _new(creation.zeros),
     "new_ones": _new(creation.ones),
     "new_empty": _new(creation.empty),
@@ -170,6 +237,9 @@ _IN_PLACE = {  # x.add_(y) for x + y
     elementary: "exp log sqrt rsqrt reciprocal square abs neg sin cos floor ceil round trunc",
     comparison: "clamp clip",
     indexing: "masked_fill scatter scatter_add index_add",
+    selecting: "index_fill index_copy index_put masked_scatter scatter_reduce",
+    logical: "bitwise_and bitwise_or bitwise_xor logical_and logical_or logical_xor logical_not",
+    rearranging: "cumsum",
     activation: "sigmoid tanh",
     compositions: "lerp addcmul addcdiv clamp_min clamp_max nan_to_num",
     diagonals: "tril triu",
@@ -184,6 +254,8 @@ def install() -> None:
     for module, names in _IN_PLACE.items():
         for name in names.split():
             setattr(Tensor, name + "_", in_place.in_place(getattr(module, name)))
+    for name in ("squeeze", "unsqueeze", "t", "transpose"):
+        setattr(Tensor, name + "_", _reshaped(getattr(layout, name)))
     for name, function in _OPERATORS.items():
         setattr(Tensor, name, function)
 

@@ -168,6 +168,12 @@ class Dropout2d(_Dropout):
     function = F.dropout2d
 
 
+class Dropout3d(_Dropout):
+    """In training, drops whole channels of (N, C, D, H, W) (`torch.nn.Dropout3d`)."""
+
+    function = F.dropout3d
+
+
 class AlphaDropout(_Dropout):
     """Dropout that keeps mean and variance of what SELU makes (`torch.nn.AlphaDropout`)."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,11 +73,15 @@ def _shape(out: Any) -> Any:
     return None
 
 
-def summary(model: Module, input_size: tuple[int, ...], dtype: Any = None) -> Summary:
+def summary(model: Module, input_size: Sequence[Any], dtype: Any = None) -> Summary:
     """Runs zeros of `input_size` (one example, without the batch axis) through the model and lists its layers.
 
-    A layer is a module without modules inside, or with parameters of its own; it appears once, where it first ran.
-    The result prints as Keras's table. The model keeps its mode and its gradients.
+    A layer is a module without modules inside, or with parameters of its own; it appears once, where it first ran,
+    under its dotted name. The result prints as Keras's table. The model keeps its mode and its gradients.
+
+    Args:
+        input_size: (3, 32, 32), or a list of such for a model with several inputs.
+        dtype: of the inputs, that of the parameters by default; a list for inputs that differ ("int64" for indices).
 
     Raises:
         TypeError: for a model that is not a Module or sizes that are not ints.
@@ -99,14 +104,18 @@ def summary(model: Module, input_size: tuple[int, ...], dtype: Any = None) -> Su
     if not isinstance(model, Module):
         raise TypeError(f"[summary] expected a Module for model, got {type(model).__name__}")
     first = next(model.parameters(), None)
-    if dtype is None and first is not None:
-        dtype = first.dtype
-    example = zeros((1, *input_size), dtype=dtype, device=None if first is None else first.device)
+    several = bool(input_size) and isinstance(input_size[0], tuple | list)
+    sizes = list(input_size) if several else [input_size]
+    kinds = list(dtype) if isinstance(dtype, tuple | list) else [dtype] * len(sizes)
+    if len(kinds) != len(sizes):
+        raise ValueError(f"[summary] expected {len(sizes)} dtypes, got {len(kinds)}")
+    usual, place = (None, None) if first is None else (first.dtype, first.device)
+    examples = [zeros((1, *size), dtype=kind or usual, device=place) for size, kind in zip(sizes, kinds, strict=True)]
     params = list(model.parameters())
     trainable = [p for p in params if p.requires_grad]
     return Summary(
         type(model).__name__,
-        _rows(model, example),
+        _rows(model, examples),
         sum(p.numel() for p in params),
         sum(p.numel() for p in trainable),
         sum(p.numel() * p.element_size() for p in params),
@@ -114,7 +123,7 @@ def summary(model: Module, input_size: tuple[int, ...], dtype: Any = None) -> Su
     )
 
 
-def _rows(model: Module, example: Tensor) -> list[Row]:
+def _rows(model: Module, examples: list[Tensor]) -> list[Row]:
     rows: dict[int, Row] = {}
     counted: set[int] = set()  # a parameter that two layers share belongs to the first
 
@@ -135,7 +144,7 @@ def _rows(model: Module, example: Tensor) -> list[Row]:
                 handles.append(listen(name or type(module).__name__.lower(), module))
         model.eval()
         with no_grad():
-            model(example)
+            model(*examples)
     finally:
         for handle in handles:
             handle.remove()

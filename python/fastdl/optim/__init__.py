@@ -3,12 +3,14 @@
 from . import lr_scheduler, swa_utils
 from .adam import Adam, AdamW
 from .adaptive import Adadelta, Adagrad, RMSprop
+from .lbfgs import LBFGS
 from .moments import Adamax, NAdam, RAdam, Rprop
 from .optimizer import Optimizer
 from .rows import SparseAdam
 from .sgd import SGD
 
 __all__ = [
+    "LBFGS",
     "SGD",
     "Adadelta",
     "Adagrad",

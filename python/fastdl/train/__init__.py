@@ -1,12 +1,14 @@
 """Training loops, and what watches them."""
 
-from .callbacks import Callback, Checkpoint, CSVLogger, EarlyStopping, ProgressBar, TensorBoard
+from .callbacks import EMA, Callback, Checkpoint, CSVLogger, EarlyStopping, ProgressBar, TensorBoard
 from .fit import evaluate, fit
 from .history import History
 from .metrics import Accuracy, Mean, Metric, Whole
+from .studies import LearningRates, SizeCurve, find_lr, learning_curve
 from .trainer import Trainer, predict
 
 __all__ = [
-    "Accuracy", "CSVLogger", "Callback", "Checkpoint", "EarlyStopping", "History", "Mean", "Metric", "ProgressBar",
-    "TensorBoard", "Trainer", "Whole", "evaluate", "fit", "predict",
+    "EMA", "Accuracy", "CSVLogger", "Callback", "Checkpoint", "EarlyStopping", "History", "LearningRates", "Mean",
+    "Metric", "ProgressBar", "SizeCurve", "TensorBoard", "Trainer", "Whole", "evaluate", "find_lr", "fit",
+    "learning_curve", "predict",
 ]  # fmt: skip

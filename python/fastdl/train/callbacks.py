@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import csv
+import glob
 import io
 import os
 from collections.abc import Mapping
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 class Callback:
     """Base class: define what you want to hear of. `trainer.stop = True` ends the training after the epoch."""
+
+    last = False  # whether it hears after those that do not say so: what a checkpoint saves is what others have become
 
     def on_fit_begin(self, trainer: Trainer) -> None: ...
     def on_epoch_begin(self, trainer: Trainer) -> None: ...
@@ -57,6 +60,39 @@ class ProgressBar(Callback):
     def on_fit_end(self, trainer: Trainer) -> None:
         if self.bar is not None:
             self.bar.close()
+
+
+class EMA(Callback):
+    """Keeps an exponential moving average of the weights: decay * average + (1 - decay) * weights after every batch.
+
+    The average is a copy of the model, in `average.module`; run `optim.swa_utils.update_bn` over it if the model has
+    batch normalisation. `average` is there from the beginning of the training on.
+    """
+
+    def __init__(self, decay: float = 0.999) -> None:
+        from ..optim.swa_utils import get_ema_avg_fn
+
+        self.rule = get_ema_avg_fn(decay)
+        self.average: Any = None
+        self._saved: Mapping[str, Any] | None = None  # of a checkpoint, until there is a model to copy
+
+    def on_fit_begin(self, trainer: Trainer) -> None:
+        from ..optim.swa_utils import AveragedModel
+
+        if self.average is None:
+            self.average = AveragedModel(trainer.model, avg_fn=self.rule)
+        if self._saved is not None:
+            self.average.load_state_dict(self._saved)
+            self._saved = None
+
+    def on_batch_end(self, trainer: Trainer, loss: float) -> None:
+        self.average.update_parameters(trainer.model)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {} if self.average is None else dict(self.average.state_dict())
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self._saved = state or None
 
 
 class _Watching(Callback):
@@ -129,6 +165,8 @@ class Checkpoint(_Watching):
     best so far (and never within epochs).
     """
 
+    last = True
+
     def __init__(
         self, path: str | os.PathLike, every_epochs: int = 1, every_batches: int | None = None,
         monitor: str | None = None, mode: str = "auto",
@@ -136,6 +174,12 @@ class Checkpoint(_Watching):
         super().__init__(monitor or "loss", mode)
         self.path, self.every_epochs, self.every_batches = path, every_epochs, every_batches
         self.only_best = monitor is not None
+
+    def on_fit_begin(self, trainer: Trainer) -> None:
+        path = Path(self.path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for part in path.parent.glob(f"{glob.escape(path.name)}*.part"):  # of a process that was killed while it wrote
+            part.unlink(missing_ok=True)
 
     def on_batch_end(self, trainer: Trainer, loss: float) -> None:
         due = self.every_batches is not None and not self.only_best and trainer.batch % self.every_batches == 0
@@ -153,6 +197,9 @@ class CSVLogger(Callback):
 
     def __init__(self, path: str | os.PathLike) -> None:
         self.path = path
+
+    def on_fit_begin(self, trainer: Trainer) -> None:
+        Path(self.path).parent.mkdir(parents=True, exist_ok=True)
 
     def on_epoch_end(self, trainer: Trainer, row: dict[str, float]) -> None:
         text = io.StringIO()

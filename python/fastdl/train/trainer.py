@@ -15,6 +15,7 @@ from ..functional.arithmetic import mul
 from ..functional.layout import cat
 from ..functional.loss import cross_entropy
 from ..nn.module import Module
+from ..optim.lr_scheduler import ReduceLROnPlateau
 from ..tensor import Tensor
 from .callbacks import Callback, ProgressBar
 from .history import History
@@ -69,7 +70,8 @@ class Trainer:
         self.model, self.optimizer, self.loss_fn = model, optimizer, loss_fn
         self.metrics, self.scheduler, self.schedule_updates = metrics, scheduler, schedule_updates
         self.accumulate, self.clip_norm = accumulate, clip_norm
-        self.callbacks = [*callbacks, *([ProgressBar()] if progress else [])]
+        listeners = [*callbacks, *([ProgressBar()] if progress else [])]
+        self.callbacks = sorted(listeners, key=lambda c: c.last)
         self.history = History()
         self.epoch = 0  # epochs done
         self.batch = 0  # batches done of the epoch under way
@@ -92,9 +94,9 @@ class Trainer:
         """
         if epochs < 1:
             raise ValueError(f"[fit] expected epochs of at least 1, got {epochs}")
+        self.stop = False
         if resume is not None and os.path.exists(resume):
             self.load_state_dict(load_checkpoint(resume))
-        self.stop = False
         self.epochs, self.batches = epochs, len(loader) if isinstance(loader, Sized) else None
         self._tell("on_fit_begin")
         try:
@@ -126,6 +128,8 @@ class Trainer:
             output, loss, target = self._train_batch(x, target)
             figures.add(loss, output, target)
             self._tell("on_batch_end", loss)
+        if not self.batch:
+            raise ValueError("[fit] expected at least one batch, got none")
         if self.batch % self.accumulate:
             self._update()
         return figures.row()
@@ -161,7 +165,7 @@ class Trainer:
         self.epoch += 1
         self.batch = 0
         if self.scheduler is not None and not self.schedule_updates:
-            if getattr(self.scheduler, "needs_metric", False):
+            if isinstance(self.scheduler, ReduceLROnPlateau):
                 self.scheduler.step(row.get("val_loss", row["loss"]))
             else:
                 self.scheduler.step()
@@ -199,10 +203,10 @@ class Trainer:
             "model": dict(self.model.state_dict()),
             "optimizer": self.optimizer.state_dict(),
             "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
-            "epoch": self.epoch, "batch": self.batch, "updates": self.updates,
+            "epoch": self.epoch, "batch": self.batch, "updates": self.updates, "stop": self.stop,
             "history": {"columns": self.history.columns, "epochs": self.history.epochs},
             "rng": random.get_rng_state(), "epoch_rng": self._epoch_rng,
-            "callbacks": [c.state_dict() for c in self.callbacks],
+            "callbacks": [[type(c).__name__, c.state_dict()] for c in self.callbacks],
         }  # fmt: skip
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -212,12 +216,16 @@ class Trainer:
         if self.scheduler is not None:
             self.scheduler.load_state_dict(state["scheduler"])
         self.epoch, self.batch, self.updates = state["epoch"], state["batch"], state["updates"]
+        self.stop = state.get("stop", False)  # a training that had come to its end stays there
         self.history = History()
         self.history.columns, self.history.epochs = state["history"]["columns"], state["history"]["epochs"]
         random.set_rng_state(state["rng"])
         self._epoch_rng = state["epoch_rng"]
-        for callback, saved in zip(self.callbacks, state["callbacks"], strict=False):
-            callback.load_state_dict(saved)
+        left = list(state["callbacks"])
+        for callback in self.callbacks:  # by their classes: others may have come or gone
+            names = [name for name, _ in left]
+            if type(callback).__name__ in names:
+                callback.load_state_dict(left.pop(names.index(type(callback).__name__))[1])
 
     def save(self, path: str | os.PathLike) -> None:
         """Writes the state as a checkpoint, whole or not at all."""

@@ -1,7 +1,7 @@
 """Pictures: learning curves, confusion matrices, images, layers, detections, embeddings. Needs matplotlib."""
 
 from .confusion import confusion_matrix, plot_confusion_matrix
-from .curves import plot_history
+from .curves import plot_history, plot_learning_curve, plot_lr_finder, plot_validation_curve
 from .detections import plot_detections
 from .images import plot_images
 from .layers import (
@@ -17,5 +17,5 @@ from .layers import (
 __all__ = [
     "Alarm", "activations", "check_activations", "confusion_matrix", "plot_activation_histograms",
     "plot_confusion_matrix", "plot_detections", "plot_embedding", "plot_feature_maps", "plot_filters", "plot_history",
-    "plot_images",
+    "plot_images", "plot_learning_curve", "plot_lr_finder", "plot_validation_curve",
 ]  # fmt: skip

@@ -32,7 +32,7 @@ def plain(axes: Any) -> Any:
 
 
 def finish(figure: Any, path: str | os.PathLike | None) -> Any:
-    """Saves the figure if a path is given, and returns it."""
+    """Saves the figure if a path is given, for print (.pdf and .svg stay vectors), and returns it."""
     if path is not None:
-        figure.savefig(path)
+        figure.savefig(path, dpi=220)
     return figure

@@ -107,6 +107,8 @@ def plot_activation_histograms(found: dict[str, Any], path: Path = None, bins: i
             fontsize=8,
             color=INK,
         )
+    figure.supxlabel("activation", fontsize=10)
+    figure.supylabel("count", fontsize=10)
     return finish(figure, path)
 
 
@@ -174,7 +176,7 @@ def plot_embedding(
         flat = TSNE(perplexity=min(30, (len(x) - 1) / 3), random_state=0, init="pca").fit_transform(x)
     else:
         raise ValueError(f"[plot_embedding] expected method pca or tsne, got {method!r}")
-    figure = new_figure(6, 5.2)
+    figure = new_figure(6 if labels is None else 6.8, 5.2)
     axes = plain(figure.add_subplot())
     groups = np.zeros(len(x), int) if labels is None else np.asarray(labels)
     kinds = np.unique(groups)
@@ -188,7 +190,8 @@ def plot_embedding(
     for point, name in zip(flat, texts or [], strict=False):
         axes.annotate(name, point, xytext=(3, 3), textcoords="offset points", fontsize=8, color=INK)
     if labels is not None:
-        axes.legend(frameon=False, fontsize=8, ncols=1 + len(kinds) // 11, markerscale=1.5)
+        axes.legend(frameon=False, fontsize=8, ncols=1 + len(kinds) // 25, markerscale=1.5, loc="upper left",
+                    bbox_to_anchor=(1.0, 1.0))  # fmt: skip
     axes.tick_params(labelcolor=MUTED)
     if title:
         axes.set_title(title, fontsize=11)
