@@ -76,11 +76,10 @@ static void evaluate_planes(const BatchNormFwdArgs& a) {
   const bool streams = streams_of(a);
   parallel_for(a.batch * a.channels, kGrain / a.plane + 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
-      const int64_t n = i / a.channels * a.plane;
       const Line<T> line = line_of<T>(a, i % a.channels);
       map<T>(
-          as<T>(a.out) + n, a.plane, streams, [=](Vec<T> x) FASTDL_BODY { return line(x); },
-          Elements<T>{as<T>(a.x) + n});
+          as<T>(a.out) + i * a.plane, a.plane, streams, [=](Vec<T> x) FASTDL_BODY { return line(x); },
+          Elements<T>{as<T>(a.x) + i * a.plane});
     }
     store_fence();
   });
