@@ -18,6 +18,8 @@ extern ConvAlgorithm conv_algorithm;
 //   K = 7, S = 2, R = 4:   taps 0 2 4 6 | 1 3 5 .       two views an axis, the last tap of the second is zero
 //   K = 7, S = 1, R = 4:   taps 0 1 2 3 | 4 5 6 .
 constexpr int64_t kWinogradPatch = 6, kMostTaps = 5, kLeastTaps = 2;
+// Kernels of one axis have lines of 8 inputs in their place: M + R = 9.
+constexpr int64_t kWinogradLine = 8;
 
 struct Views {
   int64_t step = 1, phases = 1, taps = 3, count = 1;
@@ -74,17 +76,40 @@ static inline double direct_steps(const ImageSum& s) {
   return static_cast<double>(s.batch * s.rows * s.cols) * made * steps * waste * kDirectSteps;
 }
 
-static inline bool winograd_pays(const ImageSum& s) {
-  return winograd_steps(s) < direct_steps(s);
+// As winograd_steps, for the lines of a kernel of one axis. There few products cost a direct sum more than they do
+// where the taps of two axes share what they load.
+constexpr double kLinePatchSteps = 80, kLineTileSteps = 40, kLineWeightSteps = 100, kFewLineSteps = 1.4;
+static inline double winograd_line_steps(const ImageSum& s) {
+  const auto up = [](int64_t n, int64_t to) { return static_cast<double>((n + to - 1) / to); };
+  const int64_t r = winograd_taps(s), m = kWinogradLine + 1 - r;
+  const double tiles =
+      (s.kernel_h > 1 ? up(s.rows, m) * static_cast<double>(s.cols) : up(s.cols, m) * static_cast<double>(s.rows)) *
+      static_cast<double>(s.batch);
+  const int64_t depth = s.channels * Views(s.kernel_h, s.stride_h, r).count * Views(s.kernel_w, s.stride_w, r).count;
+  const double outs = up(s.out_channels, 16);
+  return tiles * (static_cast<double>(kWinogradLine) * outs * (static_cast<double>(depth) + kStoreSteps) +
+                  up(depth, 16) * kLinePatchSteps + outs * kLineTileSteps) +
+         kLineWeightSteps * outs * static_cast<double>(depth);
 }
 
 static inline bool winograd_can(DType dtype, const Conv2dGeometry& g, const ImageSum& s) {
-  return dtype == DType::kFloat32 && g.dilation_h == 1 && g.dilation_w == 1 && s.kernel_h > 1 && s.kernel_w > 1 &&
-         s.channels > 0 && s.out_channels > 0 && conv_algorithm != ConvAlgorithm::kDirect;
+  return dtype == DType::kFloat32 && g.dilation_h == 1 && g.dilation_w == 1 && s.channels > 0 && s.out_channels > 0 &&
+         conv_algorithm != ConvAlgorithm::kDirect;
+}
+
+static inline bool of_one_axis(const ImageSum& s) {
+  return s.kernel_h == 1 || s.kernel_w == 1;
+}
+
+static inline bool winograd_pays(const ImageSum& s) {
+  if (!of_one_axis(s)) return winograd_steps(s) < direct_steps(s);
+  const bool few = s.channels * s.kernel_h * s.kernel_w <= static_cast<int64_t>(kFewSteps);
+  return winograd_line_steps(s) < direct_steps(s) * (few ? kFewLineSteps : 1);
 }
 
 static inline bool use_winograd(DType dtype, const Conv2dGeometry& g, const ImageSum& s) {
-  return winograd_can(dtype, g, s) && (conv_algorithm == ConvAlgorithm::kWinograd || winograd_pays(s));
+  return s.kernel_h * s.kernel_w > 1 && winograd_can(dtype, g, s) &&
+         (conv_algorithm == ConvAlgorithm::kWinograd || winograd_pays(s));
 }
 
 // The gradient of the input at strides, and transposed convolution: pixels of one residue modulo the stride, a phase,
@@ -127,8 +152,8 @@ static inline double winograd_phases_steps(const Conv2dGeometry& g, const ImageS
 }
 
 static inline bool use_winograd_for_phases(DType dtype, const Conv2dGeometry& g, const ImageSum& phase) {
-  if (!winograd_can(dtype, g, phase) || g.stride_h > kWinogradStride || g.stride_w > kWinogradStride ||
-      phase.kernel_h > kMostTaps || phase.kernel_w > kMostTaps)
+  if (!winograd_can(dtype, g, phase) || of_one_axis(phase) || g.stride_h > kWinogradStride ||
+      g.stride_w > kWinogradStride || phase.kernel_h > kMostTaps || phase.kernel_w > kMostTaps)
     return false;
   if (conv_algorithm == ConvAlgorithm::kWinograd) return true;
   ImageSum all = phase;
