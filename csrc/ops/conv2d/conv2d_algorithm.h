@@ -78,7 +78,7 @@ static inline double direct_steps(const ImageSum& s) {
 
 // As winograd_steps, for the lines of a kernel of one axis. There few products cost a direct sum more than they do
 // where the taps of two axes share what they load.
-constexpr double kLinePatchSteps = 80, kLineTileSteps = 40, kLineWeightSteps = 100, kFewLineSteps = 1.4;
+constexpr double kLinePatchSteps = 80, kLineTileSteps = 40, kLineWeightSteps = 80, kFewLineSteps = 1.4;
 static inline double winograd_line_steps(const ImageSum& s) {
   const auto up = [](int64_t n, int64_t to) { return static_cast<double>((n + to - 1) / to); };
   const int64_t r = winograd_taps(s), m = kWinogradLine + 1 - r;
