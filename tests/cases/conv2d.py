@@ -77,6 +77,11 @@ SIZES = [
     size((1, 64, 6, 17), (32, 64, 1, 7), padding=(0, 3)),
     size((1, 17, 9, 30), (16, 17, 1, 9), stride=(2, 3), padding=(1, 4)),
     size((2, 32, 21, 9), (32, 16, 4, 1), groups=2, padding=(2, 1)),
+    # Winograd of few channels: rows and outputs left over, narrow rows, groups, several bands
+    size((2, 3, 19, 21), (10, 3, 3, 3), padding=1),
+    size((1, 2, 10, 9), (7, 2, 5, 5), padding=2),
+    size((2, 4, 13, 40), (18, 2, 4, 3), groups=2),
+    size((1, 3, 30, 130), (4, 3, 2, 2), padding=1),
 ]
 BAD = [
     BadCall(lambda d: F.conv2d(on(d, 2, 2), on(d, 1, 1, 1, 1)), ValueError,

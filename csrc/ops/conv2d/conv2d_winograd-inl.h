@@ -65,8 +65,17 @@ static inline WinogradArgs winograd_args(const ImageSum& s, int64_t height, int6
   return w;
 }
 
-void winograd_conv(const WinogradArgs& p);
+// The same of one group.
+static inline WinogradArgs group_of(WinogradArgs p, int64_t group) {
+  p.src += group * p.channels * p.height * p.width, p.out += group * p.out_channels * p.out_plane;
+  p.weight += group * p.channels * p.out_channels * p.kernel_h * p.kernel_w;
+  if (p.bias) p.bias += group * p.out_channels;
+  return p;
+}
+
+void winograd_conv(WinogradForm form, const WinogradArgs& p);
 void winograd_lines(const WinogradArgs& p);
+void winograd_few(const WinogradArgs& p);
 void winograd_weight_gradient(const Conv2dBwdWeightArgs& p);
 
 using V = Vec<float>;

@@ -266,13 +266,8 @@ static void conv_of_group(const WinogradArgs& p) {
 }
 
 template <class Form>
-static void conv_of(WinogradArgs p) {
-  for (int64_t group = 0; group < p.groups; ++group) {
-    conv_of_group<Form>(p);
-    p.src += p.channels * p.height * p.width, p.out += p.out_channels * p.out_plane;
-    p.weight += p.channels * p.out_channels * p.kernel_h * p.kernel_w;
-    if (p.bias) p.bias += p.out_channels;
-  }
+static void conv_of(const WinogradArgs& p) {
+  for (int64_t group = 0; group < p.groups; ++group) conv_of_group<Form>(group_of(p, group));
 }
 
 }  // namespace fastdl::FASTDL_ISA

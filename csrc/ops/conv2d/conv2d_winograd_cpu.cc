@@ -51,8 +51,9 @@ struct SquareForm : Squares<kPatch, M> {
 
 }  // namespace
 
-void winograd_conv(const WinogradArgs& p) {
-  if (p.kernel_h == 1 || p.kernel_w == 1) return winograd_lines(p);
+void winograd_conv(WinogradForm form, const WinogradArgs& p) {
+  if (form == WinogradForm::kLines) return winograd_lines(p);
+  if (form == WinogradForm::kFew) return winograd_few(p);
   const auto conv = p.views_y.taps == 2   ? &conv_of<SquareForm<5>>
                     : p.views_y.taps == 3 ? &conv_of<SquareForm<4>>
                     : p.views_y.taps == 4 ? &conv_of<SquareForm<3>>
