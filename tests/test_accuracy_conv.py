@@ -93,6 +93,13 @@ def test_lines_whose_weights_are_made_on_the_way_are_exact(kernel, channels):
     expect_exact(x, w, (1, 1), tuple(k // 2 for k in kernel for _ in range(2)))
 
 
+def test_an_odd_few_of_slivers_is_exact():
+    """Three pairs of blocks of outputs, the last of which is made as two; weights are made on the way."""
+    rng = np.random.default_rng(0)
+    x, w = rng.standard_normal((1, 80, 9, 10)), rng.standard_normal((96, 80, 3, 3))
+    expect_exact(x, w, (1, 1), (1, 1, 1, 1))
+
+
 def expect_exact(x, w, stride, padding):
     """float32 against float64, where nothing is transformed."""
 

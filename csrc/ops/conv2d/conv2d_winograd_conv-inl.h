@@ -27,6 +27,7 @@ constexpr int64_t kMinBlocks = 4;           // with fewer, threads share a block
 constexpr int64_t kWeightBytes = 3 << 20;
 constexpr int64_t kNearBytes = 1 << 20;    // the bound where there is one block alone: nothing is made again
 constexpr int64_t kGroupFrom = 8 * kVecs;  // blocks of outputs from which slivers are grouped
+constexpr int64_t kManySlivers = 9;        // as many are shared out well enough
 constexpr int64_t kWeightParts = 4;        // of the channels of a sliver, transformed by different threads
 constexpr int64_t kTapChannels = 16;       // whose taps are gathered together: whole squares of kL numbers
 constexpr int64_t kTilesAChunk = 128;      // tiles of a block then, to repeat the transform seldom
@@ -43,6 +44,8 @@ struct Sizes {
   int64_t weight_position;
   bool chunks;    // of weights, instead of all of them
   int64_t group;  // slivers then that share the inputs which they read
+  int64_t slivers;
+  bool halves;    // the last two slivers are one between them: pairs of threads share an odd few evenly
   int64_t ahead;  // to the inputs of the next position, if they are not in the cache
 
   explicit Sizes(const WinogradArgs& p) : grid(p.batch, p.rows, p.cols, Form::kDown, Form::kAcross) {
@@ -64,8 +67,15 @@ struct Sizes {
         kPositions * in_position * static_cast<int64_t>(sizeof(float)) > kNearBytes && o_blocks >= kGroupFrom ? 2 : 1;
     ahead = group > 1 ? in_position : 0;
     out_position = (chunks ? group * kVecs : o_blocks) * out_block + kL;
+    slivers = (o_blocks + kVecs - 1) / kVecs;
+    halves = chunks && group == 1 && o_blocks % kVecs == 0 && slivers % 2 == 1 && slivers > 1 && slivers < kManySlivers;
+    slivers += halves;
   }
-  int64_t vecs(int64_t sliver) const { return o_blocks - sliver * kVecs < kVecs ? o_blocks - sliver * kVecs : kVecs; }
+  int64_t first_block(int64_t sliver) const { return halves && sliver == slivers - 1 ? o_blocks - 1 : sliver * kVecs; }
+  int64_t vecs(int64_t sliver) const {
+    const int64_t left = o_blocks - sliver * kVecs;
+    return halves && sliver >= slivers - 2 ? 1 : left < kVecs ? left : kVecs;
+  }
 };
 
 // ---- weights -------------------------------------------------------------------------------------------------------
@@ -110,7 +120,7 @@ static void transform_sliver(const WinogradArgs& p, const Sizes<Form>& z, int64_
       const auto [c, view] = place_of(k, p.channels, views);
       if (c < c0 || c >= c1) {
         c0 = c, c1 = c + kTapChannels < p.channels ? c + kTapChannels : p.channels;
-        gather_taps(p, sliver * kVecs + j, c0, c1 - c0, gathered);
+        gather_taps(p, z.first_block(sliver) + j, c0, c1 - c0, gathered);
       }
       Form::transform_kernel(p, view, all, gathered + (c - c0) * taps * kL, to + ((k - k0) * vecs + j) * kL, stride);
     }
@@ -123,7 +133,7 @@ static void transform_sliver(const WinogradArgs& p, const Sizes<Form>& z, int64_
 template <class Form>
 static void multiply_positions(const WinogradArgs& p, const Sizes<Form>& z, int64_t tiles, const float* in,
                                const float* weights, float* products) {
-  const int64_t slivers = (z.o_blocks + kVecs - 1) / kVecs;
+  const int64_t slivers = z.slivers;
   parallel_for(z.kPositions * slivers, 4, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t position = i / slivers, sliver = i % slivers;
@@ -205,14 +215,14 @@ static void make_slivers(const WinogradArgs& p, const Sizes<Form>& z, int64_t ro
                        products + position * z.out_position + (sliver - first) * kVecs * z.out_block, k > 0);
     }
   }
-  for (int64_t block = first * kVecs; block < last * kVecs && block < z.o_blocks; ++block)
-    finish_tile_rows(p, z, row0, row1, block, products + (block - first * kVecs) * z.out_block);
+  const int64_t block0 = z.first_block(first), block1 = z.first_block(last - 1) + z.vecs(last - 1);
+  for (int64_t block = block0; block < block1; ++block)
+    finish_tile_rows(p, z, row0, row1, block, products + (block - block0) * z.out_block);
 }
 
 template <class Form>
 static void make_in_chunks(const WinogradArgs& p, const Sizes<Form>& z, int64_t row0, int64_t row1, const float* in) {
-  const int64_t slivers = (z.o_blocks + kVecs - 1) / kVecs;
-  parallel_for(slivers, z.group, [&](int64_t first, int64_t last) {
+  parallel_for(z.slivers, z.group, [&](int64_t first, int64_t last) {
     Scratch<float> weights(z.group * z.kPositions * (kChunk * kVecs * kL + kL)),
         products(z.kPositions * z.out_position);
     for (int64_t s = first; s < last; s += z.group)
@@ -245,7 +255,7 @@ static void make_block(const WinogradArgs& p, const Sizes<Form>& z, int64_t bloc
 template <class Form>
 static void conv_of_group(const WinogradArgs& p) {
   const Sizes<Form> z(p);
-  const int64_t depth = p.depth(), slivers = (z.o_blocks + kVecs - 1) / kVecs;
+  const int64_t depth = p.depth(), slivers = z.slivers;
   Scratch<float> weights(z.chunks ? 1 : z.kPositions * z.weight_position);
   if (!z.chunks) {
     parallel_for(slivers * kWeightParts, 1, [&](int64_t begin, int64_t end) {
