@@ -25,13 +25,13 @@ constexpr int64_t kMinBlocks = 4;           // with fewer, threads share a block
 // Transformed weights of this size are made once and read from the caches. Larger ones would travel to memory and back:
 // they are made again for each block, kChunk input channels of one sliver at a time, and used from the level-2 cache.
 constexpr int64_t kWeightBytes = 3 << 20;
-constexpr int64_t kNearBytes = 1 << 20;    // the bound where there is one block alone: nothing is made again
-constexpr int64_t kGroupFrom = 8 * kVecs;  // blocks of outputs from which slivers are grouped
-constexpr int64_t kManySlivers = 9;        // as many are shared out well enough
-constexpr int64_t kWeightParts = 4;        // of the channels of a sliver, transformed by different threads
-constexpr int64_t kTapChannels = 16;       // whose taps are gathered together: whole squares of kL numbers
-constexpr int64_t kTilesAChunk = 128;      // tiles of a block then, to repeat the transform seldom
-constexpr int64_t kSumChannels = 128;      // longer chains of additions would lose digits
+constexpr int64_t kNearBytes = 1 << 20;               // the bound where there is one block alone: nothing is made again
+constexpr int64_t kGroupFrom = 8 * kVecs;             // blocks of outputs from which slivers are grouped
+constexpr int64_t kFewSlivers = 5, kManySlivers = 9;  // an odd number between is shared out unevenly
+constexpr int64_t kWeightParts = 4;                   // of the channels of a sliver, transformed by different threads
+constexpr int64_t kTapChannels = 16;                  // whose taps are gathered together: whole squares of kL numbers
+constexpr int64_t kTilesAChunk = 128;                 // tiles of a block then, to repeat the transform seldom
+constexpr int64_t kSumChannels = 128;                 // longer chains of additions would lose digits
 
 template <class Form>
 struct Sizes {
@@ -68,7 +68,8 @@ struct Sizes {
     ahead = group > 1 ? in_position : 0;
     out_position = (chunks ? group * kVecs : o_blocks) * out_block + kL;
     slivers = (o_blocks + kVecs - 1) / kVecs;
-    halves = chunks && group == 1 && o_blocks % kVecs == 0 && slivers % 2 == 1 && slivers > 1 && slivers < kManySlivers;
+    halves = chunks && group == 1 && o_blocks % kVecs == 0 && slivers % 2 == 1 && slivers >= kFewSlivers &&
+             slivers < kManySlivers;
     slivers += halves;
   }
   int64_t first_block(int64_t sliver) const { return halves && sliver == slivers - 1 ? o_blocks - 1 : sliver * kVecs; }
