@@ -71,6 +71,17 @@ SIZES = [
     # Winograd's weights on the way, views with and without a last tap
     size((1, 64, 11, 12), (32, 64, 3, 3), stride=2, padding=1),
     size((1, 130, 5, 6), (80, 130, 3, 3), padding=1),
+    # Winograd along one axis: one view, two of which the last lacks a tap, strides along and across, groups
+    size((2, 16, 9, 20), (17, 16, 1, 3), padding=(0, 1)),
+    size((2, 20, 19, 7), (33, 20, 7, 1), padding=(3, 0)),
+    size((1, 64, 6, 17), (32, 64, 1, 7), padding=(0, 3)),
+    size((1, 17, 9, 30), (16, 17, 1, 9), stride=(2, 3), padding=(1, 4)),
+    size((2, 32, 21, 9), (32, 16, 4, 1), groups=2, padding=(2, 1)),
+    # Winograd of few channels: rows and outputs left over, narrow rows, groups, several bands
+    size((2, 3, 19, 21), (10, 3, 3, 3), padding=1),
+    size((1, 2, 10, 9), (7, 2, 5, 5), padding=2),
+    size((2, 4, 13, 40), (18, 2, 4, 3), groups=2),
+    size((1, 3, 30, 130), (4, 3, 2, 2), padding=1),
 ]
 BAD = [
     BadCall(lambda d: F.conv2d(on(d, 2, 2), on(d, 1, 1, 1, 1)), ValueError,
@@ -115,6 +126,7 @@ SEQUENCES = [
     size((2, 4, 12), (6, 2, 4), stride=2, padding=(1,), groups=2),
     size((3, 17), (5, 3, 2), dilation=2, padding="same"),
     size((2, 5, 100), (7, 5, 9), padding="valid"),
+    size((2, 24, 70), (20, 24, 5), padding=2),
     size((0, 2, 3), (2, 2, 3)),
 ]
 BAD_SEQUENCES = [

@@ -18,6 +18,8 @@ extern ConvAlgorithm conv_algorithm;
 //   K = 7, S = 2, R = 4:   taps 0 2 4 6 | 1 3 5 .       two views an axis, the last tap of the second is zero
 //   K = 7, S = 1, R = 4:   taps 0 1 2 3 | 4 5 6 .
 constexpr int64_t kWinogradPatch = 6, kMostTaps = 5, kLeastTaps = 2;
+// Kernels of one axis have lines of 8 inputs in their place: M + R = 9.
+constexpr int64_t kWinogradLine = 8;
 
 struct Views {
   int64_t step = 1, phases = 1, taps = 3, count = 1;
@@ -53,6 +55,7 @@ static inline int64_t winograd_taps(const ImageSum& s) {
 // products for lanes without a channel, or for packing pixels, whichever is less (conv2d_pixels_cpu.cc).
 constexpr double kPatchSteps = 350, kTileSteps = 250, kWeightSteps = 250, kStoreSteps = 5;
 constexpr double kDirectSteps = 1.2, kPackSteps = 8, kFewSteps = 48;
+constexpr int64_t kFewChannels = 4;
 
 static inline double winograd_steps(const ImageSum& s) {
   const auto up = [](int64_t n, int64_t to) { return static_cast<double>((n + to - 1) / to); };
@@ -70,21 +73,71 @@ static inline double direct_steps(const ImageSum& s) {
   const double steps = static_cast<double>(s.channels) * taps, made = static_cast<double>(s.out_channels) / 16;
   const double idle = static_cast<double>((s.out_channels + 15) / 16) / made;
   const double packing = 1 + kPackSteps / static_cast<double>(s.out_channels);
-  const double waste = steps <= kFewSteps ? 1 : idle < packing ? idle : packing;
-  return static_cast<double>(s.batch * s.rows * s.cols) * made * steps * waste * kDirectSteps;
+  const bool planes = steps <= kFewSteps || (s.channels <= kFewChannels && s.out_channels <= kFewChannels);
+  const double waste = idle < packing ? idle : packing;
+  return static_cast<double>(s.batch * s.rows * s.cols) * made * (planes ? steps + kStoreSteps : steps * waste) *
+         kDirectSteps;
 }
 
-static inline bool winograd_pays(const ImageSum& s) {
-  return winograd_steps(s) < direct_steps(s);
+// As winograd_steps, for the lines of a kernel of one axis. There few products cost a direct sum more than they do
+// where the taps of two axes share what they load.
+constexpr double kLinePatchSteps = 80, kLineTileSteps = 40, kLineWeightSteps = 80, kFewLineSteps = 1.2;
+static inline double winograd_line_steps(const ImageSum& s) {
+  const auto up = [](int64_t n, int64_t to) { return static_cast<double>((n + to - 1) / to); };
+  const int64_t r = winograd_taps(s), m = kWinogradLine + 1 - r;
+  const double tiles =
+      (s.kernel_h > 1 ? up(s.rows, m) * static_cast<double>(s.cols) : up(s.cols, m) * static_cast<double>(s.rows)) *
+      static_cast<double>(s.batch);
+  const int64_t depth = s.channels * Views(s.kernel_h, s.stride_h, r).count * Views(s.kernel_w, s.stride_w, r).count;
+  const double outs = up(s.out_channels, 16);
+  return tiles * (static_cast<double>(kWinogradLine) * outs * (static_cast<double>(depth) + kStoreSteps) +
+                  up(depth, 16) * kLinePatchSteps + outs * kLineTileSteps) +
+         kLineWeightSteps * outs * static_cast<double>(depth);
+}
+
+// As winograd_steps, where the transforms run along columns alone (conv2d_winograd_few_cpu.cc): nothing is transposed,
+// and six products for each column of taps make a tile of 7 - kernel_h rows of a vector of pixels.
+constexpr double kFewRowSteps = 4, kFewPatchSteps = 40, kFewWeightSteps = 20;
+// A product loads 1.25 operands, with 16 registers instead of 32 1.5 and in smaller vectors.
+#if defined(FASTDL_ISA_avx512)
+constexpr double kFewDirectSteps = 1.25;
+#else
+constexpr double kFewDirectSteps = 2.4;
+#endif
+static inline double winograd_few_steps(const ImageSum& s) {
+  const auto up = [](int64_t n, int64_t to) { return static_cast<double>((n + to - 1) / to); };
+  const int64_t m = kWinogradPatch + 1 - s.kernel_h, line = (s.cols > 16 ? s.cols : 16) + s.kernel_w - 1;
+  const double tile_rows = static_cast<double>(s.batch) * up(s.rows, m), outs = up(s.out_channels, 4) * 4;
+  const double columns = static_cast<double>(s.channels * s.kernel_w), channels = static_cast<double>(s.channels);
+  return kFewDirectSteps *
+         (tile_rows * up(s.cols, 16) * outs *
+              (static_cast<double>(kWinogradPatch) * columns + kFewRowSteps * static_cast<double>(m)) +
+          tile_rows * up(line, 16) * channels * kFewPatchSteps + kFewWeightSteps * outs * columns);
 }
 
 static inline bool winograd_can(DType dtype, const Conv2dGeometry& g, const ImageSum& s) {
-  return dtype == DType::kFloat32 && g.dilation_h == 1 && g.dilation_w == 1 && s.kernel_h > 1 && s.kernel_w > 1 &&
-         s.channels > 0 && s.out_channels > 0 && conv_algorithm != ConvAlgorithm::kDirect;
+  return dtype == DType::kFloat32 && g.dilation_h == 1 && g.dilation_w == 1 && s.channels > 0 && s.out_channels > 0 &&
+         conv_algorithm != ConvAlgorithm::kDirect;
 }
 
-static inline bool use_winograd(DType dtype, const Conv2dGeometry& g, const ImageSum& s) {
-  return winograd_can(dtype, g, s) && (conv_algorithm == ConvAlgorithm::kWinograd || winograd_pays(s));
+static inline bool of_one_axis(const ImageSum& s) {
+  return s.kernel_h == 1 || s.kernel_w == 1;
+}
+
+// Which of Winograd's forms makes an image, if one does.
+enum class WinogradForm { kNone, kSquares, kLines, kFew };
+
+static inline WinogradForm winograd_form(DType dtype, const Conv2dGeometry& g, const ImageSum& s) {
+  if (!winograd_can(dtype, g, s) || s.kernel_h * s.kernel_w == 1) return WinogradForm::kNone;
+  const bool line = of_one_axis(s),
+             few_products = s.channels * s.kernel_h * s.kernel_w <= static_cast<int64_t>(kFewSteps);
+  double least = line ? winograd_line_steps(s) : winograd_steps(s);
+  WinogradForm form = line ? WinogradForm::kLines : WinogradForm::kSquares;
+  if (s.stride_h == 1 && s.stride_w == 1 && s.kernel_h >= kLeastTaps && s.kernel_h <= kMostTaps &&
+      winograd_few_steps(s) < least)
+    least = winograd_few_steps(s), form = WinogradForm::kFew;
+  const double direct = direct_steps(s) * (line && few_products ? kFewLineSteps : 1);
+  return conv_algorithm == ConvAlgorithm::kWinograd || least < direct ? form : WinogradForm::kNone;
 }
 
 // The gradient of the input at strides, and transposed convolution: pixels of one residue modulo the stride, a phase,
@@ -127,8 +180,8 @@ static inline double winograd_phases_steps(const Conv2dGeometry& g, const ImageS
 }
 
 static inline bool use_winograd_for_phases(DType dtype, const Conv2dGeometry& g, const ImageSum& phase) {
-  if (!winograd_can(dtype, g, phase) || g.stride_h > kWinogradStride || g.stride_w > kWinogradStride ||
-      phase.kernel_h > kMostTaps || phase.kernel_w > kMostTaps)
+  if (!winograd_can(dtype, g, phase) || of_one_axis(phase) || g.stride_h > kWinogradStride ||
+      g.stride_w > kWinogradStride || phase.kernel_h > kMostTaps || phase.kernel_w > kMostTaps)
     return false;
   if (conv_algorithm == ConvAlgorithm::kWinograd) return true;
   ImageSum all = phase;

@@ -46,7 +46,9 @@ void conv_direct(View& v) {
 void conv2d_fwd(const Conv2dFwdArgs& p) {
   const Conv2dGeometry& g = p.g;
   if (g.batch == 0) return;
-  if (const ImageSum s = forward_sum(g); use_winograd(p.dtype, g, s)) return winograd_conv(winograd_forward(p, s));
+  const ImageSum s = forward_sum(g);
+  if (const WinogradForm form = winograd_form(p.dtype, g, s); form != WinogradForm::kNone)
+    return winograd_conv(form, winograd_forward(p, s));
   Scratch<Tap> taps(g.kernel_h * g.kernel_w);
   View v = forward_view(g, p.dtype, taps);
   v.src = p.x, v.weight = p.weight, v.bias = p.bias, v.activation = p.activation, v.out = p.out;

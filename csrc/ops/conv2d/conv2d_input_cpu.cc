@@ -60,8 +60,10 @@ void make_images(const Conv2dBwdInputArgs& p, const void* bias) {
   const Conv2dGeometry& g = p.g;
   if (g.batch == 0 || g.in_h == 0 || g.in_w == 0) return;
   const ImageSum sum = gradient_sum(g);
-  if (g.stride_h == 1 && g.stride_w == 1 && use_winograd(p.dtype, g, sum))
-    return winograd_conv(winograd_gradient(p, sum, bias));
+  if (g.stride_h == 1 && g.stride_w == 1) {
+    if (const WinogradForm form = winograd_form(p.dtype, g, sum); form != WinogradForm::kNone)
+      return winograd_conv(form, winograd_gradient(p, sum, bias));
+  }
   if (g.stride_h > 1 || g.stride_w > 1) {
     if (const ImageSum phase = largest_phase(g); use_winograd_for_phases(p.dtype, g, phase))
       return winograd_phases(p, static_cast<const float*>(bias));

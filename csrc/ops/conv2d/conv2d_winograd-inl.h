@@ -65,12 +65,21 @@ static inline WinogradArgs winograd_args(const ImageSum& s, int64_t height, int6
   return w;
 }
 
-void winograd_conv(const WinogradArgs& p);
+// The same of one group.
+static inline WinogradArgs group_of(WinogradArgs p, int64_t group) {
+  p.src += group * p.channels * p.height * p.width, p.out += group * p.out_channels * p.out_plane;
+  p.weight += group * p.channels * p.out_channels * p.kernel_h * p.kernel_w;
+  if (p.bias) p.bias += group * p.out_channels;
+  return p;
+}
+
+void winograd_conv(WinogradForm form, const WinogradArgs& p);
+void winograd_lines(const WinogradArgs& p);
+void winograd_few(const WinogradArgs& p);
 void winograd_weight_gradient(const Conv2dBwdWeightArgs& p);
 
 using V = Vec<float>;
 constexpr int kL = kLanes<float>;  // channels of a block
-constexpr int kTile = 4;           // outputs of a tile of 3x3 kernels, along each axis
 constexpr int kPatch = 6;          // inputs
 constexpr int kPositions = kPatch * kPatch;
 
@@ -161,11 +170,14 @@ FASTDL_INLINE void make_weights(const V* m, V* w) {
 
 // ---- images to tiles -----------------------------------------------------------------------------------------------
 
-// Images cut into tiles. A tile row is one row of tiles of one image; tile rows are numbered through all images.
+// Images cut into tiles of so many rows and columns. A tile row is one row of tiles of one image; tile rows are
+// numbered through all images.
 struct TileGrid {
   int64_t across, down, rows;
-  TileGrid(int64_t batch, int64_t out_rows, int64_t out_cols, int64_t tile = kTile)
-      : across((out_cols + tile - 1) / tile), down((out_rows + tile - 1) / tile), rows(batch * down) {}
+  TileGrid(int64_t batch, int64_t out_rows, int64_t out_cols, int64_t tile_rows, int64_t tile_cols)
+      : across((out_cols + tile_cols - 1) / tile_cols),
+        down((out_rows + tile_rows - 1) / tile_rows),
+        rows(batch * down) {}
 };
 
 // A batch of images as a tile row sees it: zeros outside.
@@ -180,12 +192,12 @@ struct Images {
 };
 
 // How far ahead of a row its image is prefetched, in numbers: the rows of many small planes are too short for the
-// hardware to follow. The same row of the next image for the smallest, the next tile row up to kShortRows; then
+// hardware to follow. The same row of the next image for the smallest, some rows further up to kShortRows; then
 // nothing.
-constexpr int64_t kTinyPlane = 256, kShortRows = 32;
+constexpr int64_t kTinyPlane = 256, kShortRows = 32, kRowsAhead = 4;
 FASTDL_INLINE int64_t prefetch_distance(int64_t channels, int64_t plane, int64_t width) {
   if (plane <= kTinyPlane) return channels * plane;
-  return width <= kShortRows ? kTile * width : 0;
+  return width <= kShortRows ? kRowsAhead * width : 0;
 }
 
 // line[i][lane] = pixel left + i of row `y` of channel c0 + lane, i < n.
@@ -284,63 +296,82 @@ static int find_lanes(const Images& s, int64_t k0, Lane* lanes) {
   return count;
 }
 
-// One row of tiles: lines[i] are its PATCH lines of pixels; position (i, j) of tile t goes to
-// to[(i * kPatch + j) * stride + t * kL]. Columns of a patch that the next one shares are transformed once.
-template <int PATCH, int M>
-FASTDL_INLINE void transform_tile_row(const float* const* lines, int64_t across, float* to, int64_t stride) {
-  constexpr int kShared = PATCH - M;
-  V half[kPatch][PATCH];
-  for (int64_t t = 0; t < across; ++t) {
-#pragma GCC unroll 8
-    for (int x = 0; x < PATCH; ++x) {
-      if (x < kShared && t > 0) {
-#pragma GCC unroll 8
-        for (int i = 0; i < kPatch; ++i) half[i][x] = half[i][x + M];
-        continue;
-      }
-      V d[PATCH], column[kPatch];
-#pragma GCC unroll 8
-      for (int i = 0; i < PATCH; ++i) d[i] = load<float>(lines[i] + (t * M + x) * kL);
-      if constexpr (PATCH == kPatch) transform_patch(d, column);
-      if constexpr (PATCH < kPatch) transform_gradients<PATCH>(d, column);
-#pragma GCC unroll 8
-      for (int i = 0; i < kPatch; ++i) half[i][x] = column[i];
-    }
-#pragma GCC unroll 8
-    for (int i = 0; i < kPatch; ++i) {
-      V row[kPatch];
-      if constexpr (PATCH == kPatch) transform_patch(half[i], row);
-      if constexpr (PATCH < kPatch) transform_gradients<PATCH>(half[i], row);
-#pragma GCC unroll 8
-      for (int j = 0; j < kPatch; ++j) store<float>(to + (i * kPatch + j) * stride + t * kL, row[j]);
-    }
-  }
+// Whether a block is channels of one view at unit steps, side by side in their planes.
+FASTDL_INLINE bool blocks_are_channels(const Images& s) {
+  return s.views_x.step == 1 && s.views_y.step == 1 && (s.views() == 1 || s.channels % kChunk == 0);
+}
+FASTDL_INLINE Images view_of_block(Images s, int64_t k0) {
+  const int64_t view = place_of(k0, s.channels, s.views()).view;
+  s.top += s.views_y.offset(view / s.views_x.count), s.left += s.views_x.offset(view % s.views_x.count);
+  return s;
 }
 
-// Tile rows [row0, row1) of one block of channels, M outputs a tile. Lines that the next tile row shares are read once:
-// line y of an image lives in slot y mod PATCH of the ring.
-template <int PATCH, int M = kTile>
+// A form of tiles: patches of kHigh x kWide pixels, kDown x kAcross outputs from each to the next. `transform_row`
+// makes one row of them from its kHigh lines of pixels: number `position` of tile t goes to to[position * stride + t *
+// kL].
+
+// PATCH x PATCH pixels at M x M steps. Columns of a patch that the next one shares are transformed once.
+template <int PATCH, int M>
+struct Squares {
+  static constexpr int kHigh = PATCH, kWide = PATCH, kDown = M, kAcross = M;
+
+  FASTDL_INLINE void transform_row(const float* const* lines, int64_t across, float* to, int64_t stride) {
+    constexpr int kShared = PATCH - M;
+    V half[kPatch][PATCH];
+    for (int64_t t = 0; t < across; ++t) {
+#pragma GCC unroll 8
+      for (int x = 0; x < PATCH; ++x) {
+        if (x < kShared && t > 0) {
+#pragma GCC unroll 8
+          for (int i = 0; i < kPatch; ++i) half[i][x] = half[i][x + M];
+          continue;
+        }
+        V d[PATCH], column[kPatch];
+#pragma GCC unroll 8
+        for (int i = 0; i < PATCH; ++i) d[i] = load<float>(lines[i] + (t * M + x) * kL);
+        if constexpr (PATCH == kPatch) transform_patch(d, column);
+        if constexpr (PATCH < kPatch) transform_gradients<PATCH>(d, column);
+#pragma GCC unroll 8
+        for (int i = 0; i < kPatch; ++i) half[i][x] = column[i];
+      }
+#pragma GCC unroll 8
+      for (int i = 0; i < kPatch; ++i) {
+        V row[kPatch];
+        if constexpr (PATCH == kPatch) transform_patch(half[i], row);
+        if constexpr (PATCH < kPatch) transform_gradients<PATCH>(half[i], row);
+#pragma GCC unroll 8
+        for (int j = 0; j < kPatch; ++j) store<float>(to + (i * kPatch + j) * stride + t * kL, row[j]);
+      }
+    }
+  }
+};
+
+// Tile rows [row0, row1) of one block of channels. Lines that the next tile row shares are read once: line y of an
+// image lives in slot y mod kHigh of the ring.
+template <class Form>
 static __attribute__((noinline)) void transform_tiles(const Images& s, const TileGrid& grid, int64_t row0, int64_t row1,
                                                       int64_t c0, float* to, int64_t stride) {
-  const int64_t n = grid.across * M + PATCH - M;
-  Scratch<float> ring(PATCH * n * kL);
-  const bool plain = s.views() == 1 && s.views_x.step == 1 && s.views_y.step == 1;
+  constexpr int kHigh = Form::kHigh;
+  const int64_t n = grid.across * Form::kAcross + Form::kWide - Form::kAcross;
+  Scratch<float> ring(kHigh * n * kL);
   Lane lanes[kL];
+  const bool plain = blocks_are_channels(s);
   const int count = plain ? 0 : find_lanes(s, c0, lanes);
+  const Images own = plain ? view_of_block(s, c0) : s;
   for (int64_t row = row0; row < row1; ++row) {
-    const int64_t image = row / grid.down, y = row % grid.down * M;
+    const int64_t image = row / grid.down, y = row % grid.down * Form::kDown;
     const bool continues = row > row0 && y > 0;
-    const float* lines[PATCH];
-    for (int i = 0; i < PATCH; ++i) {
-      float* line = ring + (y + i) % PATCH * n * kL;
+    const float* lines[kHigh];
+    for (int i = 0; i < kHigh; ++i) {
+      float* line = ring + (y + i) % kHigh * n * kL;
       lines[i] = line;
-      if (continues && i < PATCH - M) continue;
+      if (continues && i < kHigh - Form::kDown) continue;
       if (plain)
-        load_line(s, image, c0, s.top + y + i, n, line);
+        load_line(own, image, c0 % s.channels, own.top + y + i, n, line);
       else
         load_views(s, lanes, count, image, y + i, n, line);
     }
-    transform_tile_row<PATCH, M>(lines, grid.across, to + (row - row0) * grid.across * kL, stride);
+    Form::transform_row(lines, grid.across, to + (row - row0) * grid.across * kL, stride);
   }
 }
 

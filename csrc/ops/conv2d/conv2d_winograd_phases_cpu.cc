@@ -58,7 +58,7 @@ struct Plan {
       : g(geometry),
         y(axis_of(g.in_h, g.kernel_h, g.stride_h, g.pad_top, kPatch + 1 - tile)),
         x(axis_of(g.in_w, g.kernel_w, g.stride_w, g.pad_left, kPatch + 1 - tile)),
-        grid(g.batch, y.outputs, x.outputs, tile),
+        grid(g.batch, y.outputs, x.outputs, tile, tile),
         channels(g.out_channels / g.groups),
         outs(g.in_channels / g.groups) {
     c_blocks = (channels + kL - 1) / kL, o_blocks = (outs + kL - 1) / kL;
@@ -174,8 +174,8 @@ void finish_rows(const Plan& p, const Block& b, int64_t sliver, int64_t y, const
     for (int64_t row = b.row; row < b.end; ++row, m += p.grid.across * kL) {
       for (int64_t x = 0; x < p.x.stride; ++x)
         for (int64_t t = 0; t < p.grid.across; ++t)
-          finish_tile<M>(m + x * p.out_phase() + t * kL, p.out_position, add, Activation::kNone,
-                         lines + x * line + t * M * kL, row_of_lines);
+          finish_square<M>(m + x * p.out_phase() + t * kL, p.out_position, add, Activation::kNone,
+                           lines + x * line + t * M * kL, row_of_lines);
       float* images = out + (row / p.grid.down * g.in_channels + m0) * plane;
       for (int i = 0; i < M; ++i) {
         const int64_t at = (row % p.grid.down * M - p.y.shift[y] + i) * p.y.stride + y;
@@ -249,7 +249,8 @@ void phases_of(const Conv2dBwdInputArgs& args, const float* bias) {
       float* out = static_cast<float*>(args.grad_x) + group * p.outs * g.in_h * g.in_w;
       parallel_for(p.c_blocks, 1, [&](int64_t first, int64_t last) {
         for (int64_t c = first; c < last; ++c)
-          transform_tiles<kPatch, M>(images, p.grid, block.row, block.end, c * kL, in + c * p.in_block, p.in_position);
+          transform_tiles<Squares<kPatch, M>>(images, p.grid, block.row, block.end, c * kL, in + c * p.in_block,
+                                              p.in_position);
       });
       parallel_for(p.slivers * p.y.stride, 1, [&](int64_t first, int64_t last) {
         for (int64_t task = first; task < last; ++task)

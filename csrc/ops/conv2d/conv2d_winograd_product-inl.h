@@ -1,5 +1,5 @@
-// The products of Winograd convolution at one position, and its finished tiles: what the forward pass
-// (conv2d_winograd_cpu.cc) and the phases of the input gradient (conv2d_winograd_phases_cpu.cc) share.
+// The products of Winograd convolution at one position, and its finished squares: what the forward pass
+// (conv2d_winograd_conv-inl.h) and the phases of the input gradient (conv2d_winograd_phases_cpu.cc) share.
 //
 //   inputs    [block of channels][tile][kL]   numbers broadcast to the lanes
 //   weights   [channel][NV * kL]              of a sliver of NV blocks of outputs
@@ -77,8 +77,8 @@ static void multiply_tiles(const Sizes& sizes, int64_t tiles, int64_t vecs, int6
 
 // The outputs of one tile into M lines of pixels.
 template <int M>
-FASTDL_INLINE void finish_tile(const float* m, int64_t stride, V bias, Activation activation, float* lines,
-                               int64_t line) {
+FASTDL_INLINE void finish_square(const float* m, int64_t stride, V bias, Activation activation, float* lines,
+                                 int64_t line) {
   V half[M][kPatch];
 #pragma GCC unroll 8
   for (int j = 0; j < kPatch; ++j) {

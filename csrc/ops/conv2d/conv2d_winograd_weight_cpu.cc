@@ -37,7 +37,7 @@ struct Sizes {
   int64_t parts;
 
   Sizes(const Conv2dGeometry& g, int64_t taps)
-      : grid(g.batch, g.out_h, g.out_w, kPatch + 1 - taps),
+      : grid(g.batch, g.out_h, g.out_w, kPatch + 1 - taps, kPatch + 1 - taps),
         views_y(g.kernel_h, g.stride_h, taps),
         views_x(g.kernel_w, g.stride_w, taps),
         channels(g.in_channels),
@@ -143,10 +143,10 @@ void transform_block(const Conv2dBwdWeightArgs& p, const Sizes& z, int64_t row0,
     for (int64_t i = begin; i < end; ++i) {
       const int64_t o = i - x_blocks;
       if (o < 0)
-        transform_tiles<kPatch, M>(view_of(p, z, i / z.c_blocks), z.grid, row0, row1, i % z.c_blocks * kL,
-                                   in + i * z.block, z.in_position);
+        transform_tiles<Squares<kPatch, M>>(view_of(p, z, i / z.c_blocks), z.grid, row0, row1, i % z.c_blocks * kL,
+                                            in + i * z.block, z.in_position);
       else
-        transform_tiles<M, M>(y, z.grid, row0, row1, o * kL, grads + o * z.block, z.grad_position);
+        transform_tiles<Squares<M, M>>(y, z.grid, row0, row1, o * kL, grads + o * z.block, z.grad_position);
     }
   });
 }

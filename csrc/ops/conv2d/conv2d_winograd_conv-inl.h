@@ -1,0 +1,284 @@
+// Winograd convolution, forward and input gradient, for every form of tiles: squares of 6x6 inputs
+// (conv2d_winograd_cpu.cc) and lines of 8 (conv2d_winograd_lines_cpu.cc). A block of tile rows at a time, sized for the
+// level-2 cache:
+//
+//   inputs    [position][block of channels][tile][kL]      transformed patches, numbers broadcast to the lanes
+//   weights   [position][sliver of outputs][channel][NV * kL]
+//   products  [position][block of outputs][tile][kL]       one product of matrices for each position
+//
+// Blocks are shared out to the threads; a convolution of few blocks shares out the channels inside a block instead.
+//
+// A Form says what a patch and a tile are: kHigh, kWide, kDown, kAcross and transform_row as in conv2d_winograd-inl.h,
+// kTaps of a view, and positions in kRows rows of kCols. For views of kernels it has
+//   reached(p, view)                                  which positions the view has weights at
+//   transform_kernel(p, view, reached, taps, to, stride)   these weights, of kL outputs; taps[i][lane]
+//   finish_tile(m, stride, bias, activation, lines, line)  the outputs of a tile, into kDown lines of pixels
+#pragma once
+#include "ops/conv2d/conv2d_activation-inl.h"
+#include "ops/conv2d/conv2d_winograd_product-inl.h"
+
+namespace fastdl::FASTDL_ISA {
+
+constexpr int64_t kBlockBytes = 230 << 10;  // inputs and products of a block: a quarter of the level-2 cache,
+constexpr int64_t kMinTiles = 24;           // but tiles enough to use the weights that pass through it
+constexpr int64_t kMinBlocks = 4;           // with fewer, threads share a block
+// Transformed weights of this size are made once and read from the caches. Larger ones would travel to memory and back:
+// they are made again for each block, kChunk input channels of one sliver at a time, and used from the level-2 cache.
+constexpr int64_t kWeightBytes = 3 << 20;
+constexpr int64_t kNearBytes = 1 << 20;               // the bound where there is one block alone: nothing is made again
+constexpr int64_t kGroupFrom = 8 * kVecs;             // blocks of outputs from which slivers are grouped
+constexpr int64_t kFewSlivers = 5, kManySlivers = 9;  // an odd number between is shared out unevenly
+constexpr int64_t kWeightParts = 4;                   // of the channels of a sliver, transformed by different threads
+constexpr int64_t kTapChannels = 16;                  // whose taps are gathered together: whole squares of kL numbers
+constexpr int64_t kTilesAChunk = 128;                 // tiles of a block then, to repeat the transform seldom
+constexpr int64_t kSumChannels = 128;                 // longer chains of additions would lose digits
+
+template <class Form>
+struct Sizes {
+  static constexpr int64_t kPositions = Form::kRows * Form::kCols;
+  TileGrid grid;
+  int64_t c_blocks, o_blocks;           // blocks of kL channels
+  int64_t rows_a_block, blocks, tiles;  // tile rows and tiles of a block
+  int64_t in_block, in_position;        // strides of the inputs
+  int64_t out_block, out_position;      // of the products
+  int64_t weight_position;
+  bool chunks;    // of weights, instead of all of them
+  int64_t group;  // slivers then that share the inputs which they read
+  int64_t slivers;
+  bool halves;    // the last two slivers are one between them: pairs of threads share an odd few evenly
+  int64_t ahead;  // to the inputs of the next position, if they are not in the cache
+
+  explicit Sizes(const WinogradArgs& p) : grid(p.batch, p.rows, p.cols, Form::kDown, Form::kAcross) {
+    c_blocks = (p.depth() + kL - 1) / kL, o_blocks = (p.out_channels + kL - 1) / kL;
+    weight_position = o_blocks * kL * p.depth();
+    const int64_t bytes = kPositions * weight_position * static_cast<int64_t>(sizeof(float));
+    chunks = bytes > (grid.rows * grid.across > kTilesAChunk ? kWeightBytes : kNearBytes);
+    int64_t wanted = kBlockBytes / (kPositions * (c_blocks + o_blocks) * kVecBytes);
+    if (wanted < kMinTiles) wanted = kMinTiles;
+    if (chunks) wanted = kTilesAChunk;
+    rows_a_block = wanted / grid.across < 1 ? 1 : wanted / grid.across;
+    blocks = (grid.rows + rows_a_block - 1) / rows_a_block;
+    rows_a_block = (grid.rows + blocks - 1) / blocks;
+    tiles = rows_a_block * grid.across;
+    in_block = out_block = tiles * kL;
+    // One line more than whole blocks: positions must not fall into the same sets of the cache.
+    in_position = c_blocks * in_block + kL;
+    group =
+        kPositions * in_position * static_cast<int64_t>(sizeof(float)) > kNearBytes && o_blocks >= kGroupFrom ? 2 : 1;
+    ahead = group > 1 ? in_position : 0;
+    out_position = (chunks ? group * kVecs : o_blocks) * out_block + kL;
+    slivers = (o_blocks + kVecs - 1) / kVecs;
+    halves = chunks && group == 1 && o_blocks % kVecs == 0 && slivers % 2 == 1 && slivers >= kFewSlivers &&
+             slivers < kManySlivers;
+    slivers += halves;
+  }
+  int64_t first_block(int64_t sliver) const { return halves && sliver == slivers - 1 ? o_blocks - 1 : sliver * kVecs; }
+  int64_t vecs(int64_t sliver) const {
+    const int64_t left = o_blocks - sliver * kVecs;
+    return halves && sliver >= slivers - 2 ? 1 : left < kVecs ? left : kVecs;
+  }
+};
+
+// ---- weights -------------------------------------------------------------------------------------------------------
+
+// The taps of output channels [block * kL, ...), side by side: to[i][lane] is number i of the input channels
+// [c0, c0 + count), each with all taps of its kernel.
+static void gather_taps(const WinogradArgs& p, int64_t block, int64_t c0, int64_t count, float* to) {
+  const int64_t taps = p.kernel_h * p.kernel_w;
+  const int64_t left = p.out_channels - block * kL, outs = left < kL ? left : kL;
+  const float* w = p.weight + block * kL * p.weight_m + c0 * p.weight_k;
+  const bool joined = p.weight_k == taps;  // channels follow each other
+  const int64_t runs = joined ? 1 : count, length = joined ? count * taps : taps;
+  for (int64_t run = 0; run < runs; ++run)
+    pack_lanes(w + run * p.weight_k, p.weight_m, length, outs, to + run * length * kL, kL);
+}
+
+// Positions of a view that have weights: [0, rows) x [0, cols). The last view of an axis may see the last tap alone.
+struct Reached {
+  int rows, cols;
+};
+template <class Form>
+constexpr Reached kAllPositions{Form::kRows, Form::kCols};
+static inline bool reaches_last(const Views& v, int64_t i, int64_t kernel) {
+  return v.offset(i) + (v.taps - 1) * v.step < kernel;
+}
+
+// Those that the chunk from k on adds to: one view's if channels come in whole chunks. The first one sets all products.
+template <class Form>
+static Reached positions_of_chunk(const WinogradArgs& p, int64_t k) {
+  return k > 0 && p.channels % kChunk == 0 ? Form::reached(p, k / p.channels) : kAllPositions<Form>;
+}
+
+// Channels and views [k0, k1) of one sliver of outputs: to[position * stride + (k - k0) * vecs * kL].
+template <class Form>
+static void transform_sliver(const WinogradArgs& p, const Sizes<Form>& z, int64_t sliver, int64_t k0, int64_t k1,
+                             float* to, int64_t stride) {
+  const int64_t vecs = z.vecs(sliver), taps = p.kernel_h * p.kernel_w, views = p.views();
+  const Reached all = z.chunks ? positions_of_chunk<Form>(p, k0) : kAllPositions<Form>;
+  Scratch<float> gathered(kTapChannels * taps * kL);
+  for (int64_t j = 0; j < vecs; ++j) {
+    for (int64_t k = k0, c0 = 0, c1 = 0; k < k1; ++k) {
+      const auto [c, view] = place_of(k, p.channels, views);
+      if (c < c0 || c >= c1) {
+        c0 = c, c1 = c + kTapChannels < p.channels ? c + kTapChannels : p.channels;
+        gather_taps(p, z.first_block(sliver) + j, c0, c1 - c0, gathered);
+      }
+      Form::transform_kernel(p, view, all, gathered + (c - c0) * taps * kL, to + ((k - k0) * vecs + j) * kL, stride);
+    }
+  }
+}
+
+// ---- products ------------------------------------------------------------------------------------------------------
+
+// All positions with weights made beforehand. The tiles of a position stay in the cache for all slivers.
+template <class Form>
+static void multiply_positions(const WinogradArgs& p, const Sizes<Form>& z, int64_t tiles, const float* in,
+                               const float* weights, float* products) {
+  const int64_t slivers = z.slivers;
+  parallel_for(z.kPositions * slivers, 4, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t position = i / slivers, sliver = i % slivers;
+      const int64_t vecs = z.vecs(sliver);
+      const float* w = weights + position * z.weight_position + sliver * kVecs * kL * p.depth();
+      for (int64_t k = 0; k < p.depth(); k += kSumChannels)
+        multiply_tiles(z, tiles, vecs, p.depth() - k < kSumChannels ? p.depth() - k : kSumChannels,
+                       in + position * z.in_position + k / kL * z.in_block, w + k * vecs * kL,
+                       products + position * z.out_position + sliver * kVecs * z.out_block, k > 0);
+    }
+  });
+}
+
+// ---- tiles to images -----------------------------------------------------------------------------------------------
+
+// Pixels [0, n) of one row of `channels` planes from line[pixel][lane]; the row `ahead` is fetched for writing.
+static void store_line(const float* line, int64_t n, int channels, float* out, int64_t plane, int64_t ahead) {
+  for (int64_t i = 0; i < n; i += kL) {
+    if (n - i < kL && n >= kL) i = n - kL;
+    const int pixels = static_cast<int>(n - i < kL ? n - i : kL);
+    if (ahead > 0)
+      for (int c = 0; c < channels; ++c) __builtin_prefetch(out + c * plane + i + ahead, 1);
+    V r[kL];
+#pragma GCC unroll 16
+    for (int j = 0; j < kL; ++j) r[j] = j < pixels ? load<float>(line + (i + j) * kL) : V{};
+    transpose<float>(r);
+    if (pixels == kL && channels == kL) {
+#pragma GCC unroll 16
+      for (int c = 0; c < kL; ++c) store<float>(out + c * plane + i, r[c]);
+    } else {
+#pragma GCC unroll 16
+      for (int c = 0; c < kL; ++c)
+        if (c < channels) store_n<float>(out + c * plane + i, r[c], pixels);
+    }
+  }
+}
+
+template <class Form>
+static void finish_tile_rows(const WinogradArgs& p, const Sizes<Form>& z, int64_t row0, int64_t row1, int64_t block,
+                             const float* products) {
+  const int64_t line = z.grid.across * Form::kAcross * kL;
+  const int channels = static_cast<int>(p.out_channels - block * kL < kL ? p.out_channels - block * kL : kL);
+  const V bias = p.bias ? load_n<float>(p.bias + block * kL, channels) : V{};
+  const bool later = p.activation == Activation::kSigmoid || p.activation == Activation::kTanh;
+  Scratch<float> lines(Form::kDown * line);
+  const float* m = products;
+  for (int64_t row = row0; row < row1; ++row) {
+    const int64_t image = row / z.grid.down, y = row % z.grid.down * Form::kDown;
+    for (int64_t t = 0; t < z.grid.across; ++t, m += kL)
+      Form::finish_tile(m, z.out_position, bias, p.activation, lines + t * Form::kAcross * kL, line);
+    if (later) activate_row(p.activation, lines.get(), Form::kDown * line);
+    float* out = p.out + image * p.out_image + block * kL * p.out_plane + y * p.out_row;
+    for (int i = 0; i < Form::kDown && y + i < p.rows; ++i)
+      store_line(lines + i * line, p.cols, channels, out + i * p.out_row, p.out_plane,
+                 prefetch_distance(p.out_channels, p.out_plane, p.out_row));
+  }
+}
+
+// ---- a block of tile rows, weights made on the way -----------------------------------------------------------------
+
+// A group of slivers from weights to outputs. The weights of kChunk channels stay in the cache for all positions and
+// tiles, the products until they are finished; inputs may come from further away, and are read once for the group.
+template <class Form>
+static void make_slivers(const WinogradArgs& p, const Sizes<Form>& z, int64_t row0, int64_t row1, int64_t first,
+                         int64_t last, const float* in, float* weights, float* products) {
+  static_assert(kChunk % kL == 0, "a chunk is made of whole blocks of channels");
+  constexpr int64_t stride = kChunk * kVecs * kL + kL, size = z.kPositions * stride;
+  const int64_t tiles = (row1 - row0) * z.grid.across;
+  for (int64_t k = 0; k < p.depth(); k += kChunk) {
+    const int64_t k1 = k + kChunk < p.depth() ? k + kChunk : p.depth();
+    for (int64_t sliver = first; sliver < last; ++sliver)
+      transform_sliver(p, z, sliver, k, k1, weights + (sliver - first) * size, stride);
+    const Reached reached = positions_of_chunk<Form>(p, k);
+    for (int64_t position = 0; position < z.kPositions; ++position) {
+      if (position / Form::kCols >= reached.rows || position % Form::kCols >= reached.cols) continue;
+      for (int64_t sliver = first; sliver < last; ++sliver)
+        multiply_tiles(z, tiles, z.vecs(sliver), k1 - k, in + position * z.in_position + k / kL * z.in_block,
+                       weights + (sliver - first) * size + position * stride,
+                       products + position * z.out_position + (sliver - first) * kVecs * z.out_block, k > 0);
+    }
+  }
+  const int64_t block0 = z.first_block(first), block1 = z.first_block(last - 1) + z.vecs(last - 1);
+  for (int64_t block = block0; block < block1; ++block)
+    finish_tile_rows(p, z, row0, row1, block, products + (block - block0) * z.out_block);
+}
+
+template <class Form>
+static void make_in_chunks(const WinogradArgs& p, const Sizes<Form>& z, int64_t row0, int64_t row1, const float* in) {
+  parallel_for(z.slivers, z.group, [&](int64_t first, int64_t last) {
+    Scratch<float> weights(z.group * z.kPositions * (kChunk * kVecs * kL + kL)),
+        products(z.kPositions * z.out_position);
+    for (int64_t s = first; s < last; s += z.group)
+      make_slivers(p, z, row0, row1, s, s + z.group < last ? s + z.group : last, in, weights, products);
+  });
+}
+
+// ---- a block of tile rows ------------------------------------------------------------------------------------------
+
+template <class Form>
+static void make_block(const WinogradArgs& p, const Sizes<Form>& z, int64_t block, const float* weights, float* in,
+                       float* products) {
+  const int64_t row0 = block * z.rows_a_block;
+  const int64_t row1 = row0 + z.rows_a_block < z.grid.rows ? row0 + z.rows_a_block : z.grid.rows;
+  const int64_t tiles = (row1 - row0) * z.grid.across;
+  const Images images{
+      p.src,     p.channels, p.height, p.width, p.top, p.left, p.src_image - p.channels * p.height * p.width,
+      p.views_y, p.views_x};
+  parallel_for(z.c_blocks, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t c = begin; c < end; ++c)
+      transform_tiles<Form>(images, z.grid, row0, row1, c * kL, in + c * z.in_block, z.in_position);
+  });
+  if (z.chunks) return make_in_chunks(p, z, row0, row1, in);
+  multiply_positions(p, z, tiles, in, weights, products);
+  parallel_for(z.o_blocks, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t o = begin; o < end; ++o) finish_tile_rows(p, z, row0, row1, o, products + o * z.out_block);
+  });
+}
+
+template <class Form>
+static void conv_of_group(const WinogradArgs& p) {
+  const Sizes<Form> z(p);
+  const int64_t depth = p.depth(), slivers = z.slivers;
+  Scratch<float> weights(z.chunks ? 1 : z.kPositions * z.weight_position);
+  if (!z.chunks) {
+    parallel_for(slivers * kWeightParts, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        const int64_t sliver = i / kWeightParts, part = i % kWeightParts;
+        const int64_t k0 = p.channels * part / kWeightParts * p.views();
+        const int64_t k1 = p.channels * (part + 1) / kWeightParts * p.views();
+        transform_sliver(p, z, sliver, k0, k1, weights + sliver * kVecs * kL * depth + k0 * z.vecs(sliver) * kL,
+                         z.weight_position);
+      }
+    });
+  }
+  // Blocks side by side each in their own scratch, or one after another.
+  parallel_for(z.blocks, z.blocks < kMinBlocks ? z.blocks : 1, [&](int64_t begin, int64_t end) {
+    Scratch<float> in(z.kPositions * z.in_position), products(z.chunks ? 1 : z.kPositions * z.out_position);
+    for (int64_t block = begin; block < end; ++block) make_block(p, z, block, weights, in, products);
+  });
+}
+
+template <class Form>
+static void conv_of(const WinogradArgs& p) {
+  for (int64_t group = 0; group < p.groups; ++group) conv_of_group<Form>(group_of(p, group));
+}
+
+}  // namespace fastdl::FASTDL_ISA
