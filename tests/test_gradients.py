@@ -225,6 +225,8 @@ FUNCTIONS = {
     "gru_cell": (F.gru_cell, [t(2, 3), t(2, 4), t(12, 3), t(12, 4), t(12), t(12, seed=1)]),
     "lstm_cell": (lambda x, h, c, *w: F.lstm_cell(x, (h, c), *w), [t(2, 3), t(2, 4), t(2, 4, seed=1), t(16, 3),
         t(16, 4), t(16), t(16, seed=1)]),
+    "lstm_projected": (lambda x, h, c, *w: F.lstm_projected(x, w, h, c), [t(3, 2, 3), t(1, 2, 2), t(1, 2, 3), t(12, 3),
+        t(12, 2), t(12), t(12, seed=1), t(2, 3)]),
     "recurrent": (recurrent_net("LSTM"), [t(4, 2, 3)]), "recurrent/gru": (recurrent_net("GRU"), [t(4, 2, 3)]),
     "recurrent/rnn": (recurrent_net("RNN"), [t(4, 2, 3)]), "recurrent/lengths": (sequences, [t(4, 3, 2)]),
     **losses("mse_loss l1_loss smooth_l1_loss huber_loss rmse_loss mape_loss", t(*A, seed=1)),

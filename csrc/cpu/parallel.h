@@ -70,14 +70,16 @@ class FlushDenormals {
   unsigned saved_;
 };
 
-// Scratch memory of a kernel: 64-byte aligned, from the caching allocator, given back at the end of the scope.
+// Scratch memory of a kernel: 64-byte aligned, from the caching allocator, given back at the end of the scope. Always
+// inline, or a kernel file would leave a copy that all instruction sets share.
 void* scratch_allocate(size_t bytes);
 void scratch_release(void* data);
 template <class T>
 class Scratch {
  public:
-  explicit Scratch(int64_t n) : data_(static_cast<T*>(scratch_allocate(static_cast<size_t>(n) * sizeof(T)))) {}
-  ~Scratch() { scratch_release(data_); }
+  __attribute__((always_inline)) explicit Scratch(int64_t n)
+      : data_(static_cast<T*>(scratch_allocate(static_cast<size_t>(n) * sizeof(T)))) {}
+  __attribute__((always_inline)) ~Scratch() { scratch_release(data_); }
   Scratch(const Scratch&) = delete;
   operator T*() const { return data_; }
   T* get() const { return data_; }
