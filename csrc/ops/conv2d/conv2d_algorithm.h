@@ -55,7 +55,11 @@ static inline int64_t winograd_taps(const ImageSum& s) {
 // products for lanes without a channel, or for packing pixels, whichever is less (conv2d_pixels_cpu.cc).
 constexpr double kPatchSteps = 350, kTileSteps = 250, kWeightSteps = 250, kStoreSteps = 5;
 constexpr double kDirectSteps = 1.2, kPackSteps = 8, kFewSteps = 48;
+#if defined(FASTDL_ISA_avx512)
+constexpr int64_t kFewChannels = 8;  // of both sides: planes serve (conv2d_planes_cpu.cc)
+#else
 constexpr int64_t kFewChannels = 4;
+#endif
 
 static inline double winograd_steps(const ImageSum& s) {
   const auto up = [](int64_t n, int64_t to) { return static_cast<double>((n + to - 1) / to); };
