@@ -323,7 +323,7 @@ static void forward(const RecurrentFwdArgs& a) {
     a.c0 ? __builtin_memcpy(a.c_n, a.c0, bytes) : __builtin_memset(a.c_n, 0, bytes);
   }
   if (thin) return forward_thin<T>(f);
-  parallel_for(all, ceil_div(kPackGrain, (s.input + s.hidden) * f.width), [&](int64_t panel, int64_t last) {
+  parallel_for(all, ceil_div(kPackGrain / 4, (s.input + s.hidden) * f.width), [&](int64_t panel, int64_t last) {
     for (; panel < last; ++panel) pack_panel<T>(f, panel);
   });
 
