@@ -75,12 +75,13 @@ def test_heads_of_the_published_googlenet():
     assert model.eval()(fastdl.zeros(1, 3, 64, 64)).shape == (1, 3)
 
 
-@pytest.mark.parametrize(("name", "size"), [("resnet18", 32), ("mobilenet_v2", 32), ("googlenet", 32),
-                                            ("googlenet_published", 32), ("inception_v3", 75),
-                                            ("plain56_cifar", 32)])  # fmt: skip
-def test_summary(name, size):
+@pytest.mark.parametrize("name", models.list_models())
+def test_summary(name, quick):
     model = models.get_model(name)
-    assert fastdl.summary(model, (3, size, size)).total_params == sum(p.numel() for p in model.parameters())
+    size = {"digits_network": 28, "alexnet": 64, "inception_v3": 75}.get(name, 227 if "alexnet" in name else 32)
+    found = fastdl.summary(model, (1 if size == 28 else 3, size, size))
+    assert found.total_params == sum(p.numel() for p in model.parameters())
+    assert found.rows[-1].output_shape == (None, 10 if size == 28 or "cifar" in name else 1000)
 
 
 def test_features_share_names_and_stop_early():

@@ -14,12 +14,23 @@ RESNET = [f"resnet{depth}" for depth in (18, 34, 50, 101, 152)]
 INCEPTION = {"googlenet", "inception_v3"}
 
 
+@pytest.fixture(autouse=True)
+def _no_drawing(monkeypatch):
+    """Every weight is set below, so that none is drawn before."""
+    for draw in ("default_", "normal_", "trunc_normal_", "kaiming_normal_", "xavier_uniform_"):
+        monkeypatch.setattr(fastdl.nn.init, draw, lambda tensor, *_, **__: tensor)
+
+
 def pair(name):
     """torchvision's network and ours with its weights: as He et al. by fan-in, no dropout, statistics of one batch."""
     torch.manual_seed(0)
     plain = {"init_weights": False} if name.startswith("vgg") or name in INCEPTION else {}
-    theirs, mine = getattr(torchvision.models, name)(**plain), models.get_model(name, **plain)
+    with torch.device("meta"):
+        theirs = getattr(torchvision.models, name)(**plain)
+    theirs, mine = theirs.to_empty(device="cpu"), models.get_model(name, **plain)
     with torch.no_grad():
+        for b in theirs.buffers():
+            b.zero_()
         for p in theirs.parameters():
             p.normal_(0, (2 / p[0].numel()) ** 0.5) if p.ndim > 1 else p.uniform_(0.5, 1)
     state = theirs.state_dict()
