@@ -29,8 +29,8 @@ def pair(name):
         theirs = getattr(torchvision.models, name)(**plain)
     theirs, mine = theirs.to_empty(device="cpu"), models.get_model(name, **plain)
     with torch.no_grad():
-        for b in theirs.buffers():
-            b.zero_()
+        for key, b in theirs.named_buffers():
+            b.fill_(1 if key.endswith("running_var") else 0)
         for p in theirs.parameters():
             p.normal_(0, (2 / p[0].numel()) ** 0.5) if p.ndim > 1 else p.uniform_(0.5, 1)
     state = theirs.state_dict()
