@@ -15,25 +15,12 @@ from pathlib import Path
 import numpy as np
 
 import fastdl
-from fastdl import nn
 from fastdl.data import Augment, DataLoader, TensorDataset, load_digits
+from fastdl.models import digits_network
 from fastdl.optim import Adam
 from fastdl.optim.lr_scheduler import CosineAnnealingLR
 from fastdl.train import fit, predict
 from fastdl.viz import confusion_matrix, plot_confusion_matrix, plot_history, plot_images
-
-
-def digits_network() -> nn.Sequential:
-    """Four 3x3 convolutions, two of 32 and two of 16 filters, pooled after each pair; 19,082 parameters."""
-    return nn.Sequential(
-        nn.Conv2d(1, 32, 3), nn.ReLU(),
-        nn.Conv2d(32, 32, 3), nn.ReLU(),
-        nn.Dropout(0.25), nn.MaxPool2d(2),
-        nn.Conv2d(32, 16, 3), nn.ReLU(),
-        nn.Conv2d(16, 16, 3), nn.ReLU(),
-        nn.Dropout(0.25), nn.MaxPool2d(2),
-        nn.Flatten(), nn.Linear(256, 10),
-    )  # fmt: skip
 
 
 def train(seed: int, args: argparse.Namespace, training: TensorDataset, test: TensorDataset) -> dict:
