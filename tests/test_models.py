@@ -7,7 +7,7 @@ import pytest
 
 import fastdl
 from fastdl import models, nn
-from fastdl.data import from_installed
+from fastdl.data import catalogue, from_installed
 
 PARAMETERS = {
     "alexnet": 61_100_840, "alexnet_undivided": 62_378_344, "alexnet_two_groups": 60_965_224,
@@ -133,6 +133,10 @@ def test_bad_arguments(make, error, text):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(
+    not all(catalogue()[name].installed for name in ("mobilenet_v2", "imagenet_samples")),
+    reason="needs packages of requirements-data.txt",
+)
 def test_mobilenet_reads_photographs():
     """18 of the 20 ImageNet pictures in foolbox, with torchvision's published weights."""
     from PIL import Image
