@@ -125,6 +125,9 @@ def test_weights_from_a_file(tmp_path, file):
     (lambda: models.create_feature_extractor(nn.ReLU(), "x"), TypeError, "a dict or list"),
     (lambda: models.create_feature_extractor(nn.ReLU()), ValueError, "got both or none"),
     (lambda: models.create_feature_extractor(nn.ReLU(), []), ValueError, "at least one layer"),
+    (lambda: models.list_models(3), TypeError, "[list_models] expected include as patterns, got int"),
+    (lambda: models.CifarResNet("a"), ValueError, "expected depth 6n + 2 from 8 on, got 'a'"),
+    (lambda: models.mobilenet_v2(width_mult=-1), ValueError, "expected width_mult above 0, got -1"),
     (lambda: models.multiply_adds(3), TypeError, "expected a Module"),
 ])  # fmt: skip
 def test_bad_arguments(make, error, text):

@@ -11,7 +11,7 @@ torchvision = pytest.importorskip("torchvision", reason="torchvision is not inst
 
 VGG = [f"vgg{depth}{bn}" for depth in (11, 13, 16, 19) for bn in ("", "_bn")]
 RESNET = [f"resnet{depth}" for depth in (18, 34, 50, 101, 152)]
-INCEPTION = {"googlenet", "inception_v3"}
+INCEPTION = ("googlenet", "inception_v3")
 
 
 @pytest.fixture(autouse=True)

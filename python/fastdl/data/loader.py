@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import multiprocessing
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -67,6 +68,13 @@ class DataLoader:
         self._check()
 
     def _check(self) -> None:
+        if not hasattr(self.dataset, "__getitem__") and not hasattr(self.dataset, "__iter__"):
+            raise TypeError(f"[DataLoader] expected a dataset, got {type(self.dataset).__name__}")
+        if isinstance(self.multiprocessing_context, str):
+            known = multiprocessing.get_all_start_methods()
+            if self.multiprocessing_context not in known:
+                got = repr(self.multiprocessing_context)
+                raise ValueError(f"[DataLoader] expected multiprocessing_context None or one of {known}, got {got}")
         chosen = [n for n in ("sampler", "batch_sampler") if getattr(self, n) is not None]
         chosen += ["shuffle"] if self.shuffle else []
         if len(chosen) > 1:

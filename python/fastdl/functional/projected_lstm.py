@@ -163,6 +163,8 @@ def lstm_projected(
     dims = 3 if batch_sizes is None else 2
     if x.ndim != dims:
         raise ValueError(f"[{op}] expected input with {dims} dimensions, got shape {x.shape}")
+    if not isinstance(weights, Sequence):
+        raise TypeError(f"[{op}] expected weights as a list of Tensors, got {type(weights).__name__}")
     by_direction = _weights_of([_expect_float(w, x, op, "weights") for w in weights], x.shape[-1], directions, op)
     if batch_sizes is None:
         by_step = transpose(x, 0, 1) if first else x

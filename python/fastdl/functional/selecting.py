@@ -84,6 +84,13 @@ def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor
     return scatter(x, axis, lines, source)
 
 
+def _kinds(values: Any) -> str:
+    """What came where tensors of indices should have."""
+    if not isinstance(values, Sequence):
+        return type(values).__name__
+    return ", ".join(v.dtype.name if isinstance(v, Tensor) else type(v).__name__ for v in values) or "none"
+
+
 def index_put(input: Tensor, indices: Sequence[Tensor], values: Tensor, accumulate: bool = False) -> Tensor:
     """`input` with `values` at the places `input[indices]`, or added there if `accumulate` (`torch.index_put`).
 
@@ -92,7 +99,10 @@ def index_put(input: Tensor, indices: Sequence[Tensor], values: Tensor, accumula
     [4.0, 2.0]
     """
     x, v = expect_tensor(input, "index_put"), expect_tensor(values, "index_put", "values")
-    at = tuple(indices)
+    at = tuple(indices) if isinstance(indices, Sequence) else ()
+    kinds = ("bool", "int32", "int64")
+    if not at or not all(isinstance(i, Tensor) and i.dtype.name in kinds for i in at):
+        raise TypeError(f"[index_put] expected indices as tensors of {', '.join(kinds)}, got {_kinds(indices)}")
     if not accumulate:
         out = clone(x)
         assign(out, at, v)

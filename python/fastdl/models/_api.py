@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from ..nn import BatchNorm2d, Conv2d, GroupNorm, Linear, Module, init
@@ -30,6 +30,10 @@ def list_models(include: str | Iterable[str] | None = None, exclude: str | Itera
     >>> models.list_models("resnet*", exclude="*_*")
     ['resnet101', 'resnet152', 'resnet18', 'resnet34', 'resnet50']
     """
+
+    for key, value in (("include", include), ("exclude", exclude)):
+        if value is not None and not isinstance(value, str | Iterable):
+            raise TypeError(f"[list_models] expected {key} as patterns, got {type(value).__name__}")
 
     def matches(name: str, patterns: str | Iterable[str]) -> bool:
         return any(fnmatch.fnmatch(name, p) for p in ([patterns] if isinstance(patterns, str) else patterns))
@@ -78,6 +82,25 @@ def fill(model: Module, state: dict[str, Tensor] | None) -> None:
     own = model.state_dict()
     counters = {k: v for k, v in own.items() if k.endswith("num_batches_tracked") and k not in state}
     model.load_state_dict({**state, **counters})
+
+
+def build_with_heads(
+    make: Callable[..., Module], weights: Any, op: str, heads: Sequence[str], keep: bool, **kwargs: Any
+) -> Any:
+    """As torchvision builds networks with auxiliary heads: weights come with `transform_input` and with heads,
+    which are dropped after loading unless `aux_logits` (here `keep` unless said) wants them."""
+    state = read_weights(weights, op)
+    if state is None:
+        return make(**kwargs)
+    keep = kwargs.pop("aux_logits", keep)
+    present = any(name.startswith(f"{heads[0]}.") for name in state)
+    model = make(**{"transform_input": True, **kwargs, "aux_logits": keep or present, "init_weights": False})
+    fill(model, state)
+    if not keep:
+        model.aux_logits = False
+        for head in heads:
+            setattr(model, head, None)
+    return model
 
 
 def build(make: Callable[..., Module], weights: Any, op: str, *args: Any, **kwargs: Any) -> Any:

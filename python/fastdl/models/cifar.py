@@ -41,8 +41,8 @@ class CifarResNet(nn.Module):
 
     def __init__(self, depth: int = 20, num_classes: int = 10, residual: bool = True) -> None:
         super().__init__()
-        if depth < 8 or depth % 6 != 2:
-            raise ValueError(f"[CifarResNet] expected depth 6n + 2 from 8 on, got {depth}")
+        if not isinstance(depth, int) or depth < 8 or depth % 6 != 2:
+            raise ValueError(f"[CifarResNet] expected depth 6n + 2 from 8 on, got {depth!r}")
         n = (depth - 2) // 6
         self.conv1 = nn.Conv2d(3, 16, 3, 1, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(16)

@@ -8,7 +8,7 @@ from .. import functional as F
 from .. import nn
 from ..functional.layout import cat
 from ..tensor import Tensor
-from ._api import fill, read_weights, register_model
+from ._api import build_with_heads, register_model
 from ._blocks import BasicConv2d, imagenet_to_half
 
 
@@ -129,13 +129,4 @@ def googlenet(*, weights: Any = None, progress: bool = True, **kwargs: Any) -> G
     >>> models.googlenet(num_classes=10, init_weights=False).eval()(fastdl.zeros(1, 3, 32, 32)).shape
     (1, 10)
     """
-    state = read_weights(weights, "googlenet")
-    if state is None:
-        return GoogLeNet(**kwargs)
-    keep = kwargs.pop("aux_logits", False)
-    has_heads = any(name.startswith("aux1.") for name in state)
-    model = GoogLeNet(**{"transform_input": True, **kwargs, "aux_logits": keep or has_heads, "init_weights": False})
-    fill(model, state)
-    if not keep:
-        model.aux_logits, model.aux1, model.aux2 = False, None, None
-    return model
+    return build_with_heads(GoogLeNet, weights, "googlenet", ("aux1", "aux2"), False, **kwargs)

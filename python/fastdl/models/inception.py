@@ -8,7 +8,7 @@ from .. import functional as F
 from .. import nn
 from ..functional.layout import cat
 from ..tensor import Tensor
-from ._api import fill, read_weights, register_model
+from ._api import build_with_heads, register_model
 from ._blocks import BasicConv2d, imagenet_to_half
 
 
@@ -218,13 +218,4 @@ def inception_v3(*, weights: Any = None, progress: bool = True, **kwargs: Any) -
     >>> models.inception_v3(num_classes=10, init_weights=False).eval()(fastdl.zeros(1, 3, 75, 75)).shape
     (1, 10)
     """
-    state = read_weights(weights, "inception_v3")
-    if state is None:
-        return Inception3(**kwargs)
-    has_head = any(name.startswith("AuxLogits.") for name in state)
-    keep = kwargs.pop("aux_logits", True)
-    model = Inception3(**{"transform_input": True, **kwargs, "aux_logits": keep or has_head, "init_weights": False})
-    fill(model, state)
-    if not keep:
-        model.aux_logits, model.AuxLogits = False, None
-    return model
+    return build_with_heads(Inception3, weights, "inception_v3", ("AuxLogits",), True, **kwargs)

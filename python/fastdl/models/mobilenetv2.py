@@ -78,6 +78,8 @@ class MobileNetV2(nn.Module):
             raise ValueError(f"[MobileNetV2] expected inverted_residual_setting as rows of 4 numbers, got {setting}")
         unit: dict[str, Any] = {"norm_layer": norm_layer or nn.BatchNorm2d}
         make = block or InvertedResidual
+        if not 0 < width_mult < float("inf"):
+            raise ValueError(f"[MobileNetV2] expected width_mult above 0, got {width_mult}")
         channels = _divisible(32 * width_mult, round_nearest)
         self.last_channel = _divisible(1280 * max(1.0, width_mult), round_nearest)
         layers: list[nn.Module] = [Conv2dNormActivation(3, channels, 3, 2, activation_layer=nn.ReLU6, **unit)]

@@ -55,7 +55,8 @@ class LBFGS(Optimizer):
     def _check(self, group: dict[str, Any]) -> None:
         self._expect_numbers(group, "lr", "tolerance_grad", "tolerance_change")
         for name in ("max_iter", "max_eval", "history_size"):
-            self._expect(group[name] >= 1, f"{name} of at least 1", group[name])
+            known = isinstance(group[name], int) and group[name] >= 1
+            self._expect(known, f"{name} of at least 1", repr(group[name]))
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Iterates until a tolerance or a limit is reached; returns the loss before."""

@@ -31,8 +31,12 @@ def l2_penalty(parameters: Iterable[Tensor], strength: float) -> Tensor:
 
 
 def _total(parameters: Iterable[Tensor], strength: float, op: str, function: Callable[[Tensor], Tensor]) -> Tensor:
-    if not 0 <= strength < math.inf:
-        raise ValueError(f"[{op}] expected strength of at least 0, got {strength}")
+    if isinstance(strength, bool) or not isinstance(strength, int | float) or not 0 <= strength < math.inf:
+        raise ValueError(f"[{op}] expected strength of at least 0, got {strength!r}")
+    parameters = list(parameters)
+    for p in parameters:
+        if not isinstance(p, Tensor):
+            raise TypeError(f"[{op}] expected parameters as Tensors, got {type(p).__name__}")
     parts = [function(p) for p in parameters if p.requires_grad]
     if not parts:
         raise ValueError(f"[{op}] expected a parameter that requires a gradient, got none")

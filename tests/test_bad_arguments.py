@@ -1,0 +1,33 @@
+"""Bad arguments of functions that are made of others: the error names the function, what it expects and what came."""
+
+import re
+
+import pytest
+
+import fastdl
+import fastdl.functional as F
+from fastdl import nn, optim
+from fastdl.data import DataLoader
+from fastdl.nn.utils import l1_penalty, l2_penalty
+
+X = fastdl.ones(2, 3)
+
+
+@pytest.mark.parametrize(("call", "error", "text"), [
+    (lambda: fastdl.index_put(X, (fastdl.ones(1),), fastdl.ones(1, 3), True), TypeError,
+        "[index_put] expected indices as tensors of bool, int32, int64, got float32"),
+    (lambda: fastdl.index_put(X, None, X), TypeError, "[index_put] expected indices as tensors of bool"),
+    (lambda: fastdl.index_put(X, [], X), TypeError, "int64, got none"),
+    (lambda: l1_penalty([nn.Parameter(X)], "a"), ValueError, "[l1_penalty] expected strength of at least 0, got 'a'"),
+    (lambda: l2_penalty([3], 1.0), TypeError, "[l2_penalty] expected parameters as Tensors, got int"),
+    (lambda: optim.LBFGS([nn.Parameter(X)], history_size="a"), ValueError,
+        "[LBFGS] expected history_size of at least 1, got 'a'"),
+    (lambda: F.lstm_projected(fastdl.ones(2, 1, 3), 3), TypeError,
+        "[lstm_projected] expected weights as a list of Tensors, got int"),
+    (lambda: DataLoader(3), TypeError, "[DataLoader] expected a dataset, got int"),
+    (lambda: DataLoader([1], num_workers=1, multiprocessing_context="thread"), ValueError,
+        "[DataLoader] expected multiprocessing_context None or one of"),
+])  # fmt: skip
+def test_bad_arguments(call, error, text):
+    with pytest.raises(error, match=re.escape(text)):
+        call()
