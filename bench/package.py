@@ -11,13 +11,13 @@ import time
 import zipfile
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
 RUNS = 11
 
 
 def seconds(code: str, caches: str) -> float:
     """Median time of a fresh interpreter that runs this; a first one compiles its modules, as an installer does."""
-    environment = {**os.environ, "PYTHONPYCACHEPREFIX": caches, "PYTHONPATH": str(ROOT / "python")}
+    path = os.pathsep.join(sys.path)
+    environment = {**os.environ, "PYTHONPYCACHEPREFIX": caches, "PYTHONPATH": path}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     taken = []
     for _ in range(RUNS + 1):

@@ -50,8 +50,9 @@ for make in (convolutional, recurrent):
 @pytest.mark.slow
 def test_memory_stays_flat():
     """10,000 predictions, 2,000 graphs that nobody follows back, 1,000 training steps: each less than a MiB in all."""
-    found = subprocess.run([sys.executable, "-c", FLAT], cwd=ROOT, capture_output=True, text=True, check=True,
-                           env={**os.environ, "PYTHONPATH": f"{ROOT}/python"})  # fmt: skip
+    path = os.pathsep.join([str(ROOT), *sys.path])
+    found = subprocess.run([sys.executable, "-c", FLAT], stdout=subprocess.PIPE, text=True, check=True,
+                           env={**os.environ, "PYTHONPATH": path})  # fmt: skip
     grown = [int(n) for line in found.stdout.splitlines() for n in line.split()]
     assert len(grown) == 6
     assert max(grown) < memory.MIB, grown
