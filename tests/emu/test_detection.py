@@ -1,9 +1,8 @@
-"""Boxes, suppression, pooling over regions and distances beyond what the cases of every device have: the numbers at
+"""Boxes, suppression and pooling over regions beyond what the cases of every device have: the numbers at
 which kernels take other ways, and random inputs, against the reference and without a finding, in every order."""
 
 from __future__ import annotations
 
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -19,24 +18,6 @@ from tests.properties.test_rois import BINS, maps_and_rois
 REFERENCE = backends.get("reference")
 RANDOM = settings(derandomize=True, deadline=None, max_examples=25, database=None)
 pytestmark = pytest.mark.usefixtures("_finds_nothing")
-
-
-@pytest.fixture(name="_finds_nothing")
-def _finds_nothing(emu: ModuleType, order: tuple[str, int]):
-    yield
-    assert emu.report() == []
-
-
-@pytest.fixture(name="run")
-def _run(emu: ModuleType):
-    """Calls a function of the device with NumPy arrays."""
-
-    def run(name: str, *arguments: Any) -> Any:
-        given = [emu.from_numpy(np.ascontiguousarray(a), False) if isinstance(a, np.ndarray) else a for a in arguments]
-        out = getattr(emu, name)(*given)
-        return tuple(emu.to_numpy(a) for a in out) if isinstance(out, tuple) else emu.to_numpy(out)
-
-    return run
 
 
 def same_as_reference(run, name: str, *arguments: Any) -> None:

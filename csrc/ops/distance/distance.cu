@@ -1,4 +1,5 @@
-// Distances between all rows of two sets, and their gradients, by the definition of each metric.
+// Distances between all rows of two sets, and their gradients, by the definition of each metric: all but the Euclidean
+// distances of many rows (distance_product.cu).
 //
 // Both are products whose multiply-add is another function (cuda/gemm.cuh: panels in shared memory, a register tile a
 // thread, loads of the next panel behind the arithmetic of this one):
@@ -75,6 +76,7 @@ struct Distances {
   T* out;  // (splits, batch, rows_x, rows_y)
   DistanceGeometry g;
   GemmPlan plan;
+  const int* wanted;  // or null
 };
 
 template <class Tile, class Measure>
@@ -94,6 +96,7 @@ __global__ void __launch_bounds__(Tile::kThreads, 2) distance_tiles(Distances<ty
   using T = typename Tile::T;
   FASTDL_SHARED(T, panels_x, [2][Tile::BK][Tile::BM + kPanelPad]);
   FASTDL_SHARED(T, panels_y, [2][Tile::BK][Tile::BN + kPanelPad]);
+  if (p.wanted && *p.wanted == 0) return;  // all threads alike
   const TileIndex at = tile_of_block(p.plan);
   const int64_t row = int64_t{at.m} * Tile::BM, column = int64_t{at.n} * Tile::BN, first = at.split * p.plan.chunk;
   const int rows = static_cast<int>(min(p.g.rows_x - row, int64_t{Tile::BM}));
@@ -121,7 +124,7 @@ __global__ void __launch_bounds__(Tile::kThreads, 2) distance_tiles(Distances<ty
 }
 
 template <class T>
-void distances(const DistanceFwdArgs& a, Stream stream) {
+void distances(const DistanceFwdArgs& a, const int* wanted, Stream stream) {
   using Tile = DistanceTile<T>;
   const DistanceGeometry& g = a.g;
   const GemmPlan plan = plan_tiles<Tile>(g.rows_x, g.rows_y, g.width, g.batch);
@@ -129,7 +132,7 @@ void distances(const DistanceFwdArgs& a, Stream stream) {
     using M = decltype(measure);
     with_shares(plan.splits, g.batch * g.rows_x * g.rows_y, static_cast<T*>(a.out), MergeDistances<M>{measure}, stream,
                 [&](T* out) {
-                  const Distances<T> p = {static_cast<const T*>(a.x), static_cast<const T*>(a.y), out, g, plan};
+                  const Distances<T> p = {static_cast<const T*>(a.x), static_cast<const T*>(a.y), out, g, plan, wanted};
                   launch(distance_tiles<Tile, M>, grid_of(plan), Tile::kThreads, 0, stream, p, measure);
                 });
   });
@@ -268,19 +271,20 @@ void gradients(const DistanceBwdArgs& a, Stream stream) {
   const GemmPlan plan = plan_tiles<Tile>(g.rows_x, g.width, g.rows_y, g.batch);
   with_measure<T>(a.metric, a.p, [&](auto measure) {
     using M = decltype(measure);
-    if constexpr (M::metric == Metric::kHamming) return;  // has none
-    with_shares(plan.splits, g.batch * g.rows_x * g.width, static_cast<T*>(a.grad_x), AddGradients{}, stream,
-                [&](T* out) {
-                  const Gradients<T> p = {static_cast<const T*>(a.grad),
-                                          static_cast<const T*>(a.out),
-                                          static_cast<const T*>(a.x),
-                                          static_cast<const T*>(a.y),
-                                          out,
-                                          g,
-                                          plan};
-                  const auto kernel = a.transposed ? gradient_tiles<Tile, M, false> : gradient_tiles<Tile, M, true>;
-                  launch(kernel, grid_of(plan), Tile::kThreads, 0, stream, p, measure);
-                });
+    if constexpr (M::metric != Metric::kHamming) {
+      with_shares(plan.splits, g.batch * g.rows_x * g.width, static_cast<T*>(a.grad_x), AddGradients{}, stream,
+                  [&](T* out) {
+                    const Gradients<T> p = {static_cast<const T*>(a.grad),
+                                            static_cast<const T*>(a.out),
+                                            static_cast<const T*>(a.x),
+                                            static_cast<const T*>(a.y),
+                                            out,
+                                            g,
+                                            plan};
+                    const auto kernel = a.transposed ? gradient_tiles<Tile, M, false> : gradient_tiles<Tile, M, true>;
+                    launch(kernel, grid_of(plan), Tile::kThreads, 0, stream, p, measure);
+                  });
+    }
   });
 }
 
@@ -288,8 +292,12 @@ void gradients(const DistanceBwdArgs& a, Stream stream) {
 
 // ---- launchers ------------------------------------------------------------------------------------------------------
 
+void defined_distances(const DistanceFwdArgs& a, const int* wanted, Stream stream) {
+  visit_float(a.dtype, [&](auto zero) { distances<decltype(zero)>(a, wanted, stream); });
+}
+
 void distance_defined_fwd(const DistanceFwdArgs& a, Stream stream) {
-  visit_float(a.dtype, [&](auto zero) { distances<decltype(zero)>(a, stream); });
+  defined_distances(a, nullptr, stream);
 }
 
 void distance_defined_bwd(const DistanceBwdArgs& a, Stream stream) {
@@ -298,6 +306,7 @@ void distance_defined_bwd(const DistanceBwdArgs& a, Stream stream) {
 
 void distance_fwd(const DistanceFwdArgs& a, Stream stream) {
   if (a.g.batch * a.g.rows_x * a.g.rows_y == 0) return;
+  if (use_product(a.g, a.metric, kProductWidth)) return distance_product_fwd(a, stream);
   distance_defined_fwd(a, stream);
 }
 

@@ -116,4 +116,7 @@ void with_measure(Metric metric, double power, Run&& run) {
   }
 }
 
+// In distance.cu: distances by the definition. `wanted`: null, or a number on the device; if that is 0 nothing is done.
+void defined_distances(const DistanceFwdArgs& a, const int* wanted, Stream stream);
+
 }  // namespace fastdl
