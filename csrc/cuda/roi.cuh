@@ -23,6 +23,12 @@ struct ForeignImage {
   __device__ bool operator()(int64_t k) const { return !(rois[5 * k] > T(-1) && rois[5 * k] < static_cast<T>(images)); }
 };
 
+// 1 + the first RoI whose image does not exist, or 0: found before anything is read through it. Waits for the device.
+template <class T>
+int64_t first_foreign_image(const T* rois, int64_t count, int64_t images, Stream stream) {
+  return first_failure(ForeignImage<T>{rois, images}, count, stream);
+}
+
 // Neighbouring threads have neighbouring bins, then the next channels: a warp writes a few runs of memory, and what its
 // bins read lies close together.
 struct RoiPlace {

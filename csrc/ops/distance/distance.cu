@@ -233,6 +233,7 @@ struct GradientSums : Accumulators<Tile> {
   }
 };
 
+// Two blocks a multiprocessor of floats, one of doubles, whose sums and numbers of x alone are 64 registers.
 template <class Tile, class Measure, bool kAlongK>
 __global__ void __launch_bounds__(Tile::kThreads, 8 / sizeof(typename Tile::T))
     gradient_tiles(Gradients<typename Tile::T> p, Measure measure) {

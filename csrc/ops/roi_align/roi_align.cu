@@ -292,17 +292,11 @@ void for_parts(const RoiAlignGeometry& g, const T* rois, bool by_cell, Stream st
   } while (first < g.rois);
 }
 
-// Images are checked before anything is read through them: the host waits here.
-template <class T>
-int64_t bad_roi(const RoiAlignGeometry& g, const T* rois, Stream stream) {
-  return first_failure(ForeignImage<T>{rois, g.images}, g.rois, stream);
-}
-
 template <class T>
 void forward(const RoiAlignFwdArgs& p, Stream stream) {
   const RoiAlignGeometry& g = p.g;
   const T* rois = static_cast<const T*>(p.rois);
-  *p.bad_roi = bad_roi(g, rois, stream);
+  *p.bad_roi = first_foreign_image(rois, g.rois, g.images, stream);
   if (*p.bad_roi || g.rois * g.channels == 0) return;
   const int64_t bins = g.out_h * g.out_w;
   for_parts<T>(g, rois, false, stream, [&](int64_t first, int64_t count, const auto& y, const auto& x) {
@@ -317,7 +311,7 @@ template <class T>
 void backward(const RoiAlignBwdArgs& p, Stream stream) {
   const RoiAlignGeometry& g = p.g;
   const T* rois = static_cast<const T*>(p.rois);
-  *p.bad_roi = bad_roi(g, rois, stream);
+  *p.bad_roi = first_foreign_image(rois, g.rois, g.images, stream);
   if (*p.bad_roi || g.images * g.channels == 0) return;
   const int64_t groups = channel_groups(g.channels), blocks = ceil_div(g.h * g.w, kBlock);
   for_parts<T>(g, rois, true, stream, [&](int64_t first, int64_t count, const auto& y, const auto& x) {

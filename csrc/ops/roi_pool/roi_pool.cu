@@ -122,16 +122,10 @@ __global__ void __launch_bounds__(kWarp)
 
 // ---- launchers ------------------------------------------------------------------------------------------------------
 
-// Images are checked before anything is read through them: the host waits here.
-template <class T>
-int64_t bad_roi(const RoiPoolGeometry& g, const void* rois, Stream stream) {
-  return first_failure(ForeignImage<T>{static_cast<const T*>(rois), g.images}, g.rois, stream);
-}
-
 template <class T>
 void forward(const RoiPoolFwdArgs& p, Stream stream) {
   const RoiPoolGeometry& g = p.g;
-  *p.bad_roi = bad_roi<T>(g, p.rois, stream);
+  *p.bad_roi = first_foreign_image(static_cast<const T*>(p.rois), g.rois, g.images, stream);
   const int64_t n = g.rois * channel_groups(g.channels) * g.out_h * g.out_w;
   if (*p.bad_roi || n == 0) return;
   launch(p.indices ? pool_bins<T, true> : pool_bins<T, false>, checked_grid(ceil_div(n, kBlock)), kBlock, 0, stream,
@@ -142,7 +136,7 @@ void forward(const RoiPoolFwdArgs& p, Stream stream) {
 template <class T>
 void backward(const RoiPoolBwdArgs& p, Stream stream) {
   const RoiPoolGeometry& g = p.g;
-  *p.bad_roi = bad_roi<T>(g, p.rois, stream);
+  *p.bad_roi = first_foreign_image(static_cast<const T*>(p.rois), g.rois, g.images, stream);
   if (*p.bad_roi) return;
   *p.bad_index = first_failure(OutsideMap{p.indices, g.h * g.w}, g.rois * g.channels * g.out_h * g.out_w, stream);
   if (*p.bad_index) return;
