@@ -56,6 +56,8 @@ SIZES = [
     {"rows": 12, "width": 130, "index": (300,), "padding_idx": 3},
     {"rows": 12, "width": 7, "index": (100,), "scale_grad_by_freq": True},
     {"rows": 3000, "width": 2, "index": (70_000,), "scale_grad_by_freq": True, "padding_idx": 0},
+    {"rows": 900, "width": 4, "index": (9000,), "scale_grad_by_freq": True, "padding_idx": 7},
+    {"rows": 3, "width": 4, "index": (5000,)},
     {"rows": 50_000, "width": 128, "index": (500,)},
 ]
 TOUCHED = [
@@ -63,6 +65,7 @@ TOUCHED = [
     {"rows": 200, "width": 33, "index": (0,)},
     {"rows": 70_000, "width": 17, "index": (300,), "padding_idx": 5},
     {"rows": 4, "width": 16, "index": (50,), "padding_idx": 1, "by_frequency": True},
+    {"rows": 700, "width": 2, "index": (5000,), "padding_idx": 0},
 ]
 RENORM = [
     {"rows": 6, "width": 5, "index": (9,), "max_norm": 1.5},

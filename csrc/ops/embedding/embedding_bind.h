@@ -1,6 +1,7 @@
 // Checks and outputs that embedding and embedding_bag share.
 #pragma once
 #include "bind/call.h"
+#include "bind/host_numbers.h"
 #include "ops/embedding/embedding.h"
 
 namespace fastdl {
@@ -28,11 +29,8 @@ inline void expect_weight(const char* op, const Array& weight) {
 
 // After the kernel, which then has touched nothing.
 inline void expect_inside(const char* op, int64_t bad, const Array& index, int64_t rows) {
-  if (bad == 0) return;
-  const bool wide = index.dtype == DType::kInt64;
-  const int64_t value =
-      wide ? static_cast<const int64_t*>(index.data)[bad - 1] : static_cast<const int32_t*>(index.data)[bad - 1];
-  EXPECT(bad == 0, IndexError, op, text("indices in [0, ", rows, ")"), text(value, " at position ", bad - 1));
+  EXPECT(bad == 0, IndexError, op, text("indices in [0, ", rows, ")"),
+         text(number_at(index, bad - 1), " at position ", bad - 1));
 }
 
 // ---- gradients ------------------------------------------------------------------------------------------------------
