@@ -238,9 +238,9 @@ __global__ void __launch_bounds__(kBlock) keys_of_indices(const I* index, int64_
 }
 
 // n lookups of lines below `lines` by their line. Indices have been checked.
-template <class I>
-void sort_lookups(RadixSort<unsigned>& sorted, const I* index, int64_t n, int64_t lines, Stream stream) {
-  launch(keys_of_indices<unsigned, I>, blocks_for(n, kBlock), kBlock, 0, stream, index, n, sorted.keys());
+template <class Key, class I>
+void sort_lookups(RadixSort<Key>& sorted, const I* index, int64_t n, int64_t lines, Stream stream) {
+  launch(keys_of_indices<Key, I>, blocks_for(n, kBlock), kBlock, 0, stream, index, n, sorted.keys());
   sorted.run(bits_below(lines), stream);
 }
 

@@ -53,22 +53,6 @@ __global__ void __launch_bounds__(kBlock) count_digits(const Key* keys, SortShap
   counts[s.count_at(line, static_cast<int>(threadIdx.x))] = count[threadIdx.x];
 }
 
-// A warp owns the tiles' counts of one digit of a line.
-template <class Count>
-__global__ void __launch_bounds__(kBlock) sum_up_digits(Count* counts, int64_t rows, int64_t tiles, Count* totals) {
-  const int64_t row = global_thread() / kWarp;
-  if (row >= rows) return;  // a whole warp
-  const int lane = threadIdx.x % kWarp;
-  Count carry = 0;
-  for (int64_t first = 0; first < tiles; first += kWarp) {
-    const bool in = first + lane < tiles;
-    const Count own = in ? counts[row * tiles + first + lane] : 0, sum = warp_running_sum(own);
-    if (in) counts[row * tiles + first + lane] = carry + sum - own;
-    carry += __shfl_sync(kFullWarp, sum, kWarp - 1);
-  }
-  if (lane == 0) totals[row] = carry;
-}
-
 template <class Key>
 struct SortPass {
   const Key* keys;
@@ -120,8 +104,8 @@ __global__ void __launch_bounds__(kBlock) move_by_digit(SortPass<Key> p, SortSha
     count += in_warp;
   }
   const unsigned in_line = p.totals[line * kDigits + thread];
-  start[thread] = block_running_sum(count).upto - count;
-  const unsigned line_start = block_running_sum(in_line).upto - in_line;
+  start[thread] = block_running_sum(count).before;
+  const unsigned line_start = block_running_sum(in_line).before;
   target[thread] = line_start + p.counts[s.count_at(line, thread)] - start[thread];
   __syncthreads();
 
@@ -169,7 +153,7 @@ class RadixSort {
     unsigned* const totals = counts_.get() + rows * tiles;
     for (int shift = 0; shift == 0 || shift < bits; shift += kDigitBits) {
       launch(count_digits<Key>, blocks, kBlock, 0, stream, keys(), shape_, shift, counts_.get());
-      launch(sum_up_digits<unsigned>, blocks_for(rows, kSortWarps), kBlock, 0, stream, counts_.get(), rows, tiles,
+      launch(sum_up_rows<unsigned>, blocks_for(rows, kSortWarps), kBlock, 0, stream, counts_.get(), rows, tiles,
              totals);
       const SortPass<Key> pass = {keys(),
                                   shift ? places() : nullptr,

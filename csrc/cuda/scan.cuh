@@ -5,33 +5,35 @@
 
 namespace fastdl {
 
-// The sum of the values of lanes 0 to this one. All 32 lanes must call it.
+// Of the values of the threads before this one, and of all. (Not what a sum is less the own value: infinities would
+// give NaN.)
 template <class T>
-__device__ __forceinline__ T warp_running_sum(T v) {
+struct RunningSum {
+  T before, total;
+};
+
+// Over the lanes of a warp, all of which must call it.
+template <class T>
+__device__ __forceinline__ RunningSum<T> warp_running_sum(T v) {
   const int lane = threadIdx.x % kWarp;
 #pragma unroll
   for (int distance = 1; distance < kWarp; distance *= 2) {
-    const T before = __shfl_up_sync(kFullWarp, v, distance);
-    if (lane >= distance) v += before;
+    const T lower = __shfl_up_sync(kFullWarp, v, distance);
+    if (lane >= distance) v += lower;
   }
-  return v;
+  const T before = __shfl_up_sync(kFullWarp, v, 1);
+  return {lane > 0 ? before : T{0}, __shfl_sync(kFullWarp, v, kWarp - 1)};
 }
 
-template <class T>
-struct RunningSum {
-  T upto, total;
-};
-
-// Sums of the values of threads 0 to this one, and of all, of a block of kBlock threads. All must call it; it holds two
-// barriers.
+// Over the threads of a block of kBlock, all of which must call it; it holds two barriers.
 template <class T>
 __device__ __forceinline__ RunningSum<T> block_running_sum(T v) {
   constexpr int kWarps = kBlock / kWarp;
   FASTDL_SHARED(T, sums, [kWarps]);
   const int warp = threadIdx.x / kWarp;
-  v = warp_running_sum(v);
+  const RunningSum<T> own = warp_running_sum(v);
   __syncthreads();  // a previous sum may still be read
-  if (threadIdx.x % kWarp == kWarp - 1) sums[warp] = v;
+  if (threadIdx.x % kWarp == 0) sums[warp] = own.total;
   __syncthreads();
   // Eight broadcasts a thread: less than a second round of shuffles behind a third barrier.
   T before = 0, total = 0;
@@ -40,7 +42,7 @@ __device__ __forceinline__ RunningSum<T> block_running_sum(T v) {
     if (w < warp) before += sums[w];
     total += sums[w];
   }
-  return {before + v, total};
+  return {before + own.before, total};
 }
 
 namespace {
@@ -51,12 +53,28 @@ __global__ void __launch_bounds__(kBlock) sums_before(T* sums, int64_t n) {
   T carry = 0;
   for (int64_t first = 0; first < n; first += kBlock) {
     const int64_t i = first + threadIdx.x;
-    const T own = i < n ? sums[i] : T{0};
-    const RunningSum<T> sum = block_running_sum(own);
-    if (i < n) sums[i] = carry + sum.upto - own;
+    const RunningSum<T> sum = block_running_sum(i < n ? sums[i] : T{0});
+    if (i < n) sums[i] = carry + sum.before;
     carry += sum.total;
   }
   if (threadIdx.x == 0) sums[n] = carry;
+}
+
+// A warp owns a row of `columns` numbers: each becomes the sum of those before it in the row. totals: null, or the sums
+// of the rows.
+template <class T>
+__global__ void __launch_bounds__(kBlock) sum_up_rows(T* numbers, int64_t rows, int64_t columns, T* totals) {
+  const int64_t row = global_thread() / kWarp;
+  if (row >= rows) return;  // a whole warp
+  const int lane = threadIdx.x % kWarp;
+  T carry = 0;
+  for (int64_t first = 0; first < columns; first += kWarp) {
+    const bool in = first + lane < columns;
+    const RunningSum<T> sum = warp_running_sum(in ? numbers[row * columns + first + lane] : T{0});
+    if (in) numbers[row * columns + first + lane] = carry + sum.before;
+    carry += sum.total;
+  }
+  if (totals && lane == 0) totals[row] = carry;
 }
 
 // ---- ranks ----------------------------------------------------------------------------------------------------------
@@ -81,7 +99,7 @@ __global__ void __launch_bounds__(kBlock) visit_flags(Flag flag, Visit visit, in
     const int64_t i = blockIdx.x * kFlagsABlock + r * kBlock + threadIdx.x;
     const bool chosen = i < n && flag(i);
     const RunningSum<int> sum = block_running_sum(static_cast<int>(chosen));
-    if (i < n) visit(i, chosen, rank + sum.upto);
+    if (i < n) visit(i, chosen, rank + sum.before + chosen);
     rank += sum.total;
   }
 }

@@ -2,6 +2,7 @@
 
 namespace fastdl {
 namespace embedding_bag_binding {
+using namespace embedding_binding;
 
 BagMode mode_of(const char* op, const std::string& mode) {
   EXPECT(mode == "sum" || mode == "mean" || mode == "max", ValueError, op, text("mode sum, mean or max"), mode);

@@ -5,6 +5,7 @@
 #include "ops/embedding/embedding.h"
 
 namespace fastdl {
+namespace embedding_binding {
 
 constexpr int64_t kMost = int64_t{1} << 32;  // lookups, and rows: a sort moves both in one number of 64 bits
 
@@ -59,6 +60,8 @@ inline py::object finished(GradientTarget& to, bool all_rows) {
 inline EmbeddingGradient gradient(GradientTarget& to, int64_t padding, bool by_frequency) {
   return {padding, by_frequency, to.values.data, static_cast<int64_t*>(to.rows.data), &to.touched};
 }
+
+}  // namespace embedding_binding
 
 void bind_embedding_bag(py::module_& m);
 
