@@ -95,15 +95,44 @@ __global__ void __launch_bounds__(kBlock)
   if (latest[place] == static_cast<unsigned long long>(i + 1)) x[place] = source[i];
 }
 
+__global__ void __launch_bounds__(kBlock) keys_of_places(const int64_t* index, int64_t n, LineShape s, uint64_t* keys) {
+  const int64_t i = global_thread();
+  if (i < n) keys[i] = static_cast<uint64_t>(s.place(i, index[i]));
+}
+
+void sort_places(RadixSort<uint64_t>& sorted, const ScatterArgs& a, int64_t n, Stream stream) {
+  launch(keys_of_places, blocks_for(n, kBlock), kBlock, 0, stream, a.index, n, shape_of(a.g), sorted.keys());
+  sorted.run(bits_below(a.g.outer * a.g.n * a.g.inner), stream);
+}
+
+// Of sorted sources the last of each place writes.
+template <class T>
+__global__ void __launch_bounds__(kBlock)
+    scatter_sorted(const T* source, const uint64_t* places, const unsigned* from, T* x, int64_t n) {
+  const int64_t i = global_thread();
+  if (i < n && (i == n - 1 || places[i] != places[i + 1])) x[places[i]] = source[from[i]];
+}
+
+// Beyond so many places a source, memory for each place costs more than sorting the sources.
+constexpr int64_t kFewSources = 8;
+
 template <class T>
 void scatter(const ScatterArgs& a, Stream stream) {
   const IndexGeometry& g = a.g;
   const int64_t n = numbers_of(g), places = g.outer * g.n * g.inner;
+  const T* const source = static_cast<const T*>(a.source);
+  T* const x = static_cast<T*>(a.x);
+  if (places / kFewSources > n) {
+    RadixSort<uint64_t> sorted(1, n);
+    sort_places(sorted, a, n, stream);
+    return launch(scatter_sorted<T>, blocks_for(n, kBlock), kBlock, 0, stream, source, sorted.keys(), sorted.places(),
+                  x, n);
+  }
   const DeviceScratch<unsigned long long> latest(places);
   set_zero(latest.get(), static_cast<size_t>(places) * sizeof(unsigned long long), stream);
   launch(find_latest_numbers, blocks_for(n, kBlock), kBlock, 0, stream, a.index, n, shape_of(g), latest.get());
-  launch(scatter_numbers<T>, blocks_for(n, kBlock), kBlock, 0, stream, static_cast<const T*>(a.source), a.index,
-         latest.get(), static_cast<T*>(a.x), n, shape_of(g));
+  launch(scatter_numbers<T>, blocks_for(n, kBlock), kBlock, 0, stream, source, a.index, latest.get(), x, n,
+         shape_of(g));
 }
 
 // Integers wrap, whatever their sign: one addition serves both.
@@ -121,11 +150,6 @@ __global__ void __launch_bounds__(kBlock)
   if (i < n) add_atomically(x + s.place(i, index[i]), source[i]);
 }
 
-__global__ void __launch_bounds__(kBlock) keys_of_places(const int64_t* index, int64_t n, LineShape s, uint64_t* keys) {
-  const int64_t i = global_thread();
-  if (i < n) keys[i] = static_cast<uint64_t>(s.place(i, index[i]));
-}
-
 template <class T>
 void scatter_add(const ScatterArgs& a, Stream stream) {
   const IndexGeometry& g = a.g;
@@ -136,8 +160,7 @@ void scatter_add(const ScatterArgs& a, Stream stream) {
     launch(add_integers<T>, blocks_for(n, kBlock), kBlock, 0, stream, source, a.index, x, n, shape_of(g));
   } else {
     RadixSort<uint64_t> sorted(1, n);
-    launch(keys_of_places, blocks_for(n, kBlock), kBlock, 0, stream, a.index, n, shape_of(g), sorted.keys());
-    sorted.run(bits_below(places), stream);
+    sort_places(sorted, a, n, stream);
     sum_lookups<T, uint64_t>({sorted.keys(), sorted.places(), n}, {source, nullptr, nullptr, nullptr},
                              {x, nullptr, -1, true, false}, 1, n, places, 1, stream);
   }
