@@ -84,10 +84,13 @@ BAGS = [
     {"rows": 3, "width": 4, "sizes": (), "mode": "sum"},
     {"rows": 3, "width": 4, "sizes": (0, 0), "mode": "max"},
     {"rows": 2000, "width": 33, "sizes": (50,) * 60, "mode": "mean"},
+    {"rows": 40, "width": 136, "sizes": (90, 0, 31), "mode": "mean", "padding_idx": 3, "rest": 1},
+    {"rows": 40, "width": 5, "sizes": (90, 3, 41), "mode": "sum"},
 ]  # fmt: skip
 WEIGHTED = [
     {"rows": 5, "width": 3, "sizes": (2, 0, 3), "weighted": True},
     {"rows": 9, "width": 33, "sizes": (1, 14), "weighted": True, "padding_idx": 4, "rest": 3},
+    {"rows": 9, "width": 8, "sizes": (70, 7), "weighted": True, "padding_idx": 4},
 ]
 
 

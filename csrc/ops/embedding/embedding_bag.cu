@@ -1,9 +1,10 @@
 // Bags of rows: sums, means and maxima of the rows that a bag looks up, and their gradients.
 //
 // Who owns what: forward, a thread owns a pack of columns of a bag and walks its lookups; neighbours read neighbouring
-// packs of the same row. Backward, the gradients of sums and means are those of single lookups whose gradient is their
-// bag's. Those of maxima go to one row a number: the numbers are sorted by the place that they go to. Gradients of
-// weights: a warp a lookup. The limit is reading the rows.
+// packs of the same row. The lookups of long bags are shared out to the warps of a block. Backward, the gradients of
+// sums and means are those of single lookups whose gradient is their bag's. Those of maxima go to one row a number: the
+// numbers are sorted by the place that they go to. Gradients of weights: a warp a lookup. The limit is reading the
+// rows.
 #include "ops/embedding/embedding_gradient.cuh"
 
 namespace fastdl {
@@ -11,30 +12,81 @@ namespace {
 
 // ---- forward --------------------------------------------------------------------------------------------------------
 
-template <class T, int N, class I>
-__global__ void __launch_bounds__(kBlock)
-    sum_bags(const T* weight, const I* index, Bags bags, T* out, int64_t threads, Divider packs) {
-  const int64_t thread = global_thread();
-  if (thread >= threads) return;
-  const int64_t bag = packs.divide(thread), column = (thread - bag * packs.divisor) * N;
-  const T* const scale = static_cast<const T*>(bags.weights);
-  Pack<T, N> sum = {};
+// A table with `packs` packs a row, and the bags that look it up.
+template <class T, class I>
+struct BagSums {
+  const T* weight;
+  const I* index;
+  Bags bags;
+  Divider packs;
+  T* out;
+};
+
+// What the lookups [begin, end) add to a pack of columns. Returns how many count.
+template <int N, class T, class I>
+__device__ __forceinline__ int64_t add_rows(const BagSums<T, I>& p, int64_t begin, int64_t end, int64_t pack,
+                                            Pack<T, N>& sum) {
+  const T* const scale = static_cast<const T*>(p.bags.weights);
   int64_t count = 0;
 #pragma unroll 4
-  for (int64_t i = bags.offsets[bag]; i < bags.offsets[bag + 1]; ++i) {
-    const int64_t row = index[i];
-    if (row == bags.padding) continue;
-    const auto v = load_pack<N>(weight + row * packs.divisor * N + column);
+  for (int64_t i = begin; i < end; ++i) {
+    const int64_t row = p.index[i];
+    if (row == p.bags.padding) continue;
+    const auto v = load_pack<N>(p.weight + (row * p.packs.divisor + pack) * N);
     const T by = scale ? scale[i] : T{1};
 #pragma unroll
     for (int k = 0; k < N; ++k) sum[k] += by * v[k];
     ++count;
   }
-  if (bags.mode == BagMode::kMean && count > 0) {
+  return count;
+}
+
+template <int N, class T, class I>
+__device__ __forceinline__ void store_bag(const BagSums<T, I>& p, int64_t at, int64_t count, Pack<T, N> sum) {
+  if (p.bags.mode == BagMode::kMean && count > 0) {
 #pragma unroll
     for (int k = 0; k < N; ++k) sum[k] /= static_cast<T>(count);
   }
-  store_pack<N>(out + thread * N, sum);
+  store_pack<N>(p.out + at * N, sum);
+}
+
+template <class T, int N, class I>
+__global__ void __launch_bounds__(kBlock) sum_bags(BagSums<T, I> p, int64_t threads) {
+  const int64_t thread = global_thread();
+  if (thread >= threads) return;
+  const int64_t bag = p.packs.divide(thread);
+  Pack<T, N> sum = {};
+  const int64_t count = add_rows(p, p.bags.offsets[bag], p.bags.offsets[bag + 1], thread - bag * p.packs.divisor, sum);
+  store_bag(p, thread, count, sum);
+}
+
+constexpr int kBagWarps = kBlock / kWarp;
+constexpr int64_t kLongBag = 32;  // lookups a bag, from where on each warp has four and more
+
+// A block owns 32 packs of a bag, each warp an eighth of its lookups; the first warp adds in the order of the warps.
+template <class T, int N, class I>
+__global__ void __launch_bounds__(kBlock) sum_long_bags(BagSums<T, I> p, Divider tiles) {
+  FASTDL_SHARED(T, partial, [kBagWarps][N][kWarp]);
+  FASTDL_SHARED(int64_t, counts, [kBagWarps]);
+  const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
+  const int64_t bag = tiles.divide(blockIdx.x), pack = (blockIdx.x - bag * tiles.divisor) * kWarp + lane;
+  const int64_t first = p.bags.offsets[bag], n = p.bags.offsets[bag + 1] - first,
+                share = (n + kBagWarps - 1) / kBagWarps;
+  const int64_t begin = first + min(n, warp * share), end = first + min(n, (warp + 1) * share);
+  Pack<T, N> sum = {};
+  // Lanes without a pack go on to the barrier with the lookups of the last one.
+  int64_t count = add_rows(p, begin, end, min(pack, p.packs.divisor - 1), sum);
+#pragma unroll
+  for (int k = 0; k < N; ++k) partial[warp][k][lane] = sum[k];
+  if (lane == 0) counts[warp] = count;
+  __syncthreads();
+  if (warp > 0 || pack >= p.packs.divisor) return;
+  for (int w = 1; w < kBagWarps; ++w) {
+    count += counts[w];
+#pragma unroll
+    for (int k = 0; k < N; ++k) sum[k] += partial[w][k][lane];
+  }
+  store_bag(p, bag * p.packs.divisor + pack, count, sum);
 }
 
 // Strictly greater: the first of equals stays, and so does NaN, if it was the first.
@@ -152,10 +204,14 @@ void embedding_bag_fwd(const EmbeddingBagFwdArgs& a, Stream stream) {
     if (a.bags.mode == BagMode::kMax)
       return launch(maxima_of_bags<T, I>, blocks_for(numbers, kBlock), kBlock, 0, stream, weight, index, a.bags, out,
                     a.maxima, numbers, divide_by(a.t.width));
+    if (numbers == 0) return;
     with_packs<kPack<T>>(lines_in_packs<T>(weight, out, a.t.width), [&](auto elements) {
       constexpr int N = decltype(elements)::value;
-      launch(sum_bags<T, N, I>, blocks_for(numbers / N, kBlock), kBlock, 0, stream, weight, index, a.bags, out,
-             numbers / N, divide_by(a.t.width / N));
+      const BagSums<T, I> p = {weight, index, a.bags, divide_by(a.t.width / N), out};
+      if (a.bags.used < kLongBag * a.bags.count)
+        return launch(sum_bags<T, N, I>, blocks_for(numbers / N, kBlock), kBlock, 0, stream, p, numbers / N);
+      const Divider tiles = divide_by(ceil_div(p.packs.divisor, kWarp));
+      launch(sum_long_bags<T, N, I>, blocks_for(a.bags.count * tiles.divisor, 1), kBlock, 0, stream, p, tiles);
     });
   });
 }
