@@ -1,9 +1,11 @@
 // Checks and outputs that embedding and embedding_bag share.
 #pragma once
 #include "bind/call.h"
+#include "bind/host_numbers.h"
 #include "ops/embedding/embedding.h"
 
 namespace fastdl {
+namespace embedding_binding {
 
 constexpr int64_t kMost = int64_t{1} << 32;  // lookups, and rows: a sort moves both in one number of 64 bits
 
@@ -28,11 +30,8 @@ inline void expect_weight(const char* op, const Array& weight) {
 
 // After the kernel, which then has touched nothing.
 inline void expect_inside(const char* op, int64_t bad, const Array& index, int64_t rows) {
-  if (bad == 0) return;
-  const bool wide = index.dtype == DType::kInt64;
-  const int64_t value =
-      wide ? static_cast<const int64_t*>(index.data)[bad - 1] : static_cast<const int32_t*>(index.data)[bad - 1];
-  EXPECT(bad == 0, IndexError, op, text("indices in [0, ", rows, ")"), text(value, " at position ", bad - 1));
+  EXPECT(bad == 0, IndexError, op, text("indices in [0, ", rows, ")"),
+         text(number_at(index, bad - 1), " at position ", bad - 1));
 }
 
 // ---- gradients ------------------------------------------------------------------------------------------------------
@@ -61,6 +60,8 @@ inline py::object finished(GradientTarget& to, bool all_rows) {
 inline EmbeddingGradient gradient(GradientTarget& to, int64_t padding, bool by_frequency) {
   return {padding, by_frequency, to.values.data, static_cast<int64_t*>(to.rows.data), &to.touched};
 }
+
+}  // namespace embedding_binding
 
 void bind_embedding_bag(py::module_& m);
 

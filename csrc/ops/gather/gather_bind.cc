@@ -1,4 +1,5 @@
 #include "bind/call.h"
+#include "bind/host_numbers.h"
 #include "ops/gather/gather.h"
 
 namespace fastdl {
@@ -29,7 +30,7 @@ const int64_t* numbers(const Array& index) {
 // After the kernel, which has used none of these indices.
 void expect_inside(const char* op, int64_t bad, const Array& index, int64_t n) {
   EXPECT(bad == 0, IndexError, op, text("indices in [0, ", n, ")"),
-         text(numbers(index)[bad - 1], " at position ", bad - 1));
+         text(number_at(index, bad - 1), " at position ", bad - 1));
 }
 void expect_index(const char* op, const Array& index) {
   expect_same_dtype(op, "index", index, DType::kInt64);

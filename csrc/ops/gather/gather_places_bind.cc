@@ -1,4 +1,5 @@
 #include "bind/call.h"
+#include "bind/host_numbers.h"
 #include "ops/gather/gather.h"
 
 namespace fastdl {
@@ -24,7 +25,7 @@ Array linear(const ArrayList& indices, const Dims& sizes) {
   const int axis = static_cast<int>(bad[0]) - 1;
   EXPECT(axis < 0, IndexError, "index",
          text("indices in [", -sizes[axis], ", ", sizes[axis] - 1, "] of an axis of ", sizes[axis]),
-         text(args.index[axis][bad[1]], " at position ", bad[1]));
+         text(number_at(indices[axis], bad[1]), " at position ", bad[1]));
   return out;
 }
 
