@@ -38,8 +38,14 @@ constexpr int64_t kOwnPanels = 4;          // of A, not shared: packing them cos
 constexpr int64_t kTaskFlops = 4'000'000;  // least work of a task: some 40 microseconds
 // B is used where it lies by so many panels, unless its lines are a multiple of kSamePlace apart: those fall into the
 // same sets of the caches.
-constexpr int64_t kDirectPanels = 40, kSamePlace = 2048;
-constexpr int64_t kSmallBytes = 512 << 10;  // or if it has at most this size, and lines of at most kSamePlace bytes
+#if defined(FASTDL_ISA_avx512)
+constexpr int64_t kDirectPanels = 40, kSmallPanels = INT64_MAX;
+#else
+constexpr int64_t kDirectPanels = 16, kSmallPanels = 16;  // of half as many rows, beside half of the level-1 cache
+#endif
+constexpr int64_t kSamePlace = 2048;
+constexpr int64_t kSmallBytes = 512 << 10;  // or if it has at most this size, and lines of at most kSamePlace bytes,
+                                            // by up to kSmallPanels
 
 FASTDL_INLINE int64_t ceil_div(int64_t a, int64_t b) {
   return (a + b - 1) / b;
@@ -281,7 +287,8 @@ static GemmPlan plan_gemm(int64_t m, int64_t n, int64_t k, bool b_along_k, int64
   p.kc = k > 0 ? part_size(k_blocks, 0) : 1;
 
   const int64_t panels = ceil_div(m, p.tile_rows), slivers = ceil_div(n, p.width);
-  const bool small_b = !b_along_k && p.kc * n * kBytes <= kSmallBytes && ldb * kBytes <= kSamePlace;
+  const bool small_b =
+      !b_along_k && panels <= kSmallPanels && p.kc * n * kBytes <= kSmallBytes && ldb * kBytes <= kSamePlace;
   // One panel reads B once; a few more do not pay for a copy, if lines fall into different sets of the caches.
   const bool few = panels == 1 || (panels <= kDirectPanels && ldb * kBytes % kSamePlace != 0);
   p.direct_b = small_b || (!b_along_k && few);

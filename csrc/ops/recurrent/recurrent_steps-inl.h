@@ -23,6 +23,8 @@ namespace fastdl::FASTDL_ISA {
 constexpr int kStepVecs = 4;  // accumulators of a row
 #if defined(FASTDL_ISA_avx512)
 constexpr int kStepRows = 6;
+#elif defined(FASTDL_ISA_avx2)
+constexpr int kStepRows = 3;
 #else
 constexpr int kStepRows = 2;
 #endif
@@ -114,13 +116,26 @@ FASTDL_INLINE const T* multiply_steps(Vec<T> (&sum)[MR][kStepVecs], int64_t k, c
   for (int i = 0; i < MR; ++i) row[i] = rows[i] + at;
   for (int64_t p = 0; p < k; ++p, panel += NW * L, ahead += ahead_step) {
     __builtin_prefetch(ahead, 0, 2);  // into L2
-    Vec<T> w[NW];
+    // The fewer ones wait in registers: three rows of four vectors leave four of sixteen.
+    if constexpr (MR < NW) {
+      Vec<T> x[MR];
 #pragma GCC unroll 4
-    for (int j = 0; j < NW; ++j) w[j] = load<T>(panel + j * L);
+      for (int i = 0; i < MR; ++i) x[i] = broadcast<T>(row[i][p]);
+#pragma GCC unroll 4
+      for (int j = 0; j < NW; ++j) {
+        const Vec<T> w = load<T>(panel + j * L);
+#pragma GCC unroll 4
+        for (int i = 0; i < MR; ++i) sum[i][j == NW - 1 ? kLast : j] += x[i] * w;
+      }
+    } else {
+      Vec<T> w[NW];
+#pragma GCC unroll 4
+      for (int j = 0; j < NW; ++j) w[j] = load<T>(panel + j * L);
 #pragma GCC unroll 8
-    for (int i = 0; i < MR; ++i) {
+      for (int i = 0; i < MR; ++i) {
 #pragma GCC unroll 4
-      for (int j = 0; j < NW; ++j) sum[i][j == NW - 1 ? kLast : j] += row[i][p] * w[j];
+        for (int j = 0; j < NW; ++j) sum[i][j == NW - 1 ? kLast : j] += row[i][p] * w[j];
+      }
     }
   }
   return panel;
