@@ -1,0 +1,1 @@
+"""Inference plans: whole networks that run without Python between their steps."""
