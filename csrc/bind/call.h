@@ -71,6 +71,15 @@ class HostNumbers {
 };
 using HostNumber = HostNumbers<1>;
 
+// A check of numbers in memory, before the call; in a recording it runs each time before the step, as `look` above.
+template <class Look>
+void check_first(Look look) {
+#if defined(FASTDL_DEVICE_CPU)
+  if (Recording* r = recording()) return r->steps.add_check(look);
+#endif
+  look();
+}
+
 // For functions that read numbers on the host: these would be those of the recording for ever.
 inline void refuse_recording([[maybe_unused]] const char* op) {
 #if defined(FASTDL_DEVICE_CPU)

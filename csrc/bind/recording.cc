@@ -69,17 +69,18 @@ struct Recorded {
     return results;
   }
 
-  // Seconds of each step in each of several runs.
-  std::vector<std::vector<double>> times(const ArrayList& arrays, int64_t repeats) {
+  // (repeats, steps): seconds of each step in each of several runs.
+  Array times(const ArrayList& arrays, int64_t repeats) {
     refuse_recording("times");
     expect_inputs(arrays);
     EXPECT(repeats >= 1, ValueError, "times", "repeats of at least 1", text(repeats));
-    std::vector<std::vector<double>> seconds(static_cast<size_t>(repeats), std::vector<double>(steps.size()));
+    const int64_t count = static_cast<int64_t>(steps.size());
+    Array seconds = empty({2, {repeats, count}}, DType::kFloat64);
     const std::vector<const void*> data = sources(arrays);
     without_gil([&] {
-      for (std::vector<double>& of_run : seconds) {
+      for (int64_t i = 0; i < repeats; ++i) {
         take(data);  // a network may write into its inputs
-        steps.run_timed(of_run.data());
+        steps.run_timed(static_cast<double*>(seconds.data) + i * count);
       }
     });
     return seconds;

@@ -16,10 +16,12 @@ Bags bags_of(const char* op, const Array& index, const Array& offsets, const Arr
   expect_ndim(op, "offsets", offsets, 1);
   EXPECT(offsets.size >= 1, ValueError, op, text("offsets with an end"), text("none"));
   const int64_t* at = static_cast<const int64_t*>(offsets.data);
-  EXPECT(at[0] == 0, ValueError, op, text("offsets that begin with 0"), text(at[0]));
-  for (int64_t b = 1; b < offsets.size; ++b)
-    EXPECT(at[b] >= at[b - 1] && at[b] <= index.size, ValueError, op, text("ascending offsets up to ", index.size),
-           text(at[b], " at position ", b));
+  check_first([op, at, n = offsets.size, end = index.size] {
+    EXPECT(at[0] == 0, ValueError, op, text("offsets that begin with 0"), text(at[0]));
+    for (int64_t b = 1; b < n; ++b)
+      EXPECT(at[b] >= at[b - 1] && at[b] <= end, ValueError, op, text("ascending offsets up to ", end),
+             text(at[b], " at position ", b));
+  });
   const BagMode how = mode_of(op, mode);
   if (weights) {
     EXPECT(how == BagMode::kSum, ValueError, op, text("mode sum with weights"), mode);

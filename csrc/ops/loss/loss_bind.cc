@@ -48,8 +48,7 @@ void expect_taken(const LossFwdArgs& args, int64_t illegal) {
   const char* const op = kNames[static_cast<int>(args.op)];
   const int64_t i = illegal - 1;
   const double x = element(args.dtype, args.x, i), target = element(args.dtype, args.target, i);
-  EXPECT(args.op != Loss::k_binary_cross_entropy, ValueError, op, "input between 0 and 1",
-         text(x, " at position ", i));
+  EXPECT(args.op != Loss::k_binary_cross_entropy, ValueError, op, "input between 0 and 1", text(x, " at position ", i));
   EXPECT(args.op != Loss::k_hinge_loss, ValueError, op, "targets -1 or 1", text(target, " at position ", i));
   EXPECT(false, ValueError, op, "input and target above -1", text(x, " and ", target, " at position ", i));
 }

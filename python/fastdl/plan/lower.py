@@ -28,7 +28,8 @@ def record(graph: Graph) -> Recording:
     """Records a graph on the CPU backend."""
     cpu = backends.get("cpu")
     inputs = [cpu.empty(v.shape, v.dtype) for v in graph.inputs]
-    lifetimes, ends = _Lifetimes(graph), []
+    lifetimes = _Lifetimes(graph)
+    ends: list[int] = []
 
     def build() -> list[Array]:
         ends.clear()

@@ -163,13 +163,10 @@ def compile(model: Callable[..., Any], *example: Any, max_shapes: int = 8) -> Pl
 
     >>> import fastdl
     >>> from fastdl import nn
-    >>> net = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(128, 5))
+    >>> net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(32, 5))
     >>> plan = fastdl.compile(net, fastdl.ones(1, 3, 4, 4))
-    >>> print(plan)
-    float32[1, 8, 4, 4] = conv2d(float32[1, 3, 4, 4], 0.weight (with batch norm)[8, 3, 3, 3], constant[8], (1, 1), \
-(1, 1, 1, 1), (1, 1), 1, relu)  # 0
-    float32[1, 128] = reshape(float32[1, 8, 4, 4], (1, 128))  # 4
-    float32[1, 5] = linear(float32[1, 128], 4.weight[5, 128], 4.bias[5], none)  # 4
+    >>> [node.function for node in plan.graph.nodes]
+    ['conv2d', 'reshape', 'linear']
     >>> x = fastdl.rand(2, 3, 4, 4)
     >>> fastdl.allclose(plan(x), net.eval()(x), atol=1e-5)
     True

@@ -72,7 +72,7 @@ def profile(recording: Recording, inputs: tuple[Any, ...], repeats: int) -> Prof
     cpu = backends.get("cpu")
     arrays = [leaf._array for leaf in flatten(inputs)[0]] or [_zeros(v) for v in recording.graph.inputs]
     recording.recorded.run(arrays)  # brings weights into the caches
-    steps = np.array(recording.recorded.times(arrays, repeats)).reshape(repeats, -1)
+    steps = cpu.to_numpy(recording.recorded.times(arrays, repeats))
     ends = np.cumsum(np.pad(steps, ((0, 0), (1, 0))), axis=1)[:, [0, *recording.ends]]
     medians = np.median(np.diff(ends, axis=1), axis=0)
     total = float(medians.sum())

@@ -29,7 +29,15 @@ Array = Any
 # What an in-place function makes of its first argument; the others keep their names.
 _FUNCTIONAL = {"relu_": "relu", "add_": "add", "mul_scalar_": "mul_scalar", "activation_": "activation"}
 _READS = ("to_numpy", "to_dlpack")
-_SIZED_BY_NUMBERS = ("nonzero", "nms", "soft_nms", "large_boxes", "group_equal")
+_SIZED_BY_NUMBERS = (
+    "nonzero",
+    "nms",
+    "soft_nms",
+    "large_boxes",
+    "group_equal",
+    "embedding_bwd_rows",
+    "embedding_bag_bwd_rows",
+)
 # Arguments that are read before the kernel runs: they must not depend on the inputs.
 _READ_FIRST = {"recurrent": (5, 6), "pack_rows": (1, 2), "unpack_rows": (1, 2)}
 _SURFACE = tuple(n for n, f in vars(Backend).items() if not n.startswith("_") and callable(f))
@@ -150,18 +158,14 @@ class Tracer:
                 f"[compile] expected a network that leaves its parameters and buffers as they are, got {name} on one"
             )
         memory = self._memory(target)
-        if name == "copy_" and depends:
-            source = self.value(args[1])
-            function(*actual)
-            memory.becomes(source)
-        elif name == "fill_" or not depends:
-            self._keep_numbers(memory)
-            function(*actual)
+        noted = self._values(args) if depends else ()
+        self._keep_numbers(memory)
+        function(*actual)
+        if name == "fill_" or not depends:
             memory.becomes(None)
+        elif name == "copy_":
+            memory.becomes(noted[1])
         else:
-            noted = self._values(args)
-            self._keep_numbers(memory)
-            function(*actual)
             result = Value(tuple(target.shape), str(target.dtype))
             self._note(_FUNCTIONAL.get(name, name), noted, (result,))
             memory.becomes(result)
