@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def plot_profile(profile: Profile, path: str | os.PathLike | None = None, most: int = 30, title: str = "") -> Any:
     """The `most` slowest steps of `Plan.profile()` in the order in which they run, a bar each. Dark is the time
-    that the machine's peaks would need; products and convolutions are blue, all others, which memory bounds, are orange.
+    that the machine's peaks would need; products and convolutions are blue, all others, which memory bounds, orange.
 
     >>> plan = fastdl.compile(fastdl.nn.Linear(64, 32), fastdl.ones(8, 64))
     >>> len(plot_profile(plan.profile(repeats=1)).axes[0].patches)
