@@ -7,6 +7,7 @@ import fastdl
 import fastdl.functional as F
 from fastdl import nn
 from fastdl.plan import passes, trace
+from fastdl.plan.folding import Weights
 from fastdl.plan.lower import record
 from fastdl.plan.tree import flatten
 from fastdl.testing import assert_close
@@ -109,6 +110,46 @@ def test_batch_norm_stays_where_others_see_its_input():
         expect_same(graph, passes.optimize(graph), x)
 
 
+BY_CHANNEL = fastdl.tensor([0.5, -1.5, 2.0]).reshape(3, 1, 1)
+AFFINE = {
+    "frozen norm": lambda y: y * BY_CHANNEL + BY_CHANNEL.exp(),
+    "scalars": lambda y: (3 - y * 2) / 4 - 1 + 0.5,
+    "tensors": lambda y: (BY_CHANNEL - y) / BY_CHANNEL.exp() - BY_CHANNEL.reshape(1, 3, 1, 1) + fastdl.ones(1),
+}
+
+
+@pytest.mark.parametrize("name", AFFINE)
+def test_scales_and_shifts_are_folded(name):
+    w, m = fastdl.rand(3, 2, 3, 3), fastdl.rand(4, 3)
+    x = fastdl.randn(2, 2, 5, 5)
+    graph = trace(lambda x: AFFINE[name](F.conv2d(x, w)).relu(), x)
+    folded = passes.optimize(graph)
+    assert functions(folded) == ["conv2d"] and folded.nodes[0].args[7] == "relu"
+    expect_same(graph, folded, x)
+    rows = fastdl.randn(5, 4, 3)
+    graph = trace(lambda x: (AFFINE["scalars"](x @ m.T + fastdl.arange(4.0))).sigmoid(), rows)
+    folded = passes.optimize(graph)
+    assert functions(folded) == ["linear"] and folded.nodes[0].args[3] == "sigmoid"
+    expect_same(graph, folded, rows)
+
+
+def test_only_numbers_by_channel_are_folded():
+    w = fastdl.rand(3, 2, 3, 3)
+    x = fastdl.randn(2, 2, 5, 5)
+    for function in (
+        lambda y: y * fastdl.arange(3.0),  # by column
+        lambda y: y + fastdl.arange(2.0).reshape(2, 1, 1, 1),  # by image
+        lambda y: y + fastdl.arange(3.0).reshape(1, 1, 3, 1, 1),  # larger than y
+        lambda y: 1 / y,
+        lambda y: fastdl.ones(3, 1, 1) / y,
+        lambda y: y / 0.0,
+        lambda y: y * y.mean(),
+    ):
+        graph = trace(lambda x, function=function: function(F.conv2d(x, w)), x)
+        assert len(passes.optimize(graph).nodes) >= 2
+        expect_same(graph, passes.optimize(graph), x)
+
+
 @pytest.mark.parametrize("function", ["relu", "sigmoid", "tanh"])
 def test_activations_are_fused(function):
     act, w, m = getattr(F, function), fastdl.rand(3, 2, 3, 3), fastdl.rand(4, 27)
@@ -128,7 +169,7 @@ def test_activations_stay_where_others_see_their_input():
         y = F.conv2d(x, w)
         return y.relu() + y
 
-    for function in (shared, lambda x: F.conv2d(x, w).relu().sigmoid(), lambda x: (F.conv2d(x, w) + 1).relu()):
+    for function in (shared, lambda x: F.conv2d(x, w).relu().sigmoid(), lambda x: (F.conv2d(x, w) + x.sum()).relu()):
         graph = trace(function, x)
         fused = passes.optimize(graph)
         expect_same(graph, fused, x)
@@ -150,7 +191,7 @@ def test_identities_and_dead_nodes_go():
 
 def test_folded_weights_are_made_once():
     model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2)).eval()
-    weights = passes.Weights()
+    weights = Weights()
     a, b = (passes.optimize(trace(model, fastdl.ones(n, 1, 4, 4)), weights) for n in (1, 2))
     assert a.nodes[0].args[1].array is b.nodes[0].args[1].array
     assert len(weights.made) == 1

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from .. import backends
 from ..nn.module import Module
 from ..tensor import Tensor
+from .folding import Weights
 from .graph import Graph
 from .lower import Recording, record
-from .passes import Weights, optimize
+from .passes import optimize
 from .trace import copied, is_tracing, trace
 from .tree import Tree, flatten
 
