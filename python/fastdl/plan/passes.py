@@ -6,9 +6,6 @@ from .folding import Weights, fold_affine, use_linear
 from .graph import Graph, Node, Value
 from .rewriting import ACTIVATION, Producers, changed, with_args
 
-# Functions that a convolution or linear layer can do itself.
-ACTIVATIONS = ("relu", "sigmoid", "tanh")
-
 
 def optimize(graph: Graph, weights: Weights | None = None) -> Graph:
     """All passes."""
@@ -81,11 +78,17 @@ def fuse_activations(graph: Graph) -> Graph:
     nodes: list[Node] = []
     instead: dict[Value, Value] = {}
     for node in graph.nodes:
-        producer = producers.alone(node.args[0]) if node.function in ACTIVATIONS else None
-        place = ACTIVATION.get(producer.function) if producer is not None else None
-        if producer is None or place is None or fused.get(producer, producer).args[place] != "none":
+        name = _activation(node)
+        producer = None if name is None else producers.alone(node.args[0])
+        place = None if producer is None else ACTIVATION.get(producer.function)
+        if producer is None or place is None or producer.args[place] != "none":
             nodes.append(node)
             continue
-        fused[producer] = with_args(fused.get(producer, producer), {place: node.function})
+        fused[producer] = with_args(producer, {place: name})
         instead[node.out] = node.args[0]
     return changed(graph, [fused.get(node, node) for node in nodes], instead)
+
+
+def _activation(node: Node) -> str | None:
+    """The name by which a convolution or linear layer knows a function, None if it does not."""
+    return node.function if node.function in ("relu", "sigmoid", "tanh") else None

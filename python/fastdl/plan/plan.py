@@ -14,7 +14,8 @@ from .folding import Weights
 from .graph import Graph
 from .lower import Recording, record
 from .passes import optimize
-from .trace import copied, is_tracing, trace
+from .trace import is_tracing, trace
+from .tracer import copied
 from .tree import Tree, flatten
 
 if TYPE_CHECKING:
