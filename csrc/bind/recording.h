@@ -1,3 +1,4 @@
+// Recordings of kernels in Python, which fastdl.compile makes (cpu/recorder.h).
 #pragma once
 #include <pybind11/pybind11.h>
 namespace fastdl {
