@@ -321,6 +321,8 @@ def test_bad_arguments():
         plan(fastdl.ones(1, 4))
     with pytest.raises(TypeError, match=r"\[compile\] expected a Module or a function, got int"):
         fastdl.compile(3, fastdl.ones(1))
+    with pytest.raises(TypeError, match=r"\[compile\] expected tensors, numbers and names .* type: 'numpy.ndarray'"):
+        fastdl.compile(lambda x: x, np.ones(3))
     with pytest.raises(ValueError, match=r"\[compile\] expected max_shapes of at least 1, got 0"):
         fastdl.compile(nn.Linear(3, 2), max_shapes=0)
     with pytest.raises(ValueError, match=r"\[profile\] expected repeats of at least 1, got 0"):

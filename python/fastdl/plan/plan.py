@@ -142,8 +142,15 @@ def _flat(inputs: tuple[Any, ...]) -> tuple[Sequence[Tensor], Tree | None]:
     """The tensors of the arguments, and what is around them: None for plain arguments, which are most."""
     for value in inputs:
         if not isinstance(value, Tensor):
-            return flatten(inputs)
-    return inputs, None
+            break
+    else:
+        return inputs, None
+    leaves, around = flatten(inputs)
+    try:
+        hash(around)
+    except TypeError as error:
+        raise TypeError(f"[compile] expected tensors, numbers and names in tuples and dicts, got an {error}") from None
+    return leaves, around
 
 
 def _key(leaves: Sequence[Tensor], around: Tree | None) -> tuple:
