@@ -8,7 +8,7 @@ import fastdl.functional as F
 from fastdl import nn
 from fastdl.plan import passes, trace
 from fastdl.plan.folding import Weights
-from fastdl.plan.lower import record
+from fastdl.plan.lower import record_graph
 from fastdl.plan.tree import flatten
 from fastdl.testing import assert_close
 
@@ -56,7 +56,7 @@ def functions(graph):
 
 
 def run(graph, *inputs):
-    return [fastdl.Tensor(a, x._backend) for x in inputs[:1] for a in record(graph).recorded.run(
+    return [fastdl.Tensor(a, x._backend) for x in inputs[:1] for a in record_graph(graph).recorded.run(
         [x._array for x in inputs])]  # fmt: skip
 
 
@@ -253,11 +253,11 @@ def test_a_failed_recording_leaves_nothing_behind():
 
     before = fastdl.memory_stats()["allocated"]
     with pytest.raises(RuntimeError, match=r"\[to_numpy\] expected no recording, since it reads numbers, got one"):
-        cpu.record(fail, [])
+        cpu.record_kernels(fail, [])
     with pytest.raises(RuntimeError, match=r"\[record\] expected one recording at a time, got a second one"):
-        cpu.record(lambda: [cpu.record(list, [])], [])
+        cpu.record_kernels(lambda: [cpu.record_kernels(list, [])], [])
     with pytest.raises(TypeError, match=r"\[record\] expected arrays from build"):
-        cpu.record(lambda: [3], [])
+        cpu.record_kernels(lambda: [3], [])
     assert fastdl.memory_stats()["allocated"] == before
     assert fastdl.compile(fastdl.exp, x)(x).numpy().tobytes() == x.exp().numpy().tobytes()
 

@@ -95,17 +95,6 @@ void keep_in_recording([[maybe_unused]] T& object) {
 #endif
 }
 
-// Element i of int32 or int64 numbers in the device's memory.
-inline int64_t number_in(const void* data, DType dtype, int64_t i) {
-  int32_t narrow = 0;
-  int64_t wide = 0;
-  if (dtype == DType::kInt32)
-    copy_to_host(&narrow, static_cast<const int32_t*>(data) + i, sizeof narrow);
-  else
-    copy_to_host(&wide, static_cast<const int64_t*>(data) + i, sizeof wide);
-  return dtype == DType::kInt32 ? narrow : wide;
-}
-
 // The numbers of an argument that may be None.
 inline const void* data_or_null(const Array* a) {
   return a ? a->data : nullptr;

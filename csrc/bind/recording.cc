@@ -1,4 +1,4 @@
-// Recordings in Python: record(build, inputs) and what it returns.
+// Recordings in Python: record_kernels(build, inputs) and what it returns.
 #if defined(FASTDL_DEVICE_CPU)
 #include "bind/recording.h"
 
@@ -120,7 +120,7 @@ void bind_recording(py::module_& m) {
       .def_property_readonly("steps", [](const Recorded& r) { return r.steps.size(); })
       .def_property_readonly("memory", [](const Recorded& r) { return r.arena->bytes(); })
       .def_property_readonly("intermediates", [](const Recorded& r) { return r.arena->total(); });
-  m.def("record", &record);
+  m.def("record_kernels", &record);
   m.def("allocate_next_in", [](const Array& whole, int64_t offset, int64_t bytes) {
     const bool fits = offset >= 0 && bytes >= 0 && offset + bytes <= static_cast<int64_t>(whole.bytes());
     EXPECT(fits, ValueError, "allocate_next_in", text("bytes within ", whole.bytes()), text(bytes, " at ", offset));

@@ -38,6 +38,11 @@ template <class T>
 constexpr int64_t kLine = 64 / sizeof(T);
 constexpr int kStepsAhead = 16;  // steps of k that rows of B are fetched ahead
 constexpr int kRowSteps = 16;    // steps between the rows of C that are fetched
+#if defined(FASTDL_ISA_avx2)
+constexpr int kUnroll = 2;
+#else
+constexpr int kUnroll = 1;
+#endif
 
 // Every loop over the tile must be unrolled: an index that is not a constant would send the tile to the stack.
 template <class T, int MR, int NV>
@@ -57,6 +62,7 @@ static __attribute__((noinline)) void microkernel(int64_t k, const T* __restrict
   const T* line = c;
   int64_t steps = k - each * MR;
   for (int i = 0;; ++i, line += ldc) {
+#pragma GCC unroll kUnroll
     for (; steps > 0; --steps, --k, a += MR, b += ldb, next += step) {
       __builtin_prefetch(next, 0, 2);
       Vec<T> row[NV];

@@ -55,14 +55,30 @@ FASTDL_INLINE Vec<T> broadcast(T x) {
   return x - Vec<T>{};
 }
 
+#if defined(FASTDL_ISA_avx2)
+FASTDL_INLINE __m256i first_lanes(int n, std::integral_constant<int, 4>) {
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+FASTDL_INLINE __m256i first_lanes(int n, std::integral_constant<int, 8>) {
+  return _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3));
+}
+#endif
+
 // The first n elements (0 <= n <= kLanes); the other lanes are zero, their memory is not touched.
 template <class T>
 FASTDL_INLINE Vec<T> load_n(const T* p, int n) {
+  static_assert(sizeof(T) == 4 || sizeof(T) == 8);
 #if defined(FASTDL_ISA_avx512)
   if constexpr (sizeof(T) == 4)
     return (Vec<T>)_mm512_maskz_loadu_epi32(static_cast<__mmask16>((1u << n) - 1), p);
   else
     return (Vec<T>)_mm512_maskz_loadu_epi64(static_cast<__mmask8>((1u << n) - 1), p);
+#elif defined(FASTDL_ISA_avx2)
+  const __m256i lanes = first_lanes(n, std::integral_constant<int, sizeof(T)>{});
+  if constexpr (sizeof(T) == 4)
+    return (Vec<T>)_mm256_maskload_ps(reinterpret_cast<const float*>(p), lanes);
+  else
+    return (Vec<T>)_mm256_maskload_pd(reinterpret_cast<const double*>(p), lanes);
 #else
   Vec<T> v{};
   __builtin_memcpy(&v, p, static_cast<size_t>(n) * sizeof(T));
@@ -71,11 +87,32 @@ FASTDL_INLINE Vec<T> load_n(const T* p, int n) {
 }
 template <class T>
 FASTDL_INLINE void store_n(T* p, Vec<T> v, int n) {
+  static_assert(sizeof(T) == 4 || sizeof(T) == 8);
 #if defined(FASTDL_ISA_avx512)
   if constexpr (sizeof(T) == 4)
     _mm512_mask_storeu_epi32(p, static_cast<__mmask16>((1u << n) - 1), (__m512i)v);
   else
     _mm512_mask_storeu_epi64(p, static_cast<__mmask8>((1u << n) - 1), (__m512i)v);
+#elif defined(FASTDL_ISA_avx2)
+  // By halves: stores under a mask take some twenty cycles on AMD, a call of memcpy as many everywhere.
+  if (n == kLanes<T>) return store<T>(p, v);
+  constexpr int kHalf = kLanes<T> / 2;
+  __m128i part = _mm256_castsi256_si128((__m256i)v);
+  if (n & kHalf) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), part);
+    part = _mm256_extracti128_si256((__m256i)v, 1);
+    p += kHalf;
+  }
+  if constexpr (sizeof(T) == 4) {
+    if (n & 2) {
+      _mm_storel_epi64(reinterpret_cast<__m128i*>(p), part);
+      part = _mm_unpackhi_epi64(part, part);
+      p += 2;
+    }
+    if (n & 1) _mm_storeu_si32(p, part);
+  } else {
+    if (n & 1) _mm_storel_epi64(reinterpret_cast<__m128i*>(p), part);
+  }
 #else
   __builtin_memcpy(p, &v, static_cast<size_t>(n) * sizeof(T));
 #endif

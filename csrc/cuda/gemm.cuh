@@ -205,8 +205,15 @@ struct Accumulators {
   __device__ static int first_col() { return threadIdx.x / 32 % Tile::kWarpsN * (8 * Tile::TN) + threadIdx.x % 8 * V; }
 
   __device__ void multiply(const typename Tile::PanelA& a, const typename Tile::PanelB& b) {
+    each_pair(a, b, [](T& to, T x, T y) { to += x * y; });
+  }
+
+  // add(sum, x, y) for each result and each step of k: a product, or what else grows with pairs of numbers. Long ones
+  // are unrolled over fewer steps, so that the body stays in the instruction cache.
+  template <int kUnroll = Tile::BK, class Add>
+  __device__ __forceinline__ void each_pair(const typename Tile::PanelA& a, const typename Tile::PanelB& b, Add&& add) {
     const int row = first_row(), col = first_col();
-#pragma unroll
+#pragma unroll kUnroll
     for (int k = 0; k < Tile::BK; ++k) {
       Pack<T, V> x[Tile::TM / V], y[Tile::TN / V];
       // An outer product: TM + TN numbers are read for TM * TN multiply-adds.
@@ -217,7 +224,7 @@ struct Accumulators {
 #pragma unroll
       for (int i = 0; i < Tile::TM; ++i) {
 #pragma unroll
-        for (int j = 0; j < Tile::TN; ++j) sum[i][j / V][j % V] += x[i / V][i % V] * y[j / V][j % V];
+        for (int j = 0; j < Tile::TN; ++j) add(sum[i][j / V][j % V], x[i / V][i % V], y[j / V][j % V]);
       }
     }
   }
@@ -236,10 +243,11 @@ struct Accumulators {
   }
 };
 
-// One place multiplies, so that the unrolled body is in the instruction cache once.
-template <class Tile, class LoadA, class LoadB>
-__device__ __forceinline__ void gemm_main_loop(LoadA& load_a, LoadB& load_b, int steps, typename Tile::PanelA (&a)[2],
-                                               typename Tile::PanelB (&b)[2], Accumulators<Tile>& results) {
+// One place multiplies, so that the unrolled body is in the instruction cache once. Panels are what the loaders store
+// to and results.multiply() takes.
+template <class Tile, class LoadA, class LoadB, class PanelA, class PanelB, class Results>
+__device__ __forceinline__ void gemm_main_loop(LoadA& load_a, LoadB& load_b, int steps, PanelA (&a)[2], PanelB (&b)[2],
+                                               Results& results) {
   if (steps <= 0) return;
   // The loads of the first panel have nothing to hide behind.
   load_a.load();
@@ -294,14 +302,23 @@ inline int64_t splits_of_k(int64_t blocks, int64_t k) {
   return max(int64_t{1}, min(kBlocksWanted / blocks, k / kShortestSplit));
 }
 
-inline unsigned checked_grid(int64_t blocks) {
-  if (blocks > 0x7fffffff)
-    throw std::runtime_error("[kernel launch] expected fewer than 2^31 blocks, got " + std::to_string(blocks));
-  return static_cast<unsigned>(blocks);
-}
-
 inline unsigned grid_of(const GemmPlan& plan) {
   return checked_grid(plan.blocks);
+}
+
+template <class Tile>
+GemmPlan plan_tiles(int64_t m, int64_t n, int64_t k, int64_t batch) {
+  GemmPlan plan;
+  plan.large = false;
+  plan.tiles_m = static_cast<int>(ceil_div(m, Tile::BM));
+  plan.tiles_n = static_cast<int>(ceil_div(n, Tile::BN));
+  const int64_t blocks = int64_t{plan.tiles_m} * plan.tiles_n * batch;
+  // Chunks in multiples of 16, which every BK divides: only the last has a broken panel, all start on a vector.
+  // Within a block k is counted in 32 bits.
+  plan.chunk = ceil_div(ceil_div(k, max(splits_of_k(blocks, k), ceil_div(k, int64_t{1} << 30))), 16) * 16;
+  plan.splits = k ? static_cast<int>(ceil_div(k, plan.chunk)) : 1;
+  plan.blocks = blocks * plan.splits;
+  return plan;
 }
 
 template <class T>
@@ -310,17 +327,10 @@ GemmPlan plan_gemm(int64_t m, int64_t n, int64_t k, int64_t batch) {
   using Small = typename GemmTiles<T>::Small;
   const int64_t large = ceil_div(m, Large::BM) * ceil_div(n, Large::BN) * batch;
   const int64_t small = ceil_div(m, Small::BM) * ceil_div(n, Small::BN) * batch;
-  GemmPlan plan;
   // Large tiles make twice as many FMA a shared read, so they may cover a quarter more than small ones would.
-  plan.large = large >= kBlocksToFill && 4 * large * Large::BM * Large::BN <= 5 * small * Small::BM * Small::BN;
-  plan.tiles_m = static_cast<int>(ceil_div(m, plan.large ? Large::BM : Small::BM));
-  plan.tiles_n = static_cast<int>(ceil_div(n, plan.large ? Large::BN : Small::BN));
-  const int64_t blocks = plan.large ? large : small;
-  // Chunks in multiples of 16, which every BK divides: only the last has a broken panel, all start on a vector.
-  // Within a block k is counted in 32 bits.
-  plan.chunk = ceil_div(ceil_div(k, max(splits_of_k(blocks, k), ceil_div(k, int64_t{1} << 30))), 16) * 16;
-  plan.splits = k ? static_cast<int>(ceil_div(k, plan.chunk)) : 1;
-  plan.blocks = blocks * plan.splits;
+  const bool prefer = large >= kBlocksToFill && 4 * large * Large::BM * Large::BN <= 5 * small * Small::BM * Small::BN;
+  GemmPlan plan = prefer ? plan_tiles<Large>(m, n, k, batch) : plan_tiles<Small>(m, n, k, batch);
+  plan.large = prefer;
   return plan;
 }
 

@@ -44,6 +44,13 @@ inline unsigned blocks_for(int64_t n, int64_t per_block) {
   return static_cast<unsigned>(blocks < 0x7fffffff ? blocks : 0x7fffffff);
 }
 
+// Where every block counts: kernels that do not walk in steps of the grid.
+inline unsigned checked_grid(int64_t blocks) {
+  if (blocks > 0x7fffffff)
+    throw std::runtime_error("[kernel launch] expected fewer than 2^31 blocks, got " + std::to_string(blocks));
+  return static_cast<unsigned>(blocks);
+}
+
 // N elements that move as one. sizeof is the alignment, so a Pack of 16 bytes is one 128-bit access.
 template <class T, int N>
 struct alignas(sizeof(T) * N) Pack {

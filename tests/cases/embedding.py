@@ -56,6 +56,8 @@ SIZES = [
     {"rows": 12, "width": 130, "index": (300,), "padding_idx": 3},
     {"rows": 12, "width": 7, "index": (100,), "scale_grad_by_freq": True},
     {"rows": 3000, "width": 2, "index": (70_000,), "scale_grad_by_freq": True, "padding_idx": 0},
+    {"rows": 900, "width": 4, "index": (9000,), "scale_grad_by_freq": True, "padding_idx": 7},
+    {"rows": 3, "width": 4, "index": (5000,)},
     {"rows": 50_000, "width": 128, "index": (500,)},
 ]
 TOUCHED = [
@@ -63,6 +65,7 @@ TOUCHED = [
     {"rows": 200, "width": 33, "index": (0,)},
     {"rows": 70_000, "width": 17, "index": (300,), "padding_idx": 5},
     {"rows": 4, "width": 16, "index": (50,), "padding_idx": 1, "by_frequency": True},
+    {"rows": 700, "width": 2, "index": (5000,), "padding_idx": 0},
 ]
 RENORM = [
     {"rows": 6, "width": 5, "index": (9,), "max_norm": 1.5},
@@ -81,10 +84,13 @@ BAGS = [
     {"rows": 3, "width": 4, "sizes": (), "mode": "sum"},
     {"rows": 3, "width": 4, "sizes": (0, 0), "mode": "max"},
     {"rows": 2000, "width": 33, "sizes": (50,) * 60, "mode": "mean"},
+    {"rows": 40, "width": 136, "sizes": (90, 0, 31), "mode": "mean", "padding_idx": 3, "rest": 1},
+    {"rows": 40, "width": 5, "sizes": (90, 3, 41), "mode": "sum"},
 ]  # fmt: skip
 WEIGHTED = [
     {"rows": 5, "width": 3, "sizes": (2, 0, 3), "weighted": True},
     {"rows": 9, "width": 33, "sizes": (1, 14), "weighted": True, "padding_idx": 4, "rest": 3},
+    {"rows": 9, "width": 8, "sizes": (70, 7), "weighted": True, "padding_idx": 4},
 ]
 
 

@@ -67,6 +67,7 @@ PLACES = [
     {"shape": (4, 9000), "dim": 0, "index": (6, 9000)},
     {"shape": (40, 1000), "dim": 1, "index": (40, 1001)},
     {"shape": (2, 2500), "dim": 1, "index": (2, 2500)},
+    {"shape": (3, 900), "dim": 1, "index": (3, 20)},
 ]
 UNIQUE = [{**a, "index": tuple(min(n, m) for n, m in zip(a["shape"], a["index"], strict=True)), "distinct": True}
           for a in PLACES]  # fmt: skip
@@ -96,6 +97,9 @@ SUMS = [
     {"shape": (2, 0), "dim": 1},
     {"shape": (4, 1), "dim": -1},
     {"shape": (3, 1000), "dim": 1},
+    {"shape": (2, 9000), "dim": 1},
+    {"shape": (1, 5001), "dim": 1},
+    {"shape": (2, 150, 3), "dim": 1},
 ]
 
 

@@ -70,13 +70,19 @@ def sizes():
             ("lstm", 31, 5, 124, True),
         )
     ]
+    # More sequences and units than a tile of a step on CUDA, that end and begin within tiles.
+    tiles = [
+        {"mode": m, "t": 3, "n": 40, "i": 5, "h": 34, "bidirectional": True,
+         "lengths": tuple(1 + j * 7 % 3 for j in range(40))}
+        for m in GATES
+    ]  # fmt: skip
     empty = [
         {"mode": "lstm", "t": 0, "n": 2, "i": 3, "h": 4},
         {"mode": "gru", "t": 2, "n": 0, "i": 3, "h": 4, "bidirectional": True},
         {"mode": "gru", "t": 2, "n": 2, "i": 0, "h": 4},
         {"mode": "lstm", "t": 2, "n": 2, "i": 3, "h": 0},
     ]
-    return [*small, *full, *both, *packed, *large, *chunks, *empty]
+    return [*small, *full, *both, *packed, *large, *chunks, *tiles, *empty]
 
 
 def make_rows(rng, lengths, steps, tail, batch_first=False, packed=False, **_):

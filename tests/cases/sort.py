@@ -33,6 +33,8 @@ LINES = [
     {"shape": (4, 70), "dim": 1, "nan": True},
     {"shape": (2, 500), "dim": 1, "nan": True},
     {"shape": (2, 9000), "dim": 1},
+    {"shape": (2, 1500, 3), "dim": 1, "nan": True},
+    {"shape": (1, 16_500), "dim": 1},
     {"shape": (140_000,), "dim": 0},
     {"shape": (7, 1), "dim": 1},
     {"shape": (), "dim": -1},
@@ -63,6 +65,7 @@ TOPKS = [{**a, "k": max(1, size_along(a) // 4)} for a in LINES] + [
     {"shape": (3, 1000), "dim": 1, "k": 5, "few": True},
     {"shape": (2, 1000), "dim": 1, "k": 140, "few": True, "largest": False},
     {"shape": (2, 1000), "dim": 1, "k": 700, "sorted": False},
+    {"shape": (2, 3000), "dim": 1, "k": 1100, "few": True},
     {"shape": (3, 20_000), "dim": 1, "k": 200},
     {"shape": (150_000,), "dim": 0, "k": 100, "nan": True},
 ]

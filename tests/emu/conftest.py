@@ -51,3 +51,21 @@ def _lab(emu: ModuleType) -> Lab:
 def _order(request: pytest.FixtureRequest, emu: ModuleType) -> tuple[str, int]:
     emu.set_order(*request.param)
     return request.param
+
+
+@pytest.fixture(name="_finds_nothing")
+def _finds_nothing(emu: ModuleType, order: tuple[str, int]):
+    yield
+    assert emu.report() == []
+
+
+@pytest.fixture(name="run")
+def _run(emu: ModuleType):
+    """Calls a function of the device with NumPy arrays."""
+
+    def run(name: str, *arguments: Any) -> Any:
+        given = [emu.from_numpy(np.ascontiguousarray(a), False) if isinstance(a, np.ndarray) else a for a in arguments]
+        out = getattr(emu, name)(*given)
+        return tuple(emu.to_numpy(a) for a in out) if isinstance(out, tuple) else emu.to_numpy(out)
+
+    return run

@@ -166,7 +166,7 @@ void adaptive_max_pool2d_bwd(const AdaptiveMaxPool2dBwdArgs& p, Stream stream) {
     const auto run = [&](auto index) {
       using I = decltype(index);
       const I* indices = static_cast<const I*>(p.indices);
-      *p.bad_index = first_failure(OutsidePlane<I>{indices, s.in_h * s.in_w}, outputs_of(s), stream);
+      *p.bad_index = first_failure(OutsideRange<I>{indices, s.in_h * s.in_w}, outputs_of(s), stream);
       if (*p.bad_index) return;
       set_zero(p.grad_x, static_cast<size_t>(inputs_of(s)) * sizeof(T), stream);
       launch(max_gradient_kernel<T, I>, blocks_for(s.planes, kBlock), kBlock, 0, stream, s.planes, s.out_h * s.out_w,

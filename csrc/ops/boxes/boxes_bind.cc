@@ -1,5 +1,3 @@
-#include <cstring>
-
 #include "bind/call.h"
 #include "ops/boxes/boxes.h"
 
@@ -39,7 +37,7 @@ Array large_boxes(const Array& boxes, double min_size) {
   const LargeBoxesArgs args{boxes.dtype, boxes.dim(0), boxes.data, min_size, static_cast<int64_t*>(keep.data), &count};
   call(large_boxes_fwd, args, static_cast<int64_t>(boxes.bytes()));
   Array out = empty({1, {count}}, DType::kInt64);
-  std::memcpy(out.data, keep.data, out.bytes());
+  copy_on_device(out.data, keep.data, out.bytes());
   return out;
 }
 

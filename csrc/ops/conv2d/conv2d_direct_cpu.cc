@@ -7,8 +7,8 @@
 //   weights     k=1 [............]
 //   [k][rows] x      ...                Slivers run through rows and images alike: no lanes are lost at row ends.
 //
-// A chunk of work owns its slivers and a range of output channels; chunks share the packed weights.
-#include "cpu/microkernel-inl.h"
+// A chunk of work owns its slivers and a range of output channels; what several chunks want is packed once for them.
+#include "cpu/gemm-inl.h"
 #include "ops/conv2d/conv2d_activation-inl.h"
 #include "ops/conv2d/conv2d_shuffle-inl.h"
 #include "ops/conv2d/conv2d_view-inl.h"
@@ -20,6 +20,9 @@ constexpr int64_t kPanelBytes = 384 << 10;  // of one chunk's panel, in the leve
 constexpr int kMaxSlivers = 16;
 constexpr int64_t kChunks = 32;      // wanted of a large convolution, whatever the number of threads
 constexpr double kChunkFlops = 1e6;  // below that a chunk is not worth a thread
+// So few panels of weights read slivers where they lie; more of them pay for a copy, since rows a plane apart share
+// sets of the level-1 cache and entries of its TLB.
+constexpr int64_t kPlacePanels = 4;
 
 template <class T>
 constexpr int kPixels = kTallTile.vecs * kLanes<T>;
@@ -40,7 +43,9 @@ void pack_weights(const View& v, int64_t group, const Panels& panels, int64_t i,
   bool in_order = true;
   for (int64_t t = 0; t < taps; ++t) in_order &= v.taps[t].weight == t;
   if (in_order && v.weight_k == taps) {
-    pack_columns(w, v.weight_m, v.k_channels * taps, rows, packed, rows);
+    pack_along(packed, static_cast<int>(rows), w, v.weight_m, static_cast<int>(rows), v.k_channels * taps);
+  } else if (in_order && taps == 1 && v.weight_m == 1) {
+    pack_across(packed, static_cast<int>(rows), w, v.weight_k, static_cast<int>(rows), v.k_channels);
   } else if (in_order && taps > 1) {
     for (int64_t k = 0; k < v.k_channels; ++k)
       pack_columns(w + k * v.weight_k, v.weight_m, taps, rows, packed + k * taps * rows, rows);
@@ -94,8 +99,8 @@ void scatter(const View& v, const T* tile, int rows, const Target* targets, int 
   }
 }
 
-// A sliver of pixels in the panel: K rows of `width` lanes. Where one tap reads pixels that follow each other, the rows
-// are those of the source itself, a plane apart.
+// A sliver of pixels in the panel: K rows of kPixels lanes. Where one tap reads pixels that follow each other, the rows
+// may be those of the source itself, a plane apart.
 template <class T>
 struct Sliver {
   Target targets[kPixels<T>];
@@ -103,8 +108,19 @@ struct Sliver {
   const T* in_place;  // or null
 };
 
+// Rows that lie as the panel wants them, `stride` apart: too far for the hardware to follow.
 template <class T>
-void pack_sliver(const View& v, int64_t group, int64_t first, T* panel, Sliver<T>& sliver) {
+void copy_rows(const T* from, int64_t stride, int64_t count, T* panel) {
+  constexpr int64_t kAhead = 12;
+  for (; count > 0; --count, from += stride, panel += kPixels<T>) {
+    __builtin_prefetch(from + kAhead * stride);
+    __builtin_prefetch(from + kAhead * stride + kPixels<T> - 1);
+    for (int i = 0; i < kPixels<T>; i += kLanes<T>) store<T>(panel + i, load<T>(from + i));
+  }
+}
+
+template <class T>
+void pack_sliver(const View& v, int64_t group, int64_t first, bool copy, T* panel, Sliver<T>& sliver) {
   const int64_t n = v.pixels() - first, k_size = v.taps_and_channels();
   Run runs[kPixels<T>];
   sliver.lanes = static_cast<int>(n < kPixels<T> ? n : kPixels<T>);
@@ -115,7 +131,12 @@ void pack_sliver(const View& v, int64_t group, int64_t first, T* panel, Sliver<T
     if (reach.hi - reach.lo == sliver.lanes)
       sliver.in_place = static_cast<const T*>(v.src) + group * v.k_channels * v.src_h * v.src_w + reach.offset;
   }
-  if (!sliver.in_place) pack_runs(v, group, runs, count, panel, kPixels<T>, 0, v.k_channels);
+  if (!sliver.in_place) {
+    pack_runs(v, group, runs, count, panel, kPixels<T>, 0, v.k_channels);
+  } else if (copy) {
+    copy_rows(sliver.in_place, v.src_h * v.src_w, k_size, panel);
+    sliver.in_place = nullptr;
+  }
   for (int i = 0; i < kPixels<T>; ++i) panel[k_size * kPixels<T> + i] = T{1};
   sliver.count = merge_targets(v, runs, count, sliver.targets);
 }
@@ -146,39 +167,54 @@ void panels_of(const View& v) {
   const Panels panels(v.m_channels);
   const int64_t steps = v.taps_and_channels() + 1;
   const int64_t weights_size = v.m_channels * steps;  // of one group, the bias with them
-  Scratch<T> weights(v.groups * weights_size);
-  parallel_for(v.groups * panels.count, 1 + (1 << 16) / (steps * kTallTile.rows), [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t group = i / panels.count, panel = i % panels.count;
-      pack_weights(v, group, panels, panel, weights + group * weights_size + panels.begin(panel) * steps);
-    }
-  });
-
   const int64_t sliver_size = steps * kPixels<T>, slivers = (v.pixels() + kPixels<T> - 1) / kPixels<T>;
   int64_t per_block = kPanelBytes / (sliver_size * static_cast<int64_t>(sizeof(T)));
   per_block = per_block < 1 ? 1 : per_block > kMaxSlivers ? kMaxSlivers : per_block;
   const int64_t blocks = (slivers + per_block - 1) / per_block;
-  // Too few blocks to share out: the channels are split as well, and each part packs its own panel.
+
+  // Weights are packed for all blocks; one block packs each panel when its turn comes, in the level-1 cache.
+  const bool shared_weights = blocks > 1;
+  Scratch<T> weights(shared_weights ? v.groups * weights_size : 1);
+  if (shared_weights)
+    parallel_for(v.groups * panels.count, 1 + kPackGrain / (steps * kTallTile.rows), [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        const int64_t group = i / panels.count, panel = i % panels.count;
+        pack_weights(v, group, panels, panel, weights + group * weights_size + panels.begin(panel) * steps);
+      }
+    });
+
+  // Too few blocks to share out: the channels are split as well, and the slivers are packed once for all parts.
   int64_t parts = (kChunks + v.groups * blocks - 1) / (v.groups * blocks);
   if (parts > panels.count / 2) parts = panels.count / 2;
   if (parts < 1) parts = 1;
   const double flops = 2.0 * per_block * kPixels<T> * weights_size / parts;
   const int64_t grain = flops < kChunkFlops ? static_cast<int64_t>(kChunkFlops / (flops + 1)) + 1 : 1;
+  const bool shared_slivers = parts > 1, copy = panels.count > kPlacePanels;
+  Scratch<T> all(shared_slivers ? v.groups * slivers * sliver_size : 1);
+  Scratch<Sliver<T>> all_meta(shared_slivers ? v.groups * slivers : 1);
+  if (shared_slivers)
+    parallel_for(v.groups * slivers, 1 + kPackGrain / sliver_size, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i)
+        pack_sliver(v, i / slivers, i % slivers * kPixels<T>, copy, all + i * sliver_size, all_meta[i]);
+    });
 
   parallel_for(v.groups * blocks * parts, grain, [&](int64_t begin, int64_t end) {
-    Scratch<T> panel(per_block * sliver_size);
-    Sliver<T> meta[kMaxSlivers];
+    Scratch<T> own(shared_slivers ? 1 : per_block * sliver_size);
+    Scratch<T> own_weights(shared_weights ? 1 : kTallTile.rows * steps + kLanes<T>);
+    Sliver<T> own_meta[kMaxSlivers];
     for (int64_t i = begin; i < end; ++i) {
       const int64_t part = i % parts, block = i / parts % blocks, group = i / parts / blocks;
-      const int64_t first = block * per_block;
+      const int64_t first = block * per_block, at = group * slivers + first;
       const int64_t count = slivers - first < per_block ? slivers - first : per_block;
-      for (int64_t s = 0; s < count; ++s)
-        pack_sliver(v, group, (first + s) * kPixels<T>, panel + s * sliver_size, meta[s]);
+      for (int64_t s = 0; !shared_slivers && s < count; ++s)
+        pack_sliver(v, group, (first + s) * kPixels<T>, copy, own + s * sliver_size, own_meta[s]);
+      const T* panel = shared_slivers ? all + at * sliver_size : own.get();
+      const Sliver<T>* meta = shared_slivers ? all_meta + at : own_meta;
       for (int64_t j = panels.count * part / parts; j < panels.count * (part + 1) / parts; ++j) {
+        if (!shared_weights) pack_weights(v, group, panels, j, own_weights.get());
+        const T* w = shared_weights ? weights + group * weights_size + panels.begin(j) * steps : own_weights.get();
         T* out = static_cast<T*>(v.out) + (group * v.m_channels + panels.begin(j)) * v.out_plane;
-        for (int64_t s = 0; s < count; ++s)
-          make_tile(v, weights + group * weights_size + panels.begin(j) * steps, panels.rows(j),
-                    panel + s * sliver_size, meta[s], out);
+        for (int64_t s = 0; s < count; ++s) make_tile(v, w, panels.rows(j), panel + s * sliver_size, meta[s], out);
       }
     }
   });

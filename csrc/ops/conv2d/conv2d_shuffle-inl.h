@@ -1,12 +1,12 @@
-// Moves between lanes: transposing a square of numbers, and summing many vectors at once.
+// Moves between lanes: rows side by side become columns or vectors, and sums of many vectors at once.
 //
-// Both walk over the bits of the lane number. For the bit S, `keep` and `swap` exchange it with one bit of the row
+// Those walk over the bits of the lane number. For the bit S, `keep` and `swap` exchange it with one bit of the row
 // number: keep<S>(a, b) takes a where the lane's bit is clear and b, shifted by S lanes, where it is set.
 #pragma once
 #include <utility>
 
 #include "cpu/shuffle-inl.h"
-#include "cpu/vec-inl.h"
+#include "cpu/transpose-inl.h"
 
 namespace fastdl::FASTDL_ISA {
 
@@ -22,27 +22,6 @@ FASTDL_INLINE Vec<T> swap_lanes(Vec<T> a, Vec<T> b, std::integer_sequence<int, J
 }
 template <class T>
 using Lanes = std::make_integer_sequence<int, kLanes<T>>;
-
-template <class T, int S>
-FASTDL_INLINE void exchange_bit(Vec<T>* r) {
-#pragma GCC unroll 16
-  for (int i = 0; i < kLanes<T>; ++i) {
-    if (i & S) continue;
-    const Vec<T> a = r[i], b = r[i | S];
-    r[i] = keep_lanes<T, S>(a, b, Lanes<T>{});
-    r[i | S] = swap_lanes<T, S>(a, b, Lanes<T>{});
-  }
-}
-
-// r[i][j] <-> r[j][i], for kLanes<T> vectors.
-template <class T>
-FASTDL_INLINE void transpose(Vec<T>* r) {
-  constexpr int L = kLanes<T>;
-  if constexpr (L >= 16) exchange_bit<T, 8>(r);
-  if constexpr (L >= 8) exchange_bit<T, 4>(r);
-  if constexpr (L >= 4) exchange_bit<T, 2>(r);
-  exchange_bit<T, 1>(r);
-}
 
 // to[i * ld + lane] = from[lane * stride + i], i < n: rows side by side become vectors, a square of registers at a
 // time. Lanes from `height` on are zeros.

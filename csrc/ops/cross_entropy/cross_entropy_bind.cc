@@ -1,6 +1,7 @@
 #include <string_view>
 
 #include "bind/call.h"
+#include "bind/host_numbers.h"
 #include "bind/reduction.h"
 #include "ops/cross_entropy/cross_entropy.h"
 
@@ -28,7 +29,7 @@ CrossEntropyGeometry checked_geometry(const char* op, const Array& x, const Arra
 void expect_targets(const char* op, Fault& bad, const Array& target, int64_t classes) {
   bad.check([op, at = target.data, classes](const int64_t* found) {
     EXPECT(*found == 0, IndexError, op, text("class indices in [0, ", classes, ") or ignore_index"),
-           text(number_in(at, DType::kInt64, *found - 1), " at position ", *found - 1));
+           text(number_at(at, DType::kInt64, *found - 1), " at position ", *found - 1));
   });
 }
 

@@ -1,6 +1,7 @@
 // Distances between all rows of x (batch, rows_x, width) and all rows of y (batch, rows_y, width).
 #pragma once
 #include "core/array.h"
+#include "core/host_device.h"
 #include "core/kernel.h"
 
 namespace fastdl {
@@ -40,6 +41,33 @@ struct DistanceBwdArgs {
 // sets, and so many columns, on.
 constexpr int64_t kProductRows = 32, kProductWidth = 24, kProductGradientWidth = 32;
 
+// There, d^2 = |x|^2 + |y|^2 - 2 x y loses digits where it is small beside s = |x|^2 + |y|^2. Pairs without
+// d^2 > kClose s + kLeast are close, and computed by the definition. kLeast: a sum of squares that were flushed to zero
+// is far below.
+template <class T>
+constexpr T kClose = T{0.25};
+template <class T>
+constexpr T kLeast = sizeof(T) == 4 ? T(1e-30) : T(1e-290);
+
+// The rows that tell whether many pairs are close: kSample of each set, and not if there are fewer pairs than
+// kLeastPairs, where looking would take as long. Many: more than one in kManyShare.
+constexpr int64_t kSample = 8, kManyShare = 16, kLeastPairs = 128 * 128;
+
+// Row i of the sample, the j-th of the other set; different rows where both sets are the same.
+FASTDL_HD int64_t sampled_row_x(int64_t i, int64_t rows) {
+  return 2 * i * rows / (2 * kSample);
+}
+FASTDL_HD int64_t sampled_row_y(int64_t j, int64_t rows) {
+  return (2 * j + 1) * rows / (2 * kSample);
+}
+
+// A point amid the rows: in each column the median of three means of so many rows, so that an outlier has no part in
+// it.
+constexpr int64_t kOriginGroups = 3, kOriginRows = 16;
+FASTDL_HD int64_t origin_row(int64_t group, int64_t i, int64_t rows) {
+  return (i * kOriginGroups + group) * rows / (kOriginRows * kOriginGroups);
+}
+
 static inline bool use_product(const DistanceGeometry& g, Metric metric, int64_t width) {
   return metric == Metric::kEuclidean && g.rows_x >= kProductRows && g.rows_y >= kProductRows && g.width >= width;
 }
@@ -49,7 +77,7 @@ static inline bool use_product(const DistanceGeometry& g, Metric metric, int64_t
 FASTDL_KERNEL(distance_fwd, DistanceFwdArgs)
 FASTDL_KERNEL(distance_bwd, DistanceBwdArgs)
 // What these two call: Euclidean distances by products, which hand sets with many close pairs back, and all metrics by
-// their definition.
+// their definition. (On CUDA no gradient goes by products.)
 FASTDL_KERNEL(distance_product_fwd, DistanceFwdArgs)
 FASTDL_KERNEL(distance_product_bwd, DistanceBwdArgs)
 FASTDL_KERNEL(distance_defined_fwd, DistanceFwdArgs)

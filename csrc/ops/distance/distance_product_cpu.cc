@@ -29,12 +29,6 @@ constexpr int64_t kChunkRows = 112;       // rows of the gradient in a chunk at 
 constexpr int64_t kAhead = 4;             // rows of transposed matrices that are fetched ahead
 constexpr int64_t kBlockRows = 512;       // of the other set: 112 x 512 weights are a quarter of L2
 
-// Pairs with d^2 > kClose s + kLeast are not close. kLeast: a sum of squares that were flushed to zero is far below.
-template <class T>
-constexpr T kClose = T{0.25};
-template <class T>
-constexpr T kLeast = sizeof(T) == 4 ? T(1e-30) : T(1e-290);
-
 template <class T>
 FASTDL_INLINE Vec<T> close_below(Vec<T> s) {
   return s * kClose<T> + kLeast<T>;
@@ -46,19 +40,17 @@ FASTDL_INLINE bool is_finite(T x) {
 
 // ---- rows around the origin -----------------------------------------------------------------------------------------
 
-// A point amid the rows: in each column the median of three means, so that an outlier has no part in it.
 template <class T>
 static void find_origin(const T* y, int64_t rows, int64_t width, T* origin) {
-  constexpr int64_t kGroups = 3, kRows = 16, L = kLanes<T>;
-  for (int64_t k = 0; k < width; k += L) {
-    Vec<T> mean[kGroups] = {};
-    for (int64_t i = 0; i < kRows; ++i)
-      for (int64_t group = 0; group < kGroups; ++group)
-        mean[group] += load_some<T>(y + (i * kGroups + group) * rows / (kRows * kGroups) * width + k, width - k);
+  for (int64_t k = 0; k < width; k += kLanes<T>) {
+    Vec<T> mean[kOriginGroups] = {};
+    for (int64_t i = 0; i < kOriginRows; ++i)
+      for (int64_t group = 0; group < kOriginGroups; ++group)
+        mean[group] += load_some<T>(y + origin_row(group, i, rows) * width + k, width - k);
     const Mask<T> first = mean[0] < mean[1];
     const Vec<T> low = select<T>(first, mean[0], mean[1]), high = select<T>(first, mean[1], mean[0]);
     const Vec<T> below = select<T>(high < mean[2], high, mean[2]), middle = select<T>(low > below, low, below);
-    store<T>(origin + k, select<T>(middle - middle == T{0}, middle * (T{1} / kRows), Vec<T>{}));
+    store<T>(origin + k, select<T>(middle - middle == T{0}, middle * (T{1} / kOriginRows), Vec<T>{}));
   }
 }
 
@@ -99,7 +91,6 @@ FASTDL_INLINE int64_t padded_width(int64_t width) {
 // batch, and not of small ones, where looking would take as long.
 template <class T>
 static bool many_close(const DistanceGeometry& g, const void* rows_x, const void* rows_y) {
-  constexpr int64_t kSample = 8, kShare = 16, kLeastPairs = 128 * 128;
   if (g.rows_x * g.rows_y < kLeastPairs) return false;
   const T *const first_x = static_cast<const T*>(rows_x), *const first_y = static_cast<const T*>(rows_y);
   Scratch<T> origin(padded_width<T>(g.width));
@@ -107,10 +98,8 @@ static bool many_close(const DistanceGeometry& g, const void* rows_x, const void
   int64_t close = 0;
   for (int64_t i = 0; i < kSample; ++i) {
     for (int64_t j = 0; j < kSample; ++j) {
-      // Different rows where both sets are the same.
-      const T *const x = first_x + 2 * i * g.rows_x / (2 * kSample) * g.width, *const y = first_y +
-                                                                                          (2 * j + 1) * g.rows_y /
-                                                                                              (2 * kSample) * g.width;
+      const T* const x = first_x + sampled_row_x(i, g.rows_x) * g.width;
+      const T* const y = first_y + sampled_row_y(j, g.rows_y) * g.width;
       Vec<T> squares{}, sizes{};
       for (int64_t k = 0; k < g.width; k += kLanes<T>) {
         const Vec<T> xk = load_some<T>(x + k, g.width - k), yk = load_some<T>(y + k, g.width - k);
@@ -121,7 +110,7 @@ static bool many_close(const DistanceGeometry& g, const void* rows_x, const void
       close += !(tree_sum<T>(squares) > tree_sum<T>(sizes) * kClose<T> + kLeast<T>);
     }
   }
-  return close > kSample * kSample / kShare;
+  return close > kSample * kSample / kManyShare;
 }
 
 constexpr int kPastList = 16;

@@ -49,6 +49,7 @@ struct Bags {
   BagMode mode;
   int64_t count;
   const int64_t* offsets;  // count + 1 numbers, ascending from 0 to at most the number of lookups
+  int64_t used;            // lookups in bags: the last offset
   const void* weights;     // one for each lookup, or null
   int64_t padding;
 };

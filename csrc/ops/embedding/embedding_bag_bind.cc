@@ -2,21 +2,22 @@
 
 namespace fastdl {
 namespace embedding_bag_binding {
+using namespace embedding_binding;
 
 BagMode mode_of(const char* op, const std::string& mode) {
   EXPECT(mode == "sum" || mode == "mean" || mode == "max", ValueError, op, text("mode sum, mean or max"), mode);
   return mode == "sum" ? BagMode::kSum : mode == "mean" ? BagMode::kMean : BagMode::kMax;
 }
 
-// Offsets lie in the memory of the host, so they are checked here.
+// Offsets are as few as bags, so the host checks them, in a copy where they lie on a device.
 Bags bags_of(const char* op, const Array& index, const Array& offsets, const Array* weights, DType dtype,
              const std::string& mode, int64_t padding) {
   expect_ndim(op, "index", index, 1);
   expect_same_dtype(op, "offsets", offsets, DType::kInt64);
   expect_ndim(op, "offsets", offsets, 1);
   EXPECT(offsets.size >= 1, ValueError, op, text("offsets with an end"), text("none"));
-  const int64_t* at = static_cast<const int64_t*>(offsets.data);
-  check_first([op, at, n = offsets.size, end = index.size] {
+  const HostNumbers at(offsets);
+  check_first([op, at = at.get(), n = offsets.size, end = index.size] {
     EXPECT(at[0] == 0, ValueError, op, text("offsets that begin with 0"), text(at[0]));
     for (int64_t b = 1; b < n; ++b)
       EXPECT(at[b] >= at[b - 1] && at[b] <= end, ValueError, op, text("ascending offsets up to ", end),
@@ -28,7 +29,12 @@ Bags bags_of(const char* op, const Array& index, const Array& offsets, const Arr
     expect_same_dtype(op, "weights", *weights, dtype);
     expect_shape(op, "weights", *weights, index.shape);
   }
-  return {how, offsets.size - 1, at, weights ? weights->data : nullptr, padding};
+  return {how,
+          offsets.size - 1,
+          static_cast<const int64_t*>(offsets.data),
+          at[offsets.size - 1],
+          weights ? weights->data : nullptr,
+          padding};
 }
 
 void expect_bag_grad(const char* op, const Array& grad, const Bags& bags) {

@@ -133,7 +133,7 @@ void embedding_bag_bwd(const EmbeddingBagBwdArgs& a) {
     using T = decltype(zero);
     if (a.bags.mode == BagMode::kMax) return add_maxima<T>(a, static_cast<T*>(a.g.out));
     // Lookups after the last bag count nothing.
-    const int64_t n = a.bags.count ? a.bags.offsets[a.bags.count] : 0;
+    const int64_t n = a.bags.used;
     Scratch<int64_t> bag(n);
     const bool mean = a.bags.mode == BagMode::kMean;
     Scratch<T> scale(mean ? n : 0);
@@ -155,8 +155,8 @@ void embedding_bag_weights(const EmbeddingBagWeightsArgs& a) {
   visit_table(a.t, [&](auto zero, auto index) {
     using T = decltype(zero);
     T* const out = static_cast<T*>(a.grad_weights);
-    const int64_t width = a.t.width, used = a.bags.count ? a.bags.offsets[a.bags.count] : 0;
-    for (int64_t i = used; i < a.t.count; ++i) out[i] = T{0};
+    const int64_t width = a.t.width;
+    for (int64_t i = a.bags.used; i < a.t.count; ++i) out[i] = T{0};
     if (a.bags.count == 0) return;
     parallel_for(a.bags.count, bag_grain(a.t, a.bags), [&](int64_t begin, int64_t end) {
       for (int64_t b = begin; b < end; ++b) {

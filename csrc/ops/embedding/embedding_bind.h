@@ -1,9 +1,11 @@
 // Checks and outputs that embedding and embedding_bag share.
 #pragma once
 #include "bind/call.h"
+#include "bind/host_numbers.h"
 #include "ops/embedding/embedding.h"
 
 namespace fastdl {
+namespace embedding_binding {
 
 constexpr int64_t kMost = int64_t{1} << 32;  // lookups, and rows: a sort moves both in one number of 64 bits
 
@@ -30,7 +32,7 @@ inline void expect_weight(const char* op, const Array& weight) {
 inline void expect_inside(const char* op, Fault& bad, const Array& index, int64_t rows) {
   bad.check([op, at = index.data, dtype = index.dtype, rows](const int64_t* found) {
     EXPECT(*found == 0, IndexError, op, text("indices in [0, ", rows, ")"),
-           text(number_in(at, dtype, *found - 1), " at position ", *found - 1));
+           text(number_at(at, dtype, *found - 1), " at position ", *found - 1));
   });
 }
 
@@ -61,6 +63,8 @@ inline py::object finished(GradientTarget& to, bool all_rows) {
 inline EmbeddingGradient gradient(GradientTarget& to, int64_t padding, bool by_frequency) {
   return {padding, by_frequency, to.values.data, static_cast<int64_t*>(to.rows.data), &to.touched};
 }
+
+}  // namespace embedding_binding
 
 void bind_embedding_bag(py::module_& m);
 

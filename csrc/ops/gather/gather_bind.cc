@@ -1,4 +1,5 @@
 #include "bind/call.h"
+#include "bind/host_numbers.h"
 #include "ops/gather/gather.h"
 
 namespace fastdl {
@@ -30,7 +31,7 @@ const int64_t* numbers(const Array& index) {
 void expect_inside(const char* op, Fault& bad, const Array& index, int64_t n) {
   bad.check([op, at = index.data, n](const int64_t* found) {
     EXPECT(*found == 0, IndexError, op, text("indices in [0, ", n, ")"),
-           text(number_in(at, DType::kInt64, *found - 1), " at position ", *found - 1));
+           text(number_at(at, DType::kInt64, *found - 1), " at position ", *found - 1));
   });
 }
 void expect_index(const char* op, const Array& index) {

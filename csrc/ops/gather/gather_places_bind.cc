@@ -1,4 +1,5 @@
 #include "bind/call.h"
+#include "bind/host_numbers.h"
 #include "ops/gather/gather.h"
 
 namespace fastdl {
@@ -25,7 +26,7 @@ Array linear(const ArrayList& indices, const Dims& sizes) {
     const int axis = static_cast<int>(found[0]) - 1;
     EXPECT(axis < 0, IndexError, "index",
            text("indices in [", -args.sizes[axis], ", ", args.sizes[axis] - 1, "] of an axis of ", args.sizes[axis]),
-           text(number_in(args.index[axis], DType::kInt64, found[1]), " at position ", found[1]));
+           text(number_at(args.index[axis], DType::kInt64, found[1]), " at position ", found[1]));
   });
   return out;
 }

@@ -122,7 +122,7 @@ void backward(const MaxPool2dBwdArgs& p, Stream stream) {
   // Reads the indices once more and waits for the device: what an index may reach is known before anything is written.
   const bool foreign = first_failure(outside, g.planes * out_size, stream) != 0;
   // Looked for only then, which is rare.
-  if (foreign) *p.bad_index = first_failure(OutsidePlane<I>{indices, in_size}, g.planes * out_size, stream);
+  if (foreign) *p.bad_index = first_failure(OutsideRange<I>{indices, in_size}, g.planes * out_size, stream);
   if (*p.bad_index || g.planes * in_size == 0) return;
   if (foreign)
     return launch(add_in_order<T, I>, blocks_for(g.planes, kBlock), kBlock, 0, stream, grad, indices, grad_x, g.planes,

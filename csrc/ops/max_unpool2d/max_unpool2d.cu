@@ -70,7 +70,7 @@ void with_indices(const MaxUnpool2dArgs& p, Stream stream, Run run) {
     const auto typed = [&](auto index) {
       using I = decltype(index);
       const I* indices = static_cast<const I*>(p.indices);
-      *p.bad_index = first_failure(OutsidePlane<I>{indices, s.out_h * s.out_w}, s.planes * s.in_h * s.in_w, stream);
+      *p.bad_index = first_failure(OutsideRange<I>{indices, s.out_h * s.out_w}, s.planes * s.in_h * s.in_w, stream);
       if (!*p.bad_index) run(static_cast<const T*>(p.x), indices, static_cast<T*>(p.out));
     };
     p.index_dtype == DType::kInt64 ? typed(int64_t{}) : typed(int32_t{});

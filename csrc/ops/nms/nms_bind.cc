@@ -1,5 +1,3 @@
-#include <cstring>
-
 #include "bind/call.h"
 #include "ops/nms/nms.h"
 
@@ -21,7 +19,7 @@ void expect_scored_boxes(const char* op, const Array& boxes, const Array& scores
 // The first `count` elements, in memory of their own.
 Array shortened(const Array& a, int64_t count) {
   Array out = empty({1, {count}}, a.dtype);
-  std::memcpy(out.data, a.data, out.bytes());
+  copy_on_device(out.data, a.data, out.bytes());
   return out;
 }
 

@@ -41,7 +41,7 @@ class AxisTable {
     Scratch<Tap<T>> taps(by_cell_ ? room_ : 0);
     Scratch<int32_t> starts(by_cell_ ? bins_ + 1 : 0);
     for (int64_t k = begin; k < end; ++k) {
-      const Axis<T> a = axis(k);
+      const RoiAxis<T> a = axis(k);
       Tap<T>* const out = taps_ + k * room_;
       int32_t *const out_starts = starts_ + k * (groups_ + 1), *const cells = cells_ + 2 * k;
       Tap<T>* const by_bin = by_cell_ ? taps.get() : out;
@@ -57,7 +57,9 @@ class AxisTable {
   }
 
  private:
-  Axis<T> axis(int64_t k) const { return axis_of<T>(g_, rois_[5 * k + column_], rois_[5 * k + column_ + 2], bins_); }
+  RoiAxis<T> axis(int64_t k) const {
+    return roi_axis<T>(g_, rois_[5 * k + column_], rois_[5 * k + column_ + 2], bins_, RoundedProduct{});
+  }
   // Of a bin: two a sample, and no more than there are cells.
   int64_t most_taps() const {
     T samples = 0;

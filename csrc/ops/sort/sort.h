@@ -70,10 +70,11 @@ struct GroupEqualArgs {
   DType dtype;
   int64_t n;
   const void* sorted;
-  const int64_t* indices;  // in [0, n), or null, as inverse is then
+  const int64_t* indices;  // in [0, n), or null, as inverse is then; checked before memory is touched
   int64_t* inverse;
-  int64_t* first;   // n numbers; the first *groups of them are written
-  int64_t* groups;  // one number on the host
+  int64_t* first;      // n numbers; the first *groups of them are written
+  int64_t* groups;     // one number on the host
+  int64_t* bad_index;  // as above
 };
 
 }  // namespace fastdl

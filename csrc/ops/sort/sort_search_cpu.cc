@@ -56,7 +56,8 @@ void search_sorted(const SearchSortedArgs& a) {
 
 void group_equal(const GroupEqualArgs& a) {
   *a.groups = 0;
-  if (a.n == 0) return;
+  *a.bad_index = a.indices ? first_outside(a.indices, a.n, a.n) : 0;
+  if (*a.bad_index || a.n == 0) return;
   visit_numbers(a.dtype, [&](auto zero) {
     using T = decltype(zero);
     const T* const x = static_cast<const T*>(a.sorted);

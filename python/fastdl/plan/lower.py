@@ -23,7 +23,7 @@ class Recording:
     constants: list[Array]  # kept alive: the steps point into them
 
 
-def record(graph: Graph) -> Recording:
+def record_graph(graph: Graph) -> Recording:
     """Records a graph on the CPU backend."""
     cpu = backends.get("cpu")
     inputs = [cpu.empty(v.shape, v.dtype) for v in graph.inputs]
@@ -41,7 +41,7 @@ def record(graph: Graph) -> Recording:
         return [calls.array(v) for v in graph.outputs]
 
     with one_at_a_time:
-        recorded = cpu.record(build, inputs)
+        recorded = cpu.record_kernels(build, inputs)
     return Recording(graph, recorded, ends, [v.array for v in graph.constants()])
 
 

@@ -12,7 +12,7 @@ from ..nn.module import Module
 from ..tensor import Tensor
 from .folding import Weights
 from .graph import Graph
-from .lower import Recording, record
+from .lower import Recording, record_graph
 from .passes import optimize
 from .trace import is_tracing, trace
 from .tracer import copied
@@ -88,7 +88,7 @@ class Plan:
         found = self._recordings.get(key)
         if found is None:
             graph = optimize(trace(self._model, *inputs, hold=self._snapshot.hold), self._weights)
-            found = self._recordings[key] = record(graph), graph.tree
+            found = self._recordings[key] = record_graph(graph), graph.tree
             if len(self._recordings) > self._max_shapes:
                 self._recordings.popitem(last=False)
         else:
