@@ -6,16 +6,16 @@
 
 namespace fastdl {
 
-// Element i of an array of int32 or int64.
-inline int64_t number_at(const Array& a, int64_t i) {
-  const char* const at = static_cast<const char*>(a.data) + i * static_cast<int64_t>(itemsize(a.dtype));
+// Element i of the numbers of an array of int32 or int64. A pointer, since checks in a recording may hold no Arrays.
+inline int64_t number_at(const void* data, DType dtype, int64_t i) {
+  const char* const at = static_cast<const char*>(data) + i * static_cast<int64_t>(itemsize(dtype));
   int64_t wide = 0;
   int32_t narrow = 0;
-  if (a.dtype == DType::kInt64)
+  if (dtype == DType::kInt64)
     copy_to_host(&wide, at, sizeof wide);
   else
     copy_to_host(&narrow, at, sizeof narrow);
-  return a.dtype == DType::kInt64 ? wide : narrow;
+  return dtype == DType::kInt64 ? wide : narrow;
 }
 
 // All numbers of an int64 array: on the CPU the array itself, of a device a copy.

@@ -29,9 +29,11 @@ inline void expect_weight(const char* op, const Array& weight) {
 }
 
 // After the kernel, which then has touched nothing.
-inline void expect_inside(const char* op, int64_t bad, const Array& index, int64_t rows) {
-  EXPECT(bad == 0, IndexError, op, text("indices in [0, ", rows, ")"),
-         text(number_at(index, bad - 1), " at position ", bad - 1));
+inline void expect_inside(const char* op, Fault& bad, const Array& index, int64_t rows) {
+  bad.check([op, at = index.data, dtype = index.dtype, rows](const int64_t* found) {
+    EXPECT(*found == 0, IndexError, op, text("indices in [0, ", rows, ")"),
+           text(number_at(at, dtype, *found - 1), " at position ", *found - 1));
+  });
 }
 
 // ---- gradients ------------------------------------------------------------------------------------------------------
@@ -42,6 +44,7 @@ struct GradientTarget {
   int64_t touched = 0;
 };
 inline GradientTarget gradient_target(const EmbeddingTable& t, bool all_rows) {
+  refuse_recording("embedding_bwd");
   GradientTarget to;
   Dims shape, count;
   shape.n = 2, shape[0] = all_rows ? t.rows : t.count, shape[1] = t.width;

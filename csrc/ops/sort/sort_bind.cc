@@ -30,9 +30,11 @@ int64_t bytes_of(const Array& x) {
 }
 
 // After the kernel, which then has touched nothing.
-void expect_inside(const char* op, int64_t bad, const Array& indices, int64_t n) {
-  EXPECT(bad == 0, IndexError, op, text("indices in [0, ", n, ")"),
-         text(number_at(indices, bad - 1), " at position ", bad - 1));
+void expect_inside(const char* op, Fault& bad, const Array& indices, int64_t n) {
+  bad.check([op, at = indices.data, n](const int64_t* found) {
+    EXPECT(*found == 0, IndexError, op, text("indices in [0, ", n, ")"),
+           text(number_at(at, DType::kInt64, *found - 1), " at position ", *found - 1));
+  });
 }
 
 // ---- order ----------------------------------------------------------------------------------------------------------
@@ -93,10 +95,9 @@ Array chosen_gradient(const Array& grad, const Array& indices, int64_t axis, int
   expect_shape(kOp, "indices", indices, grad.shape);
   EXPECT(size >= chosen.n, ValueError, kOp, text("size of at least ", chosen.n), text(size));
   Array out = empty(with_size(grad, axis, size), grad.dtype);
-  int64_t bad = 0;
-  call(chosen_bwd,
-       ChosenBwdArgs{
-           grad.dtype, {chosen.outer, size, chosen.inner}, chosen.n, grad.data, numbers(indices), out.data, &bad},
+  Fault bad;
+  const Lines whole{chosen.outer, size, chosen.inner};
+  call(chosen_bwd, ChosenBwdArgs{grad.dtype, whole, chosen.n, grad.data, numbers(indices), out.data, bad.place()},
        static_cast<int64_t>(out.bytes()));
   expect_inside(kOp, bad, indices, size);
   return out;
@@ -134,6 +135,7 @@ Array shortened(const Array& a, int64_t count) {
 
 py::tuple group(const Array& sorted, const Array* indices) {
   constexpr const char* kOp = "group_equal";
+  refuse_recording(kOp);
   expect_ndim(kOp, "sorted", sorted, 1);
   Array first = empty(sorted.shape, DType::kInt64), inverse;
   if (indices) {
@@ -141,10 +143,11 @@ py::tuple group(const Array& sorted, const Array* indices) {
     expect_shape(kOp, "indices", *indices, sorted.shape);
     inverse = empty(sorted.shape, DType::kInt64);
   }
-  int64_t groups = 0, bad = 0;
+  int64_t groups = 0;
+  Fault bad;
   call(group_equal,
        GroupEqualArgs{sorted.dtype, sorted.size, sorted.data, indices ? numbers(*indices) : nullptr,
-                      indices ? numbers(inverse) : nullptr, numbers(first), &groups, &bad},
+                      indices ? numbers(inverse) : nullptr, numbers(first), &groups, bad.place()},
        bytes_of(sorted));
   if (indices) expect_inside(kOp, bad, *indices, sorted.size);
   py::object places = indices ? py::cast(std::move(inverse)) : py::none();

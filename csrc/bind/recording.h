@@ -1,0 +1,6 @@
+// Recordings of kernels in Python, which fastdl.compile makes (cpu/recorder.h).
+#pragma once
+#include <pybind11/pybind11.h>
+namespace fastdl {
+void bind_recording(pybind11::module_& m);
+}

@@ -1,0 +1,98 @@
+"""From a graph to a recording: the graph's functions are called once more, and their kernels are noted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from .. import backends
+from .graph import Graph, Node, Value, map_values
+from .memory import IN_PLACE, Memory
+from .trace import one_at_a_time
+
+Array = Any
+
+
+@dataclass
+class Recording:
+    """A graph ready to run: `recorded.run(arrays)` gives the outputs' arrays."""
+
+    graph: Graph
+    recorded: Any
+    ends: list[int]  # steps recorded up to and with each node
+    constants: list[Array]  # kept alive: the steps point into them
+
+
+def record_graph(graph: Graph) -> Recording:
+    """Records a graph on the CPU backend."""
+    cpu = backends.get("cpu")
+    inputs = [cpu.empty(v.shape, v.dtype) for v in graph.inputs]
+    memory = Memory(graph)
+    ends: list[int] = []
+
+    def build() -> list[Array]:
+        ends.clear()
+        calls = _Calls(cpu, memory, dict(zip(graph.inputs, inputs, strict=True)))
+        for i, node in enumerate(graph.nodes):
+            calls.run(node, memory.may_overwrite(i, node))
+            ends.append(cpu.steps_recorded())
+            for value in memory.dying[i]:
+                del calls.arrays[value]
+        return [calls.array(v) for v in graph.outputs]
+
+    with one_at_a_time:
+        recorded = cpu.record_kernels(build, inputs)
+    return Recording(graph, recorded, ends, [v.array for v in graph.constants()])
+
+
+class _Calls:
+    """Calls of nodes on the arrays of Values."""
+
+    def __init__(self, cpu: Any, memory: Memory, arrays: dict[Value, Array]) -> None:
+        self._cpu, self._memory, self.arrays = cpu, memory, arrays
+        self._wholes: dict[Value, Array] = {}  # concatenations whose parts are being made
+
+    def array(self, value: Value) -> Array:
+        return self.arrays[value] if value.array is None else value.array
+
+    def run(self, node: Node, overwrite: bool) -> None:
+        args = map_values(self.array, node.args)
+        function = IN_PLACE.get(node.function) if overwrite else None
+        made: Any
+        if node.function.endswith("_"):
+            target = args[0] if overwrite else self._cpu.cast(args[0], node.out.dtype)
+            getattr(self._cpu, node.function)(target, *args[1:])
+            made = (target,)
+        elif function is not None:
+            getattr(self._cpu, function)(*args)
+            made = (args[0],)
+        elif node.out in self._wholes:
+            made = (self._rest(node, args),)
+        else:
+            self._place(node.out)
+            made = getattr(self._cpu, node.function)(*args)
+            made = made if isinstance(made, tuple | list) else (made,)
+        for value, array in zip(node.results, made, strict=True):
+            if value is not None:
+                self.arrays[value] = array
+
+    def _place(self, value: Value) -> None:
+        """The array that comes next lies in the concatenation that it is a part of."""
+        if value in self._memory.places:
+            whole, at = self._memory.places[value]
+            if whole not in self._wholes:
+                self._place(whole)
+                self._wholes[whole] = self._cpu.empty(whole.shape, whole.dtype)
+            self._cpu.allocate_next_in(self._wholes[whole], at, value.bytes)
+
+    def _rest(self, node: Node, args: tuple[Any, ...]) -> Array:
+        """A concatenation: only the parts that do not lie in it yet are copied."""
+        whole, axis = self._wholes.pop(node.out), args[1]
+        start = [0] * len(node.out.shape)
+        at = whole.address
+        for value, part in zip(node.args[0], args[0], strict=True):
+            if part.address != at:
+                self._cpu.slice_assign_(whole, part, tuple(start), (1,) * len(start))
+            start[axis] += value.shape[axis]
+            at += value.bytes
+        return whole
