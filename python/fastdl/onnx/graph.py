@@ -107,9 +107,11 @@ class Graph:
     """Nodes in the order of their execution."""
 
     def __init__(
-        self, inputs: Sequence[str], outputs: Sequence[str], constants: Mapping[str, np.ndarray], nodes: Sequence[Node]
-    ) -> None:
+        self, inputs: Sequence[str], outputs: Sequence[str], constants: Mapping[str, np.ndarray],
+        nodes: Sequence[Node], context: Context,
+    ) -> None:  # fmt: skip
         self.inputs, self.outputs = tuple(inputs), tuple(outputs)
+        self.context = context
         self.constants = dict(constants)
         self.nodes = list(nodes)
         self._dead = self._last_uses()
