@@ -37,11 +37,18 @@ def read(source: Source, device: str) -> tuple[Graph, list[Argument], list[Argum
         graph = reader.graph(model.graph)
         inputs = [_argument(v) for v in model.graph.input if v.name not in graph.constants]
         outputs = [_argument(v) for v in model.graph.output]
+    except NotImplementedError as error:
+        raise NotImplementedError(_named(error)) from None
     except (onnx.checker.ValidationError, ValueError, KeyError, UnicodeDecodeError, RuntimeError) as error:
         raise ValueError(f"[onnx] expected a model that follows ONNX's rules, got one with: {error}") from None
     graph.inputs = tuple(v.name for v in inputs)
     graph.fold()
     return graph, inputs, outputs
+
+
+def _named(error: Exception) -> str:
+    text = str(error)
+    return text if text.startswith("[onnx]") else f"[onnx] {text}"
 
 
 def _parsed(source: Source) -> tuple[Any, Path | None]:

@@ -104,7 +104,7 @@ def power(node: Any, a: Value, b: Value) -> Value:
     x = node.tensor(a)
     if on_host(b) and b.size == 1 and b.ndim <= x.ndim:
         return arithmetic.pow(x, float(b.reshape(())))
-    return arithmetic.pow(x, node.tensor(b).to(x.dtype))
+    return arithmetic.pow(x, node.tensor(b).to(x.dtype) if fits(b) else node.tensor(b.astype(numpy_dtype(a))))
 
 
 @operator("Mod")

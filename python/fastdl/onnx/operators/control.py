@@ -56,7 +56,7 @@ def scan(node: Any, scope: Scope, *values: Value) -> tuple[Value, ...]:
         raise ValueError(f"expected sequences of one length, got {[len(s) for s in sequences]}")
     collected: list[list[Value]] = [[] for _ in range(outs)]
     for items in zip(*sequences, strict=True):
-        out = body.run((*states, *(np.ascontiguousarray(i) for i in items)), scope)
+        out = body.run((*states, *(np.array(i, order="C") for i in items)), scope)
         states = out[: len(states)]
         for parts, value in zip(collected, out[len(states) :], strict=True):
             parts.append(value)

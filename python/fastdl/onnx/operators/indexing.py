@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from ...functional import indexing, layout
-from ...functional.selecting import scatter_reduce
 from ...tensor import Tensor
 from .registry import Value, axis_of, fits, host, operator
 
@@ -78,7 +77,7 @@ def gather_nd(node: Any, x: Value, indices: Value) -> Value:
     return layout.reshape(lines, sizes) if isinstance(x, Tensor) else lines.reshape(sizes)
 
 
-_REDUCED = {"mul": "prod", "max": "amax", "min": "amin"}
+_REDUCED = {"mul": np.multiply, "max": np.maximum, "min": np.minimum}
 
 
 def _scattered(node: Any, x: Tensor, axis: int, places: np.ndarray, updates: Tensor) -> Tensor:
@@ -87,7 +86,13 @@ def _scattered(node: Any, x: Tensor, axis: int, places: np.ndarray, updates: Ten
         return indexing.scatter(x, axis, index, updates)
     if how == "add":
         return indexing.scatter_add(x, axis, index, updates)
-    return scatter_reduce(x, axis, index, updates, _REDUCED[how])
+    if how not in _REDUCED:
+        raise ValueError(f"expected reduction none, add, mul, max or min, got {how!r}")
+    out = host(x).copy()
+    at: list[np.ndarray] = list(np.indices(places.shape, sparse=True))
+    at[axis] = places
+    _REDUCED[how].at(out, tuple(at), host(updates))
+    return node.tensor(out)
 
 
 @operator("ScatterElements", "Scatter")

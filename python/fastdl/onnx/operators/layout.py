@@ -209,7 +209,8 @@ def space_to_depth(node: Any, x: Value) -> Value:
     t, r = node.tensor(x), node.get("blocksize")
     n, c, h, w = t.shape
     apart = layout.reshape(t, (n, c, h // r, r, w // r, r))
-    return layout.reshape(layout.permute(apart, (0, 3, 5, 1, 2, 4)), (n, c * r**2, h // r, w // r))
+    order = (0, 1, 3, 5, 2, 4) if node.get("mode", "DCR") == "CRD" else (0, 3, 5, 1, 2, 4)
+    return layout.reshape(layout.permute(apart, order), (n, c * r**2, h // r, w // r))
 
 
 @operator("Trilu")

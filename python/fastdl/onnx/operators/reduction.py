@@ -9,7 +9,7 @@ import numpy as np
 
 from ...functional import arithmetic, elementary, rearranging, reduction, sorting, statistics
 from ...tensor import Tensor
-from .registry import Value, axis_of, host, ints, is_float, number, numpy_dtype, on_host, operator
+from .registry import Value, axis_of, fits, host, ints, is_float, number, numpy_dtype, on_host, operator
 
 Axes = tuple[int, ...]
 
@@ -98,9 +98,12 @@ _extreme("ArgMin", reduction.argmin)
 
 @operator("TopK")
 def top_k(node: Any, x: Value, k: Value) -> Any:
-    t = node.tensor(x)
-    values, places = sorting.topk(t, int(number(k)), axis_of(node.get("axis", -1), t.ndim), bool(node.get("largest", 1)))
-    return values, places
+    count, axis, largest = int(number(k)), axis_of(node.get("axis", -1), x.ndim), bool(node.get("largest", 1))
+    if fits(x):
+        return tuple(sorting.topk(node.tensor(x), count, axis, largest))
+    ranks = np.unique(x, return_inverse=True)[1].reshape(x.shape)
+    places = np.take(np.argsort(-ranks if largest else ranks, axis, kind="stable"), np.arange(count), axis)
+    return np.take_along_axis(x, places, axis), places
 
 
 @operator("CumSum")

@@ -133,7 +133,7 @@ def _by_kernel(x: Tensor, axes: list[Axis], mode: Mode) -> Tensor | None:
         return interpolate(x, scale_factor=scales) if all(float(s).is_integer() for s in scales) else None
     if mode.mode != "linear" or mode.antialias or mode.exclude_outside:
         return None
-    if mode.transform == "align_corners":
+    if mode.transform == "align_corners" and all(math.isclose(a.scale * a.size, a.target) for a in axes):
         return interpolate(x, size=sizes, mode=linear, align_corners=True)
     halves = mode.transform == "half_pixel" or (mode.transform == "pytorch_half_pixel" and min(sizes) > 1)
     exact = all(a.scale == a.target / a.size for a in axes)

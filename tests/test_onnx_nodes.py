@@ -1,0 +1,72 @@
+"""ONNX's own node tests, which its package carries: every case of every operator that fastdl has."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+import fastdl.onnx
+from fastdl.onnx.operators import OPERATORS
+
+onnx = pytest.importorskip("onnx", reason="onnx is not installed")
+
+SMALL = ("UINT4", "INT4", "UINT2", "INT2", "FLOAT8", "FLOAT4E2M1")
+LEFT_OUT = {
+    **dict.fromkeys(("test_not_2d", "test_not_3d", "test_not_4d"), "opset 1"),
+    "test_scan_sum": "opset 8",
+    **dict.fromkeys(("test_identity_sequence", "test_identity_opt", "test_if_opt", "test_if_seq", "test_loop13_seq",
+                     "test_loop16_seq_none"), "sequences and optionals"),
+    **dict.fromkeys(("test_training_dropout", "test_training_dropout_mask", "test_training_dropout_default",
+                     "test_training_dropout_default_mask", "test_batchnorm_example_training_mode",
+                     "test_batchnorm_epsilon_training_mode"), "training"),
+    "test_convtranspose_3d": "transposed convolution of volumes",
+    "test_roialign_mode_max": "maximum of weighted samples, which other libraries do not compute either",
+}  # fmt: skip
+
+
+def collected():
+    from onnx.backend.test.case.node import collect_testcases
+
+    with warnings.catch_warnings():  # of the functions that compute the expected outputs
+        warnings.simplefilter("ignore")
+        return collect_testcases(None)
+
+
+def operators_of(graph):
+    for node in graph.node:
+        yield node.domain, node.op_type
+        for attribute in node.attribute:
+            yield from operators_of(attribute.g)
+
+
+def is_left_out(case):
+    of_small_numbers = case.name.startswith("test_cast") and any(name in case.name for name in SMALL)
+    rounded_on_the_way = case.name.endswith("_expanded") and ("fp16" in case.name or "bf16" in case.name)
+    return case.name in LEFT_OUT or of_small_numbers or rounded_on_the_way
+
+
+CASES = [c for c in collected() if all(key in OPERATORS for key in operators_of(c.model.graph)) and not is_left_out(c)]
+
+
+def array(value):
+    return onnx.numpy_helper.to_array(value) if isinstance(value, onnx.TensorProto) else np.asarray(value)
+
+
+def test_most_cases_run():
+    assert len(CASES) > 1200
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
+def test_node(case):
+    session = fastdl.onnx.load(case.model)
+    names = [v.name for v in case.model.graph.input]
+    for inputs, outputs in case.data_sets:
+        feed = {name: array(value) for name, value in zip(names, inputs, strict=True)}
+        for found, expected in zip(session.run(None, feed), map(array, outputs), strict=True):
+            assert (found.dtype, found.shape) == (expected.dtype, expected.shape)
+            if expected.dtype.name in ("float16", "bfloat16"):
+                found, expected = found.astype(np.float32), expected.astype(np.float32)
+            if expected.dtype.kind in "OU":
+                assert found.tolist() == expected.tolist()
+            else:
+                np.testing.assert_allclose(found, expected, rtol=case.rtol, atol=case.atol)
