@@ -8,6 +8,7 @@
 #include "core/kernel.h"
 #if defined(FASTDL_DEVICE_CPU)
 #include "cpu/parallel.h"
+#include "cpu/recorder.h"
 #else
 #include "cuda/runtime.h"
 #endif
@@ -21,6 +22,7 @@ constexpr int64_t kReleaseGilAbove = 64 * 1024;
 #if defined(FASTDL_DEVICE_CPU)
 template <class Args>
 void call(void (*kernel)(const Args&), const Args& args, int64_t bytes) {
+  if (Recording* r = recording()) return r->steps.add(kernel, args, bytes);
   FlushDenormals flush;
   if (bytes < kReleaseGilAbove) return kernel(args);
   py::gil_scoped_release release;
@@ -34,6 +36,64 @@ void call(void (*kernel)(const Args&, Stream), const Args& args, int64_t bytes) 
   kernel(args, current_stream());
 }
 #endif
+
+// N numbers, first 0, that a kernel leaves for the host: where it found something wrong.
+template <int N = 1>
+class HostNumbers {
+ public:
+  HostNumbers() {
+#if defined(FASTDL_DEVICE_CPU)
+    if (Recording* r = recording()) place_ = r->steps.numbers(N);
+#endif
+  }
+  HostNumbers(const HostNumbers&) = delete;
+
+  int64_t* place() { return place_; }  // for the kernel's arguments
+
+  // After the call: look(numbers) may throw. It runs again whenever a recorded step has run, so it must not hold Arrays
+  // or references to the binding's variables.
+  template <class Look>
+  void check(Look look) {
+#if defined(FASTDL_DEVICE_CPU)
+    if (Recording* r = recording())
+      return r->steps.add_check([look, place = place_] {
+        int64_t found[N];
+        for (int i = 0; i < N; ++i) found[i] = std::exchange(place[i], 0);
+        look(found);
+      });
+#endif
+    look(own_);
+  }
+
+ private:
+  int64_t own_[N] = {};
+  int64_t* place_ = own_;
+};
+using HostNumber = HostNumbers<1>;
+
+// A check of numbers in memory, before the call; in a recording it runs each time before the step, as `look` above.
+template <class Look>
+void check_first(Look look) {
+#if defined(FASTDL_DEVICE_CPU)
+  if (Recording* r = recording()) return r->steps.add_check(look);
+#endif
+  look();
+}
+
+// For functions that read numbers on the host: these would be those of the recording for ever.
+inline void refuse_recording([[maybe_unused]] const char* op) {
+#if defined(FASTDL_DEVICE_CPU)
+  if (recording()) throw std::runtime_error(text("[", op, "] expected no recording, since it reads numbers, got one"));
+#endif
+}
+
+// What arguments point to lives as long as a recording with them.
+template <class T>
+void keep_in_recording([[maybe_unused]] T& object) {
+#if defined(FASTDL_DEVICE_CPU)
+  if (Recording* r = recording()) r->steps.keep(std::make_shared<T>(std::move(object)));
+#endif
+}
 
 // The numbers of an argument that may be None.
 inline const void* data_or_null(const Array* a) {

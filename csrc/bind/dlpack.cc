@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "bind/array_type.h"
+#include "bind/call.h"
 
 namespace fastdl {
 namespace {
@@ -88,6 +89,7 @@ DType dtype_of(const Py_buffer& view) {
 
 // A C-contiguous buffer as an array. It is shared when the caller allows it and memory does (writable, aligned).
 Array from_numpy(const py::object& source, bool share) {
+  refuse_recording("from_numpy");
   if (!PyObject_CheckBuffer(source.ptr()))
     throw TypeError("[from_numpy] expected an array for source, got " + type_name(source));
   Py_buffer view;
@@ -110,6 +112,7 @@ Array from_numpy(const py::object& source, bool share) {
 }
 
 py::object to_numpy(const py::object& array) {
+  refuse_recording("to_numpy");
   if (!is_array(array.ptr())) throw TypeError("[to_numpy] expected an array for a, got " + type_name(array));
   const py::module_ numpy = py::module_::import("numpy");
 #if defined(FASTDL_DEVICE_CPU)
@@ -128,6 +131,7 @@ py::object to_numpy(const py::object& array) {
 // ---- DLPack ---------------------------------------------------------------------------------------------------------
 
 py::capsule to_dlpack(const Array& a) {
+  refuse_recording("to_dlpack");
 #if defined(FASTDL_DEVICE_EMU)
   throw NotImplementedError("[to_dlpack] expected an array on cpu or cuda, got one on emu");
 #endif

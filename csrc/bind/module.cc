@@ -8,6 +8,7 @@
 #include "bind/errors.h"
 #if defined(FASTDL_DEVICE_CPU)
 #include "bind/call.h"
+#include "bind/recording.h"
 #include "cpu/isa.h"
 #include "cpu/parallel.h"
 #include "cpu/peak.h"
@@ -38,6 +39,7 @@ py::dict memory() {
 #if defined(FASTDL_DEVICE_CPU)
 double fma_loop_flops(DType dtype, int64_t iterations) {
   EXPECT(is_float(dtype), TypeError, "fma_loop", text("dtype float32 or float64"), text(dtype));
+  refuse_recording("fma_loop");
   double flops = 0;
   call(fma_loop, {dtype, iterations, get_num_threads(), &flops}, kReleaseGilAbove);
   return flops;
@@ -72,6 +74,7 @@ PYBIND11_MODULE(FASTDL_MODULE, m, py::mod_gil_not_used()) {
   m.def("isa", [] { return isa_name(isa()); });
   m.def("best_isa", [] { return isa_name(best_isa()); });
   m.def("set_isa", [](const char* name) { set_isa(isa_from_name(name)); });
+  bind_recording(m);
 #else
   bind_runtime(m);
 #endif

@@ -1,6 +1,6 @@
 // Checks of the attributes of pooling, shared by its bindings.
 #pragma once
-#include "bind/array_type.h"
+#include "bind/call.h"
 #include "core/pool.h"
 
 namespace fastdl {
@@ -72,9 +72,11 @@ inline void expect_index_dtype(const char* op, DType t) {
 }
 
 // `bad` is 1 + the position of the first index outside its plane, or 0.
-inline void expect_indices(const char* op, int64_t bad, int64_t plane) {
-  EXPECT(bad == 0, IndexError, op, text("indices into a plane of ", plane, " elements"),
-         text("one outside it at position ", bad - 1));
+inline void expect_indices(const char* op, HostNumber& bad, int64_t plane) {
+  bad.check([op, plane](const int64_t* found) {
+    EXPECT(*found == 0, IndexError, op, text("indices into a plane of ", plane, " elements"),
+           text("one outside it at position ", *found - 1));
+  });
 }
 
 }  // namespace fastdl

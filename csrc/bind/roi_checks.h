@@ -1,6 +1,6 @@
 // Checks of feature maps and regions of interest (RoIs), shared by the operations that pool over them.
 #pragma once
-#include "core/error.h"
+#include "bind/call.h"
 
 namespace fastdl {
 
@@ -30,9 +30,11 @@ inline void expect_bins(const char* op, const Dims& output_size, double spatial_
 }
 
 // What the kernel found: 1 + the first RoI of an image that does not exist, or 0.
-inline void expect_images(const char* op, int64_t bad_roi, int64_t images) {
-  EXPECT(bad_roi == 0, IndexError, op, text("images of rois in [0, ", images, ")"),
-         text("another one in roi ", bad_roi - 1));
+inline void expect_images(const char* op, HostNumber& bad_roi, int64_t images) {
+  bad_roi.check([op, images](const int64_t* found) {
+    EXPECT(*found == 0, IndexError, op, text("images of rois in [0, ", images, ")"),
+           text("another one in roi ", *found - 1));
+  });
 }
 
 }  // namespace fastdl

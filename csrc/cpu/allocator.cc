@@ -10,6 +10,7 @@
 
 #include "core/memory.h"
 #include "cpu/parallel.h"
+#include "cpu/recorder.h"
 
 namespace fastdl {
 namespace {
@@ -69,6 +70,7 @@ Buffer* fresh(size_t bytes) {
 }  // namespace
 
 Buffer* allocate(size_t bytes) {
+  if (Recording* r = recording()) return r->arena.allocate(bytes);
   const int c = size_class(bytes);
   const size_t rounded = class_bytes(c);
   Buffer* b = nullptr;

@@ -179,6 +179,7 @@ from .functional.statistics import (
     var_mean,
 )
 from .nn.summary import summary
+from .plan import compile
 from .printing import set_printoptions
 from .random import Generator, get_rng_state, initial_seed, manual_seed, set_rng_state
 from .sampling import bernoulli, multinomial, normal

@@ -32,6 +32,7 @@ Array box_iou(const Array& boxes1, const Array& boxes2, const std::string& fmt, 
 }
 
 Array large_boxes(const Array& boxes, double min_size) {
+  refuse_recording("large_boxes");
   expect_boxes("large_boxes", "boxes", boxes);
   const Array keep = empty({1, {boxes.dim(0)}}, DType::kInt64);
   int64_t count = 0;

@@ -25,12 +25,14 @@ CrossEntropyGeometry checked_geometry(const char* op, const Array& x, const Arra
   return {x.dim(0), x.dim(1), x.dim(2)};
 }
 
-void expect_targets(const char* op, int64_t bad, const Array& target, int64_t classes) {
-  if (bad == 0) return;
-  int64_t t = 0;
-  copy_to_host(&t, static_cast<const int64_t*>(target.data) + bad - 1, sizeof t);
-  EXPECT(false, IndexError, op, text("class indices in [0, ", classes, ") or ignore_index"),
-         text(t, " at position ", bad - 1));
+void expect_targets(const char* op, HostNumber& bad, const Array& target, int64_t classes) {
+  bad.check([op, at = static_cast<const int64_t*>(target.data), classes](const int64_t* found) {
+    if (*found == 0) return;
+    int64_t t = 0;
+    copy_to_host(&t, at + *found - 1, sizeof t);
+    EXPECT(false, IndexError, op, text("class indices in [0, ", classes, ") or ignore_index"),
+           text(t, " at position ", *found - 1));
+  });
 }
 
 py::tuple forward(const Array& x, const Array& target, const Array* weight, int64_t ignore_index,
@@ -40,7 +42,7 @@ py::tuple forward(const Array& x, const Array& target, const Array* weight, int6
   const CrossEntropyGeometry g = checked_geometry(kOp, x, target, weight, label_smoothing);
   Array loss = empty(r == Reduction::kNone ? target.shape : Dims{}, x.dtype);
   Array lse = empty(target.shape, x.dtype), total = empty(Dims{}, x.dtype);
-  int64_t bad = 0;
+  HostNumber bad;
   const CrossEntropyFwdArgs args{x.dtype,
                                  g,
                                  r,
@@ -52,7 +54,7 @@ py::tuple forward(const Array& x, const Array& target, const Array* weight, int6
                                  loss.data,
                                  lse.data,
                                  total.data,
-                                 &bad};
+                                 bad.place()};
   call(cross_entropy_fwd, args, static_cast<int64_t>(x.bytes() + target.bytes()));
   expect_targets(kOp, bad, target, g.classes);
   return py::make_tuple(std::move(loss), std::move(lse), std::move(total));
@@ -70,7 +72,7 @@ Array backward(const Array& grad, const Array& x, const Array& target, const Arr
   expect_same_dtype(kOp, "total_weight", total, x.dtype);
   expect_shape(kOp, "total_weight", total, Dims{});
   Array grad_x = empty(x.shape, x.dtype);
-  int64_t bad = 0;
+  HostNumber bad;
   const CrossEntropyBwdArgs args{x.dtype,
                                  g,
                                  r,
@@ -83,7 +85,7 @@ Array backward(const Array& grad, const Array& x, const Array& target, const Arr
                                  lse.data,
                                  total.data,
                                  grad_x.data,
-                                 &bad};
+                                 bad.place()};
   call(cross_entropy_bwd, args, static_cast<int64_t>(2 * x.bytes() + target.bytes()));
   expect_targets(kOp, bad, target, g.classes);
   return grad_x;

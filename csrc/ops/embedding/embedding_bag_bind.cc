@@ -16,10 +16,12 @@ Bags bags_of(const char* op, const Array& index, const Array& offsets, const Arr
   expect_ndim(op, "offsets", offsets, 1);
   EXPECT(offsets.size >= 1, ValueError, op, text("offsets with an end"), text("none"));
   const int64_t* at = static_cast<const int64_t*>(offsets.data);
-  EXPECT(at[0] == 0, ValueError, op, text("offsets that begin with 0"), text(at[0]));
-  for (int64_t b = 1; b < offsets.size; ++b)
-    EXPECT(at[b] >= at[b - 1] && at[b] <= index.size, ValueError, op, text("ascending offsets up to ", index.size),
-           text(at[b], " at position ", b));
+  check_first([op, at, n = offsets.size, end = index.size] {
+    EXPECT(at[0] == 0, ValueError, op, text("offsets that begin with 0"), text(at[0]));
+    for (int64_t b = 1; b < n; ++b)
+      EXPECT(at[b] >= at[b - 1] && at[b] <= end, ValueError, op, text("ascending offsets up to ", end),
+             text(at[b], " at position ", b));
+  });
   const BagMode how = mode_of(op, mode);
   if (weights) {
     EXPECT(how == BagMode::kSum, ValueError, op, text("mode sum with weights"), mode);
@@ -44,8 +46,8 @@ py::tuple embedding_bag(const Array& weight, const Array& index, const Array& of
                         const std::string& mode, int64_t padding) {
   constexpr const char* kOp = "embedding_bag";
   expect_weight(kOp, weight);
-  int64_t bad = 0;
-  const EmbeddingTable t = table(kOp, weight.dtype, weight.dim(0), weight.dim(1), index, &bad);
+  HostNumber bad;
+  const EmbeddingTable t = table(kOp, weight.dtype, weight.dim(0), weight.dim(1), index, bad.place());
   const Bags bags = bags_of(kOp, index, offsets, weights, weight.dtype, mode, padding);
   Dims shape;
   shape.n = 2, shape[0] = bags.count, shape[1] = t.width;
@@ -73,13 +75,15 @@ py::object embedding_bag_backward(const Array& grad, const Array& index, const A
     expect_same_dtype(kOp, "maxima", *maxima, DType::kInt64);
     expect_shape(kOp, "maxima", *maxima, grad.shape);
   }
-  int64_t bad = 0;
-  const EmbeddingTable t = table(kOp, grad.dtype, rows, grad.dim(1), index, &bad);
+  HostNumber bad;
+  const EmbeddingTable t = table(kOp, grad.dtype, rows, grad.dim(1), index, bad.place());
   GradientTarget to = gradient_target(t, kAllRows);
   const int64_t* from = max ? static_cast<const int64_t*>(maxima->data) : nullptr;
   call(embedding_bag_bwd, EmbeddingBagBwdArgs{t, bags, grad.data, from, gradient(to, padding, by_frequency)},
        bytes_read(t) + static_cast<int64_t>(to.values.bytes()));
-  EXPECT(bad >= 0, IndexError, kOp, text("maxima in [-1, ", rows, ")"), text("one outside at position ", -bad - 1));
+  const int64_t maximum = *bad.place();
+  EXPECT(maximum >= 0, IndexError, kOp, text("maxima in [-1, ", rows, ")"),
+         text("one outside at position ", -maximum - 1));
   expect_inside(kOp, bad, index, rows);
   return finished(to, kAllRows);
 }
@@ -93,8 +97,8 @@ Array embedding_bag_backward_weights(const Array& grad, const Array& weight, con
   expect_same_dtype(kOp, "grad", grad, weight.dtype);
   EXPECT(grad.dim(1) == weight.dim(1), ValueError, kOp, text("grad with ", weight.dim(1), " columns"),
          text("shape ", grad.shape));
-  int64_t bad = 0;
-  const EmbeddingTable t = table(kOp, weight.dtype, weight.dim(0), weight.dim(1), index, &bad);
+  HostNumber bad;
+  const EmbeddingTable t = table(kOp, weight.dtype, weight.dim(0), weight.dim(1), index, bad.place());
   Array out = empty(index.shape, weight.dtype);
   call(embedding_bag_weights, EmbeddingBagWeightsArgs{t, bags, grad.data, weight.data, out.data}, 2 * bytes_read(t));
   expect_inside(kOp, bad, index, t.rows);

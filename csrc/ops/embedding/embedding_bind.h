@@ -27,12 +27,13 @@ inline void expect_weight(const char* op, const Array& weight) {
 }
 
 // After the kernel, which then has touched nothing.
-inline void expect_inside(const char* op, int64_t bad, const Array& index, int64_t rows) {
-  if (bad == 0) return;
-  const bool wide = index.dtype == DType::kInt64;
-  const int64_t value =
-      wide ? static_cast<const int64_t*>(index.data)[bad - 1] : static_cast<const int32_t*>(index.data)[bad - 1];
-  EXPECT(bad == 0, IndexError, op, text("indices in [0, ", rows, ")"), text(value, " at position ", bad - 1));
+inline void expect_inside(const char* op, HostNumber& bad, const Array& index, int64_t rows) {
+  bad.check([op, wide = index.dtype == DType::kInt64, at = index.data, rows](const int64_t* found) {
+    if (*found == 0) return;
+    const int64_t i = *found - 1;
+    const int64_t value = wide ? static_cast<const int64_t*>(at)[i] : static_cast<const int32_t*>(at)[i];
+    EXPECT(*found == 0, IndexError, op, text("indices in [0, ", rows, ")"), text(value, " at position ", i));
+  });
 }
 
 // ---- gradients ------------------------------------------------------------------------------------------------------
@@ -43,6 +44,7 @@ struct GradientTarget {
   int64_t touched = 0;
 };
 inline GradientTarget gradient_target(const EmbeddingTable& t, bool all_rows) {
+  refuse_recording("embedding_bwd");
   GradientTarget to;
   Dims shape, count;
   shape.n = 2, shape[0] = all_rows ? t.rows : t.count, shape[1] = t.width;

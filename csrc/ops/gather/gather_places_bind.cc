@@ -16,19 +16,22 @@ Array linear(const ArrayList& indices, const Dims& sizes) {
     expect_shape(kOp, "indices", indices[k], indices[0].shape);
   }
   Array out = empty(indices[0].shape, DType::kInt64);
-  int64_t bad[2] = {0, 0};
-  LinearIndexArgs args{out.size, sizes.n, {}, {}, static_cast<int64_t*>(out.data), bad};
+  HostNumbers<2> bad;
+  LinearIndexArgs args{out.size, sizes.n, {}, {}, static_cast<int64_t*>(out.data), bad.place()};
   for (int k = 0; k < sizes.n; ++k)
     args.sizes[k] = sizes[k], args.index[k] = static_cast<const int64_t*>(indices[k].data);
   call(linear_index, args, static_cast<int64_t>(out.bytes()) * (sizes.n + 1));
-  const int axis = static_cast<int>(bad[0]) - 1;
-  EXPECT(axis < 0, IndexError, "index",
-         text("indices in [", -sizes[axis], ", ", sizes[axis] - 1, "] of an axis of ", sizes[axis]),
-         text(args.index[axis][bad[1]], " at position ", bad[1]));
+  bad.check([args](const int64_t* found) {
+    const int axis = static_cast<int>(found[0]) - 1;
+    EXPECT(axis < 0, IndexError, "index",
+           text("indices in [", -args.sizes[axis], ", ", args.sizes[axis] - 1, "] of an axis of ", args.sizes[axis]),
+           text(args.index[axis][found[1]], " at position ", found[1]));
+  });
   return out;
 }
 
 Array nonzero(const Array& x) {
+  refuse_recording("nonzero");
   int64_t count = 0;
   NonzeroArgs args{x.dtype, x.shape, x.data, nullptr, &count};
   call(find_nonzero, args, static_cast<int64_t>(x.bytes()));

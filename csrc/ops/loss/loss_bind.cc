@@ -33,25 +33,24 @@ void expect_operands(const char* op, const Array& x, const Array& target, const 
   expect_like(op, "pos_weight", pos, x);
 }
 
-double element(const Array& a, int64_t i) {
+double element(DType dtype, const void* numbers, int64_t i) {
   double number = 0;
-  visit_float(a.dtype, [&](auto zero) {
-    copy_to_host(&zero, static_cast<const decltype(zero)*>(a.data) + i, sizeof zero);
+  visit_float(dtype, [&](auto zero) {
+    copy_to_host(&zero, static_cast<const decltype(zero)*>(numbers) + i, sizeof zero);
     number = static_cast<double>(zero);
   });
   return number;
 }
 
 // What the losses that refuse anything expect.
-void expect_taken(Loss loss, int64_t illegal, const Array& x, const Array& target) {
+void expect_taken(const LossFwdArgs& args, int64_t illegal) {
   if (illegal == 0) return;
-  const char* const op = kNames[static_cast<int>(loss)];
+  const char* const op = kNames[static_cast<int>(args.op)];
   const int64_t i = illegal - 1;
-  EXPECT(loss != Loss::k_binary_cross_entropy, ValueError, op, "input between 0 and 1",
-         text(element(x, i), " at position ", i));
-  EXPECT(loss != Loss::k_hinge_loss, ValueError, op, "targets -1 or 1", text(element(target, i), " at position ", i));
-  EXPECT(false, ValueError, op, "input and target above -1",
-         text(element(x, i), " and ", element(target, i), " at position ", i));
+  const double x = element(args.dtype, args.x, i), target = element(args.dtype, args.target, i);
+  EXPECT(args.op != Loss::k_binary_cross_entropy, ValueError, op, "input between 0 and 1", text(x, " at position ", i));
+  EXPECT(args.op != Loss::k_hinge_loss, ValueError, op, "targets -1 or 1", text(target, " at position ", i));
+  EXPECT(false, ValueError, op, "input and target above -1", text(x, " and ", target, " at position ", i));
 }
 
 Array forward(const Array& x, const Array& target, const Array* weight, const Array* pos_weight, std::string_view name,
@@ -61,12 +60,12 @@ Array forward(const Array& x, const Array& target, const Array* weight, const Ar
   const Reduction r = reduction_of(op, reduction);
   expect_operands(op, x, target, weight, pos_weight);
   Array out = empty(r == Reduction::kNone ? x.shape : Dims{}, x.dtype);
-  int64_t illegal = 0;
+  HostNumber illegal;
   const LossFwdArgs args{
-      loss,     x.dtype, r, x.size, a, x.data, target.data, data_or_null(weight), data_or_null(pos_weight),
-      out.data, &illegal};
+      loss,     x.dtype,        r, x.size, a, x.data, target.data, data_or_null(weight), data_or_null(pos_weight),
+      out.data, illegal.place()};
   call(loss_fwd, args, static_cast<int64_t>(2 * x.bytes() + out.bytes()));
-  expect_taken(loss, illegal, x, target);
+  illegal.check([args](const int64_t* found) { expect_taken(args, *found); });
   return out;
 }
 

@@ -9,6 +9,7 @@ namespace nms_binding {
 constexpr int64_t kMostBoxes = 0x7fffffff;  // their ranks are int32
 
 void expect_scored_boxes(const char* op, const Array& boxes, const Array& scores) {
+  refuse_recording(op);
   expect_float(op, "boxes", boxes);
   EXPECT(boxes.ndim() == 2 && boxes.dim(1) == 4, ValueError, op, text("boxes of shape (N, 4)"),
          text("shape ", boxes.shape));

@@ -20,6 +20,7 @@ inline void expect_like(const char* op, const char* what, const ArrayList& state
 }
 
 inline void expect_params(const char* op, const ArrayList& params, const char* what = "params") {
+  refuse_recording(op);  // the arguments point to lists on the host
   for (Py_ssize_t i = 0; i < params.size(); ++i) {
     const Array& p = params[i];
     EXPECT(is_float(p.dtype), TypeError, op, text(what, "[", i, "] of dtype float32 or float64"), text(p.dtype));

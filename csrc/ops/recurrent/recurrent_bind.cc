@@ -119,6 +119,7 @@ py::tuple recurrent(const std::string& mode, const Array& x, const Array* h0, co
                               gates.data,
                               cells.data};
   call(recurrent_fwd, args, static_cast<int64_t>(recurrent_bytes(l.s)));
+  keep_in_recording(l.q);
   return py::make_tuple(std::move(out), std::move(h_n), maybe(std::move(c_n)), maybe(std::move(gates)),
                         maybe(std::move(cells)));
 }
@@ -164,6 +165,7 @@ py::tuple recurrent_backward(const std::string& mode, const Array* grad_out, con
     grads.append(py::cast(std::move(grad)));
   }
   call(recurrent_bwd, args, static_cast<int64_t>(2 * recurrent_bytes(s)));
+  keep_in_recording(l.q);
   return py::make_tuple(maybe(std::move(grad_x)), maybe(std::move(grad_h0)), maybe(std::move(grad_c0)), grads);
 }
 

@@ -21,6 +21,7 @@ Array copy(Packed& p, const Array& from, const Dims& shape) {
   Array to = empty(shape, from.dtype);
   p.a.s.dtype = from.dtype, p.a.from = from.data, p.a.to = to.data;
   if (to.size) call(pack_rows, p.a, static_cast<int64_t>(from.bytes() + to.bytes()));
+  keep_in_recording(p.q);
   return to;
 }
 

@@ -18,9 +18,9 @@ py::tuple roi_pool(const Array& x, const Array& rois, const Dims& output_size, d
   const Dims shape{4, {rois.dim(0), x.dim(1), output_size[0], output_size[1]}};
   Array out = empty(shape, x.dtype), index;
   if (indices) index = empty(shape, DType::kInt32);
-  int64_t bad = 0;
-  const RoiPoolFwdArgs args{x.dtype,  geometry(x.shape, rois, output_size, spatial_scale),   x.data, rois.data,
-                            out.data, indices ? static_cast<int32_t*>(index.data) : nullptr, &bad};
+  HostNumber bad;
+  const RoiPoolFwdArgs args{x.dtype,  geometry(x.shape, rois, output_size, spatial_scale),   x.data,     rois.data,
+                            out.data, indices ? static_cast<int32_t*>(index.data) : nullptr, bad.place()};
   call(roi_pool_fwd, args, static_cast<int64_t>(x.bytes() + out.bytes()));
   expect_images(op, bad, x.dim(0));
   return py::make_tuple(std::move(out), indices ? py::cast(std::move(index)) : py::none());
@@ -38,20 +38,21 @@ Array roi_pool_backward(const Array& grad, const Array& rois, const Array& indic
   expect_same_dtype(op, "indices", indices, DType::kInt32);
   expect_shape(op, "indices", indices, grad.shape);
   Array grad_x = empty(input_shape, grad.dtype);
-  int64_t bad_roi = 0, bad_index = 0;
+  HostNumber bad_roi, bad_index;
   const RoiPoolBwdArgs args{grad.dtype,
                             geometry(input_shape, rois, output_size, 1.0),
                             grad.data,
                             rois.data,
                             static_cast<const int32_t*>(indices.data),
                             grad_x.data,
-                            &bad_roi,
-                            &bad_index};
+                            bad_roi.place(),
+                            bad_index.place()};
   call(roi_pool_bwd, args, static_cast<int64_t>(grad.bytes() + grad_x.bytes()));
   expect_images(op, bad_roi, input_shape[0]);
-  EXPECT(bad_index == 0, IndexError, op,
-         text("indices of -1 or into a plane of ", input_shape[2] * input_shape[3], " elements"),
-         text("another one at position ", bad_index - 1));
+  bad_index.check([op, plane = input_shape[2] * input_shape[3]](const int64_t* found) {
+    EXPECT(*found == 0, IndexError, op, text("indices of -1 or into a plane of ", plane, " elements"),
+           text("another one at position ", *found - 1));
+  });
   return grad_x;
 }
 

@@ -88,13 +88,16 @@ Array chosen_gradient(const Array& grad, const Array& indices, int64_t axis, int
   expect_shape(kOp, "indices", indices, grad.shape);
   EXPECT(size >= chosen.n, ValueError, kOp, text("size of at least ", chosen.n), text(size));
   Array out = empty(with_size(grad, axis, size), grad.dtype);
-  int64_t bad = 0;
-  call(chosen_bwd,
-       ChosenBwdArgs{
-           grad.dtype, {chosen.outer, size, chosen.inner}, chosen.n, grad.data, numbers(indices), out.data, &bad},
-       static_cast<int64_t>(out.bytes()));
-  EXPECT(bad == 0, IndexError, kOp, text("indices in [0, ", size, ")"),
-         text(numbers(indices)[bad - 1], " at position ", bad - 1));
+  HostNumber bad;
+  call(
+      chosen_bwd,
+      ChosenBwdArgs{
+          grad.dtype, {chosen.outer, size, chosen.inner}, chosen.n, grad.data, numbers(indices), out.data, bad.place()},
+      static_cast<int64_t>(out.bytes()));
+  bad.check([size, at = static_cast<const int64_t*>(indices.data)](const int64_t* found) {
+    EXPECT(*found == 0, IndexError, kOp, text("indices in [0, ", size, ")"),
+           text(at[*found - 1], " at position ", *found - 1));
+  });
   return out;
 }
 
@@ -130,6 +133,7 @@ Array shortened(const Array& a, int64_t count) {
 
 py::tuple group(const Array& sorted, const Array* indices) {
   constexpr const char* kOp = "group_equal";
+  refuse_recording(kOp);
   expect_ndim(kOp, "sorted", sorted, 1);
   Array first = empty(sorted.shape, DType::kInt64), inverse;
   if (indices) {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 
@@ -17,6 +18,9 @@ class CpuSettings(Protocol):
     def fma_loop(self, dtype: str, iterations: int) -> float: ...  # multiply-adds alone; the FLOPs done
     def get_conv_algorithm(self) -> str: ...
     def set_conv_algorithm(self, name: str) -> None: ...
+    # fastdl.plan: build() is run twice, its kernels noted instead of run; it returns the outputs, all arrays
+    def record(self, build: Any, inputs: Sequence[Any]) -> Any: ...
+    def steps_recorded(self) -> int: ...  # so far, inside build()
 
 
 class CudaRuntime(Protocol):

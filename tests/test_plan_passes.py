@@ -1,0 +1,199 @@
+"""The passes of a plan one by one, and every operation of the library recorded and run again on other numbers."""
+
+import numpy as np
+import pytest
+
+import fastdl
+import fastdl.functional as F
+from fastdl import nn
+from fastdl.plan import passes, trace
+from fastdl.plan.lower import record
+from fastdl.plan.tree import flatten
+from fastdl.testing import assert_close
+
+from .cases import all_cases
+
+# Cases whose results have sizes that depend on numbers, that read them, draw random ones, or change their arguments.
+REFUSED = {
+    "batch_norm_moves_statistics", "remove_small_boxes", "remove_small_boxes_special", "dropout",
+    "floor_divide_integers", "remainder_integers", "floor_divide_octets", "remainder_octets", "embedding_bwd_rows",
+    "masked_select", "nonzero", "multi_margin_loss", "nms", "nms_of_detections", "nms_on_a_lattice",
+    "nms_of_special_boxes", "batched_nms", "soft_nms", "soft_nms_on_a_lattice", "soft_nms_of_special_boxes",
+    "sgd_step", "adam_step", "rmsprop_step", "adagrad_step", "adadelta_step", "clip_norm", "clip_value", "unique",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", all_cases(), ids=lambda c: c.name)
+def test_every_operation_runs_again_on_other_numbers(case):
+    """The same bits as the call itself: no kernel has kept a pointer to memory of the first call."""
+    for attributes in case.sizes[:1] if case.name in REFUSED else case.sizes:
+        for dtype in case.dtypes:
+            first, other = (case.tensors(case.make(attributes, seed), "cpu", dtype, False) for seed in (1, 2))
+
+            def call(*tensors, attributes=attributes):
+                return case.call(*tensors, **case.call_attributes(attributes))
+
+            if case.name in REFUSED:
+                with pytest.raises(RuntimeError, match=r"\[compile\] expected a network"):
+                    fastdl.compile(call, *first)
+                continue
+            plan = fastdl.compile(call, *first)
+            for inputs in (other, first):
+                got, want = flatten(plan(*inputs))[0], flatten(call(*[t.clone() for t in inputs]))[0]
+                for g, w in zip(got, want, strict=True):
+                    assert g.dtype == w.dtype and g.shape == w.shape
+                    assert g.numpy().tobytes() == w.detach().numpy().tobytes() or np.array_equal(
+                        g.numpy(), w.detach().numpy(), equal_nan=g.is_floating_point()
+                    )
+
+
+# ---- passes ----------------------------------------------------------------------------------------------------------
+
+
+def functions(graph):
+    return [node.function for node in graph.nodes]
+
+
+def run(graph, *inputs):
+    return [fastdl.Tensor(a, x._backend) for x in inputs[:1] for a in record(graph).recorded.run(
+        [x._array for x in inputs])]  # fmt: skip
+
+
+def expect_same(before, after, *inputs, epsilons=512):
+    for got, want in zip(run(after, *inputs), run(before, *inputs), strict=True):
+        assert_close(got, want, epsilons)
+
+
+def statistics(channels, dtype="float32"):
+    return [fastdl.rand(channels, dtype=dtype) + low for low in (-0.5, 0.5, 0.5, -0.5)]  # mean, variance, weight, bias
+
+
+def normed(channels, dtype="float32"):
+    mean, var, weight, bias = statistics(channels, dtype)
+    return lambda y: F.batch_norm(y, mean, var, weight, bias)
+
+
+TRANSPOSED = fastdl.tensor(np.random.default_rng(0).random((4, 3, 2, 2)), dtype=fastdl.float32)
+PRODUCERS = {
+    "conv2d": (lambda x: F.conv2d(x, fastdl.ones(6, 2, 3, 3) / 9, None, groups=2), 6),
+    "conv2d with bias": (lambda x: F.conv2d(x, fastdl.ones(6, 4, 1, 1), fastdl.arange(6) / 2), 6),
+    "conv_transpose2d": (lambda x: F.conv_transpose2d(x, TRANSPOSED, groups=2), 6),
+    "linear": (lambda x: F.linear(x.reshape(2, -1), fastdl.ones(5, 100) / 9, fastdl.ones(5)), 5),
+}
+
+
+@pytest.mark.parametrize("name", PRODUCERS)
+def test_batch_norm_is_folded(name):
+    produce, channels = PRODUCERS[name]
+    norm = normed(channels)
+    x = fastdl.randn(2, 4, 5, 5)
+    graph = trace(lambda x: norm(produce(x)), x)
+    folded = passes.optimize(graph)
+    assert "batch_norm" in functions(graph)
+    assert [f for f in functions(folded) if f != "reshape"] == [name.split()[0]]
+    expect_same(graph, folded, x)
+
+
+def test_batch_norm_stays_where_others_see_its_input():
+    norm, w = normed(3), fastdl.rand(3, 2, 1, 1)
+    x = fastdl.randn(1, 2, 4, 4)
+
+    def shared(x):
+        y = F.conv2d(x, w)
+        return norm(y), y
+
+    for function in (shared, lambda x: norm(F.conv2d(x, w).relu()), lambda x: norm(F.conv2d(x, x[:, :, :1, :1].reshape(
+            1, 2, 1, 1).expand(3, 2, 1, 1)))):  # fmt: skip
+        graph = trace(function, x)
+        assert "batch_norm" in functions(passes.optimize(graph))
+        expect_same(graph, passes.optimize(graph), x)
+
+
+@pytest.mark.parametrize("function", ["relu", "sigmoid", "tanh"])
+def test_activations_are_fused(function):
+    act, w, m = getattr(F, function), fastdl.rand(3, 2, 3, 3), fastdl.rand(4, 27)
+    x = fastdl.randn(1, 2, 5, 5)
+    graph = trace(lambda x: act(F.linear(act(F.conv2d(x, w).flatten(1)), m)), x)
+    fused = passes.optimize(graph)
+    assert functions(fused) == ["conv2d", "reshape", "linear"]
+    assert [fused.nodes[0].args[7], fused.nodes[2].args[3]] == [function] * 2
+    expect_same(graph, fused, x)
+
+
+def test_activations_stay_where_others_see_their_input():
+    w = fastdl.rand(3, 2, 3, 3)
+    x = fastdl.randn(1, 2, 5, 5)
+
+    def shared(x):
+        y = F.conv2d(x, w)
+        return y.relu() + y
+
+    for function in (shared, lambda x: F.conv2d(x, w).relu().sigmoid(), lambda x: (F.conv2d(x, w) + 1).relu()):
+        graph = trace(function, x)
+        fused = passes.optimize(graph)
+        expect_same(graph, fused, x)
+        assert functions(graph).count("conv2d") == 1 and set(functions(fused)) & {"relu", "sigmoid"}
+
+
+def test_identities_and_dead_nodes_go():
+    def network(x):
+        x.exp()
+        y = x.reshape(6).reshape(2, 3).reshape(3, 2) * 1.0
+        y = fastdl.cat([y.permute(0, 1)], 0)[:, :].expand(3, 2).float()
+        return y.sum(()) if False else F.dropout(y, 0.5, False).reshape(2, 3)
+
+    x = fastdl.randn(2, 3)
+    assert functions(passes.optimize(trace(network, x))) == []
+    graph = passes.optimize(trace(lambda x: (x.exp().reshape(6).reshape(3, 2), x.reshape(3, 2)[::2]), x))
+    assert functions(graph) == ["exp", "reshape", "slice", "reshape"]
+
+
+def test_folded_weights_are_made_once():
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2)).eval()
+    weights = passes.Weights()
+    a, b = (passes.optimize(trace(model, fastdl.ones(n, 1, 4, 4)), weights) for n in (1, 2))
+    assert a.nodes[0].args[1].array is b.nodes[0].args[1].array
+    assert len(weights.made) == 1
+
+
+# ---- memory ----------------------------------------------------------------------------------------------------------
+
+
+def test_arrays_share_memory_when_they_do_not_live_together():
+    def chain(x):
+        for _ in range(10):
+            x = x.exp().sqrt()
+        return x
+
+    plan = fastdl.compile(chain, fastdl.ones(1000))
+    size = 4032  # 4,000 bytes, in blocks of 64
+    assert plan.memory() == {"arena": 2 * size, "intermediates": 20 * size, "weights": 0}
+
+
+def test_a_residual_lives_as_long_as_it_is_needed():
+    def network(x):
+        y = x.exp()
+        z = y.sqrt().log().tanh()
+        return y + z
+
+    x = fastdl.rand(1000)
+    plan = fastdl.compile(network, x)
+    assert plan(x).numpy().tobytes() == network(x).numpy().tobytes()
+    assert plan.memory()["arena"] == 3 * 4032
+
+
+def test_in_place_forms_never_touch_what_is_still_needed():
+    """relu of a value that a view of it, an output or an input also holds."""
+
+    def network(x):
+        y = x.exp() - 2
+        view = y.reshape(-1)
+        return x.relu(), y.relu() + view.reshape(y.shape), view, (y - 1).relu()
+
+    x = fastdl.randn(3, 4)
+    kept = x.numpy().copy()
+    plan = fastdl.compile(network, x)
+    for _ in range(2):
+        for got, want in zip(plan(x), network(x), strict=True):
+            assert got.numpy().tobytes() == want.numpy().tobytes()
+        assert (x.numpy() == kept).all()
