@@ -62,4 +62,7 @@ def scan(node: Any, scope: Scope, *values: Value) -> tuple[Value, ...]:
             parts.append(value)
     directions = node.get("scan_output_directions") or [0] * outs
     out_axes = node.get("scan_output_axes") or [0] * outs
-    return (*states, *(_stacked(p[:: -1 if d else 1], a) for p, d, a in zip(collected, directions, out_axes, strict=True)))
+    return (
+        *states,
+        *(_stacked(p[:: -1 if d else 1], a) for p, d, a in zip(collected, directions, out_axes, strict=True)),
+    )

@@ -39,7 +39,9 @@ def _conv3d(x: Tensor, weight: Tensor, bias: Tensor | None, w: Windows, groups: 
     total: Tensor | None = None
     for i in range(w.kernel[0]):
         first = i * w.dilation[0]
-        slices = layout.index(x, (slice(None), slice(None), slice(first, first + (depth - 1) * w.stride[0] + 1, w.stride[0])))
+        slices = layout.index(
+            x, (slice(None), slice(None), slice(first, first + (depth - 1) * w.stride[0] + 1, w.stride[0]))
+        )
         images = depth_in_batch(slices)
         kernel = layout.index(weight, (slice(None), slice(None), i))
         part = F.conv2d(images, kernel, bias if i == 0 else None, w.stride[1:], 0, w.dilation[1:], groups)

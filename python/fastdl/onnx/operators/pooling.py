@@ -12,7 +12,16 @@ from ...functional import arithmetic, elementary, layout, reduction
 from ...functional.indexing import scatter
 from ...tensor import Tensor
 from .registry import Value, host, ints, numpy_dtype, operator
-from .windows import Windows, as_image_windows, as_images, depth_as_row, depth_in_channels, from_images, padded, windows_of
+from .windows import (
+    Windows,
+    as_image_windows,
+    as_images,
+    depth_as_row,
+    depth_in_channels,
+    from_images,
+    padded,
+    windows_of,
+)
 
 
 def _part(w: Windows, first: int, last: int) -> Windows:
@@ -45,7 +54,9 @@ def max_pool(node: Any, x: Value) -> Any:
     if len(node.outputs) == 1:
         return _like(from_images(_max_pool(as_images(t), as_image_windows(windows)), t.ndim), kind)
     out, places = _max_pool_places(as_images(t), as_image_windows(windows))
-    return _like(from_images(out, t.ndim), kind), from_images(_whole_places(places, as_images(t).shape, node.get("storage_order", 0)), t.ndim)
+    return _like(from_images(out, t.ndim), kind), from_images(
+        _whole_places(places, as_images(t).shape, node.get("storage_order", 0)), t.ndim
+    )
 
 
 def _like(x: Tensor, kind: np.dtype) -> Value:

@@ -80,11 +80,15 @@ def _activations(node: Any, names: list[str]) -> list[Callable[[Tensor], Tensor]
     found = []
     for name in names:
         a, b = _PARAMETERS.get(name, (None, None))
-        found.append(_activation(name, None if a is None else next(alphas, None), None if b is None else next(betas, None)))
+        found.append(
+            _activation(name, None if a is None else next(alphas, None), None if b is None else next(betas, None))
+        )
     return found
 
 
-def _run(node: Any, kind: str, x: Value, w: Value, r: Value, b: Value, lengths: Value, h0: Value, c0: Value, p: Value) -> Any:
+def _run(
+    node: Any, kind: str, x: Value, w: Value, r: Value, b: Value, lengths: Value, h0: Value, c0: Value, p: Value
+) -> Any:
     batch_first = bool(node.get("layout", 0))
     steps = layout.transpose(node.tensor(x), 0, 1) if batch_first else node.tensor(x)
     sizes = None if lengths is None else host(lengths).astype(np.int64)
@@ -97,7 +101,11 @@ def _run(node: Any, kind: str, x: Value, w: Value, r: Value, b: Value, lengths: 
     each = len(functions) // w.shape[0]
 
     def of(value: Value, d: int) -> Tensor | None:
-        return None if value is None else layout.index(node.tensor(value), (slice(None), d) if batch_first and value is not p else d)
+        return (
+            None
+            if value is None
+            else layout.index(node.tensor(value), (slice(None), d) if batch_first and value is not p else d)
+        )
 
     outs = []
     for d in range(w.shape[0]):
@@ -105,7 +113,11 @@ def _run(node: Any, kind: str, x: Value, w: Value, r: Value, b: Value, lengths: 
         backwards = d == 1 or node.get("direction", "forward") == "reverse"
         plain = _is_plain(node, layer, names[d * each : (d + 1) * each], direction)
         seen = _reversed(node, steps, sizes) if backwards else steps
-        y, h, c = _by_kernel(node, seen, layer, direction, names[d * each]) if plain else _by_step(node, seen, layer, direction)
+        y, h, c = (
+            _by_kernel(node, seen, layer, direction, names[d * each])
+            if plain
+            else _by_step(node, seen, layer, direction)
+        )
         outs.append((_reversed(node, y, sizes) if backwards else y, h, c))
     axes = (2, 1) if batch_first else (1, 0)  # of the directions in all outputs, and in the states
     whole = layout.stack([layout.transpose(y, 0, 1) if batch_first else y for y, _, _ in outs], axes[0])

@@ -133,7 +133,7 @@ def _by_kernel(x: Tensor, axes: list[Axis], mode: Mode) -> Tensor | None:
         return interpolate(x, scale_factor=scales) if all(float(s).is_integer() for s in scales) else None
     if mode.mode != "linear" or mode.antialias or mode.exclude_outside:
         return None
-    if mode.transform == "align_corners" and all(math.isclose(a.scale * a.size, a.target) for a in axes):
+    if mode.transform == "align_corners":
         return interpolate(x, size=sizes, mode=linear, align_corners=True)
     halves = mode.transform == "half_pixel" or (mode.transform == "pytorch_half_pixel" and min(sizes) > 1)
     exact = all(a.scale == a.target / a.size for a in axes)
@@ -148,7 +148,9 @@ def resize_to(node: Any, x: Value, axes: list[Axis], mode: Mode) -> Value:
     kind = numpy_dtype(x)
     t = node.tensor(x if kind.kind == "f" else host(x).astype(np.float32))
     crops = mode.transform == "tf_crop_and_resize"
-    changed = [(i, a) for i, a in enumerate(axes) if a.size != a.target or (crops and a.roi != (0.0, 1.0)) or a.scale != 1]
+    changed = [
+        (i, a) for i, a in enumerate(axes) if a.size != a.target or (crops and a.roi != (0.0, 1.0)) or a.scale != 1
+    ]
     out = _by_kernel(t, axes, mode)
     if out is None:
         out = t
