@@ -35,8 +35,8 @@ def export(
     """Writes a network as an ONNX file (`torch.onnx.export`): for inference, on inputs of the example's shapes.
 
     `args` is an example, a tensor or a tuple of arguments. `dynamic_axes` names axes whose sizes are free, by input or
-    output name: `{"input": {0: "batch"}}`, or `{"input": [0]}`; axes of one name have one size. Weights keep their names
-    in the state dict. The file appears whole or not at all; weights of more than 2 GB go to a file beside it,
+    output name: `{"input": {0: "batch"}}`, or `{"input": [0]}`; axes of one name have one size. Weights keep their
+    names in the state dict. The file appears whole or not at all; weights of more than 2 GB go to a file beside it,
     named like it with `.data`.
 
     Raises:

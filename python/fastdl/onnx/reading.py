@@ -55,9 +55,7 @@ def _parsed(source: Source) -> tuple[Any, Path | None]:
     """The model, and the folder of its external data."""
     onnx = need_onnx()
     if isinstance(source, onnx.ModelProto):
-        copy = onnx.ModelProto()
-        copy.CopyFrom(source)
-        return copy, None
+        return source, None
     if isinstance(source, str | os.PathLike):
         content, folder, shown = Path(source).read_bytes(), Path(source).parent, os.fspath(source)
     elif isinstance(source, bytes | bytearray | memoryview):
@@ -106,19 +104,17 @@ def _expect_operators(model: Any, opsets: dict[str, int]) -> None:
 
 
 def _checked(model: Any) -> None:
-    """ONNX's own check, of a copy without the numbers of large weights."""
+    """ONNX's own check, of a copy without the numbers of the weights."""
     onnx = need_onnx()
-    light = onnx.ModelProto()
-    light.CopyFrom(model)
-    for tensor in light.graph.initializer:
-        if tensor.data_location == onnx.TensorProto.EXTERNAL:
-            del tensor.external_data[:]
-            tensor.data_location = onnx.TensorProto.DEFAULT
-            dims, kind = list(tensor.dims), tensor.data_type
-            tensor.raw_data = bytes(int(np.prod(dims)) * array_dtype(kind).itemsize) if 0 in dims else b""
-            if 0 not in dims:
-                del tensor.dims[:]
-                tensor.dims.append(0)
+    light = onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import)
+    for field in ("name", "node", "input", "output", "value_info"):
+        value = getattr(model.graph, field)
+        if field == "name":
+            light.graph.name = value or "graph"
+        else:
+            getattr(light.graph, field).extend(value)
+    for tensor in model.graph.initializer:
+        light.graph.initializer.add(name=tensor.name, data_type=tensor.data_type, dims=[0])
     onnx.checker.check_model(light)
 
 

@@ -124,7 +124,7 @@ class Writer:
             sizes[i] = -1
         return self.add("Reshape", [x, self.ints(sizes)])
 
-    # ---- functions that see another shape than the network does --------------------------------------------------------
+    # ---- functions that see another shape than the network does ------------------------------------------------------
 
     def before_reshape(self, value: Value, twin: Value) -> tuple[Value, Value]:
         """The Value that this one is a reshape of, or itself."""

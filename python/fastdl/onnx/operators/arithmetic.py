@@ -71,11 +71,12 @@ def _by_numpy(name: str, numpy: Callable) -> None:
         return exact(*(host(v) for v in values))
 
 
-for _name, _function in {
+_BY_NUMPY: dict[str, Callable] = {
     "Asin": np.arcsin, "Acos": np.arccos, "Atan": np.arctan, "Asinh": np.arcsinh, "Acosh": np.arccosh,
     "Atanh": np.arctanh, "BitwiseAnd": np.bitwise_and, "BitwiseOr": np.bitwise_or, "BitwiseXor": np.bitwise_xor,
     "BitwiseNot": np.bitwise_not, "Det": np.linalg.det,
-}.items():  # fmt: skip
+}  # fmt: skip
+for _name, _function in _BY_NUMPY.items():
     _by_numpy(_name, _function)
 
 

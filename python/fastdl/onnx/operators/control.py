@@ -28,7 +28,8 @@ def loop(node: Any, scope: Scope, count: Value, condition: Value, *state: Value)
     body = node.get("body")
     most = None if count is None else int(number(count))
     goes_on = condition is None or bool(number(condition))
-    carried, collected = list(state), [[] for _ in range(len(body.outputs) - 1 - len(state))]
+    carried = list(state)
+    collected: list[list[Value]] = [[] for _ in body.outputs[1 + len(state) :]]
     step = 0
     while goes_on and (most is None or step < most):
         out = body.run((np.asarray(step, np.int64), np.asarray(True), *carried), scope)

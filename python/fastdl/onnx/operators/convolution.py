@@ -24,7 +24,7 @@ def conv(node: Any, x: Value, w: Value, b: Value = None) -> Value:
     image = as_images(t)
     if not windows.is_symmetric():
         image = padded(image, image_windows.begin, image_windows.end)
-    padding = image_windows.begin if windows.is_symmetric() else (0, 0)
+    padding = image_windows.begin if windows.is_symmetric() else 0
     weight = layout.unsqueeze(weight, 2) if t.ndim == 3 else weight
     out = F.conv2d(
         image, weight, bias, image_windows.stride, padding, image_windows.dilation, node.get("group", 1)
@@ -67,7 +67,7 @@ def conv_transpose(node: Any, x: Value, w: Value, b: Value = None) -> Value:
     groups, spread = node.get("group", 1), image_windows.dilation
     fits = all(0 <= e < max(s, d) for e, s, d in zip(extra, image_windows.stride, spread, strict=True))
     if windows.is_symmetric() and min(windows.begin) >= 0 and fits:
-        args = (image_windows.stride, image_windows.begin, extra, groups, spread)
+        args: Any = (image_windows.stride, image_windows.begin, extra, groups, spread)
         return from_images(F.conv_transpose2d(image, weight, bias, *args), t.ndim)
     out = F.conv_transpose2d(image, weight, None, image_windows.stride, 0, 0, groups, spread)
     cut = [-n for n in image_windows.begin], [e - n for e, n in zip(extra, image_windows.end, strict=True)]

@@ -33,8 +33,8 @@ def non_max_suppression(
         kept = np.argwhere(points[image] > (-np.inf if least is None else number(least)))  # class, box
         order = np.argsort(-points[image][tuple(kept.T)], kind="stable")
         kept = kept[order]
-        chosen = ops.batched_nms(*node.tensors(corners[image][kept[:, 1]], points[image][tuple(kept.T)]),
-                                 node.tensor(np.ascontiguousarray(kept[:, 0])), threshold)  # fmt: skip
+        picked = node.tensors(corners[image][kept[:, 1]], points[image][tuple(kept.T)], kept[:, 0])
+        chosen = ops.batched_nms(picked[0], picked[1], picked[2], threshold)
         found = kept[host(chosen)]
         found = np.concatenate([found[found[:, 0] == c][:most] for c in range(points.shape[1])])
         rows.append(np.column_stack([np.full(len(found), image), found]))
@@ -59,4 +59,6 @@ def roi_align(node: Any, x: Value, rois: Value, images: Value) -> Value:
 
 @operator("MaxRoiPool")
 def max_roi_pool(node: Any, x: Value, rois: Value) -> Value:
-    return ops.roi_pool(*node.tensors(x, rois), tuple(node.get("pooled_shape")), node.get("spatial_scale", 1.0))
+    return ops.roi_pool(
+        node.tensor(x), node.tensor(rois), tuple(node.get("pooled_shape")), node.get("spatial_scale", 1.0)
+    )

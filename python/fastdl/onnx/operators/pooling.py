@@ -25,7 +25,8 @@ from .windows import (
 
 
 def _part(w: Windows, first: int, last: int) -> Windows:
-    return Windows(*(v[first:last] if isinstance(v, tuple) else v for v in w))
+    kernel, stride, dilation, begin, end = (v[first:last] for v in w[:5])
+    return Windows(kernel, stride, dilation, begin, end, w.ceil)
 
 
 def _by_depth(x: Tensor, w: Windows, pool: Any) -> Tensor:
@@ -135,7 +136,7 @@ def _average(x: Tensor, w: Windows, counted: bool) -> Tensor:
 def _taps(w: Windows, axis: int, size: int, counted: bool) -> np.ndarray:
     """How many elements each window has along an axis, with or without those of the padding."""
     low, high = (-w.begin[axis], size + w.end[axis]) if counted else (0, size)
-    starts = np.arange(w.count(axis, size)) * w.stride[axis] - w.begin[axis]
+    starts = np.arange(w.number(axis, size)) * w.stride[axis] - w.begin[axis]
     places = starts[:, None] + np.arange(w.kernel[axis]) * w.dilation[axis]
     return np.maximum(((places >= low) & (places < high)).sum(1), 1)
 

@@ -25,7 +25,7 @@ def matmul(node: Any, a: Value, b: Value) -> Value:
 def gemm(node: Any, a: Value, b: Value, c: Value = None) -> Value:
     """alpha A' B' + beta C: as `linear` where C has a number a column."""
     if not is_float(a):
-        return _whole_gemm(node, *(None if v is None else host(v) for v in (a, b, c)))
+        return _whole_gemm(node, host(a), host(b), None if c is None else host(c))
     x = node.tensor(a)
     x = layout.t(x) if node.get("transA") else x
     alpha, beta = node.get("alpha", 1.0), node.get("beta", 1.0)

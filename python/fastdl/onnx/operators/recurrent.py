@@ -107,7 +107,7 @@ def _run(
             else layout.index(node.tensor(value), (slice(None), d) if batch_first and value is not p else d)
         )
 
-    outs = []
+    outs: list[tuple[Tensor, Any, Any]] = []
     for d in range(w.shape[0]):
         direction = _Direction(weights[d], of(h0, d), of(c0, d), of(p, d), functions[d * each : (d + 1) * each])
         backwards = d == 1 or node.get("direction", "forward") == "reverse"

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ...functional import layout
+from ...functional.comparison import where
 from ...functional.product import matmul
 from ...functional.upsampling import interpolate
 from ...tensor import Tensor
@@ -63,7 +65,7 @@ def _sources(a: Axis, mode: Mode) -> np.ndarray:
 
 def _nearest(sources: np.ndarray, a: Axis, rounding: str) -> np.ndarray:
     floor, ceil = np.floor, np.ceil
-    rules = {"round_prefer_floor": lambda x: ceil(x - 0.5), "round_prefer_ceil": lambda x: floor(x + 0.5),
+    rules: dict[str, Callable] = {"round_prefer_floor": lambda x: ceil(x - 0.5), "round_prefer_ceil": lambda x: floor(x + 0.5),
              "floor": floor, "ceil": ceil}  # fmt: skip
     if rounding not in rules:
         raise NotImplementedError(f"expected a nearest_mode of ONNX, got {rounding!r}")
@@ -114,8 +116,6 @@ def _along(node: Any, x: Tensor, axis: int, a: Axis, mode: Mode) -> Tensor:
 
 def _extrapolated(node: Any, out: Tensor, axes: list[tuple[int, Axis]], mode: Mode) -> Tensor:
     """tf_crop_and_resize: a constant where the source is outside the input."""
-    from ...functional.comparison import where
-
     for axis, a in axes:
         sources = _sources(a, mode)
         inside = ((sources >= 0) & (sources <= a.size - 1)).reshape(-1, *[1] * (out.ndim - axis - 1))

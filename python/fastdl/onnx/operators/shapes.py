@@ -59,7 +59,8 @@ def range_(node: Any, start: Value, limit: Value, delta: Value) -> Value:
 @operator("EyeLike")
 def eye_like(node: Any, x: Value) -> Value:
     kind = array_dtype(node.get("dtype")) if "dtype" in node.attributes else numpy_dtype(x)
-    return np.eye(*x.shape, k=node.get("k", 0), dtype=held(kind))
+    rows, columns = x.shape
+    return np.eye(rows, columns, node.get("k", 0), held(kind))
 
 
 def cast(node: Any, x: Value, kind: np.dtype) -> Value:
@@ -67,7 +68,7 @@ def cast(node: Any, x: Value, kind: np.dtype) -> Value:
     target = held(kind)
     if isinstance(x, Tensor) and target == kind and fits(np.empty(0, target)):
         return x.to(target)
-    if target == object:
+    if target.kind == "O":
         raise NotImplementedError("expected numbers, got strings")
     with np.errstate(all="ignore"):
         return host(x).astype(kind).astype(target)

@@ -9,21 +9,23 @@ from ...functional.layout import permute, reshape, squeeze, unsqueeze
 from ...functional.padding import pad as _pad
 from ...tensor import Tensor
 
+Sizes = Any  # a tuple; as many numbers as axes behind batch and channels
+
 
 class Windows(NamedTuple):
-    """Each attribute has a number for each axis behind batch and channels."""
+    """Windows that move over axes."""
 
-    kernel: tuple[int, ...]
-    stride: tuple[int, ...]
-    dilation: tuple[int, ...]
-    begin: tuple[int, ...]
-    end: tuple[int, ...]
+    kernel: Sizes
+    stride: Sizes
+    dilation: Sizes
+    begin: Sizes
+    end: Sizes
     ceil: bool = False
 
     def spans(self) -> tuple[int, ...]:
         return tuple((k - 1) * d + 1 for k, d in zip(self.kernel, self.dilation, strict=True))
 
-    def count(self, axis: int, size: int) -> int:
+    def number(self, axis: int, size: int) -> int:
         """How many windows there are along an axis; one that would start in the padding at the end does not count."""
         span, step, around = self.spans()[axis], self.stride[axis], size + self.begin[axis] + self.end[axis]
         if span > around:
@@ -35,7 +37,7 @@ class Windows(NamedTuple):
 
     def exact(self, sizes: Sequence[int]) -> Windows:
         """The same windows with padding at the end that is what they reach, no more and no less."""
-        counts = [self.count(axis, n) for axis, n in enumerate(sizes)]
+        counts = [self.number(axis, n) for axis, n in enumerate(sizes)]
         reach = zip(counts, self.spans(), self.stride, self.begin, sizes, strict=True)
         return self._replace(end=tuple((c - 1) * s + span - b - n for c, span, s, b, n in reach), ceil=False)
 
