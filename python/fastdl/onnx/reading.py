@@ -27,9 +27,10 @@ def read(source: Source, device: str) -> tuple[Graph, list[Argument], list[Argum
     """
     onnx = need_onnx()
     model, folder = _parsed(source)
-    if model.functions:
-        model = onnx.inliner.inline_local_functions(model)
     opsets = _opsets(model)
+    if model.functions:
+        model = _without_functions(model)
+        opsets = _opsets(model)
     _expect_operators(model, opsets)
     try:
         _checked(model)
@@ -72,6 +73,16 @@ def _parsed(source: Source) -> tuple[Any, Path | None]:
     return model, folder
 
 
+def _without_functions(model: Any) -> Any:
+    """The model with the bodies of its own functions in the places of their calls."""
+    from onnx import inliner
+
+    try:
+        return inliner.inline_local_functions(model)
+    except Exception as error:  # whatever broken functions make it raise
+        raise ValueError(f"[onnx] expected functions that follow ONNX's rules, got some with: {error}") from None
+
+
 def _opsets(model: Any) -> dict[str, int]:
     found = {_domain(entry.domain): entry.version for entry in model.opset_import}
     newest = need_onnx().defs.onnx_opset_version()
@@ -107,12 +118,12 @@ def _checked(model: Any) -> None:
     """ONNX's own check, of a copy without the numbers of the weights."""
     onnx = need_onnx()
     light = onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import)
-    for field in ("name", "node", "input", "output", "value_info"):
-        value = getattr(model.graph, field)
-        if field == "name":
-            light.graph.name = value or "graph"
-        else:
-            getattr(light.graph, field).extend(value)
+    light.graph.name = model.graph.name or "graph"
+    for field in ("node", "input", "output", "value_info"):
+        getattr(light.graph, field).extend(getattr(model.graph, field))
+    for value in (*light.graph.input, *light.graph.output):
+        if value.type.HasField("tensor_type"):
+            value.type.tensor_type.shape.SetInParent()  # the check wants one, runtimes do without
     for tensor in model.graph.initializer:
         light.graph.initializer.add(name=tensor.name, data_type=tensor.data_type, dims=[0])
     onnx.checker.check_model(light)

@@ -8,7 +8,6 @@ from typing import Any
 from ... import functional as F
 from ...functional import arithmetic, elementary, layout, reduction
 from ...functional.rearranging import flip
-from ...functional.shaping import repeat_interleave
 from ...tensor import Tensor
 from .registry import Value, axis_of, operator
 
@@ -39,13 +38,8 @@ def instance_normalization(node: Any, x: Value, scale: Value, bias: Value) -> Va
 
 @operator("GroupNormalization")
 def group_normalization(node: Any, x: Value, scale: Value, bias: Value) -> Value:
-    """Before opset 21 scale and bias have a number a group."""
     t, weight, shift = node.tensors(x, scale, bias)
-    groups = node.get("num_groups")
-    if node.opset < 21:
-        each = t.shape[1] // groups
-        weight, shift = (repeat_interleave(p, each) for p in (weight, shift))
-    return F.group_norm(t, groups, weight, shift, node.get("epsilon", 1e-5))
+    return F.group_norm(t, node.get("num_groups"), weight, shift, node.get("epsilon", 1e-5))
 
 
 @operator("LayerNormalization")

@@ -65,8 +65,10 @@ def _sources(a: Axis, mode: Mode) -> np.ndarray:
 
 def _nearest(sources: np.ndarray, a: Axis, rounding: str) -> np.ndarray:
     floor, ceil = np.floor, np.ceil
-    rules: dict[str, Callable] = {"round_prefer_floor": lambda x: ceil(x - 0.5), "round_prefer_ceil": lambda x: floor(x + 0.5),
-             "floor": floor, "ceil": ceil}  # fmt: skip
+    rules: dict[str, Callable] = {
+        "round_prefer_floor": lambda x: ceil(x - 0.5), "round_prefer_ceil": lambda x: floor(x + 0.5), "floor": floor,
+        "ceil": ceil,
+    }  # fmt: skip
     if rounding not in rules:
         raise NotImplementedError(f"expected a nearest_mode of ONNX, got {rounding!r}")
     return np.clip(rules[rounding](sources), 0, a.size - 1).astype(np.int64)
