@@ -27,6 +27,15 @@ class Compute(nn.Module):
         return self.function(*inputs)
 
 
+class SelfAttention(nn.Module):
+    def __init__(self, size, heads):
+        super().__init__()
+        self.attention = nn.MultiheadAttention(size, heads, batch_first=True)
+
+    def forward(self, x):
+        return self.attention(x, x, x)
+
+
 def image(*shape):
     return fastdl.randn(*(shape or (2, 4, 9, 8)))
 
@@ -75,23 +84,41 @@ CASES = {
     "pixel_shuffle": (lambda: nn.PixelShuffle(2), [(2, 8, 3, 4)]),
     "pad": (lambda: nn.ZeroPad2d((1, 2, 0, 3)), [(2, 4, 5, 6)]),
     "reflect": (lambda: nn.ReflectionPad2d((1, 2, 2, 1)), [(2, 4, 5, 6)]),
-    "arithmetic": (lambda: Compute(lambda a, b: (a + b) * 2 - a / (b * b + 1) + 3 ** (a / 9) - (1 - b)), [(2, 3), (2, 3)]),
-    "powers": (lambda: Compute(lambda a: (a.abs() + 1).sqrt() + (a * a + 1).rsqrt() + a.square() + a.abs() ** 1.5), [(2, 3)]),
-    "elementary": (lambda: Compute(lambda a: a.exp() + a.sin() * a.cos() + a.erf() + a.expm1() + a.abs().log1p()), [(2, 3)]),
-    "rounding": (lambda: Compute(lambda a: (a * 3).floor() + (a * 3).ceil() + (a * 3).round() + (a * 3).trunc() + a.sign()), [(2, 3)]),
-    "choice": (lambda: Compute(lambda a, b: fastdl.where((a > b) | ~(a <= 0.1), a.clamp(-1, 1), fastdl.maximum(a, b))), [(2, 3), (2, 3)]),
+    "arithmetic": (
+        lambda: Compute(lambda a, b: (a + b) * 2 - a / (b * b + 1) + 3 ** (a / 9) - (1 - b)),
+        [(2, 3), (2, 3)],
+    ),
+    "powers": (
+        lambda: Compute(lambda a: (a.abs() + 1).sqrt() + (a * a + 1).rsqrt() + a.square() + a.abs() ** 1.5),
+        [(2, 3)],
+    ),
+    "elementary": (
+        lambda: Compute(lambda a: a.exp() + a.sin() * a.cos() + a.erf() + a.expm1() + a.abs().log1p()),
+        [(2, 3)],
+    ),
+    "rounding": (
+        lambda: Compute(lambda a: (a * 3).floor() + (a * 3).ceil() + (a * 3).round() + (a * 3).trunc() + a.sign()),
+        [(2, 3)],
+    ),
+    "choice": (
+        lambda: Compute(lambda a, b: fastdl.where((a > b) | ~(a <= 0.1), a.clamp(-1, 1), fastdl.maximum(a, b))),
+        [(2, 3), (2, 3)],
+    ),
     "modulo": (lambda: Compute(lambda a: a % 0.7 + a // 0.3), [(2, 3)]),
     "reductions": (lambda: Compute(lambda a: a.sum(1) + a.mean(1) + a.amax(1) - a.amin(1)), [(2, 3, 4)]),
     "places": (lambda: Compute(lambda a: (a.argmax(1), a.argmin(-1, True), a.cumsum(1))), [(2, 3, 4)]),
     "order": (lambda: Compute(lambda a: (*a.topk(2, 1), *a.sort(1, descending=True))), [(2, 5)]),
-    "layout": (lambda: Compute(lambda a: fastdl.cat([a.permute(0, 2, 1)[:, 1:3], a.transpose(1, 2)[:, ::2]], 1)), [(2, 3, 4)]),
+    "layout": (
+        lambda: Compute(lambda a: fastdl.cat([a.permute(0, 2, 1)[:, 1:3], a.transpose(1, 2)[:, ::2]], 1)),
+        [(2, 3, 4)],
+    ),
     "products": (lambda: Compute(lambda a, b: a @ b.transpose(1, 2)), [(2, 3, 4), (2, 5, 4)]),
-    "attention": (lambda: nn.MultiheadAttention(8, 2, batch_first=True) if hasattr(nn, "MultiheadAttention")
-                  else Compute(lambda q: F.scaled_dot_product_attention(q, q, q)), [(2, 5, 8)]),
+    "attention": (lambda: Compute(lambda q: F.scaled_dot_product_attention(q, q, q)), [(2, 5, 8)]),
+    "multi-head attention": (lambda: SelfAttention(8, 2), [(2, 5, 8)]),
     "embedding": (lambda: nn.Sequential(nn.Embedding(7, 5), nn.Linear(5, 2)), [tokens]),
     "index": (lambda: Compute(lambda a: a[:, [2, 0]]), [(2, 3, 4)]),
     "cast": (lambda: Compute(lambda a: (a * 4).int() + 1), [(2, 3)]),
-}  # fmt: skip
+}
 ACTIVATIONS = [nn.ReLU6(), nn.LeakyReLU(0.2), nn.ELU(0.7), nn.SELU(), nn.CELU(0.7), nn.Softplus(2.0), nn.GELU(),
                nn.GELU("tanh"), nn.SiLU(), nn.Hardtanh(-0.5, 0.7), nn.Hardsigmoid(), nn.Hardswish(), nn.LogSigmoid(),
                nn.Mish(), nn.Softsign(), nn.Tanhshrink(), nn.Softshrink(), nn.Hardshrink(), nn.Threshold(0.1, 0.3),

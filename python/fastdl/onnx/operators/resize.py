@@ -39,8 +39,13 @@ class Axis(NamedTuple):
 
 
 def _sources(a: Axis, mode: Mode) -> np.ndarray:
-    """Where the elements of the output come from, as coordinates of the input."""
-    x = np.arange(a.target, dtype=np.float64)
+    """Where the elements of the output come from, as coordinates of the input.
+
+    The nearest of two is found in float32, as in other runtimes: which way ties go depends on it.
+    """
+    kind = np.float32 if mode.mode == "nearest" else np.float64
+    x = np.arange(a.target, dtype=kind)
+    a = a._replace(scale=kind(a.scale))
     width = a.target if mode.transform == "align_corners" else a.scale * a.size
     if mode.transform == "asymmetric":
         return x / a.scale
@@ -138,7 +143,7 @@ def _by_kernel(x: Tensor, axes: list[Axis], mode: Mode) -> Tensor | None:
     if mode.transform == "align_corners":
         return interpolate(x, size=sizes, mode=linear, align_corners=True)
     halves = mode.transform == "half_pixel" or (mode.transform == "pytorch_half_pixel" and min(sizes) > 1)
-    exact = all(a.scale == a.target / a.size for a in axes)
+    exact = all(math.isclose(a.scale, a.target / a.size, rel_tol=1e-6) for a in axes)
     return interpolate(x, size=sizes, mode=linear, align_corners=False) if halves and exact else None
 
 
@@ -168,7 +173,7 @@ def _axes(node: Any, x: Value, roi: Value, scales: Value, sizes: Value) -> list[
     numbers = host(scales).reshape(-1) if scales is not None and host(scales).size else None
     corners = [0.0] * len(named) + [1.0] * len(named) if roi is None or not host(roi).size else host(roi).tolist()
     if numbers is not None:
-        targets = [math.floor(x.shape[a] * float(s)) for a, s in zip(named, numbers, strict=True)]
+        targets = [math.floor(np.float32(x.shape[a]) * s) for a, s in zip(named, numbers, strict=True)]
         factors = [float(s) for s in numbers]
     else:
         if sizes is None:
