@@ -38,12 +38,12 @@ class Axis(NamedTuple):
     roi: tuple[float, float] = (0.0, 1.0)
 
 
-def _sources(a: Axis, mode: Mode) -> np.ndarray:
+def _sources(a: Axis, mode: Mode) -> Any:
     """Where the elements of the output come from, as coordinates of the input.
 
     The nearest of two is found in float32, as in other runtimes: which way ties go depends on it.
     """
-    kind = np.float32 if mode.mode == "nearest" else np.float64
+    kind: Any = np.float32 if mode.mode == "nearest" else np.float64
     x = np.arange(a.target, dtype=kind)
     a = a._replace(scale=kind(a.scale))
     width = a.target if mode.transform == "align_corners" else a.scale * a.size
