@@ -38,7 +38,7 @@ def alive(model):
 
 NETWORKS = {
     "alexnet": (1, 3, 67, 67), "alexnet_undivided": (1, 3, 227, 227), "alexnet_two_groups": (1, 3, 227, 227),
-    "vgg11_bn": (1, 3, 32, 32), "vgg16": (1, 3, 32, 32), "googlenet": (2, 3, 48, 48),
+    "vgg11_bn": (1, 3, 32, 32), "vgg16": (1, 3, 32, 32), "googlenet": (1, 3, 64, 64),
     "googlenet_published": (1, 3, 64, 64), "inception_v3": (1, 3, 80, 80), "mobilenet_v2": (2, 3, 40, 40),
     "digits_network": (3, 1, 28, 28), "resnet18": (2, 3, 40, 40), "resnet50": (1, 3, 33, 33),
     "resnet50_published": (1, 3, 32, 32), "resnet20_cifar": (2, 3, 32, 32), "plain20_cifar": (2, 3, 32, 32),
@@ -233,6 +233,20 @@ def test_a_plan_within_a_network():
     x = fastdl.randn(2, 3)
     expect_equal(outer(x), inner(x).relu())
     assert [node.function for node in outer.graph.nodes] == ["linear"]
+
+
+def test_threads_compile_at_once():
+    model, plans = alive(models.resnet20_cifar()), []
+    threads = [threading.Thread(target=lambda: plans.append(fastdl.compile(model, x))) for _ in range(4)]
+    x = fastdl.randn(1, 3, 32, 32)
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    expected = model(x).detach()
+    assert len(plans) == 4
+    for plan in plans:
+        expect_equal(plan(x), expected)
 
 
 def test_threads_take_turns():

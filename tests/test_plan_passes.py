@@ -182,6 +182,45 @@ def test_a_residual_lives_as_long_as_it_is_needed():
     assert plan.memory()["arena"] == 3 * 4032
 
 
+def test_concatenated_arrays_are_made_in_place():
+    """Along the first axis that is not 1; others, and what several concatenations share, are copied."""
+    a, b, c = (fastdl.rand(16, 3, 3, 3) - 0.5 for _ in range(3))
+
+    def network(x):
+        first, second = F.conv2d(x, a, padding=1), F.max_pool2d(F.conv2d(x, b, padding=1), 3, 1, 1)
+        both = fastdl.cat([first, second], 1)
+        more = fastdl.cat([both, x, F.conv2d(x, c, padding=1), first], 1)
+        return more.relu(), first.relu(), fastdl.cat([second, second], 1)
+
+    for n, copies in ((1, 4), (2, 8)):
+        x = fastdl.randn(n, 3, 4, 8)
+        plan = fastdl.compile(network, x)
+        for got, want in zip(plan(x), network(x), strict=True):
+            assert got.numpy().tobytes() == want.numpy().tobytes()
+        ends = np.diff([0, *plan._latest().ends])
+        made = sum(int(e) for node, e in zip(plan.graph.nodes, ends, strict=True) if node.function == "concat")
+        assert made == copies
+
+
+def test_a_failed_recording_leaves_nothing_behind():
+    cpu = fastdl.backends.get("cpu")
+    x = fastdl.rand(5)
+
+    def fail():
+        cpu.exp(x._array)
+        cpu.to_numpy(x._array)
+
+    before = fastdl.memory_stats()["allocated"]
+    with pytest.raises(RuntimeError, match=r"\[to_numpy\] expected no recording, since it reads numbers, got one"):
+        cpu.record(fail, [])
+    with pytest.raises(RuntimeError, match=r"\[record\] expected one recording at a time, got a second one"):
+        cpu.record(lambda: [cpu.record(list, [])], [])
+    with pytest.raises(TypeError, match=r"\[record\] expected arrays from build"):
+        cpu.record(lambda: [3], [])
+    assert fastdl.memory_stats()["allocated"] == before
+    assert fastdl.compile(fastdl.exp, x)(x).numpy().tobytes() == x.exp().numpy().tobytes()
+
+
 def test_in_place_forms_never_touch_what_is_still_needed():
     """relu of a value that a view of it, an output or an input also holds."""
 

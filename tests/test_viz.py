@@ -13,6 +13,7 @@ from fastdl.viz import (
     plot_embedding,
     plot_feature_maps,
     plot_filters,
+    plot_profile,
 )
 
 
@@ -90,3 +91,11 @@ def test_embeddings(tmp_path, method):
     assert [t.get_text() for t in words.axes[0].texts] == ["a", "b", "c", "d"]
     with pytest.raises(ValueError, match=r"\[plot_embedding\] expected method pca or tsne, got 'umap'"):
         plot_embedding(np.ones((3, 2)), method="umap")
+
+
+def test_profile_of_a_plan(tmp_path):
+    profile = fastdl.compile(model().eval(), fastdl.randn(2, 3, 8, 8)).profile(repeats=2)
+    axes = plot_profile(profile, tmp_path / "profile.png", title="network").axes[0]
+    assert [t.get_text() for t in axes.get_yticklabels()] == ["0 conv2d", "3 linear"]
+    assert len(axes.patches) == 4 and (tmp_path / "profile.png").stat().st_size > 1000
+    assert len(plot_profile(profile, most=1).axes[0].patches) == 2

@@ -39,14 +39,14 @@ void call(void (*kernel)(const Args&, Stream), const Args& args, int64_t bytes) 
 
 // N numbers, first 0, that a kernel leaves for the host: where it found something wrong.
 template <int N = 1>
-class HostNumbers {
+class Faults {
  public:
-  HostNumbers() {
+  Faults() {
 #if defined(FASTDL_DEVICE_CPU)
     if (Recording* r = recording()) place_ = r->steps.numbers(N);
 #endif
   }
-  HostNumbers(const HostNumbers&) = delete;
+  Faults(const Faults&) = delete;
 
   int64_t* place() { return place_; }  // for the kernel's arguments
 
@@ -69,7 +69,7 @@ class HostNumbers {
   int64_t own_[N] = {};
   int64_t* place_ = own_;
 };
-using HostNumber = HostNumbers<1>;
+using Fault = Faults<1>;
 
 // A check of numbers in memory, before the call; in a recording it runs each time before the step, as `look` above.
 template <class Look>
@@ -93,6 +93,17 @@ void keep_in_recording([[maybe_unused]] T& object) {
 #if defined(FASTDL_DEVICE_CPU)
   if (Recording* r = recording()) r->steps.keep(std::make_shared<T>(std::move(object)));
 #endif
+}
+
+// Element i of int32 or int64 numbers in the device's memory.
+inline int64_t number_in(const void* data, DType dtype, int64_t i) {
+  int32_t narrow = 0;
+  int64_t wide = 0;
+  if (dtype == DType::kInt32)
+    copy_to_host(&narrow, static_cast<const int32_t*>(data) + i, sizeof narrow);
+  else
+    copy_to_host(&wide, static_cast<const int64_t*>(data) + i, sizeof wide);
+  return dtype == DType::kInt32 ? narrow : wide;
 }
 
 // The numbers of an argument that may be None.

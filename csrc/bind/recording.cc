@@ -121,6 +121,12 @@ void bind_recording(py::module_& m) {
       .def_property_readonly("memory", [](const Recorded& r) { return r.arena->bytes(); })
       .def_property_readonly("intermediates", [](const Recorded& r) { return r.arena->total(); });
   m.def("record", &record);
+  m.def("allocate_next_in", [](const Array& whole, int64_t offset, int64_t bytes) {
+    const bool fits = offset >= 0 && bytes >= 0 && offset + bytes <= static_cast<int64_t>(whole.bytes());
+    EXPECT(fits, ValueError, "allocate_next_in", text("bytes within ", whole.bytes()), text(bytes, " at ", offset));
+    if (Recording* r = recording())
+      r->arena.allocate_next_in(whole.buffer, static_cast<size_t>(offset), static_cast<size_t>(bytes));
+  });
   m.def("steps_recorded", [] { return recording() ? recording()->steps.size() : 0; });
 }
 

@@ -30,7 +30,7 @@ inline void expect_bins(const char* op, const Dims& output_size, double spatial_
 }
 
 // What the kernel found: 1 + the first RoI of an image that does not exist, or 0.
-inline void expect_images(const char* op, HostNumber& bad_roi, int64_t images) {
+inline void expect_images(const char* op, Fault& bad_roi, int64_t images) {
   bad_roi.check([op, images](const int64_t* found) {
     EXPECT(*found == 0, IndexError, op, text("images of rois in [0, ", images, ")"),
            text("another one in roi ", *found - 1));

@@ -34,7 +34,34 @@ void Arena::give_back(Buffer* b) {
   delete held;
 }
 
+struct Arena::Part : Buffer {
+  Buffer* whole = nullptr;
+  ~Part() { fastdl::release(whole); }
+};
+
+void Arena::give_back_part(Buffer* b) {
+  delete static_cast<Part*>(b);
+}
+
+Arena::Arena() = default;
+Arena::~Arena() {
+  release(memory_);
+}
+
+void Arena::allocate_next_in(Buffer* whole, size_t offset, size_t bytes) {
+  part_ = std::make_unique<Part>();
+  part_->data = static_cast<char*>(whole->data) + offset;
+  part_->bytes = bytes;
+  part_->Buffer::release = give_back_part;
+  part_->whole = whole;
+  retain(whole);
+}
+
 Buffer* Arena::allocate(size_t bytes) {
+  if (std::unique_ptr<Part> part = std::move(part_); part && part->bytes == bytes) {
+    if (!memory_) parts_bytes_ += rounded(bytes);
+    return part.release();
+  }
   const size_t size = rounded(bytes);
   auto held = std::make_unique<Held>();
   held->arena = shared_from_this();
@@ -78,7 +105,7 @@ void Arena::place() {
 }
 
 size_t Arena::total() const {
-  size_t sum = 0;
+  size_t sum = parts_bytes_;
   for (const Block& block : blocks_) sum += block.bytes;
   return sum;
 }

@@ -25,13 +25,10 @@ CrossEntropyGeometry checked_geometry(const char* op, const Array& x, const Arra
   return {x.dim(0), x.dim(1), x.dim(2)};
 }
 
-void expect_targets(const char* op, HostNumber& bad, const Array& target, int64_t classes) {
-  bad.check([op, at = static_cast<const int64_t*>(target.data), classes](const int64_t* found) {
-    if (*found == 0) return;
-    int64_t t = 0;
-    copy_to_host(&t, at + *found - 1, sizeof t);
-    EXPECT(false, IndexError, op, text("class indices in [0, ", classes, ") or ignore_index"),
-           text(t, " at position ", *found - 1));
+void expect_targets(const char* op, Fault& bad, const Array& target, int64_t classes) {
+  bad.check([op, at = target.data, classes](const int64_t* found) {
+    EXPECT(*found == 0, IndexError, op, text("class indices in [0, ", classes, ") or ignore_index"),
+           text(number_in(at, DType::kInt64, *found - 1), " at position ", *found - 1));
   });
 }
 
@@ -42,7 +39,7 @@ py::tuple forward(const Array& x, const Array& target, const Array* weight, int6
   const CrossEntropyGeometry g = checked_geometry(kOp, x, target, weight, label_smoothing);
   Array loss = empty(r == Reduction::kNone ? target.shape : Dims{}, x.dtype);
   Array lse = empty(target.shape, x.dtype), total = empty(Dims{}, x.dtype);
-  HostNumber bad;
+  Fault bad;
   const CrossEntropyFwdArgs args{x.dtype,
                                  g,
                                  r,
@@ -72,7 +69,7 @@ Array backward(const Array& grad, const Array& x, const Array& target, const Arr
   expect_same_dtype(kOp, "total_weight", total, x.dtype);
   expect_shape(kOp, "total_weight", total, Dims{});
   Array grad_x = empty(x.shape, x.dtype);
-  HostNumber bad;
+  Fault bad;
   const CrossEntropyBwdArgs args{x.dtype,
                                  g,
                                  r,

@@ -46,7 +46,7 @@ py::tuple embedding_bag(const Array& weight, const Array& index, const Array& of
                         const std::string& mode, int64_t padding) {
   constexpr const char* kOp = "embedding_bag";
   expect_weight(kOp, weight);
-  HostNumber bad;
+  Fault bad;
   const EmbeddingTable t = table(kOp, weight.dtype, weight.dim(0), weight.dim(1), index, bad.place());
   const Bags bags = bags_of(kOp, index, offsets, weights, weight.dtype, mode, padding);
   Dims shape;
@@ -75,7 +75,7 @@ py::object embedding_bag_backward(const Array& grad, const Array& index, const A
     expect_same_dtype(kOp, "maxima", *maxima, DType::kInt64);
     expect_shape(kOp, "maxima", *maxima, grad.shape);
   }
-  HostNumber bad;
+  Fault bad;
   const EmbeddingTable t = table(kOp, grad.dtype, rows, grad.dim(1), index, bad.place());
   GradientTarget to = gradient_target(t, kAllRows);
   const int64_t* from = max ? static_cast<const int64_t*>(maxima->data) : nullptr;
@@ -97,7 +97,7 @@ Array embedding_bag_backward_weights(const Array& grad, const Array& weight, con
   expect_same_dtype(kOp, "grad", grad, weight.dtype);
   EXPECT(grad.dim(1) == weight.dim(1), ValueError, kOp, text("grad with ", weight.dim(1), " columns"),
          text("shape ", grad.shape));
-  HostNumber bad;
+  Fault bad;
   const EmbeddingTable t = table(kOp, weight.dtype, weight.dim(0), weight.dim(1), index, bad.place());
   Array out = empty(index.shape, weight.dtype);
   call(embedding_bag_weights, EmbeddingBagWeightsArgs{t, bags, grad.data, weight.data, out.data}, 2 * bytes_read(t));

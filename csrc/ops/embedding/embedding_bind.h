@@ -27,12 +27,10 @@ inline void expect_weight(const char* op, const Array& weight) {
 }
 
 // After the kernel, which then has touched nothing.
-inline void expect_inside(const char* op, HostNumber& bad, const Array& index, int64_t rows) {
-  bad.check([op, wide = index.dtype == DType::kInt64, at = index.data, rows](const int64_t* found) {
-    if (*found == 0) return;
-    const int64_t i = *found - 1;
-    const int64_t value = wide ? static_cast<const int64_t*>(at)[i] : static_cast<const int32_t*>(at)[i];
-    EXPECT(*found == 0, IndexError, op, text("indices in [0, ", rows, ")"), text(value, " at position ", i));
+inline void expect_inside(const char* op, Fault& bad, const Array& index, int64_t rows) {
+  bad.check([op, at = index.data, dtype = index.dtype, rows](const int64_t* found) {
+    EXPECT(*found == 0, IndexError, op, text("indices in [0, ", rows, ")"),
+           text(number_in(at, dtype, *found - 1), " at position ", *found - 1));
   });
 }
 

@@ -27,10 +27,10 @@ const int64_t* numbers(const Array& index) {
   return static_cast<const int64_t*>(index.data);
 }
 // After the kernel, which has used none of these indices.
-void expect_inside(const char* op, HostNumber& bad, const Array& index, int64_t n) {
-  bad.check([op, at = numbers(index), n](const int64_t* found) {
+void expect_inside(const char* op, Fault& bad, const Array& index, int64_t n) {
+  bad.check([op, at = index.data, n](const int64_t* found) {
     EXPECT(*found == 0, IndexError, op, text("indices in [0, ", n, ")"),
-           text(at[*found - 1], " at position ", *found - 1));
+           text(number_in(at, DType::kInt64, *found - 1), " at position ", *found - 1));
   });
 }
 void expect_index(const char* op, const Array& index) {
@@ -50,7 +50,7 @@ Array select(const Array& x, const Array& index, int64_t axis) {
   expect_line_index(kOp, x, index, axis);
   const IndexGeometry g = around(x, axis, index.size);
   Array out = empty(with_size(x, axis, index.size), x.dtype);
-  HostNumber bad;
+  Fault bad;
   const int size = static_cast<int>(itemsize(x.dtype));
   call(index_select, IndexSelectArgs{size, g, numbers(index), bad.place(), x.data, out.data}, traffic(out));
   expect_inside(kOp, bad, index, g.n);
@@ -63,7 +63,7 @@ void assign(Array& x, const Array& index, const Array& value, int64_t axis) {
   expect_same_dtype(kOp, "value", value, x.dtype);
   expect_shape(kOp, "value", value, with_size(x, axis, index.size));
   const IndexGeometry g = around(x, axis, index.size);
-  HostNumber bad;
+  Fault bad;
   const int size = static_cast<int>(itemsize(x.dtype));
   call(index_assign, IndexAssignArgs{size, g, numbers(index), bad.place(), value.data, x.data}, traffic(value));
   expect_inside(kOp, bad, index, g.n);
@@ -78,7 +78,7 @@ Array add(const Array& source, const Array& index, int64_t axis, int64_t size) {
   EXPECT(size >= 0, ValueError, kOp, text("size of at least 0"), text(size));
   Array out = empty(with_size(source, axis, size), source.dtype);
   const IndexGeometry g = around(out, axis, index.size);
-  HostNumber bad;
+  Fault bad;
   call(index_add, IndexAddArgs{source.dtype, g, numbers(index), bad.place(), source.data, out.data},
        traffic(source) + traffic(out));
   expect_inside(kOp, bad, index, g.n);
@@ -101,7 +101,7 @@ Array gather(const Array& x, const Array& index, int64_t axis) {
   expect_place_index(kOp, x, index, axis);
   const IndexGeometry g = around(x, axis, index.dim(static_cast<int>(axis)));
   Array out = empty(index.shape, x.dtype);
-  HostNumber bad;
+  Fault bad;
   const int size = static_cast<int>(itemsize(x.dtype));
   call(gather_along, GatherArgs{size, g, numbers(index), bad.place(), x.data, out.data}, traffic(out));
   expect_inside(kOp, bad, index, g.n);
@@ -116,7 +116,7 @@ void scatter(Array& x, const Array& index, const Array& source, int64_t axis) {
   expect_same_dtype(kOp, "source", source, x.dtype);
   expect_shape(kOp, "source", source, index.shape);
   const IndexGeometry g = around(x, axis, index.dim(static_cast<int>(axis)));
-  HostNumber bad;
+  Fault bad;
   call(scatter_along, ScatterArgs{x.dtype, g, numbers(index), bad.place(), source.data, x.data, kAdd}, traffic(source));
   expect_inside(kOp, bad, index, g.n);
 }

@@ -16,7 +16,7 @@ Array linear(const ArrayList& indices, const Dims& sizes) {
     expect_shape(kOp, "indices", indices[k], indices[0].shape);
   }
   Array out = empty(indices[0].shape, DType::kInt64);
-  HostNumbers<2> bad;
+  Faults<2> bad;
   LinearIndexArgs args{out.size, sizes.n, {}, {}, static_cast<int64_t*>(out.data), bad.place()};
   for (int k = 0; k < sizes.n; ++k)
     args.sizes[k] = sizes[k], args.index[k] = static_cast<const int64_t*>(indices[k].data);
@@ -25,7 +25,7 @@ Array linear(const ArrayList& indices, const Dims& sizes) {
     const int axis = static_cast<int>(found[0]) - 1;
     EXPECT(axis < 0, IndexError, "index",
            text("indices in [", -args.sizes[axis], ", ", args.sizes[axis] - 1, "] of an axis of ", args.sizes[axis]),
-           text(args.index[axis][found[1]], " at position ", found[1]));
+           text(number_in(args.index[axis], DType::kInt64, found[1]), " at position ", found[1]));
   });
   return out;
 }

@@ -60,7 +60,7 @@ Array forward(const Array& x, const Array& target, const Array* weight, const Ar
   const Reduction r = reduction_of(op, reduction);
   expect_operands(op, x, target, weight, pos_weight);
   Array out = empty(r == Reduction::kNone ? x.shape : Dims{}, x.dtype);
-  HostNumber illegal;
+  Fault illegal;
   const LossFwdArgs args{
       loss,     x.dtype,        r, x.size, a, x.data, target.data, data_or_null(weight), data_or_null(pos_weight),
       out.data, illegal.place()};

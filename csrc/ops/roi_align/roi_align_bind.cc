@@ -18,7 +18,7 @@ Array roi_align(const Array& x, const Array& rois, const Dims& output_size, doub
   expect_rois(op, rois, x.dtype);
   expect_bins(op, output_size, spatial_scale);
   Array out = empty({4, {rois.dim(0), x.dim(1), output_size[0], output_size[1]}}, x.dtype);
-  HostNumber bad;
+  Fault bad;
   const RoiAlignFwdArgs args{x.dtype,  geometry(x.shape, rois, output_size, spatial_scale, sampling_ratio, aligned),
                              x.data,   rois.data,
                              out.data, bad.place()};
@@ -38,7 +38,7 @@ Array roi_align_backward(const Array& grad, const Array& rois, const Dims& input
   expect_bins(op, output_size, spatial_scale);
   expect_shape(op, "grad", grad, {4, {rois.dim(0), input_shape[1], grad.dim(2), grad.dim(3)}});
   Array grad_x = empty(input_shape, grad.dtype);
-  HostNumber bad;
+  Fault bad;
   const RoiAlignBwdArgs args{
       grad.dtype,  geometry(input_shape, rois, output_size, spatial_scale, sampling_ratio, aligned),
       grad.data,   rois.data,

@@ -18,7 +18,7 @@ py::tuple roi_pool(const Array& x, const Array& rois, const Dims& output_size, d
   const Dims shape{4, {rois.dim(0), x.dim(1), output_size[0], output_size[1]}};
   Array out = empty(shape, x.dtype), index;
   if (indices) index = empty(shape, DType::kInt32);
-  HostNumber bad;
+  Fault bad;
   const RoiPoolFwdArgs args{x.dtype,  geometry(x.shape, rois, output_size, spatial_scale),   x.data,     rois.data,
                             out.data, indices ? static_cast<int32_t*>(index.data) : nullptr, bad.place()};
   call(roi_pool_fwd, args, static_cast<int64_t>(x.bytes() + out.bytes()));
@@ -38,7 +38,7 @@ Array roi_pool_backward(const Array& grad, const Array& rois, const Array& indic
   expect_same_dtype(op, "indices", indices, DType::kInt32);
   expect_shape(op, "indices", indices, grad.shape);
   Array grad_x = empty(input_shape, grad.dtype);
-  HostNumber bad_roi, bad_index;
+  Fault bad_roi, bad_index;
   const RoiPoolBwdArgs args{grad.dtype,
                             geometry(input_shape, rois, output_size, 1.0),
                             grad.data,

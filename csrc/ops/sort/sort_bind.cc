@@ -88,15 +88,15 @@ Array chosen_gradient(const Array& grad, const Array& indices, int64_t axis, int
   expect_shape(kOp, "indices", indices, grad.shape);
   EXPECT(size >= chosen.n, ValueError, kOp, text("size of at least ", chosen.n), text(size));
   Array out = empty(with_size(grad, axis, size), grad.dtype);
-  HostNumber bad;
+  Fault bad;
   call(
       chosen_bwd,
       ChosenBwdArgs{
           grad.dtype, {chosen.outer, size, chosen.inner}, chosen.n, grad.data, numbers(indices), out.data, bad.place()},
       static_cast<int64_t>(out.bytes()));
-  bad.check([size, at = static_cast<const int64_t*>(indices.data)](const int64_t* found) {
+  bad.check([size, at = indices.data](const int64_t* found) {
     EXPECT(*found == 0, IndexError, kOp, text("indices in [0, ", size, ")"),
-           text(at[*found - 1], " at position ", *found - 1));
+           text(number_in(at, DType::kInt64, *found - 1), " at position ", *found - 1));
   });
   return out;
 }

@@ -20,6 +20,7 @@ class CpuSettings(Protocol):
     def set_conv_algorithm(self, name: str) -> None: ...
     # fastdl.plan: build() is run twice, its kernels noted instead of run; it returns the outputs, all arrays
     def record(self, build: Any, inputs: Sequence[Any]) -> Any: ...
+    def allocate_next_in(self, whole: Any, offset: int, bytes: int) -> None: ...  # inside build(), for one array
     def steps_recorded(self) -> int: ...  # so far, inside build()
 
 

@@ -7,11 +7,10 @@ from typing import Any
 
 from .. import backends
 from .graph import Graph, Node, Value, map_values
+from .memory import IN_PLACE, Memory
+from .trace import one_at_a_time
 
 Array = Any
-
-# Functions that may write over their first argument when nobody needs it any more: one pass over less memory.
-_IN_PLACE = {"relu": "relu_", "add": "add_", "mul_scalar": "mul_scalar_", "activation": "activation_"}
 
 
 @dataclass
@@ -28,68 +27,72 @@ def record(graph: Graph) -> Recording:
     """Records a graph on the CPU backend."""
     cpu = backends.get("cpu")
     inputs = [cpu.empty(v.shape, v.dtype) for v in graph.inputs]
-    lifetimes = _Lifetimes(graph)
+    memory = Memory(graph)
     ends: list[int] = []
 
     def build() -> list[Array]:
         ends.clear()
-        arrays: dict[Value, Array] = dict(zip(graph.inputs, inputs, strict=True))
+        calls = _Calls(cpu, memory, dict(zip(graph.inputs, inputs, strict=True)))
         for i, node in enumerate(graph.nodes):
-            _call(cpu, node, arrays, lifetimes.may_overwrite(i, node))
+            calls.run(node, memory.may_overwrite(i, node))
             ends.append(cpu.steps_recorded())
-            for value in lifetimes.dying[i]:
-                del arrays[value]
-        return [arrays[v] if v.array is None else v.array for v in graph.outputs]
+            for value in memory.dying[i]:
+                del calls.arrays[value]
+        return [calls.array(v) for v in graph.outputs]
 
-    return Recording(graph, cpu.record(build, inputs), ends, [v.array for v in graph.constants()])
-
-
-def _call(cpu: Any, node: Node, arrays: dict[Value, Array], overwrite: bool) -> None:
-    args = map_values(lambda v: arrays[v] if v.array is None else v.array, node.args)
-    function = _IN_PLACE.get(node.function) if overwrite else None
-    if node.function.endswith("_"):
-        target = args[0] if overwrite else cpu.cast(args[0], node.out.dtype)
-        getattr(cpu, node.function)(target, *args[1:])
-        made: Any = (target,)
-    elif function is not None:
-        getattr(cpu, function)(*args)
-        made = (args[0],)
-    else:
-        made = getattr(cpu, node.function)(*args)
-        made = made if isinstance(made, tuple | list) else (made,)
-    for value, array in zip(node.results, made, strict=True):
-        if value is not None:
-            arrays[value] = array
+    with one_at_a_time:
+        recorded = cpu.record(build, inputs)
+    return Recording(graph, recorded, ends, [v.array for v in graph.constants()])
 
 
-class _Lifetimes:
-    """When memory is no longer needed. A reshape has the memory of its argument."""
+class _Calls:
+    """Calls of nodes on the arrays of Values."""
 
-    def __init__(self, graph: Graph) -> None:
-        self._owner: dict[Value, Value] = {}
-        for node in graph.nodes:
-            if node.function == "reshape":
-                self._owner[node.out] = self._of(node.args[0])
-        last: dict[Value, int] = {}
-        sharing: dict[Value, dict[Value, None]] = {}
-        for i, node in enumerate(graph.nodes):
-            for value in (*node.inputs(), *(r for r in node.results if r is not None)):
-                if not value.is_constant:
-                    last[self._of(value)] = i
-                    sharing.setdefault(self._of(value), {})[value] = None
-        lasting = {self._of(v) for v in (*graph.inputs, *graph.outputs)}
-        self.dying: list[list[Value]] = [[] for _ in graph.nodes]  # Values that nobody needs after each node
-        for owner, i in last.items():
-            if owner not in lasting:
-                self.dying[i] += sharing[owner]
+    def __init__(self, cpu: Any, memory: Memory, arrays: dict[Value, Array]) -> None:
+        self._cpu, self._memory, self.arrays = cpu, memory, arrays
+        self._wholes: dict[Value, Array] = {}  # concatenations whose parts are being made
 
-    def _of(self, value: Value) -> Value:
-        return self._owner.get(value, value)
+    def array(self, value: Value) -> Array:
+        return self.arrays[value] if value.array is None else value.array
 
-    def may_overwrite(self, i: int, node: Node) -> bool:
-        """Whether the memory of the first argument may become that of the result."""
-        if node.function not in _IN_PLACE and not node.function.endswith("_"):
-            return False
-        target, *others = node.inputs()
-        same = target.shape == node.out.shape and target.dtype == node.out.dtype
-        return same and target in self.dying[i] and self._of(target) not in map(self._of, others)
+    def run(self, node: Node, overwrite: bool) -> None:
+        args = map_values(self.array, node.args)
+        function = IN_PLACE.get(node.function) if overwrite else None
+        made: Any
+        if node.function.endswith("_"):
+            target = args[0] if overwrite else self._cpu.cast(args[0], node.out.dtype)
+            getattr(self._cpu, node.function)(target, *args[1:])
+            made = (target,)
+        elif function is not None:
+            getattr(self._cpu, function)(*args)
+            made = (args[0],)
+        elif node.out in self._wholes:
+            made = (self._rest(node, args),)
+        else:
+            self._place(node.out)
+            made = getattr(self._cpu, node.function)(*args)
+            made = made if isinstance(made, tuple | list) else (made,)
+        for value, array in zip(node.results, made, strict=True):
+            if value is not None:
+                self.arrays[value] = array
+
+    def _place(self, value: Value) -> None:
+        """The array that comes next lies in the concatenation that it is a part of."""
+        if value in self._memory.places:
+            whole, at = self._memory.places[value]
+            if whole not in self._wholes:
+                self._place(whole)
+                self._wholes[whole] = self._cpu.empty(whole.shape, whole.dtype)
+            self._cpu.allocate_next_in(self._wholes[whole], at, value.bytes)
+
+    def _rest(self, node: Node, args: tuple[Any, ...]) -> Array:
+        """A concatenation: only the parts that do not lie in it yet are copied."""
+        whole, axis = self._wholes.pop(node.out), args[1]
+        start = [0] * len(node.out.shape)
+        at = whole.address
+        for value, part in zip(node.args[0], args[0], strict=True):
+            if part.address != at:
+                self._cpu.slice_assign_(whole, part, tuple(start), (1,) * len(start))
+            start[axis] += value.shape[axis]
+            at += value.bytes
+        return whole

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .. import backends
@@ -59,17 +59,20 @@ class Plan:
         self._recordings: OrderedDict[Any, tuple[Recording, Tree]] = OrderedDict()
         self.refresh()
         if example:
-            self._recording(example, flatten(example))
+            self._recording(example, _key(*_flat(example)))
 
     def __call__(self, *inputs: Any) -> Any:
         if is_tracing():
             return self._model(*inputs)  # a plan within a network that is compiled itself
-        leaves, tree = flatten(inputs)
+        leaves, around = _flat(inputs)
+        key = _key(leaves, around)
         with self._lock:
-            recording, out_tree = self._recording(inputs, (leaves, tree))
+            recording, tree = self._recording(inputs, key)
             outs = recording.recorded.run([leaf._array for leaf in leaves])
         cpu = backends.get("cpu")
-        return out_tree.fill(iter([Tensor(out, cpu) for out in outs]))
+        if tree.kind is Tensor:
+            return Tensor(outs[0], cpu)
+        return tree.fill(iter([Tensor(out, cpu) for out in outs]))
 
     def refresh(self) -> None:
         """Takes the model's weights as they are now; until then a plan has those of the time when it was made."""
@@ -79,8 +82,7 @@ class Plan:
 
     # ---- recordings --------------------------------------------------------------------------------------------------
 
-    def _recording(self, inputs: tuple[Any, ...], flat: tuple[list[Tensor], Tree]) -> tuple[Recording, Tree]:
-        key = _key(*flat)
+    def _recording(self, inputs: tuple[Any, ...], key: Any) -> tuple[Recording, Tree]:
         found = self._recordings.get(key)
         if found is None:
             graph = optimize(trace(self._model, *inputs, hold=self._snapshot.hold), self._weights)
@@ -123,7 +125,7 @@ class Plan:
 
         with self._lock:
             if inputs:
-                self._recording(inputs, flatten(inputs))
+                self._recording(inputs, _key(*_flat(inputs)))
             return profile(self._latest(), inputs, repeats)
 
     def __str__(self) -> str:
@@ -134,14 +136,23 @@ class Plan:
         return f"Plan({name}, {len(self._recordings)} recordings)"
 
 
-def _key(leaves: list[Tensor], tree: Tree) -> Any:
+def _flat(inputs: tuple[Any, ...]) -> tuple[Sequence[Tensor], Tree | None]:
+    """The tensors of the arguments, and what is around them: None for plain arguments, which are most."""
+    for value in inputs:
+        if not isinstance(value, Tensor):
+            return flatten(inputs)
+    return inputs, None
+
+
+def _key(leaves: Sequence[Tensor], around: Tree | None) -> tuple:
+    """What a recording is for. The settings decide how kernels want their weights."""
     cpu = backends.get("cpu")
+    parts: list[Any] = [around, cpu.isa(), cpu.get_num_threads(), cpu.get_conv_algorithm()]
     for leaf in leaves:
         if leaf._backend is not cpu:
             raise ValueError(f"[compile] expected tensors on cpu, got one on {leaf.device}")
-    # What the settings are decides how weights are prepared.
-    settings = cpu.isa(), cpu.get_num_threads(), cpu.get_conv_algorithm()
-    return tree, tuple([(leaf._array.shape, leaf._array.dtype) for leaf in leaves]), settings
+        parts += leaf._array.shape, leaf._array.dtype
+    return tuple(parts)
 
 
 def compile(model: Callable[..., Any], *example: Any, max_shapes: int = 8) -> Plan:

@@ -42,7 +42,7 @@ _SIZED_BY_NUMBERS = (
 _READ_FIRST = {"recurrent": (5, 6), "pack_rows": (1, 2), "unpack_rows": (1, 2)}
 _SURFACE = tuple(n for n, f in vars(Backend).items() if not n.startswith("_") and callable(f))
 
-_one_at_a_time = threading.RLock()
+one_at_a_time = threading.RLock()  # a trace or a recording in the whole program
 _running = threading.local()
 
 
@@ -279,7 +279,7 @@ def _names(model: Any) -> dict[int, str]:
 def _listening(tracer: Tracer) -> Iterator[None]:
     """Backend functions that a tracer sees the calls of, in this thread."""
     cpu, thread = backends.get("cpu"), threading.get_ident()
-    with _one_at_a_time:
+    with one_at_a_time:
         originals = {name: getattr(cpu, name) for name in _SURFACE}
 
         def seen(name: str, function: Callable) -> Callable:

@@ -13,9 +13,10 @@ from .layers import (
     plot_feature_maps,
     plot_filters,
 )
+from .plans import plot_profile
 
 __all__ = [
     "Alarm", "activations", "check_activations", "confusion_matrix", "plot_activation_histograms",
     "plot_confusion_matrix", "plot_detections", "plot_embedding", "plot_feature_maps", "plot_filters", "plot_history",
-    "plot_images", "plot_learning_curve", "plot_lr_finder", "plot_validation_curve",
+    "plot_images", "plot_learning_curve", "plot_lr_finder", "plot_profile", "plot_validation_curve",
 ]  # fmt: skip
