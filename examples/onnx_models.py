@@ -51,7 +51,12 @@ def main(arguments: list[str] | None = None) -> float:
     fastdl.manual_seed(0)
     train, test = load_digits(train=640 if args.short else 4000)
     model = network()
-    fit(model, DataLoader(train, batch_size=64, shuffle=True), optim.Adam(model.parameters()), epochs=1)
+    fit(
+        model,
+        DataLoader(train, batch_size=64, shuffle=True),
+        optim.Adam(model.parameters()),
+        epochs=4 if args.short else 1,
+    )
     model.eval()
 
     images, labels = test.arrays[0][:200], test.arrays[1][:200]

@@ -90,6 +90,25 @@ def test_models_come_as_paths_and_bytes(tmp_path):
         assert all((a == b).all() for a, b in zip(found, expected, strict=True))
 
 
+def test_models_become_plans_at_the_second_call():
+    model = net()
+    session, by_steps = fastdl.onnx.load(model), fastdl.onnx.load(model, compiled=False)
+    for batch in (2, 2, 3, 2, 3, 3):
+        x = fastdl.randn(batch, 3)
+        np.testing.assert_allclose(session(x)[0].numpy(), by_steps(x)[0].numpy(), rtol=1e-5, atol=1e-6)
+    assert len(session._plan.graph.nodes) == 2  # relu is part of the first product
+    assert by_steps._plan is None
+
+
+def test_models_whose_steps_depend_on_numbers_are_no_plans():
+    model = model_of("""
+        <ir_version: 8, opset_import: ["" : 17]>
+        net (float[N] x) => (int64[1, K] y) { y = NonZero(x) }""")
+    session = fastdl.onnx.load(model)
+    for x in ([1, 0, 2], [0, 0, 5], [0, 0, 0]):
+        assert session.run(None, {"x": np.array(x, np.float32)})[0].tolist() == [np.flatnonzero(x).tolist()]
+
+
 @pytest.mark.parametrize("device", ["cpu", "reference"])
 def test_models_run_on_devices(device):
     model = net()

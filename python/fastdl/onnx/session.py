@@ -9,23 +9,33 @@ import numpy as np
 
 from .. import dtypes
 from ..grad_mode import no_grad
+from ..plan.plan import Plan
 from ..tensor import Tensor
 from .graph import Argument, Graph
 from .operators.registry import host
 from .reading import Source, read
 from .types import held
 
+MAX_SHAPES = 256  # that a session remembers
+
 
 class Session:
     """A model read by `fastdl.onnx.load`: `run` on NumPy arrays as ONNX Runtime's, or called with tensors.
 
     `inputs` and `outputs` are `Argument`s: name, shape (sizes, names of free dimensions, None) and dtype. Free
-    dimensions may differ from call to call. Sessions keep nothing between calls; several threads may use one.
+    dimensions may differ from call to call. Several threads may use one session.
+
+    From the second call with inputs of the same shapes on, the model runs as a plan (`fastdl.compile`), unless its
+    steps depend on the numbers in the inputs.
     """
 
-    def __init__(self, graph: Graph, inputs: list[Argument], outputs: list[Argument], device: str) -> None:
+    def __init__(
+        self, graph: Graph, inputs: list[Argument], outputs: list[Argument], device: str, compiled: bool
+    ) -> None:
         self.inputs, self.outputs, self.device = inputs, outputs, device
         self._graph = graph
+        self._plan = Plan(self._as_tensors, ()) if compiled and device == "cpu" else None
+        self._seen: set[Any] = set()  # shapes of inputs that came before
 
     def __repr__(self) -> str:
         def listed(arguments: list[Argument]) -> str:
@@ -58,19 +68,28 @@ class Session:
         if twice:
             raise ValueError(f"[onnx] expected each input once, got {', '.join(twice)} twice")
         outs = self._run({**by_place, **kwargs})
-        tensors = tuple(self._graph_tensor(v) for v in outs)
+        tensors = tuple(self._graph.context.tensor(v) for v in outs)
         return tensors[0] if len(tensors) == 1 else tensors
-
-    def _graph_tensor(self, value: Any) -> Tensor:
-        return value if isinstance(value, Tensor) else self._graph.context.tensor(value)
 
     def _run(self, feed: Mapping[str, Any]) -> list[Any]:
         names = [a.name for a in self.inputs]
         if set(feed) != set(names):
             raise ValueError(f"[onnx] expected inputs {', '.join(names)}, got {', '.join(feed) or 'none'}")
         values = [self._input(a, feed[a.name]) for a in self.inputs]
+        shapes = tuple((v.shape, v.dtype) for v in values)
+        if shapes in self._seen and self._plan is not None and all(isinstance(v, Tensor) for v in values):
+            try:
+                return list(self._plan(*values))
+            except (RuntimeError, ValueError):  # of a network that is no plan, and then always
+                self._plan = None
+        if len(self._seen) < MAX_SHAPES:
+            self._seen.add(shapes)
         with no_grad():
             return self._graph.run(values)
+
+    def _as_tensors(self, *values: Tensor) -> tuple[Tensor, ...]:
+        """The network as a function of tensors: what a plan is made of."""
+        return tuple(self._graph.context.tensor(v) for v in self._graph.run(values))
 
     def _input(self, expected: Argument, value: Any) -> Any:
         if not isinstance(value, Tensor):
@@ -90,11 +109,11 @@ class Session:
         return self._graph.context.tensor(value) if value.dtype.name in dtypes.dtype._by_name else value
 
 
-def load(source: Source, device: str = "cpu") -> Session:
+def load(source: Source, device: str = "cpu", *, compiled: bool = True) -> Session:
     """A model of an ONNX file (a path), its bytes, or a ModelProto, ready to run.
 
-    Opsets 7 to the newest that the onnx package knows. Half precision is computed in float32. Needs `onnx`
-    (`pip install 'fastdl[onnx]'`).
+    Opsets 7 to the newest that the onnx package knows. Half precision is computed in float32. With `compiled=False` the
+    session never makes plans, which take memory for the weights once more. Needs `onnx` (`pip install 'fastdl[onnx]'`).
 
     Raises:
         FileNotFoundError, TypeError: for a source that is not there, or is something else.
@@ -112,4 +131,4 @@ def load(source: Source, device: str = "cpu") -> Session:
     (3, 2)
     """
     graph, inputs, outputs = read(source, device)
-    return Session(graph, inputs, outputs, device)
+    return Session(graph, inputs, outputs, device, compiled)
