@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import sys
 
 import hypothesis
 import numpy as np
@@ -176,6 +177,14 @@ def test_broken_rules_are_named():
         fastdl.onnx.load("no such file")
     with pytest.raises(TypeError, match="a path, bytes or a ModelProto, got int"):
         fastdl.onnx.load(3)
+
+
+def test_missing_package_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(ImportError, match=r"pip install 'fastdl\[onnx\]'"):
+        fastdl.onnx.load("net.onnx")
+    with pytest.raises(ImportError, match=r"pip install 'fastdl\[onnx\]'"):
+        fastdl.onnx.export(fastdl.nn.Linear(1, 1), fastdl.ones(1, 1), "net.onnx")
 
 
 def test_errors_name_the_node():

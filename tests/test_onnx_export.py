@@ -9,7 +9,7 @@ import pytest
 import fastdl
 import fastdl.functional as F
 import fastdl.onnx
-from fastdl import models, nn
+from fastdl import models, nn, ops
 from fastdl.tensor import Tensor
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed")
@@ -197,6 +197,22 @@ def test_activations(layer, opset, tmp_path):
     check(copy.deepcopy(layer), (image(2, 4, 3, 3),), tmp_path / "net.onnx", [by_fastdl], opset=opset)
 
 
+REGIONS = {
+    "roi_align": lambda x, rois: ops.roi_align(x, rois, (3, 4), 0.5, 2, aligned=True),
+    "roi_align adaptive": lambda x, rois: ops.roi_align(x, rois, 3, 1.0),
+    "roi_pool": lambda x, rois: ops.roi_pool(x, rois, (2, 3), 1.0),
+}
+
+
+def regions():
+    return image(2, 3, 12, 12), fastdl.tensor([[0.0, 0.0, 0.0, 7.0, 9.0], [1.0, 2.0, 1.0, 11.0, 5.0]])
+
+
+@pytest.mark.parametrize("name", REGIONS)
+def test_regions(name, tmp_path):
+    check(Compute(REGIONS[name]), regions(), tmp_path / "net.onnx", [by_fastdl], free=False)
+
+
 FAMILIES = {"alexnet": 64, "resnet18": 33, "mobilenet_v2": 32, "googlenet": 32, "inception_v3": 75}
 
 
@@ -242,6 +258,8 @@ def test_all_missing_operations_are_listed(tmp_path):
         fastdl.onnx.export(net, image(1, 3, 9, 8), tmp_path / "net.onnx")
     assert "adaptive_max_pool2d of (9, 8) to (5, 3) (in 0)" in str(caught.value)
     assert "local_response_norm over 2 channels, an even number (in 1)" in str(caught.value)
+    with pytest.raises(NotImplementedError, match="the indices of adaptive_max_pool2d"):
+        fastdl.onnx.export(nn.AdaptiveMaxPool2d(1, return_indices=True), image(1, 3, 9, 8), tmp_path / "net.onnx")
     assert not list(tmp_path.iterdir())
 
 

@@ -10,7 +10,7 @@ import fastdl.onnx
 from fastdl import models
 
 from ..test_onnx import RNG, floats, model_of, single
-from ..test_onnx_export import ACTIVATIONS, CASES, FAMILIES, check, example_of, image
+from ..test_onnx_export import ACTIVATIONS, CASES, FAMILIES, REGIONS, Compute, check, example_of, image, regions
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
 onnxruntime.set_default_logger_severity(4)
@@ -29,6 +29,11 @@ def by_runtime(model, feed):
 def test_exported_networks(name, opset, tmp_path):
     build, inputs = CASES[name]
     check(build(), example_of(inputs), tmp_path / "net.onnx", [by_runtime], opset=opset)
+
+
+@pytest.mark.parametrize("name", REGIONS)
+def test_exported_regions(name, tmp_path):
+    check(Compute(REGIONS[name]), regions(), tmp_path / "net.onnx", [by_runtime], free=False)
 
 
 @pytest.mark.parametrize("layer", ACTIVATIONS, ids=lambda m: type(m).__name__)

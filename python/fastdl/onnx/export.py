@@ -107,6 +107,7 @@ def _written(graph: Graph, twin: Graph, opset: int, inputs: list[str], outputs: 
     if [n.function for n in graph.nodes] != [n.function for n in twin.nodes]:
         raise NotImplementedError("[onnx.export] expected the same steps for all sizes along the free axes, got others")
     pairs = list(zip(graph.nodes, twin.nodes, strict=True))
+    writer.used = set(graph.uses())
     writer.producers = {r: pair for pair in pairs for r in pair[0].results if r is not None}
     missing = []
     for node, other in pairs:

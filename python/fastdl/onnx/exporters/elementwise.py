@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+import numpy as np
 
 from ...plan.graph import Node
 from ..operators.activation import SELU_ALPHA, SELU_GAMMA
@@ -99,13 +99,7 @@ def where(w: Writer, node: Node, twin: Node) -> None:
 @exports("cast")
 def cast(w: Writer, node: Node, twin: Node) -> None:
     helper = need_onnx().helper
-    w.define(node, w.add("Cast", w.inputs(node, twin, 0), to=helper.np_dtype_to_tensor_dtype(_numpy(node.args[1]))))
-
-
-def _numpy(name: str) -> Any:
-    import numpy as np
-
-    return np.dtype(name)
+    w.define(node, w.add("Cast", w.inputs(node, twin, 0), to=helper.np_dtype_to_tensor_dtype(np.dtype(node.args[1]))))
 
 
 # ---- activations -----------------------------------------------------------------------------------------------------

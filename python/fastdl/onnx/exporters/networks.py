@@ -101,8 +101,8 @@ def adaptive_pool2d(w: Writer, node: Node, twin: Node) -> None:
     """Windows of one size are pooling; means over others are products with a matrix an axis."""
     (x,) = w.inputs(node, twin, 0)
     is_mean, target = node.function == "adaptive_avg_pool2d", node.args[1]
-    if not is_mean and len(node.results) > 1:
-        raise_on_use(w, node)
+    if not is_mean:
+        _expect_unused(w, node.results[1])
     if target == (1, 1):
         w.define(node, w.add("GlobalAveragePool" if is_mean else "GlobalMaxPool", [x]))
         return
@@ -118,10 +118,9 @@ def adaptive_pool2d(w: Writer, node: Node, twin: Node) -> None:
     w.define(node, w.add("MatMul", [by_rows, w.constant(np.ascontiguousarray(columns.T), "shares")]))
 
 
-def raise_on_use(w: Writer, node: Node) -> None:
-    """The places of maxima of adaptive pooling are not written: whoever uses them is told."""
-    used = {v for n, _ in w.producers.values() for v in n.inputs()}
-    if node.results[1] in used:
+def _expect_unused(w: Writer, places: Value | None) -> None:
+    """The places of maxima of adaptive pooling are not written."""
+    if places in w.used:
         raise NotImplementedError("the indices of adaptive_max_pool2d")
 
 
@@ -142,7 +141,7 @@ def batch_norm(w: Writer, node: Node, twin: Node) -> None:
         for p, default in ((weight, 1), (bias, 0), (mean, 0), (var, 1))
     ]
     name = w.add("BatchNormalization", [w.input(like, twin_like), *parameters], epsilon=eps)
-    w.define_as(node, name, like, twin_like, twin)
+    w.define_as(node, name, like)
 
 
 @exports("layer_norm")
@@ -153,7 +152,7 @@ def layer_norm(w: Writer, node: Node, twin: Node) -> None:
         like, twin_like = x, twin.args[0]
     scale = w.name(weight) if weight is not None else w.constant(np.ones(x.shape[1], x.dtype))
     inputs = [w.input(like, twin_like), scale, *([w.name(bias)] if bias is not None else [])]
-    w.define_as(node, w.add("LayerNormalization", inputs, axis=-1, epsilon=eps), like, twin_like, twin)
+    w.define_as(node, w.add("LayerNormalization", inputs, axis=-1, epsilon=eps), like)
 
 
 @exports("group_norm")
@@ -164,7 +163,7 @@ def group_norm(w: Writer, node: Node, twin: Node) -> None:
     rows = w.add("Reshape", [name, w.ints([0, groups, -1])])
     ones, zeros = (w.constant(np.full(groups, value, x.dtype)) for value in (1, 0))
     out = w.add("InstanceNormalization", [rows, ones, zeros], epsilon=eps)
-    size = same(x.shape[2], twin.args[0].shape[2], "planes of") if x.shape[2] != twin.args[0].shape[2] else x.shape[2]
+    size = same(x.shape[2], twin.args[0].shape[2], "planes of")
     out = w.add("Reshape", [out, w.ints([0, x.shape[1], size])])
     for op, parameter in (("Mul", weight), ("Add", bias)):
         if parameter is not None:
@@ -181,7 +180,7 @@ def local_response_norm(w: Writer, node: Node, twin: Node) -> None:
     if like.shape[:2] != x.shape[:2]:
         like, twin_like = x, twin.args[0]
     name = w.add("LRN", [w.input(like, twin_like)], size=size, alpha=alpha, beta=beta, bias=k)
-    w.define_as(node, name, like, twin_like, twin)
+    w.define_as(node, name, like)
 
 
 # ---- recurrent layers ------------------------------------------------------------------------------------------------

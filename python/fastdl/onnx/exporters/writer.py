@@ -6,7 +6,6 @@ depends on the free dimensions. Every node comes with its twin of the second tra
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -40,6 +39,7 @@ class Writer:
         self.initializers: dict[str, np.ndarray] = {}
         self.names: dict[Value, str] = {}
         self.producers: dict[Value, tuple[Node, Node]] = {}
+        self.used: set[Value] = set()  # by nodes, or as outputs
         self.shaped: dict[Value, tuple[str, Value]] = {}  # values that exist so far in the shape of another one only
         self._taken: set[str] = set()
 
@@ -57,8 +57,6 @@ class Writer:
     def name(self, value: Value) -> str:
         """The name of a Value; a constant becomes an initializer under its name in the state."""
         if value not in self.names:
-            if value in self.shaped:
-                raise AssertionError("written when asked for by `input`")
             assert value.array is not None
             self.names[value] = self.constant(backends.get("cpu").to_numpy(value.array), value.name or "constant")
         return self.names[value]
@@ -133,7 +131,7 @@ class Writer:
             return value, twin
         return produced[0].args[0], produced[1].args[0]
 
-    def define_as(self, node: Node, name: str, like: Value, twin_like: Value, twin: Node) -> None:
+    def define_as(self, node: Node, name: str, like: Value) -> None:
         """The first result is `name`, in the shape of `like`."""
         if like.shape == node.out.shape:
             self.define(node, name)
@@ -156,7 +154,3 @@ def same(a: Any, b: Any, what: str) -> Any:
     if a != b:
         raise NotImplementedError(f"{what} {a}, which a free dimension changes to {b}")
     return a
-
-
-def product(shape: Sequence[int]) -> int:
-    return math.prod(shape)
