@@ -259,7 +259,7 @@ def test_all_missing_operations_are_listed(tmp_path):
     assert "adaptive_max_pool2d of (9, 8) to (5, 3) (in 0)" in str(caught.value)
     assert "local_response_norm over 2 channels, an even number (in 1)" in str(caught.value)
     with pytest.raises(NotImplementedError, match="the indices of adaptive_max_pool2d"):
-        fastdl.onnx.export(nn.AdaptiveMaxPool2d(1, return_indices=True), image(1, 3, 9, 8), tmp_path / "net.onnx")
+        fastdl.onnx.export(nn.AdaptiveMaxPool2d((5, 3), return_indices=True), image(1, 3, 9, 8), tmp_path / "net.onnx")
     assert not list(tmp_path.iterdir())
 
 
