@@ -77,9 +77,10 @@ class Session:
             raise ValueError(f"[onnx] expected inputs {', '.join(names)}, got {', '.join(feed) or 'none'}")
         values = [self._input(a, feed[a.name]) for a in self.inputs]
         shapes = tuple((v.shape, v.dtype) for v in values)
-        if shapes in self._seen and self._plan is not None and all(isinstance(v, Tensor) for v in values):
+        plan = self._plan
+        if shapes in self._seen and plan is not None and all(isinstance(v, Tensor) for v in values):
             try:
-                return list(self._plan(*values))
+                return list(plan(*values))
             except (RuntimeError, ValueError):  # of a network that is no plan, and then always
                 self._plan = None
         if len(self._seen) < MAX_SHAPES:
