@@ -39,6 +39,13 @@ def test_from_keras(capsys):
         assert line in out
 
 
+def test_onnx_models(capsys, tmp_path):
+    assert example("onnx_models").main(["--short", "--out", str(tmp_path)]) > 0.5
+    out = capsys.readouterr().out
+    for line in ("'Conv': 2", "Session((images: float32['batch', 1, 28, 28])", "largest difference to the network:"):
+        assert line in out
+
+
 @pytest.mark.slow
 def test_whole_examples_reach_their_accuracies():
     assert example("from_pytorch").main([]) > 0.9

@@ -1,0 +1,125 @@
+"""Shapes and places."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ... import backends
+from ...plan.graph import Node, Value
+from .writer import END, Writer, exports, same
+
+
+@exports("reshape")
+def reshape(w: Writer, node: Node, twin: Node) -> None:
+    source, target = node.args[0], node.out
+    if source in w.shaped and w.shaped[source][1].shape == target.shape:
+        w.define(node, w.shaped[source][0])
+        return
+    (x,) = w.inputs(node, twin, 0)
+    w.define(node, w.reshape(x, target, twin.out, (source, twin.args[0])))
+
+
+@exports("permute")
+def permute(w: Writer, node: Node, twin: Node) -> None:
+    w.define(node, w.add("Transpose", w.inputs(node, twin, 0), perm=list(node.args[1])))
+
+
+@exports("broadcast_to")
+def broadcast_to(w: Writer, node: Node, twin: Node) -> None:
+    """Sizes that the input has too are 1, so that free ones may be among them."""
+    (x,) = w.inputs(node, twin, 0)
+    inner, target, other = node.args[0].shape, node.args[1], twin.args[1]
+    lead = len(target) - len(inner)
+    sizes = [1 if i >= lead and inner[i - lead] == n else same(n, m, "a size")
+             for i, (n, m) in enumerate(zip(target, other, strict=True))]  # fmt: skip
+    w.define(node, w.add("Expand", [x, w.ints(sizes)]) if lead or max(sizes, default=1) > 1 else x)
+
+
+@exports("concat")
+def concat(w: Writer, node: Node, twin: Node) -> None:
+    names = [w.input(a, b) for a, b in zip(node.args[0], twin.args[0], strict=True)]
+    w.define(node, w.add("Concat", names, axis=node.args[1]))
+
+
+@exports("slice")
+def slice_(w: Writer, node: Node, twin: Node) -> None:
+    (x,) = w.inputs(node, twin, 0)
+    chosen = []
+    for axis, (size, other) in enumerate(zip(node.args[0].shape, twin.args[0].shape, strict=True)):
+        (start, length, step), (start2, length2, step2) = ([a[axis] for a in n.args[1:4]] for n in (node, twin))
+        if (start, step, length, length2) == (0, 1, size, other):
+            continue
+        end, end2 = start + (length - 1) * step + 1, start2 + (length2 - 1) * step2 + 1
+        same((start, step), (start2, step2), "a slice from")
+        to_the_end = end != end2 and size - end < step and other - end2 < step
+        chosen.append((start, END if to_the_end else same(end, end2, "a slice to"), axis, step))
+    if chosen:
+        x = w.add("Slice", [x, *(w.ints(column) for column in zip(*chosen, strict=True))])
+    w.define(node, x)
+
+
+def _uniform(value: Value) -> float | None:
+    """The one number that a constant consists of."""
+    if not value.is_constant:
+        return None
+    array = backends.get("cpu").to_numpy(value.array)
+    return array.flat[0] if array.size and (array == array.flat[0]).all() else None
+
+
+@exports("slice_assign_")
+def slice_assign(w: Writer, node: Node, twin: Node) -> None:
+    """A part of something uniform: padding."""
+    whole, part, starts, steps = node.args
+    number = _uniform(whole)
+    if number is None or set(steps) - {1}:
+        raise NotImplementedError("an assignment to a part of a tensor")
+    (x,) = w.inputs(node, twin, 1)
+    ends, ends2 = ([n - s - m for n, s, m in zip(a.args[0].shape, a.args[2], a.args[1].shape, strict=True)]
+                   for a in (node, twin))  # fmt: skip
+    pads = [*same(starts, twin.args[2], "padding"), *same(ends, ends2, "padding")]
+    w.define(node, w.add("Pad", [x, w.ints(pads), w.scalar(number, part.dtype)]))
+
+
+@exports("embedding")
+def embedding(w: Writer, node: Node, twin: Node) -> None:
+    w.define(node, w.add("Gather", w.inputs(node, twin, 0, 1), axis=0))
+
+
+@exports("index_select")
+def index_select(w: Writer, node: Node, twin: Node) -> None:
+    w.define(node, w.add("Gather", w.inputs(node, twin, 0, 1), axis=node.args[2]))
+
+
+@exports("gather")
+def gather(w: Writer, node: Node, twin: Node) -> None:
+    w.define(node, w.add("GatherElements", w.inputs(node, twin, 0, 1), axis=node.args[2]))
+
+
+@exports("scatter_", "scatter_add_")
+def scatter(w: Writer, node: Node, twin: Node) -> None:
+    how = "add" if node.function == "scatter_add_" else "none"
+    w.define(node, w.add("ScatterElements", w.inputs(node, twin, 0, 1, 2), axis=node.args[3], reduction=how))
+
+
+@exports("pixel_shuffle")
+def pixel_shuffle(w: Writer, node: Node, twin: Node) -> None:
+    w.define(node, w.add("DepthToSpace", w.inputs(node, twin, 0), blocksize=node.args[1], mode="CRD"))
+
+
+@exports("upsample_nearest2d", "upsample_bilinear2d")
+def upsample(w: Writer, node: Node, twin: Node) -> None:
+    """Scales rather than sizes: those of batch and channels stay free."""
+    (x,) = w.inputs(node, twin, 0)
+    nearest = node.function == "upsample_nearest2d"
+    aligned = not nearest and node.args[2]
+    scales = []
+    for source, target, given in zip(node.args[0].shape[2:], node.args[1], node.args[-2:], strict=True):
+        scale = np.float32(given or target / source)
+        scales.append(scale if int(scale * source) == target else np.nextafter(scale, np.float32(np.inf)))
+    same([int(n * s) for n, s in zip(twin.args[0].shape[2:], scales, strict=True)], list(twin.args[1]), "a size")
+    transform = "asymmetric" if nearest else "align_corners" if aligned else "half_pixel"
+    numbers = w.constant(np.asarray([1, 1, *scales], np.float32), "scales")
+    w.define(node, w.add(
+        "Resize", [x, "", numbers], mode="nearest" if nearest else "linear", coordinate_transformation_mode=transform,
+        nearest_mode="floor" if nearest else None,
+    ))  # fmt: skip
