@@ -330,7 +330,7 @@ void pixels_of(const View& v) {
 bool pixels_serve(const View& v) {
 #if !defined(FASTDL_ISA_avx512)
   // Tiles of few pixels leave most of a cache line unread, and where one tap reads it nothing comes back to it.
-  if (v.num_taps == 1 && v.step_x == 1) return false;
+  if (v.num_taps == 1) return false;
 #endif
   constexpr double kTranspose = 12, kStore = 3, kPack = 8;
   const double steps = static_cast<double>(v.taps_and_channels()), outs = static_cast<double>(v.m_channels);
