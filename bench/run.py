@@ -7,6 +7,7 @@
     python bench/run.py --suite denormals       every kernel on ordinary numbers and on denormal ones
     python bench/run.py --suite memory          peak memory of the training steps, each in a process of its own
     python bench/run.py --suite package         time of the import, size of the wheel
+    python bench/run.py --suite networks        whole networks in evaluation, also beside ONNX Runtime and OpenVINO
     python bench/run.py --only conv2d matmul    some files of bench/rows
     python bench/run.py --json results.json --markdown docs/benchmarks.md --roofline docs/roofline.png
 
@@ -28,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy's pool would spin on the cores of the others
 
 import fastdl
-from bench import denormals, grid, machine, memory, package, peers, report, training
+from bench import denormals, grid, machine, memory, networks, package, peers, report, training
 from bench.calls import case_of, fastdl_call, inputs_of
 from bench.row import Call, Row
 from bench.rows import rows_by_file
@@ -91,9 +92,8 @@ def chosen(args: argparse.Namespace) -> list[tuple[str, Row]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--suite", choices=("all", "kernels", "training", "grid", "denormals", "memory", "package"), default="all"
-    )
+    suites = ("all", "kernels", "training", "networks", "grid", "denormals", "memory", "package")
+    parser.add_argument("--suite", choices=suites, default="all")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--only", nargs="*", help="names of files in bench/rows, or training")
     parser.add_argument("--threads", type=int, nargs="*", help="default: 1 and all")
@@ -111,6 +111,8 @@ def main() -> None:
         return memory.main(counts[0])
     if args.suite == "package":
         return package.main()
+    if args.suite == "networks":
+        return networks.main(counts, args.slices)
 
     records, args.bandwidth, peaks = [], {}, {}
     for threads in counts:

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from bench import report, training
+from bench import networks, report, training
 from bench.row import Row
 from bench.rows import functions, rows_by_file
 from fastdl.testing import Comparison, Timing
@@ -65,3 +65,15 @@ def test_ratios_pair_slices():
     assert found.ratio("theirs", to="ours") == 2.0 and found.timings["ours"].best == 1.0
     assert Row("conv2d", {"x": (1, 2), "stride": 2}).name == "conv2d, x 1x2, stride 2"
     assert np.isclose(report.geometric_mean([1.0, 4.0]), 2.0)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "unet"])
+def test_networks_compute_the_same_in_every_way(name):
+    found = networks.calls(name, 64, 1, 1)
+    assert {"plan", "eager"} <= set(found)
+    eager = found["eager"]().numpy()
+    np.testing.assert_allclose(found["plan"]().numpy(), eager, atol=1e-4 * abs(eager).max())
+    if "ONNX Runtime" in found:
+        np.testing.assert_allclose(found["ONNX Runtime"]()[0], eager, atol=1e-4 * abs(eager).max())
+    for function in found.values():
+        assert function() is not None
