@@ -180,3 +180,19 @@ def test_printing_options():
     finally:
         fastdl.set_printoptions(profile="default")
     assert repr(fastdl.zeros(0, 2)) == "tensor([], size=(0, 2))" and repr(fastdl.zeros(0)) == "tensor([])"
+
+
+@pytest.mark.parametrize("name", ["split", "chunk", "unbind"])
+def test_gradients_of_parts_are_put_together_once(name, monkeypatch):
+    """Padding each part's gradient to the whole size would take memory for as many wholes as there are parts."""
+    x = fastdl.arange(12.0).reshape(6, 2).requires_grad_()
+    made = {"split": lambda: fastdl.split(x, 1), "chunk": lambda: fastdl.chunk(x, 6), "unbind": lambda: x.unbind(0)}[
+        name
+    ]()
+    largest = []
+    backend = fastdl.backends.get("cpu")
+    concat = backend.concat
+    monkeypatch.setattr(backend, "concat", lambda arrays, axis: largest.append(len(arrays)) or concat(arrays, axis))
+    (made[1] * 3.0 + made[4]).sum().backward()
+    assert x.grad.tolist() == [[0, 0], [3, 3], [0, 0], [0, 0], [1, 1], [0, 0]]
+    assert largest == [6]

@@ -7,40 +7,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..autograd import Node, fresh, recording
 from ..creation import tensor, zeros
-from ..outputs import record_several
 from ..tensor import Tensor
 from .activation import sigmoid, tanh
 from .arguments import expect_beside, expect_tensor, flag
 from .indexing import index_select
 from .layout import cat, index, stack, transpose
 from .linear import linear
-
-Array = Any
-
-
-@fresh
-def _parts_bwd(node: Node, grads: list[Array | None]) -> tuple[Array]:
-    axis, shapes, dtype, device = node.saved
-    whole = [
-        zeros(*shape, dtype=dtype, device=device)._array if g is None else g
-        for g, shape in zip(grads, shapes, strict=True)
-    ]
-    return (node.backend.concat(whole, axis),)
-
-
-def _parts(x: Tensor, sizes: Sequence[int], axis: int) -> list[Tensor]:
-    """Parts whose gradients are put together once; slices would each give one of the whole size."""
-    k, outs, start = x._backend, [], 0
-    for n in sizes:
-        shape = tuple(n if i == axis else s for i, s in enumerate(x.shape))
-        starts = tuple(start if i == axis else 0 for i in range(x.ndim))
-        outs.append(Tensor(k.slice(x._array, starts, shape, (1,) * x.ndim), k))
-        start += n
-    if outs and recording(x):
-        record_several(outs, _parts_bwd, (x,), (axis, [o.shape for o in outs], x.dtype, x.device))
-    return outs
+from .rearranging import parts
 
 
 def _expect_float(value: Any, first: Tensor, op: str, name: str) -> Tensor:
@@ -114,7 +88,7 @@ def _walk(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """All steps of a direction; sequences in the order of the rows."""
     hidden = w.hr.shape[1]
-    products = _parts(linear(rows, w.ih, w.bias), sizes, 0)
+    products = parts(linear(rows, w.ih, w.bias), sizes, 0)
     outs: list[Any] = [None] * len(sizes)
     ended: tuple[list[Tensor], list[Tensor]] = ([], [])
     h, c = h_0, c_0
@@ -122,7 +96,7 @@ def _walk(
         h, c = index(h_0, slice(sizes[-1])), index(c_0, slice(sizes[-1]))
     for t in reversed(range(len(sizes))) if backwards else range(len(sizes)):
         h, c = _resized(h, sizes[t], h_0, ended[0]), _resized(c, sizes[t], c_0, ended[1])
-        i, f, g, o = _parts(products[t] + linear(h, w.hh), [hidden] * 4, 1)
+        i, f, g, o = parts(products[t] + linear(h, w.hh), [hidden] * 4, 1)
         c = sigmoid(f) * c + sigmoid(i) * tanh(g)
         h = outs[t] = linear(sigmoid(o) * tanh(c), w.hr)
     out = cat(outs) if outs else zeros(0, w.hr.shape[0], dtype=rows.dtype, device=rows.device)

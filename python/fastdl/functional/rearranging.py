@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,8 @@ import numpy as np
 
 from .. import dtypes
 from ..autograd import Node, fresh, record, recording
+from ..creation import zeros
+from ..outputs import record_several
 from ..tensor import Tensor
 from .arguments import expect_int, expect_tensor
 from .indexing import select
@@ -60,6 +63,25 @@ def roll(input: Tensor, shifts: int | Sequence[int], dims: int | Sequence[int] |
     return x
 
 
+@fresh
+def _parts_bwd(node: Node, grads: list[Array | None]) -> tuple[Array]:
+    axis, shapes, dtype, device = node.saved
+    whole = [
+        zeros(*shape, dtype=dtype, device=device)._array if g is None else g
+        for g, shape in zip(grads, shapes, strict=True)
+    ]
+    return (node.backend.concat(whole, axis),)
+
+
+def parts(x: Tensor, sizes: Sequence[int], axis: int) -> list[Tensor]:
+    """Neighbours of these sizes. Their gradients are joined once; slices would each give one of the whole size."""
+    ends = list(itertools.accumulate(sizes))
+    outs = [_part(x.detach(), axis, end - n, end) for n, end in zip(sizes, ends, strict=True)]
+    if outs and recording(x):
+        record_several(outs, _parts_bwd, (x,), (axis, [o.shape for o in outs], x.dtype, x.device))
+    return outs
+
+
 def split(input: Tensor, split_size_or_sections: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
     """Parts along `dim`: of one size (the last may be smaller), or of the sizes given (`torch.split`).
 
@@ -79,11 +101,7 @@ def split(input: Tensor, split_size_or_sections: int | Sequence[int], dim: int =
         if each < 1 and not (each == 0 and size == 0):
             raise ValueError(f"[split] expected split_size of at least 1, got {each}")
         sizes = [min(each, size - i) for i in range(0, size, each or 1)] or [0]
-    parts, start = [], 0
-    for n in sizes:
-        parts.append(_part(x, axis, start, start + n))
-        start += n
-    return tuple(parts)
+    return tuple(parts(x, sizes, axis))
 
 
 def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:

@@ -15,7 +15,7 @@ from .arguments import expect_beside, expect_int, expect_tensor
 from .indexing import index_select
 from .indexing import select as lines
 from .layout import cat, expand, flatten, index, permute, reshape, stack, unsqueeze
-from .rearranging import flip, split
+from .rearranging import flip, parts, split
 from .reduction import normalized_axis
 
 
@@ -155,7 +155,8 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     if x.ndim == 0:
         raise ValueError("[unbind] expected input with at least one dimension, got a scalar")
     axis = normalized_axis(dim, x.ndim, "unbind")
-    return tuple(unbound(x, axis, i) for i in range(x.shape[axis]))
+    rest = x.shape[:axis] + x.shape[axis + 1 :]
+    return tuple(reshape(part, rest) for part in parts(x, [1] * x.shape[axis], axis))
 
 
 def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
