@@ -9,8 +9,10 @@ import fastdl.functional as F
 from fastdl import nn, optim
 from fastdl.data import DataLoader
 from fastdl.nn.utils import l1_penalty, l2_penalty
+from fastdl.onnx import export
 
 X = fastdl.ones(2, 3)
+LAYER = nn.Linear(3, 2)
 
 
 @pytest.mark.parametrize(("call", "error", "text"), [
@@ -27,6 +29,17 @@ X = fastdl.ones(2, 3)
     (lambda: DataLoader(3), TypeError, "[DataLoader] expected a dataset, got int"),
     (lambda: DataLoader([1], num_workers=1, multiprocessing_context="thread"), ValueError,
         "[DataLoader] expected multiprocessing_context None or one of"),
+    (lambda: fastdl.compile(3), TypeError, "[compile] expected a Module or a function, got int"),
+    (lambda: fastdl.compile(LAYER, max_shapes=True), ValueError,
+        "[compile] expected max_shapes of at least 1, got True"),
+    (lambda: export(LAYER, X, 3), TypeError, "[onnx.export] expected a path for f, got int"),
+    (lambda: export(LAYER, X, "f", opset_version="a"), TypeError, "[onnx.export] expected an int for opset_version"),
+    (lambda: export(LAYER, X, "f", input_names=3), TypeError, "[onnx.export] expected a list for input_names, got int"),
+    (lambda: export(LAYER, X, "f", input_names=["a"], output_names=["a"]), ValueError,
+        "[onnx.export] expected output_names other than ['a'], got ['a']"),
+    (lambda: export(LAYER, X, "f", dynamic_axes=3), TypeError,
+        "[onnx.export] expected a dict for dynamic_axes, got int"),
+    (lambda: fastdl.onnx.load(b"", device="tpu"), ValueError, "[device] expected one of"),
 ])  # fmt: skip
 def test_bad_arguments(call, error, text):
     with pytest.raises(error, match=re.escape(text)):

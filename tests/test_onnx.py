@@ -338,3 +338,9 @@ def test_functions_of_a_model_are_expanded():
         <opset_import: ["" : 17], domain: "local">
         twice (a) => (b) { b = Add(a, a) }""")
     assert fastdl.onnx.load(model).run(None, {"x": np.ones(2, np.float32)})[0].tolist() == [2.0, 2.0]
+
+
+@pytest.mark.parametrize("feed", [None, [1], "x"])
+def test_feeds_that_are_no_dict(feed):
+    with pytest.raises(TypeError, match=r"^\[onnx\] expected a dict of arrays by input name, got "):
+        fastdl.onnx.load(net()).run(None, feed)

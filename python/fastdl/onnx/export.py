@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..functional.arguments import expect_int
 from ..plan.graph import Graph, Node, Value
 from ..plan.trace import trace
 from ..plan.tree import flatten
@@ -54,12 +55,16 @@ def export(
     """
     onnx = need_onnx()
     newest = onnx.defs.onnx_opset_version()
-    if not OLDEST_OPSET <= opset_version <= newest:
+    if not isinstance(f, str | os.PathLike):
+        raise TypeError(f"[onnx.export] expected a path for f, got {type(f).__name__}")
+    if not OLDEST_OPSET <= expect_int(opset_version, "onnx.export", "opset_version") <= newest:
         raise ValueError(f"[onnx.export] expected opset_version from {OLDEST_OPSET} to {newest}, got {opset_version}")
     example = args if isinstance(args, tuple) else (args,)
     graph = trace(model, *example)
     inputs = _names(input_names, len(graph.inputs), "input")
     outputs = _names(output_names, len(graph.outputs), "output")
+    if not set(inputs).isdisjoint(outputs):
+        raise ValueError(f"[onnx.export] expected output_names other than {inputs}, got {outputs}")
     free = _free_axes(dynamic_axes, inputs, outputs)
     twin = trace(model, *_other_sizes(example, inputs, free)) if free else graph
     writer = _written(graph, twin, opset_version, inputs, outputs)
@@ -68,6 +73,8 @@ def export(
 
 
 def _names(given: Sequence[str] | None, count: int, kind: str) -> list[str]:
+    if not isinstance(given, list | tuple | None):
+        raise TypeError(f"[onnx.export] expected a list for {kind}_names, got {type(given).__name__}")
     names = list(given) if given is not None else [kind] if count == 1 else [f"{kind}_{i}" for i in range(count)]
     if len(names) != count or len(set(names)) != count or not all(isinstance(n, str) and n for n in names):
         raise ValueError(f"[onnx.export] expected {count} different {kind}_names, got {names}")
@@ -76,6 +83,8 @@ def _names(given: Sequence[str] | None, count: int, kind: str) -> list[str]:
 
 def _free_axes(given: FreeAxes | None, inputs: list[str], outputs: list[str]) -> dict[str, dict[int, str]]:
     free = {}
+    if not isinstance(given, Mapping | None):
+        raise TypeError(f"[onnx.export] expected a dict for dynamic_axes, got {type(given).__name__}")
     for name, axes in (given or {}).items():
         if name not in (*inputs, *outputs):
             raise ValueError(f"[onnx.export] expected dynamic_axes of {', '.join((*inputs, *outputs))}, got {name!r}")

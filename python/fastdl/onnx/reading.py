@@ -26,6 +26,7 @@ def read(source: Source, device: str) -> tuple[Graph, list[Argument], list[Argum
         NotImplementedError: for operators that fastdl lacks (all of them are listed), or an opset before 7.
     """
     onnx = need_onnx()
+    context = Context(device)
     model, folder = _parsed(source)
     opsets = _opsets(model)
     if model.functions:
@@ -34,7 +35,7 @@ def read(source: Source, device: str) -> tuple[Graph, list[Argument], list[Argum
     _expect_operators(model, opsets)
     try:
         _checked(model)
-        reader = _Reader(Context(device), opsets, folder)
+        reader = _Reader(context, opsets, folder)
         graph = reader.graph(model.graph)
         inputs = [_argument(v) for v in model.graph.input if v.name not in graph.constants]
         outputs = [_argument(v) for v in model.graph.output]

@@ -73,6 +73,8 @@ class Session:
 
     def _run(self, feed: Mapping[str, Any]) -> list[Any]:
         names = [a.name for a in self.inputs]
+        if not isinstance(feed, Mapping):
+            raise TypeError(f"[onnx] expected a dict of arrays by input name, got {type(feed).__name__}")
         if set(feed) != set(names):
             raise ValueError(f"[onnx] expected inputs {', '.join(names)}, got {', '.join(feed) or 'none'}")
         values = [self._input(a, feed[a.name]) for a in self.inputs]

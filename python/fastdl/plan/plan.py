@@ -54,7 +54,9 @@ class Plan:
     """
 
     def __init__(self, model: Callable[..., Any], example: tuple[Any, ...], max_shapes: int = 8) -> None:
-        if not isinstance(max_shapes, int) or max_shapes < 1:
+        if not callable(model):
+            raise TypeError(f"[compile] expected a Module or a function, got {type(model).__name__}")
+        if type(max_shapes) is not int or max_shapes < 1:
             raise ValueError(f"[compile] expected max_shapes of at least 1, got {max_shapes!r}")
         self._model, self._max_shapes = model, max_shapes
         self._lock = threading.RLock()
