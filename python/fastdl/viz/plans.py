@@ -32,7 +32,7 @@ def plot_profile(profile: Profile, path: str | os.PathLike | None = None, most: 
     axes.set_yticks(range(len(rows)), [f"{row.source} {row.function}".strip() for row in rows], fontsize=7, color=INK)
     axes.invert_yaxis()
     axes.margins(x=0.2)
-    axes.set_xlabel("microseconds")
+    axes.set_xlabel("microseconds (dark: what the peaks of the machine would need)")
     if title:
         axes.set_title(title, fontsize=11)
     return finish(figure, path)
