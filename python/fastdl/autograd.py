@@ -115,12 +115,9 @@ def recording(*inputs: Tensor | None) -> bool:
     return False
 
 
-_fresh_rules: set[Rule] = set()
-
-
 def fresh(rule: Rule) -> Rule:
     """Marks a rule whose results are new arrays, shared with nothing. A leaf then keeps them without a copy."""
-    _fresh_rules.add(rule)
+    rule.fresh = True  # type: ignore[attr-defined]
     return rule
 
 
@@ -194,7 +191,7 @@ class _Walk:
         grads = rule(node, grad)
         if anomaly.watch is not None:
             anomaly.watch.stepped(node, grad, grads)
-        is_fresh = rule in _fresh_rules
+        is_fresh = getattr(rule, "fresh", False)
         for edge, g in zip(node.edges, grads, strict=True):
             if edge is not None and g is not None:
                 self.send(edge, g, is_fresh)
