@@ -11,7 +11,7 @@ class module_;
 
 namespace fastdl {
 
-Stream current_stream();
+Stream current_stream();  // of this thread
 int device_count();  // 0 without a device or driver; never throws
 bool is_available();
 int multiprocessors();      // of the current device: grids of persistent blocks are multiples of it
