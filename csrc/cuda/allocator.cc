@@ -10,8 +10,6 @@
 // and is reused for that stream alone: kernels of the previous owner that still wait come first there. What was used on
 // another stream too (used_on_stream) waits for an event of it. Pools: memory that a captured graph works in must not
 // be handed out to others while the graph can be replayed, so it is in a pool of its own.
-#include "cuda/pool.h"
-
 #include <algorithm>
 #include <mutex>
 #include <new>
@@ -21,6 +19,7 @@
 #include <vector>
 
 #include "cuda/capture.h"
+#include "cuda/pool.h"
 #include "cuda/runtime.h"
 #include "cuda/waiting.h"
 
@@ -152,9 +151,9 @@ std::string shortage(size_t bytes) {
   size_t available = 0, total = 0;
   if (cudaMemGetInfo(&available, &total) != cudaSuccess) cudaGetLastError();
   const int64_t kept = counters.segment_bytes.current - counters.block_bytes.current;
-  return "[cuda] expected " + std::to_string(bytes) + " bytes of free device memory, got " +
-         std::to_string(available) + " of " + std::to_string(total) + " (" +
-         std::to_string(counters.block_bytes.current) + " in arrays, " + std::to_string(kept) + " kept for reuse)";
+  return "[cuda] expected " + std::to_string(bytes) + " bytes of free device memory, got " + std::to_string(available) +
+         " of " + std::to_string(total) + " (" + std::to_string(counters.block_bytes.current) + " in arrays, " +
+         std::to_string(kept) + " kept for reuse)";
 }
 
 Block* fresh(size_t bytes) {

@@ -40,8 +40,8 @@ void check_later(Check check, Stream stream);
 // The same for all checks of a graph that was replayed on `stream`.
 void check_later(const std::shared_ptr<Checks>& checks, Stream stream);
 
-void prepare_faults();                // before a capture: allocates the words
-void look_at_faults(Stream waited);   // when everything in this stream is done
-void look_at_all_faults();            // when everything is
+void prepare_faults();               // before a capture: allocates the words
+void look_at_faults(Stream waited);  // when everything in this stream is done
+void look_at_all_faults();           // when everything is
 
 }  // namespace fastdl

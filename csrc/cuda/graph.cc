@@ -1,3 +1,4 @@
+#include <cstring>
 #include <stdexcept>
 
 #include "cuda/capture.h"
@@ -8,6 +9,9 @@ namespace fastdl {
 namespace {
 
 thread_local Graph* current_graph = nullptr;  // that this thread captures
+thread_local Graph* refreshed_graph = nullptr;
+
+constexpr size_t kRandomBytes = 2 * sizeof(uint64_t), kMemoryBytes = 64 * 1024, kAlignment = 16;
 
 cudaStreamCaptureMode mode_of(const std::string& name) {
   if (name == "global") return cudaStreamCaptureModeGlobal;
@@ -26,15 +30,16 @@ void refuse_capture(const char* what) {
     throw std::runtime_error("[cuda graph] expected work that a graph can hold, got " + std::string(what));
 }
 
-void Graph::begin(const Graph* pool, const std::string& mode, uint64_t counter) {
+void Graph::begin(const std::shared_ptr<Pool>& pool, const std::string& mode, uint64_t counter) {
   reset();
   prepare_faults();
   stream_ = current_stream();
   first_counter_ = counter;
   draws_ = false;
   checks_ = std::make_shared<Checks>();
-  random_ = allocate(2 * sizeof(uint64_t));
-  pool_ = pool && pool->pool_ ? pool->pool_ : new_pool();
+  memory_ = allocate(kMemoryBytes);
+  image_.assign(kRandomBytes, 0);
+  pool_ = pool;
   check(cudaStreamBeginCapture(handle(stream_), mode_of(mode)), "the beginning of a capture");
   allocating_ = std::make_unique<AllocateFrom>(pool_);
   current_graph = this;
@@ -53,12 +58,13 @@ void Graph::end() {
 void Graph::replay(uint64_t seed, uint64_t counter) {
   refuse_capture("the replay of another graph");
   const Stream stream = current_stream();
-  if (draws_) {
-    PinnedBlock* const words = pinned_allocate(2 * sizeof(uint64_t));
-    auto* const at = static_cast<uint64_t*>(words->data);
-    at[0] = seed, at[1] = counter;
-    copy_from_pinned(random_->data, *words, at, 2 * sizeof(uint64_t), stream);
-    pinned_release(words);  // reused when the copy is done
+  if (draws_ || image_.size() > kRandomBytes) {
+    const uint64_t random[] = {seed, counter};
+    std::memcpy(image_.data(), random, kRandomBytes);
+    PinnedBlock* const pinned = pinned_allocate(image_.size());
+    std::memcpy(pinned->data, image_.data(), image_.size());
+    copy_from_pinned(memory_->data, *pinned, pinned->data, image_.size(), stream);
+    pinned_release(pinned);  // reused when the copy is done
   }
   check(cudaGraphLaunch(exec_, handle(stream)), "the replay of a graph");
   check_later(checks_, stream);
@@ -67,8 +73,8 @@ void Graph::replay(uint64_t seed, uint64_t counter) {
 void Graph::reset() {
   if (exec_) cudaGraphExecDestroy(exec_);
   exec_ = nullptr;
-  release(random_);
-  random_ = nullptr;
+  release(memory_);
+  memory_ = nullptr;
   checks_.reset();
   pool_.reset();
 }
@@ -78,7 +84,40 @@ const uint64_t* graph_random(uint64_t counter, uint64_t* offset) {
   *offset = g ? counter - g->first_counter_ : counter;
   if (!g) return nullptr;
   g->draws_ = true;
-  return static_cast<const uint64_t*>(g->random_->data);
+  return static_cast<const uint64_t*>(g->memory_->data);
+}
+
+Graph::Refreshing::Refreshing(Graph* g) {
+  g->refreshed_ = kRandomBytes;
+  refreshed_graph = g;
+}
+Graph::Refreshing::~Refreshing() {
+  refreshed_graph = nullptr;
+}
+
+void Graph::expect_refreshed() const {
+  if (refreshed_ != image_.size())
+    throw std::runtime_error(
+        "[cuda graph] expected optimizers that update what they updated in the capture, got fewer");
+}
+
+Replayed replayed(const void* bytes, size_t n) {
+  const size_t rounded = (n + kAlignment - 1) / kAlignment * kAlignment;
+  if (Graph* const g = refreshed_graph) {
+    if (g->refreshed_ + rounded > g->image_.size())
+      throw std::runtime_error(
+          "[cuda graph] expected optimizers that update what they updated in the capture, got more");
+    std::memcpy(g->image_.data() + g->refreshed_, bytes, n);
+    g->refreshed_ += rounded;
+    return {nullptr, false};
+  }
+  Graph* const g = current_graph;
+  if (!g) return {};
+  const size_t at = g->image_.size();
+  if (at + rounded > kMemoryBytes)
+    throw std::runtime_error("[cuda graph] expected fewer optimizer steps in a graph, got more than it has memory for");
+  g->image_.resize(at + rounded);
+  return {static_cast<const char*>(g->memory_->data) + at, true};
 }
 
 bool keep_for_replays(const Check& check) {

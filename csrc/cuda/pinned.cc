@@ -13,7 +13,7 @@ namespace {
 
 constexpr size_t kSmallest = 512;
 
-std::mutex mutex;  // guards all that follows
+std::mutex mutex;                                         // guards all that follows
 std::map<size_t, std::vector<PinnedBlock*>> free_blocks;  // by their size, a power of two
 std::map<const char*, PinnedBlock*> in_use;               // by their address
 WaitingBlocks<PinnedBlock> waiting;

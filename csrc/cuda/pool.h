@@ -36,9 +36,9 @@ struct MemoryCounter {
   }
 };
 struct MemoryCounters {
-  MemoryCounter blocks, block_bytes;        // in arrays
-  MemoryCounter segments, segment_bytes;    // of the device, in arrays or kept for reuse
-  int64_t retries = 0, out_of_memory = 0;   // times the cache was emptied for an allocation; failures in spite of that
+  MemoryCounter blocks, block_bytes;       // in arrays
+  MemoryCounter segments, segment_bytes;   // of the device, in arrays or kept for reuse
+  int64_t retries = 0, out_of_memory = 0;  // times the cache was emptied for an allocation; failures in spite of that
 };
 MemoryCounters memory_counters();
 void reset_peak_memory();

@@ -1,11 +1,13 @@
 // The run time in Python. Streams are their addresses, as integers; events, graphs and pinned memory are objects.
 #include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
 
 #include <cstdint>
 
 #include "bind/array_type.h"
 #include "cuda/capture.h"
 #include "cuda/pinned.h"
+#include "cuda/product_precision.h"
 #include "cuda/runtime.h"
 #include "cuda/streams.h"
 
@@ -53,8 +55,7 @@ void bind_memory(py::module_& m) {
   m.def("reset_peak_memory", &reset_peak_memory);
   m.def("reset_accumulated_memory", &reset_accumulated_memory);
   m.def("set_caching", &set_caching);
-  m.def("record_stream",
-        [](const Array& a, uintptr_t stream) { used_on_stream(a.buffer, stream_at(stream)); });
+  m.def("record_stream", [](const Array& a, uintptr_t stream) { used_on_stream(a.buffer, stream_at(stream)); });
 }
 
 // ---- pinned memory --------------------------------------------------------------------------------------------------
@@ -119,11 +120,26 @@ void bind_streams(py::module_& m) {
   m.def("event", [](bool timing) { return std::make_unique<Event>(timing); });
 }
 
+struct PoolHandle {
+  std::shared_ptr<Pool> pool;
+};
+
+// `steps` call the optimizers' functions of the capture again, with this replay's coefficients; they launch nothing.
+void replay(Graph& g, const std::vector<py::object>& steps, uint64_t seed, uint64_t counter) {
+  g.refresh([&] {
+    for (const py::object& step : steps) step();
+  });
+  g.replay(seed, counter);
+}
+
 void bind_graphs(py::module_& m) {
+  py::class_<PoolHandle>(m, "_Pool");
+  m.def("graph_pool", [] { return PoolHandle{new_pool()}; });
   py::class_<Graph>(m, "_Graph")
-      .def("begin", &Graph::begin)
+      .def("begin", [](Graph& g, const PoolHandle& pool, const std::string& mode,
+                       uint64_t counter) { g.begin(pool.pool, mode, counter); })
       .def("end", &Graph::end)
-      .def("replay", &Graph::replay)
+      .def("replay", &replay)
       .def("reset", &Graph::reset);
   m.def("graph", [] { return std::make_unique<Graph>(); });
   m.def("capturing", &capturing);
@@ -142,6 +158,7 @@ void bind_runtime(py::module_& m) {
   bind_pinned(m);
   bind_streams(m);
   bind_graphs(m);
+  bind_product_precision(m);
 #if !defined(FASTDL_DEVICE_CUDA)
   emu::bind_engine(m);
 #endif

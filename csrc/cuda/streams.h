@@ -8,7 +8,7 @@ namespace fastdl {
 void set_current_stream(Stream stream);  // of this thread
 Stream next_stream(bool urgent);         // one of 32, in turn; does not wait for the default stream
 bool stream_done(Stream stream);
-void wait_for_stream(Stream stream);               // on the host; throws what its kernels failed with
+void wait_for_stream(Stream stream);                 // on the host; throws what its kernels failed with
 void stream_waits_for(Stream stream, Stream other);  // what is in `other` so far comes before what `stream` gets next
 
 class Event {

@@ -78,9 +78,9 @@ struct OutsidePlane {
 };
 
 template <class T, class I>
-__global__ void __launch_bounds__(kBlock) gather_gradients(const T* grad, const I* indices, T* grad_x, int64_t n,
-                                                           Planes planes, WindowAxis rows, WindowAxis columns,
-                                                           FailureReport foreign) {
+__global__ void __launch_bounds__(kBlock)
+    gather_gradients(const T* grad, const I* indices, T* grad_x, int64_t n, Planes planes, WindowAxis rows,
+                     WindowAxis columns, FailureReport foreign) {
   if (*foreign.word) return;
   const int64_t step = static_cast<int64_t>(gridDim.x) * kBlock;
   for (int64_t i = global_thread(); i < n; i += step) {
