@@ -5,6 +5,7 @@
 // to be waited for before it ends. A launch is kept as the bytes of its arguments, as CUDA keeps them.
 #include <algorithm>
 #include <chrono>
+#include <cstdint>
 #include <cstring>
 #include <map>
 #include <memory>
@@ -58,8 +59,12 @@ struct CUgraphExec_st {
 
 namespace {
 
+// The default stream of the process and of a thread have numbers for addresses.
+bool is_default(cudaStream_t stream) {
+  return reinterpret_cast<uintptr_t>(stream) <= 2;
+}
 Capture* capture_of(cudaStream_t stream) {
-  return stream ? stream->capture : nullptr;
+  return is_default(stream) ? nullptr : stream->capture;
 }
 cudaError_t spoil(Capture* c) {
   c->spoilt = true;
@@ -140,7 +145,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
   std::lock_guard<std::mutex> lock(mutex);
   Capture* const c = event->capture;
   if (!c || !captures.count(c)) return cudaSuccess;
-  if (!stream || (stream->capture && stream->capture != c)) return spoil(c);
+  if (is_default(stream) || (stream->capture && stream->capture != c)) return spoil(c);
   stream->capture = c;
   size_t& joined = c->streams[event->stream].joined;
   joined = std::max(joined, event->place);
@@ -193,7 +198,7 @@ cudaError_t cudaThreadExchangeStreamCaptureMode(cudaStreamCaptureMode* mode) {
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode) {
   std::lock_guard<std::mutex> lock(mutex);
-  if (!stream || stream->capture) return cudaErrorStreamCaptureUnsupported;
+  if (is_default(stream) || stream->capture) return cudaErrorStreamCaptureUnsupported;
   auto* const c = new Capture{stream, mode, false, {}, {}};
   c->streams[stream];
   stream->capture = c;
