@@ -3,6 +3,7 @@
 #include <pybind11/pybind11.h>
 
 #include <cstdint>
+#include <memory>
 
 #include "bind/array_type.h"
 #include "core/kernel.h"
@@ -10,6 +11,7 @@
 #include "cpu/parallel.h"
 #include "cpu/recorder.h"
 #else
+#include "cuda/faults.h"
 #include "cuda/runtime.h"
 #endif
 
@@ -70,6 +72,31 @@ class Faults {
   int64_t* place_ = own_;
 };
 using Fault = Faults<1>;
+
+#if defined(FASTDL_DEVICE_CPU)
+// One number of a kernel that touches no memory through what it finds wrong; see below.
+class LateFault : public Fault {
+ public:
+  template <class Look, class... Arrays>
+  void check(Look look, const Arrays&...) {
+    Fault::check(look);
+  }
+};
+#else
+// On a device its place is there, and nobody waits for it: `look` runs when the device has been waited for, and the
+// arrays `read`, which it looks at, live until then (cuda/faults.h).
+class LateFault {
+ public:
+  int64_t* place() { return word_->address(); }
+  template <class Look, class... Arrays>
+  void check(Look look, const Arrays&... read) {
+    check_later({word_, look, {read...}}, current_stream());
+  }
+
+ private:
+  std::shared_ptr<FaultWord> word_ = std::make_shared<FaultWord>();
+};
+#endif
 
 // A check of numbers in memory, before the call; in a recording it runs each time before the step, as `look` above.
 template <class Look>

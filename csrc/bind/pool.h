@@ -72,7 +72,8 @@ inline void expect_index_dtype(const char* op, DType t) {
 }
 
 // `bad` is 1 + the position of the first index outside its plane, or 0.
-inline void expect_indices(const char* op, Fault& bad, int64_t plane) {
+template <class F>
+void expect_indices(const char* op, F& bad, int64_t plane) {
   bad.check([op, plane](const int64_t* found) {
     EXPECT(*found == 0, IndexError, op, text("indices into a plane of ", plane, " elements"),
            text("one outside it at position ", *found - 1));

@@ -11,6 +11,7 @@
 #include <stdexcept>
 #include <string>
 #include <tuple>
+#include <type_traits>
 #include <utility>
 
 #include "core/host_device.h"
@@ -121,14 +122,15 @@ inline void store_vec(void* p, const V& v) {
 }
 
 template <class... P, class... A>
-void launch(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes, Stream, A&&... args) {
+void launch(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes, Stream stream, A&&... args) {
   static_assert(sizeof...(P) == sizeof...(A), "as many arguments as the kernel has parameters");
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
   struct Call {
     void (*kernel)(P...);
     std::tuple<P...> values;
   } call{kernel, {static_cast<P>(std::forward<A>(args))...}};
-  emu::Launch what{reinterpret_cast<const void*>(kernel), &call, sizeof call, grid, block, shared_bytes};
+  static_assert(std::is_trivially_copy_constructible_v<Call>, "a captured launch keeps the bytes");
+  emu::Launch what{reinterpret_cast<const void*>(kernel), &call, sizeof call, grid, block, shared_bytes, stream};
   emu::run(what, [](const void* p) {
     const Call& c = *static_cast<const Call*>(p);
     std::apply(c.kernel, c.values);

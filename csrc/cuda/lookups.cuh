@@ -68,7 +68,7 @@ int64_t look_up_lines(const T* x, const I* index, T* out, int64_t outer, int64_t
   // Without columns nothing is copied, but indices are checked.
   if (outer * inner == 0) return first_failure(OutsideRange<I>{index, n}, m, stream);
   if (m == 0) return 0;
-  const Failures failures(m, stream);
+  const Failures failures(stream);
   with_packs<kPack<T>>(lines_in_packs<T>(x, out, inner), [&](auto elements) {
     constexpr int N = decltype(elements)::value;
     const int64_t packs = outer * m * inner / N;

@@ -1,19 +1,13 @@
-// Device memory and the device's properties, for CUDA and its emulation alike. Freed blocks are kept by size class,
-// four classes to a power of two, and handed out again: cudaMalloc takes longer than most kernels and cudaFree waits
-// for all of them. All work goes to one stream, so a block may be reused while the kernels of its previous owner still
-// wait.
+// The device's properties, and copies to and from it, for CUDA and its emulation alike. Everything goes to the current
+// stream, so copies come after the kernels that made what they copy.
 #include "cuda/runtime.h"
 
-#include <pybind11/pybind11.h>
-
-#include <mutex>
-#include <new>
 #include <stdexcept>
 
+#include "cuda/capture.h"
 #include "cuda/device_api.h"
 
 namespace fastdl {
-namespace {
 
 // ---- errors ---------------------------------------------------------------------------------------------------------
 
@@ -24,16 +18,7 @@ void check(cudaError_t error, const char* what) {
                            ": " + cudaGetErrorString(error));
 }
 
-// Becomes a MemoryError in Python.
-class OutOfMemory : public std::bad_alloc {
- public:
-  explicit OutOfMemory(size_t bytes)
-      : what_("[cuda] expected " + std::to_string(bytes) + " bytes of free device memory, got fewer") {}
-  const char* what() const noexcept override { return what_.c_str(); }
-
- private:
-  std::string what_;
-};
+namespace {
 
 struct Devices {
   int count = 0;
@@ -54,10 +39,14 @@ const Devices& devices() {
   }();
   return found;
 }
+}  // namespace
+
 void expect_device() {
   if (devices().count == 0)
     throw std::runtime_error("[cuda] expected a CUDA device, got none (" + devices().problem + ")");
 }
+
+namespace {
 
 int attribute(cudaDeviceAttr which) {
   expect_device();
@@ -67,134 +56,35 @@ int attribute(cudaDeviceAttr which) {
   return value;
 }
 
-// ---- the caching allocator ------------------------------------------------------------------------------------------
-
-constexpr size_t kUnit = 256;  // alignment and smallest block
-constexpr int kClasses = 4 * 48;
-
-// Classes 4p .. 4p+3 hold blocks of 2^p * {4, 5, 6, 7}/4 units: at most a quarter of a block is unused. Below four
-// units there are no quarters, and those classes stay empty.
-int size_class(size_t units) {
-  const int p = 63 - __builtin_clzll(units);
-  const int quarter = p < 2 ? 0 : p - 2;
-  const size_t q = (units - (size_t{1} << p) + (size_t{1} << quarter) - 1) >> quarter;
-  return 4 * p + static_cast<int>(q);
-}
-size_t class_units(int c) {
-  const int p = c / 4;
-  const size_t q = static_cast<size_t>(c % 4);
-  return (size_t{1} << p) + (q << (p < 2 ? 0 : p - 2));
-}
-
-std::mutex mutex;
-Buffer* free_blocks[kClasses];  // linked through owner
-MemoryStats stats;
-
-int class_of(size_t bytes) {
-  return size_class(bytes == 0 ? 1 : (bytes + kUnit - 1) / kUnit);
-}
-
-void free_now(Buffer* b) {
-  cudaFree(b->data);  // an error here belongs to an earlier kernel, which synchronize() reports
-  delete b;
-}
-
-void give_back(Buffer* b) {
-  std::lock_guard<std::mutex> lock(mutex);
-  stats.allocated -= static_cast<int64_t>(b->bytes);
-  if (kExactAllocations) return free_now(b);
-  stats.cached += static_cast<int64_t>(b->bytes);
-  const int c = class_of(b->bytes);
-  b->owner = free_blocks[c];
-  free_blocks[c] = b;
-}
-
-Buffer* take_cached(size_t bytes) {
-  if (kExactAllocations) return nullptr;
-  Buffer*& head = free_blocks[class_of(bytes)];
-  Buffer* b = head;
-  if (!b) return nullptr;
-  head = static_cast<Buffer*>(b->owner);
-  stats.cached -= static_cast<int64_t>(b->bytes);
-  b->owner = nullptr;
-  b->references.store(1, std::memory_order_relaxed);
-  return b;
-}
-
-void empty_cache_locked() {
-  for (Buffer*& head : free_blocks) {
-    while (Buffer* b = head) {
-      head = static_cast<Buffer*>(b->owner);
-      free_now(b);
-    }
-  }
-  stats.cached = 0;
-}
-
-Buffer* fresh(size_t bytes) {
-  expect_device();
-  void* data = nullptr;
-  cudaError_t error = cudaMalloc(&data, bytes);
-  if (error == cudaErrorMemoryAllocation) {
-    cudaGetLastError();
-    empty_cache_locked();
-    error = cudaMalloc(&data, bytes);
-    if (error == cudaErrorMemoryAllocation) {
-      cudaGetLastError();
-      throw OutOfMemory(bytes);
-    }
-  }
-  check(error, "cudaMalloc");
-  Buffer* b = new Buffer;
-  b->data = data;
-  b->bytes = bytes;
-  b->release = give_back;
-  return b;
+// Host memory that CUDA does not know: a copy between it and the device has left or reached it when the stream is done.
+void copy_and_wait(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, const char* what) {
+  const Stream stream = current_stream();
+  check(cudaMemcpyAsync(to, from, bytes, kind, handle(stream)), what);
+  check(cudaStreamSynchronize(handle(stream)), what);
+  look_at_faults(stream);
 }
 
 }  // namespace
 
 // ---- core/memory.h --------------------------------------------------------------------------------------------------
 
-Buffer* allocate(size_t bytes) {
-  const size_t rounded = kExactAllocations ? bytes : class_units(class_of(bytes)) * kUnit;
-  std::lock_guard<std::mutex> lock(mutex);
-  Buffer* b = take_cached(rounded);
-  if (!b) b = fresh(rounded);
-  stats.allocated += static_cast<int64_t>(rounded);
-  if (stats.allocated > stats.peak) stats.peak = stats.allocated;
-  return b;
-}
-
-void empty_cache() {
-  std::lock_guard<std::mutex> lock(mutex);
-  empty_cache_locked();
-}
-
-MemoryStats memory_stats() {
-  std::lock_guard<std::mutex> lock(mutex);
-  return stats;
-}
-
 void copy_from_host(void* device, const void* host, size_t bytes) {
   if (bytes == 0) return;
-  check(cudaMemcpy(device, host, bytes, cudaMemcpyHostToDevice), "the copy to the device");
+  refuse_capture("a copy from the host, whose numbers would be those of the capture for ever");
+  copy_and_wait(device, host, bytes, cudaMemcpyHostToDevice, "the copy to the device");
 }
 void copy_to_host(void* host, const void* device, size_t bytes) {
   if (bytes == 0) return;
-  check(cudaMemcpy(host, device, bytes, cudaMemcpyDeviceToHost), "the copy from the device, or an earlier kernel,");
+  refuse_capture("a copy to the host, which waits for the device");
+  copy_and_wait(host, device, bytes, cudaMemcpyDeviceToHost, "the copy from the device, or an earlier kernel,");
 }
 void copy_on_device(void* to, const void* from, size_t bytes) {
   if (bytes == 0) return;
-  check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, static_cast<cudaStream_t>(current_stream())),
-        "the copy on the device");
+  check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, handle(current_stream())), "the copy on the device");
 }
 
 // ---- the device -----------------------------------------------------------------------------------------------------
 
-Stream current_stream() {
-  return nullptr;
-}
 int device_count() {
   return devices().count;
 }
@@ -218,23 +108,14 @@ std::string device_name() {
   return properties.name;
 }
 void synchronize() {
+  refuse_capture("a wait for the device");
   expect_device();
   check(cudaDeviceSynchronize(), "every kernel");
+  look_at_all_faults();
 }
 void set_zero(void* device, size_t bytes, Stream stream) {
   if (bytes == 0) return;
-  check(cudaMemsetAsync(device, 0, bytes, static_cast<cudaStream_t>(stream)), "setting memory to zero");
-}
-
-void bind_runtime(pybind11::module_& m) {
-  m.def("device_count", &device_count);
-  m.def("is_available", &is_available);
-  m.def("device_name", &device_name);
-  m.def("multiprocessors", &multiprocessors);
-  m.def("synchronize", &synchronize, pybind11::call_guard<pybind11::gil_scoped_release>());
-#if !defined(FASTDL_DEVICE_CUDA)
-  emu::bind_engine(m);
-#endif
+  check(cudaMemsetAsync(device, 0, bytes, handle(stream)), "setting memory to zero");
 }
 
 }  // namespace fastdl

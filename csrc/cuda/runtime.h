@@ -11,8 +11,8 @@ class module_;
 
 namespace fastdl {
 
-Stream current_stream();
-int device_count();  // 0 without a device or driver; never throws
+Stream current_stream();  // of this thread
+int device_count();       // 0 without a device or driver; never throws
 bool is_available();
 int multiprocessors();      // of the current device: grids of persistent blocks are multiples of it
 size_t max_shared_bytes();  // shared memory that a block may ask for

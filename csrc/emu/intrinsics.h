@@ -34,6 +34,7 @@ struct Launch {
   size_t call_bytes;
   dim3 grid, block;
   size_t shared_bytes;
+  void* stream;
 };
 void run(const Launch& launch, void (*invoke)(const void* call));
 

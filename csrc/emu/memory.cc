@@ -196,6 +196,12 @@ bool free_global(void* data) {
   return true;
 }
 
+size_t allocated_global() {
+  size_t bytes = 0;
+  for (const auto& [offset, size] : allocations) bytes += span(size);
+  return bytes;
+}
+
 bool is_allocated(const void* p, size_t bytes) {
   const uintptr_t offset = reinterpret_cast<uintptr_t>(p) - arena.base;
   auto next = allocations.upper_bound(offset);

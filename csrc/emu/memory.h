@@ -9,6 +9,7 @@ extern std::mutex engine_mutex;  // held by a running kernel, and by whoever cha
 
 void* allocate_global(size_t bytes);  // null when the arena is full
 bool free_global(void* data);         // false: not an allocation
+size_t allocated_global();            // bytes, with the gaps between allocations
 bool is_allocated(const void* p, size_t bytes);
 void mark_written(const void* p, size_t bytes);
 void copy_written(const void* to, const void* from, size_t bytes);

@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "emu/capture.h"
 #include "emu/engine.h"
 #include "emu/memory.h"
 
@@ -289,6 +290,7 @@ int barrier(Vote vote, bool predicate, Site site) {
 
 void run(const Launch& launch, void (*invoke)(const void*)) {
   check_limits(launch);
+  if (capture_launch(launch, invoke)) return;
   std::lock_guard<std::mutex> lock(engine_mutex);
   struct Finish {
     ~Finish() {

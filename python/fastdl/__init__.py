@@ -7,7 +7,8 @@
 [2.0, 4.0, 6.0]
 """
 
-from . import autograd, backends, cuda, dtypes, functional, nn, ops, optim, utils
+from . import amp, autograd, backends, cuda, dtypes, functional, nn, ops, optim, utils
+from .amp import autocast, get_autocast_dtype, is_autocast_enabled
 from .autograd import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from .creation import (
     arange,
@@ -34,7 +35,24 @@ from .creation import (
     zeros,
     zeros_like,
 )
-from .dtypes import bool, double, dtype, finfo, float, float32, float64, iinfo, int, int32, int64, long, uint8
+from .dtypes import (
+    bfloat16,
+    bool,
+    double,
+    dtype,
+    finfo,
+    float,
+    float16,
+    float32,
+    float64,
+    half,
+    iinfo,
+    int,
+    int32,
+    int64,
+    long,
+    uint8,
+)
 from .functional import methods as _methods
 from .functional.activation import log_softmax, relu, sigmoid, softmax, tanh
 from .functional.arithmetic import add, div, maximum, minimum, mul, pow, sub
@@ -187,9 +205,11 @@ from .saving import load, save
 from .settings import (
     empty_cache,
     get_conv_algorithm,
+    get_float32_matmul_precision,
     get_num_threads,
     memory_stats,
     set_conv_algorithm,
+    set_float32_matmul_precision,
     set_num_threads,
 )
 from .tensor import Tensor, device, is_floating_point, is_tensor, numel

@@ -12,7 +12,7 @@ import itertools
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from . import anomaly
+from . import anomaly, precision
 from .anomaly import detect_anomaly, is_anomaly_enabled, set_detect_anomaly
 from .grad_mode import enable_grad, inference_mode, is_grad_enabled, mode, no_grad, set_grad_enabled
 from .row_grad import RowGrad, dense, deposit, total
@@ -79,6 +79,8 @@ _FREED = object()
 def record(out: Tensor, rule: Rule, inputs: tuple[Tensor, ...], saved: Any) -> Tensor:
     """Writes an operation on the tape; the caller has checked `recording(...)`. Returns `out`."""
     out.requires_grad = True
+    if precision.open_blocks:
+        rule = precision.remembering(rule, out._backend)
     out._node = Node(
         rule, tuple([t._node or (t if t.requires_grad else None) for t in inputs]), saved, out._backend
     )  # fmt: skip
@@ -157,6 +159,13 @@ class _Walk:
         return total(backend, held, grad), True
 
     def run(self, retain_graph: bool) -> None:
+        if precision.open_blocks:
+            with precision.outside():
+                self._run(retain_graph)
+        else:
+            self._run(retain_graph)
+
+    def _run(self, retain_graph: bool) -> None:
         heap, waiting, targets = self.heap, self.waiting, self.targets
         while heap:
             _, key, node = heapq.heappop(heap)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from . import backends, dtypes, random
+from . import backends, dtypes, exchange, random
 from .tensor import Tensor
 
 # What a user may pass as a size: fastdl.zeros(2, 3) or fastdl.zeros((2, 3)).
@@ -98,6 +98,8 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
         return data.to(dtype=dtype, device=device)
     if isinstance(data, np.ndarray) and (device is None or device == "cpu"):
         return from_numpy(data).to(dtype=dtype)
+    if hasattr(data, "__cuda_array_interface__"):
+        return Tensor(*exchange.from_cuda_array(data)).to(dtype=dtype, device=device)
     return tensor(data, dtype, device)
 
 
@@ -111,12 +113,14 @@ def from_numpy(array: np.ndarray) -> Tensor:
 
 
 def from_dlpack(source: Any) -> Tensor:
-    """A tensor over the memory of another library's array, by DLPack (`torch.from_dlpack`); contiguous arrays only."""
-    if not hasattr(source, "__dlpack__"):
-        raise TypeError(f"[from_dlpack] expected an object with __dlpack__, got {type(source).__name__}")
-    kind = source.__dlpack_device__()[0]
-    backend = backends.get("cuda" if kind == 2 else "cpu")
-    return Tensor(backend.from_dlpack(source.__dlpack__()), backend)
+    """A tensor over the memory of another library's array, by DLPack (`torch.from_dlpack`); contiguous arrays only.
+
+    On a GPU what the current stream gets next comes behind what the other library's has. Read-only memory is copied.
+
+    >>> fastdl_array = from_dlpack(np.arange(3.0)); fastdl_array.tolist()
+    [0.0, 1.0, 2.0]
+    """
+    return Tensor(*exchange.from_dlpack(source))
 
 
 def full(size: Sizes, fill_value: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:

@@ -28,6 +28,23 @@ class dtype:
         return self.name  # pickles as the module attribute
 
 
+class product_dtype:
+    """A precision of products on tensor cores, for `fastdl.autocast`. Tensors do not have it: they stay float32."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"fastdl.{self.name}"
+
+    def __reduce__(self) -> str:
+        return self.name
+
+
+float16 = half = product_dtype("float16")
+bfloat16 = product_dtype("bfloat16")
 bool = dtype("bool", 0)  # PyTorch's names, on purpose
 uint8 = dtype("uint8", 1)
 int32 = dtype("int32", 2)

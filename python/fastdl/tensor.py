@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import autograd, backends, dtypes, printing
+from . import autograd, backends, dtypes, exchange, printing
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -210,20 +210,14 @@ class Tensor:
             return array.astype(dtype)
         return array.copy() if copy else array
 
-    def __dlpack__(self, *, stream: Any = None, **_: Any) -> Any:
-        if self.requires_grad:
-            raise BufferError("[__dlpack__] expected a tensor without gradient, got one that requires it")
-        return self._backend.to_dlpack(self._array)
-
-    def __dlpack_device__(self) -> tuple[int, int]:
-        return self._backend.dlpack_device()
-
     def to(
         self, *args: Any, dtype: Any = None, device: Any = None, non_blocking: Any = False, copy: Any = False
     ) -> Tensor:
         """This tensor with another dtype or on another device; itself when nothing changes and `copy` is false.
 
-        Takes a dtype, a device, both, or another tensor to be like (`torch.Tensor.to`); `non_blocking` changes nothing.
+        Takes a dtype, a device, both, or another tensor to be like (`torch.Tensor.to`). With `non_blocking` a copy
+        from pinned memory to a GPU, or from a GPU to the CPU, is not waited for: synchronise before the numbers are
+        read there.
 
         >>> import fastdl
         >>> fastdl.ones(2).to(fastdl.float64).dtype
@@ -240,7 +234,7 @@ class Tensor:
         if dtype is not None:
             out = out._cast(dtypes.as_dtype(dtype, "to"))
         if device is not None:
-            out = out._move(backends.get(device))
+            out = out._move(backends.get(device), bool(non_blocking))
         return out.clone() if copy and out is self else out
 
     def _cast(self, target: dtypes.dtype) -> Tensor:
@@ -251,10 +245,13 @@ class Tensor:
             autograd.record(out, _cast_bwd, (self,), self.dtype.name)
         return out
 
-    def _move(self, target: ModuleType) -> Tensor:
+    def _move(self, target: ModuleType, non_blocking: Any = False) -> Tensor:
         if target is self._backend:
             return self
-        out = Tensor(target.from_numpy(self._host(), False), target)
+        if non_blocking:
+            out = Tensor(exchange.moved(self._array, self._backend, target), target)
+        else:
+            out = Tensor(target.from_numpy(self._host(), False), target)
         if autograd.recording(self):
             autograd.record(out, _move_bwd, (self,), self._backend)
         return out
@@ -262,8 +259,8 @@ class Tensor:
     def cpu(self) -> Tensor:
         return self.to("cpu")
 
-    def cuda(self, device: Any = None) -> Tensor:
-        return self.to(device or "cuda")
+    def cuda(self, device: Any = None, non_blocking: Any = False) -> Tensor:
+        return self.to(device or "cuda", non_blocking=non_blocking)
 
     def float(self) -> Tensor:
         return self._cast(dtypes.float32)

@@ -199,12 +199,16 @@ __global__ void __launch_bounds__(kBlock) logit_gradients(Rows<T> p, RowGradient
 
 // ---- launchers ------------------------------------------------------------------------------------------------------
 
+// Nobody waits for the answer: the kernels skip rows of bad targets, and the error is raised later.
+template <class Args>
+void report_bad_targets(const Args& p, int64_t rows, Stream stream) {
+  report_failures(BadTarget{p.target, p.ignore_index, p.g.classes}, rows, report_to(p.bad_target), stream);
+}
+
 template <class T>
 void forward(const CrossEntropyFwdArgs& p, Stream stream) {
   const Rows<T> rows = rows_of<T>(p);
-  // The host waits here: an error has to be raised before a logit is read by a bad target.
-  *p.bad_target = first_failure(BadTarget{p.target, p.ignore_index, p.g.classes}, rows.rows, stream);
-  if (*p.bad_target) return;
+  report_bad_targets(p, rows.rows, stream);
   T *loss = static_cast<T*>(p.loss), *total_weight = static_cast<T*>(p.total_weight);
   const bool reduced = p.reduction != Reduction::kNone;
   // Without a reduction the losses of the rows are the result, and go straight there.
@@ -221,9 +225,9 @@ void forward(const CrossEntropyFwdArgs& p, Stream stream) {
 template <class T>
 void backward(const CrossEntropyBwdArgs& p, Stream stream) {
   const Rows<T> rows = rows_of<T>(p);
-  *p.bad_target = first_failure(BadTarget{p.target, p.ignore_index, p.g.classes}, rows.rows, stream);
+  report_bad_targets(p, rows.rows, stream);
   const int64_t n = p.g.batch * p.g.classes * p.g.inner;
-  if (*p.bad_target || n == 0) return;
+  if (n == 0) return;
   // Smoothing spreads over all classes, so its gradient has the sum of their weights.
   const bool weights_matter = rows.weight && p.label_smoothing != 0;
   const DeviceScratch<T> weight_sum(1);

@@ -25,8 +25,7 @@ struct CrossEntropyFwdArgs {
   void* loss;           // (batch, inner), or one number when reduced
   void* lse;            // (batch, inner), kept for the gradient
   void* total_weight;   // one number: the sum of w over the rows that count
-  int64_t* bad_target;  // one number on the host: 1 + the position of the first target outside [0, classes), or 0.
-                        // Targets are checked before any logit is read by one.
+  int64_t* bad_target;  // one number (LateFault): the first target outside [0, classes). No logit is read by one.
 };
 
 struct CrossEntropyBwdArgs {

@@ -26,11 +26,12 @@ CrossEntropyGeometry checked_geometry(const char* op, const Array& x, const Arra
   return {x.dim(0), x.dim(1), x.dim(2)};
 }
 
-void expect_targets(const char* op, Fault& bad, const Array& target, int64_t classes) {
-  bad.check([op, at = target.data, classes](const int64_t* found) {
+void expect_targets(const char* op, LateFault& bad, const Array& target, int64_t classes) {
+  const auto look = [op, at = target.data, classes](const int64_t* found) {
     EXPECT(*found == 0, IndexError, op, text("class indices in [0, ", classes, ") or ignore_index"),
            text(number_at(at, DType::kInt64, *found - 1), " at position ", *found - 1));
-  });
+  };
+  bad.check(look, target);
 }
 
 py::tuple forward(const Array& x, const Array& target, const Array* weight, int64_t ignore_index,
@@ -40,7 +41,7 @@ py::tuple forward(const Array& x, const Array& target, const Array* weight, int6
   const CrossEntropyGeometry g = checked_geometry(kOp, x, target, weight, label_smoothing);
   Array loss = empty(r == Reduction::kNone ? target.shape : Dims{}, x.dtype);
   Array lse = empty(target.shape, x.dtype), total = empty(Dims{}, x.dtype);
-  Fault bad;
+  LateFault bad;
   const CrossEntropyFwdArgs args{x.dtype,
                                  g,
                                  r,
@@ -70,7 +71,7 @@ Array backward(const Array& grad, const Array& x, const Array& target, const Arr
   expect_same_dtype(kOp, "total_weight", total, x.dtype);
   expect_shape(kOp, "total_weight", total, Dims{});
   Array grad_x = empty(x.shape, x.dtype);
-  Fault bad;
+  LateFault bad;
   const CrossEntropyBwdArgs args{x.dtype,
                                  g,
                                  r,

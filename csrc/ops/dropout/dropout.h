@@ -36,6 +36,7 @@ struct DropoutArgs {
   double scale;        // 1 / (1 - p); 0 with p = 1 (nothing is kept)
   bool drop_all;       // p = 1
   uint64_t seed, offset;
+  const uint64_t* replay;  // on a device, in a graph: where seed and an addend to the offset lie; else null
   const void* x;
   void* out;  // may be x
 };

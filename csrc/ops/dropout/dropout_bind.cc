@@ -2,6 +2,9 @@
 
 #include "bind/call.h"
 #include "ops/dropout/dropout.h"
+#if !defined(FASTDL_DEVICE_CPU)
+#include "cuda/capture.h"
+#endif
 
 namespace fastdl {
 namespace dropout_binding {
@@ -23,15 +26,19 @@ Array dropout_forward(const Array& x, double p, const py::int_& seed, const py::
   const bool drop_all = p == 1;
   // p just below 1 would round to 2^32.
   const double threshold = std::fmin(std::floor(p * 4294967296.0), 4294967295.0);
-  const DropoutArgs args{x.dtype,
-                         x.size,
-                         static_cast<uint32_t>(threshold),
-                         drop_all ? 0 : 1 / (1 - p),
-                         drop_all,
-                         bits64("seed", seed),
-                         bits64("offset", offset),
-                         x.data,
-                         out.data};
+  DropoutArgs args{x.dtype,
+                   x.size,
+                   static_cast<uint32_t>(threshold),
+                   drop_all ? 0 : 1 / (1 - p),
+                   drop_all,
+                   bits64("seed", seed),
+                   bits64("offset", offset),
+                   nullptr,
+                   x.data,
+                   out.data};
+#if !defined(FASTDL_DEVICE_CPU)
+  args.replay = graph_random(args.offset, &args.offset);
+#endif
   call(dropout, args, static_cast<int64_t>(2 * x.bytes()));
   return out;
 }

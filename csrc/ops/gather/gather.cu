@@ -201,7 +201,7 @@ void gather_along(const GatherArgs& a, Stream stream) {
   const int64_t n = numbers_of(a.g);
   *a.bad_index = 0;
   if (n == 0) return;
-  const Failures failures(n, stream);
+  const Failures failures(stream);
   visit_itemsize(a.itemsize, [&](auto zero) {
     using T = decltype(zero);
     launch(gather_numbers<T>, blocks_for(n, kBlock), kBlock, 0, stream, static_cast<const T*>(a.x), a.index,

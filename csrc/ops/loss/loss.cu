@@ -178,9 +178,7 @@ template <Loss op, class T>
 void forward(const LossFwdArgs& p, Stream stream) {
   const Pairs<T> pairs = pairs_of<T>(p);
   T* out = static_cast<T*>(p.out);
-  *p.illegal = 0;
-  if constexpr (refuses(op)) *p.illegal = first_failure(Refused<op, T>{pairs.x, pairs.target}, p.n, stream);
-  if (*p.illegal) return;
+  if constexpr (refuses(op)) report_failures(Refused<op, T>{pairs.x, pairs.target}, p.n, report_to(p.illegal), stream);
   if (p.reduction == Reduction::kNone)
     return launch(losses_kernel<op, T>, blocks_for(p.n, kBlock), kBlock, 0, stream, p.n, pairs, out);
   const int64_t blocks = ceil_div(p.n, kShare);

@@ -60,12 +60,12 @@ Array forward(const Array& x, const Array& target, const Array* weight, const Ar
   const Reduction r = reduction_of(op, reduction);
   expect_operands(op, x, target, weight, pos_weight);
   Array out = empty(r == Reduction::kNone ? x.shape : Dims{}, x.dtype);
-  Fault illegal;
+  LateFault illegal;
   const LossFwdArgs args{
       loss,     x.dtype,        r, x.size, a, x.data, target.data, data_or_null(weight), data_or_null(pos_weight),
       out.data, illegal.place()};
   call(loss_fwd, args, static_cast<int64_t>(2 * x.bytes() + out.bytes()));
-  illegal.check([args](const int64_t* found) { expect_taken(args, *found); });
+  illegal.check([args](const int64_t* found) { expect_taken(args, *found); }, x, target);
   return out;
 }
 

@@ -68,9 +68,20 @@ struct OutsideWindow {
   }
 };
 
+// Looked for only where an index lies outside its window.
+template <class I>
+struct OutsidePlane {
+  OutsideRange<I> outside;
+  FailureReport foreign;
+
+  __device__ bool operator()(int64_t i) const { return *foreign.word && outside(i); }
+};
+
 template <class T, class I>
-__global__ void __launch_bounds__(kBlock) gather_gradients(const T* grad, const I* indices, T* grad_x, int64_t n,
-                                                           Planes planes, WindowAxis rows, WindowAxis columns) {
+__global__ void __launch_bounds__(kBlock)
+    gather_gradients(const T* grad, const I* indices, T* grad_x, int64_t n, Planes planes, WindowAxis rows,
+                     WindowAxis columns, FailureReport foreign) {
+  if (*foreign.word) return;
   const int64_t step = static_cast<int64_t>(gridDim.x) * kBlock;
   for (int64_t i = global_thread(); i < n; i += step) {
     const Place at = planes[i];
@@ -93,7 +104,9 @@ __global__ void __launch_bounds__(kBlock) gather_gradients(const T* grad, const 
 // Such indices may name one element from anywhere in the plane, and one thread adds in one order. Atomics would not.
 template <class T, class I>
 __global__ void __launch_bounds__(kBlock)
-    add_in_order(const T* grad, const I* indices, T* grad_x, int64_t planes, int64_t out_size, int64_t in_size) {
+    add_in_order(const T* grad, const I* indices, T* grad_x, int64_t planes, int64_t out_size, int64_t in_size,
+                 FailureReport foreign, FailureReport bad) {
+  if (*foreign.word == 0 || *bad.word) return;
   const int64_t plane = global_thread();
   if (plane >= planes) return;
   T* to = grad_x + plane * in_size;
@@ -119,18 +132,17 @@ void backward(const MaxPool2dBwdArgs& p, Stream stream) {
   const I* indices = static_cast<const I*>(p.indices);
   T* grad_x = static_cast<T*>(p.grad_x);
   const OutsideWindow<I> outside = {indices, g, planes_of(g.out_h, g.out_w)};
-  // Reads the indices once more and waits for the device: what an index may reach is known before anything is written.
-  const bool foreign = first_failure(outside, g.planes * out_size, stream) != 0;
-  // Looked for only then, which is rare.
-  if (foreign) *p.bad_index = first_failure(OutsideRange<I>{indices, in_size}, g.planes * out_size, stream);
-  if (*p.bad_index || g.planes * in_size == 0) return;
-  if (foreign)
-    return launch(add_in_order<T, I>, blocks_for(g.planes, kBlock), kBlock, 0, stream, grad, indices, grad_x, g.planes,
-                  out_size, in_size);
+  // Both ways are launched and the device chooses, so that nobody waits for the answer; the other way returns at once.
+  const Failures foreign(stream);
+  const FailureReport bad = report_to(p.bad_index);
+  report_failures(outside, g.planes * out_size, foreign.report(), stream);
+  report_failures(OutsidePlane<I>{{indices, in_size}, foreign.report()}, g.planes * out_size, bad, stream);
   const WindowAxis rows = window_rows(g), columns = window_columns(g);
   const int64_t n = g.planes * in_size;
   launch(gather_gradients<T, I>, blocks_for(n, kBlock), kBlock, 0, stream, grad, indices, grad_x, n,
-         planes_of(g.in_h, g.in_w), rows, columns);
+         planes_of(g.in_h, g.in_w), rows, columns, foreign.report());
+  launch(add_in_order<T, I>, blocks_for(g.planes, kBlock), kBlock, 0, stream, grad, indices, grad_x,
+         in_size ? g.planes : 0, out_size, in_size, foreign.report(), bad);
 }
 
 }  // namespace
@@ -148,7 +160,6 @@ void max_pool2d_fwd(const MaxPool2dFwdArgs& p, Stream stream) {
 }
 
 void max_pool2d_bwd(const MaxPool2dBwdArgs& p, Stream stream) {
-  *p.bad_index = 0;
   visit_float(p.dtype, [&](auto zero) {
     using T = decltype(zero);
     if (p.index_dtype == DType::kInt64)

@@ -23,7 +23,7 @@ struct MaxPool2dBwdArgs {
   const void* indices;
   DType index_dtype;   // int32 or int64
   void* grad_x;        // every element is written
-  int64_t* bad_index;  // one number on the host: 1 + the position of the first index outside its plane, or 0
+  int64_t* bad_index;  // one number (LateFault): the first index outside its plane
 };
 
 }  // namespace fastdl

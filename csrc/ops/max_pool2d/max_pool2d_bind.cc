@@ -37,7 +37,7 @@ Array max_pool2d_backward(const Array& grad, const Array& indices, const Dims& i
   Dims shape = grad.shape;
   shape[2] = input_hw[0], shape[3] = input_hw[1];
   Array grad_x = empty(shape, grad.dtype);
-  Fault bad;
+  LateFault bad;
   const PoolGeometry g = a.geometry(grad.dim(0) * grad.dim(1), input_hw[0], input_hw[1], grad.dim(2), grad.dim(3));
   const MaxPool2dBwdArgs args{grad.dtype, g, grad.data, indices.data, indices.dtype, grad_x.data, bad.place()};
   call(max_pool2d_bwd, args, static_cast<int64_t>(grad.bytes() + grad_x.bytes()));

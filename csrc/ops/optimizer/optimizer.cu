@@ -110,14 +110,14 @@ Adam<T> rule_of(const AdamArgs& args) {
 void sgd_step(const SgdArgs& args, Stream stream) {
   visit_float(args.dtype, [&](auto zero) {
     using T = decltype(zero);
-    launch_step<T>(rule_of<T>(args), args.tensors, args.count, stream);
+    launch_replayable_step<T>(rule_of<T>(args), args.tensors, args.count, stream);
   });
 }
 
 void adam_step(const AdamArgs& args, Stream stream) {
   visit_float(args.dtype, [&](auto zero) {
     using T = decltype(zero);
-    launch_step<T>(rule_of<T>(args), args.tensors, args.count, stream);
+    launch_replayable_step<T>(rule_of<T>(args), args.tensors, args.count, stream);
   });
 }
 

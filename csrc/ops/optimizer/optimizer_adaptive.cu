@@ -110,7 +110,7 @@ void rmsprop_step(const RmspropArgs& a, Stream stream) {
     const Rmsprop<T> rule{sign_of<T>(a.maximize),      static_cast<T>(a.lr),  static_cast<T>(a.alpha),
                           static_cast<T>(1 - a.alpha), static_cast<T>(a.eps), static_cast<T>(a.weight_decay),
                           static_cast<T>(a.momentum)};
-    launch_step<T>(rule, a.tensors, a.count, stream);
+    launch_replayable_step<T>(rule, a.tensors, a.count, stream);
   });
 }
 
@@ -119,7 +119,7 @@ void adagrad_step(const AdagradArgs& a, Stream stream) {
     using T = decltype(zero);
     const Adagrad<T> rule{sign_of<T>(a.maximize), static_cast<T>(a.rate), static_cast<T>(a.weight_decay),
                           static_cast<T>(a.eps)};
-    launch_step<T>(rule, a.tensors, a.count, stream);
+    launch_replayable_step<T>(rule, a.tensors, a.count, stream);
   });
 }
 
@@ -128,7 +128,7 @@ void adadelta_step(const AdadeltaArgs& a, Stream stream) {
     using T = decltype(zero);
     const Adadelta<T> rule{sign_of<T>(a.maximize),    static_cast<T>(a.lr),  static_cast<T>(a.rho),
                            static_cast<T>(1 - a.rho), static_cast<T>(a.eps), static_cast<T>(a.weight_decay)};
-    launch_step<T>(rule, a.tensors, a.count, stream);
+    launch_replayable_step<T>(rule, a.tensors, a.count, stream);
   });
 }
 

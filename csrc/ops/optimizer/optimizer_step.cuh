@@ -14,6 +14,7 @@
 // a pack of N elements from i on, of which `count` are there.
 #pragma once
 #include "cuda/access.cuh"
+#include "cuda/replayed.h"
 #include "ops/optimizer/optimizer.h"
 
 namespace fastdl {
@@ -65,8 +66,7 @@ __device__ inline void update_chunk(const Rule& rule, const typename Rule::Tenso
 // __grid_constant__: `tensor` is a reference into the arguments with an index that is known only then; without the word
 // each thread would copy the whole batch to its stack first.
 template <class T, class Rule>
-__global__ void __launch_bounds__(kBlock)
-    step_kernel(Rule rule, const __grid_constant__ Batch<typename Rule::Tensor> batch) {
+__device__ inline void update_block(const Rule& rule, const Batch<typename Rule::Tensor>& batch) {
   const int low = tensor_of_block(batch);
   const typename Rule::Tensor& tensor = batch.tensor[low];
   // A null pointer is aligned. The whole block goes one way.
@@ -76,6 +76,19 @@ __global__ void __launch_bounds__(kBlock)
     update_chunk<kPack<T>, T>(rule, tensor, begin, end);
   else
     update_chunk<1, T>(rule, tensor, begin, end);
+}
+
+template <class T, class Rule>
+__global__ void __launch_bounds__(kBlock)
+    step_kernel(Rule rule, const __grid_constant__ Batch<typename Rule::Tensor> batch) {
+  update_block<T>(rule, batch);
+}
+
+// In a graph: the rule lies where each replay writes its coefficients.
+template <class T, class Rule>
+__global__ void __launch_bounds__(kBlock)
+    replayed_step_kernel(const Rule* rule, const __grid_constant__ Batch<typename Rule::Tensor> batch) {
+  update_block<T>(*rule, batch);
 }
 
 // start(batch) for the tensors, up to kTensors at a time.
@@ -96,6 +109,18 @@ template <class T, class Rule>
 void launch_step(const Rule& rule, const typename Rule::Tensor* tensors, int64_t count, Stream stream) {
   for_each_batch<T>(tensors, count, [&](const Batch<typename Rule::Tensor>& batch) {
     launch(step_kernel<T, Rule>, blocks_for(batch.first_block[batch.count], 1), kBlock, 0, stream, rule, batch);
+  });
+}
+
+// The same for rules that change from call to call, also in a graph.
+template <class T, class Rule>
+void launch_replayable_step(const Rule& rule, const typename Rule::Tensor* tensors, int64_t count, Stream stream) {
+  const Replayed at = replayed(&rule, sizeof rule);
+  if (!at.launch) return;
+  if (!at.place) return launch_step<T>(rule, tensors, count, stream);
+  for_each_batch<T>(tensors, count, [&](const Batch<typename Rule::Tensor>& batch) {
+    launch(replayed_step_kernel<T, Rule>, blocks_for(batch.first_block[batch.count], 1), kBlock, 0, stream,
+           static_cast<const Rule*>(at.place), batch);
   });
 }
 

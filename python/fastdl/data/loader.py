@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from .. import random
+from .. import cuda, random
 from ..creation import tensor
 from ..random import default_generator
+from ..tensor import Tensor
 from .dataset import IterableDataset, collate
 from .workers import END, Maker, Processes, WorkerInfo, in_threads, seed_of
 
@@ -33,7 +34,9 @@ class DataLoader:
             "forkserver" makes them processes, for sets that compute in Python.
         generator: source of the seed; default the one that `fastdl.manual_seed` sets.
         prefetch_factor: batches ahead for each worker thread (default 2). persistent_workers: processes live on from
-            epoch to epoch. pin_memory: taken for the sake of PyTorch's programs.
+            epoch to epoch.
+        pin_memory: tensors that stay on the CPU lie in page-locked memory, from where a GPU copies by itself
+            (`.to("cuda", non_blocking=True)`); changes nothing without a GPU. pin_memory_device: "cuda" or "emu".
         transform: `transform(batch, rng)` on the tuple of arrays of a batch, e.g. `Augment`; `rng` is a
             `numpy.random.Generator` of the batch's own.
         prefetch: batches made ready ahead without `num_workers`; 0 makes each when it is asked for.
@@ -55,12 +58,13 @@ class DataLoader:
         timeout: float = 0, worker_init_fn: Callable[[int], None] | None = None, multiprocessing_context: Any = None,
         generator: random.Generator | None = None, *, prefetch_factor: int | None = None,
         persistent_workers: bool = False, transform: Callable[[Any, np.random.Generator], Any] | None = None,
-        prefetch: int = 2, device: Any = "cpu",
+        prefetch: int = 2, device: Any = "cpu", pin_memory_device: str = "",
     ) -> None:  # fmt: skip
         self.dataset, self.batch_size, self.shuffle, self.drop_last = dataset, batch_size, shuffle, drop_last
         self.sampler, self.batch_sampler = sampler, batch_sampler
         self.collate_fn, self.transform = collate_fn, transform
         self.num_workers, self.pin_memory, self.timeout = num_workers, pin_memory, timeout
+        self.pin_memory_device = pin_memory_device
         self.worker_init_fn, self.multiprocessing_context = worker_init_fn, multiprocessing_context
         self.generator, self.device, self.prefetch = generator, device, prefetch
         self.prefetch_factor, self.persistent_workers = prefetch_factor, persistent_workers
@@ -146,16 +150,22 @@ class DataLoader:
         if not self.prefetch and not self.num_workers:
             numbers = range(count) if count is not None else itertools.count()
             for batch in itertools.takewhile(lambda batch: batch is not END, map(make, numbers)):
-                yield tensors(batch, self.device)
+                yield self._tensors(batch)
             return
         ahead = workers * (self.prefetch_factor or 2) if self.num_workers else self.prefetch
 
         def converted(i: int) -> Any:
             batch = make(i)
-            return batch if batch is END else tensors(batch, self.device)
+            return batch if batch is END else self._tensors(batch)
 
         info = WorkerInfo(0, workers, self.dataset)
         yield from in_threads(converted, count, info, ahead, self.timeout or None, self.worker_init_fn)
+
+    def _tensors(self, batch: Any) -> Any:
+        made = tensors(batch, self.device)
+        if self.pin_memory and (self.pin_memory_device or cuda.is_available()):
+            return pinned(made, self.pin_memory_device or None)
+        return made
 
     def _of_processes(self, seed: int, plan: list[np.ndarray]) -> Iterator[Any]:
         pool = self._processes
@@ -165,7 +175,7 @@ class DataLoader:
         whole = False
         try:
             for batch in pool.run(seed, plan, self.timeout or None):
-                yield tensors(batch, self.device)
+                yield self._tensors(batch)
             whole = True
         finally:
             if whole and self.persistent_workers and self._processes is None:
@@ -183,3 +193,12 @@ def tensors(batch: Any, device: Any) -> Any:
     if isinstance(batch, dict):
         return {key: tensors(part, device) for key, part in batch.items()}
     return tensor(batch, device=device) if isinstance(batch, np.ndarray) else batch
+
+
+def pinned(batch: Any, device: Any) -> Any:
+    """The CPU tensors of a batch in page-locked memory, also inside containers."""
+    if isinstance(batch, tuple | list):
+        return type(batch)(pinned(part, device) for part in batch)
+    if isinstance(batch, dict):
+        return {key: pinned(part, device) for key, part in batch.items()}
+    return batch.pin_memory(device) if isinstance(batch, Tensor) and batch._backend.NAME == "cpu" else batch

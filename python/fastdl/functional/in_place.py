@@ -86,7 +86,7 @@ def copy_(self: Tensor, source: Tensor, non_blocking: Any = False) -> Tensor:
     """The elements of `source`, broadcast and cast, into this tensor; gradients flow to the source."""
     expect_tensor(source, "copy_", "source")
     _refuse_leaf(self)
-    moved = expand(source._cast(self.dtype)._move(self._backend), self.shape)
+    moved = expand(source._cast(self.dtype)._move(self._backend, non_blocking), self.shape)
     if moved.requires_grad and recording(moved):
         return _become(self, moved)
     if recording(self):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import creation, sampling
+from .. import creation, exchange, sampling
 from ..tensor import Tensor
 from . import (
     activation,
@@ -218,7 +218,12 @@ _OPERATORS = {
     "is_complex": lambda self: False,
     "is_same_size": lambda self, other: self.shape == other.shape,
     "get_device": lambda self: 0 if self._backend.NAME == "cuda" else -1,
-    "pin_memory": lambda self: self,
+    "pin_memory": exchange.pin_memory,
+    "is_pinned": exchange.is_pinned,
+    "record_stream": exchange.record_stream,
+    "__dlpack__": exchange.dlpack,
+    "__dlpack_device__": exchange.dlpack_device,
+    "__cuda_array_interface__": property(exchange.cuda_array_interface),
     "new_zeros": _new(creation.zeros),
     "new_ones": _new(creation.ones),
     "new_empty": _new(creation.empty),

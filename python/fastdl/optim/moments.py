@@ -7,6 +7,7 @@ from typing import Any
 
 from ..autograd import no_grad
 from ..creation import full_like, zeros_like
+from ..cuda.graphs import refuse_capture
 from ..functional.arithmetic import maximum
 from ..functional.comparison import clamp, where
 from ..functional.elementary import sign, sqrt
@@ -27,6 +28,7 @@ class _Moments(Optimizer):
             self._expect(0 <= beta < 1, f"betas[{i}] in [0, 1)", beta)
 
     def _step(self, group: dict[str, Any], params: list[Tensor]) -> None:
+        refuse_capture(self._name)  # its coefficients would be those of the capture for ever
         with no_grad():
             for p in params:
                 grad: Any = -p.grad if group["maximize"] else p.grad  # type: ignore[operator]

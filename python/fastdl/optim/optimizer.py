@@ -9,6 +9,7 @@ from typing import Any
 
 from ..autograd import enable_grad
 from ..creation import tensor
+from ..cuda import graphs
 from ..row_grad import RowGrad
 from ..tensor import Tensor
 
@@ -101,18 +102,22 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
-        for group in self.param_groups:
-            params = [p for p in group["params"] if p.grad is not None]
-            for p in params:
-                self._expect_gradient(p)
-            whole = [p for p in params if isinstance(p.grad, Tensor)]
-            if whole:
-                self._step(group, whole)
-            if len(whole) < len(params):
-                for p in params:
-                    if isinstance(p.grad, RowGrad):
-                        self._step_rows(group, p, p.grad)
+        with graphs.repeated(self):
+            for group in self.param_groups:
+                self._step_group(group)
         return loss
+
+    def _step_group(self, group: dict[str, Any]) -> None:
+        params = [p for p in group["params"] if p.grad is not None]
+        for p in params:
+            self._expect_gradient(p)
+        whole = [p for p in params if isinstance(p.grad, Tensor)]
+        if whole:
+            self._step(group, whole)
+        if len(whole) < len(params):
+            for p in params:
+                if isinstance(p.grad, RowGrad):
+                    self._step_rows(group, p, p.grad)
 
     def _expect_gradient(self, p: Tensor) -> None:
         if not isinstance(p.grad, Tensor | RowGrad):

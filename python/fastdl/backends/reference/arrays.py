@@ -26,8 +26,8 @@ def to_numpy(a: np.ndarray) -> np.ndarray:
     return a
 
 
-def to_dlpack(a: np.ndarray) -> Any:
-    return a.__dlpack__()
+def to_dlpack(a: np.ndarray, versioned: bool) -> Any:
+    return a.__dlpack__(max_version=(1, 1)) if versioned else a.__dlpack__()
 
 
 class _Capsule:

@@ -1,0 +1,269 @@
+"""CUDA graphs on the emulation: captured training steps against eager ones, what is refused, and memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastdl
+from fastdl import cuda, nn, optim
+from fastdl.functional import cross_entropy
+
+OPTIMIZERS: dict[str, Callable[[Any], Any]] = {
+    "sgd": lambda p: optim.SGD(p, lr=0.1),
+    "momentum": lambda p: optim.SGD(p, lr=0.1, momentum=0.9, weight_decay=1e-2),
+    "adam": lambda p: optim.Adam(p, lr=0.01),
+    "adamw": lambda p: optim.AdamW(p, lr=0.01, amsgrad=True),
+    "rmsprop": lambda p: optim.RMSprop(p, lr=0.01, momentum=0.5),
+    "adagrad": lambda p: optim.Adagrad(p, lr=0.05, lr_decay=0.1),
+    "adadelta": lambda p: optim.Adadelta(p),
+}
+
+
+def network() -> nn.Sequential:
+    fastdl.manual_seed(3)
+    return nn.Sequential(
+        nn.Conv2d(1, 3, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.25), nn.Flatten(), nn.Linear(27, 4)
+    ).to("emu")
+
+
+def batches(count: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    rng = np.random.default_rng(0)
+    return [(rng.standard_normal((5, 1, 8, 8)).astype(np.float32), rng.integers(0, 4, 5)) for _ in range(count)]
+
+
+class Training:
+    """The same steps, eager or captured after the second one."""
+
+    def __init__(self, make: Callable[[Any], Any]) -> None:
+        self.model = network()
+        self.optimizer = make(self.model.parameters())
+        self.schedule = optim.lr_scheduler.StepLR(self.optimizer, step_size=2, gamma=0.5)
+        self.x = fastdl.zeros(5, 1, 8, 8, device="emu")
+        self.y = fastdl.zeros(5, dtype=fastdl.int64, device="emu")
+
+    def step(self) -> fastdl.Tensor:
+        self.optimizer.zero_grad()
+        loss = cross_entropy(self.model(self.x), self.y)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimizer.step()
+        return loss
+
+    def run(self, captured: bool) -> list[float]:
+        losses, graph = [], None
+        fastdl.manual_seed(5)
+        for i, (x, y) in enumerate(batches(6)):
+            self.x.copy_(fastdl.tensor(x))
+            self.y.copy_(fastdl.tensor(y))
+            if captured and i == 2:
+                graph = cuda.CUDAGraph(device="emu")
+                with cuda.graph(graph):
+                    loss = self.step()
+            if graph is not None:
+                graph.replay()
+            else:
+                loss = self.step()
+            self.schedule.step()
+            losses.append(loss.item())
+        return losses
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_captured_steps_are_eager_steps(emu: ModuleType, name: str) -> None:
+    eager, captured = Training(OPTIMIZERS[name]), Training(OPTIMIZERS[name])
+    assert captured.run(True) == eager.run(False)
+    for a, b in zip(captured.model.parameters(), eager.model.parameters(), strict=True):
+        assert fastdl.equal(a, b)
+    states = [t.optimizer.state_dict()["state"] for t in (captured, eager)]
+    assert [{k: v.tolist() for k, v in s.items()} for s in states[0].values()] == [
+        {k: v.tolist() for k, v in s.items()} for s in states[1].values()
+    ]
+    assert emu.report() == []
+
+
+def test_random_numbers_go_on(emu: ModuleType) -> None:
+    x, drop = fastdl.ones(100, device="emu"), nn.Dropout(0.5)
+    fastdl.manual_seed(7)
+    eager = [drop(x).tolist() + drop(x).tolist() for _ in range(3)]
+    fastdl.manual_seed(7)
+    graph = cuda.CUDAGraph(device="emu")
+    with cuda.graph(graph):
+        first, second = drop(x), drop(x)
+    replayed = []
+    for _ in range(2):
+        graph.replay()
+        replayed.append(first.tolist() + second.tolist())
+    assert [*replayed, drop(x).tolist() + drop(x).tolist()] == eager
+    fastdl.manual_seed(7)  # another seed counts, too
+    graph.replay()
+    assert first.tolist() + second.tolist() == eager[0]
+
+
+def test_nothing_runs_in_a_capture(emu: ModuleType) -> None:
+    x = fastdl.ones(3, device="emu")
+    graph = cuda.CUDAGraph(device="emu")
+    with cuda.graph(graph) as entered:
+        assert entered is graph
+        assert cuda.is_current_stream_capturing()
+        x.fill_(2.0)
+        y = x + 1
+    assert not cuda.is_current_stream_capturing()
+    assert x.tolist() == [1.0] * 3
+    graph.replay()
+    assert (x.tolist(), y.tolist()) == ([2.0] * 3, [3.0] * 3)
+
+
+REFUSED: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "item": (lambda x: x.sum().item(), "a copy to the host, which waits for the device"),
+    "tensor": (lambda x: fastdl.tensor([1.0], device="emu"), "a copy from the host, whose numbers"),
+    "pinned": (lambda x: fastdl.ones(3).pin_memory("emu").to("emu", non_blocking=True), "a copy from the host"),
+    "to_cpu": (lambda x: x.to("cpu", non_blocking=True), "a copy to the host"),
+    "synchronize": (lambda x: cuda.synchronize("emu"), "a wait for the device"),
+    "stream": (lambda x: cuda.current_stream("emu").synchronize(), "a wait for a stream"),
+    "query": (lambda x: cuda.current_stream("emu").query(), "a question about a stream"),
+    "event": (lambda x: cuda.current_stream("emu").record_event().synchronize(), "a wait for an event"),
+    "empty_cache": (lambda x: cuda.empty_cache("emu"), r"empty_cache\(\), which waits"),
+    "nonzero": (lambda x: x.nonzero(), "a copy to the host"),
+    "index": (lambda x: x[x > 0], "a copy to the host"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_waits_is_refused(emu: ModuleType, name: str) -> None:
+    use, got = REFUSED[name]
+    x = fastdl.ones(3, device="emu")
+    graph = cuda.CUDAGraph(device="emu")
+    with pytest.raises(RuntimeError, match=rf"^\[cuda graph\] expected work that a graph can hold, got {got}"):
+        with cuda.graph(graph):
+            use(x)
+    with pytest.raises(RuntimeError, match=r"^\[CUDAGraph\] expected a graph that was captured, got none$"):
+        graph.replay()
+    assert (x * 2).tolist() == [2.0] * 3  # eager work goes on
+    assert cuda.current_stream("emu") == cuda.default_stream("emu")
+
+
+def test_a_wait_behind_our_back_spoils_the_capture(emu: ModuleType) -> None:
+    stream = cuda.Stream("emu")
+    graph = cuda.CUDAGraph(device="emu")
+    with pytest.raises(RuntimeError, match="cudaErrorStreamCaptureUnjoined"):
+        with cuda.graph(graph, stream=stream):
+            other = cuda.Stream("emu")
+            other.wait_stream(stream)
+            with other:
+                fastdl.ones(3, device="emu")  # nobody waits for it
+    with cuda.graph(graph, stream=stream):
+        other.wait_stream(stream)
+        with other:
+            x = fastdl.ones(3, device="emu")
+        stream.wait_stream(other)
+    graph.replay()
+    assert x.tolist() == [1.0] * 3
+
+
+def test_bad_targets_are_reported_after_a_replay(emu: ModuleType) -> None:
+    x = fastdl.zeros(3, 4, device="emu")
+    y = fastdl.zeros(3, dtype=fastdl.int64, device="emu")
+    graph = cuda.CUDAGraph(device="emu")
+    with cuda.graph(graph):
+        loss = cross_entropy(x, y)
+    graph.replay()
+    assert loss.item() == pytest.approx(np.log(4))
+    y.copy_(fastdl.tensor([0, 4, 9]))
+    with pytest.raises(IndexError, match=r"\[cross_entropy\] expected class indices in \[0, 4\) .*got 4 at position 1"):
+        graph.replay()
+    y.fill_(1)
+    graph.replay()
+    assert loss.item() == pytest.approx(np.log(4))
+    assert emu.report() == []
+
+
+def test_optimizers_need_their_states_first(emu: ModuleType) -> None:
+    w = fastdl.ones(3, device="emu", requires_grad=True)
+    optimizer = optim.Adam([w])
+    with pytest.raises(RuntimeError, match=r"^\[Adam\] expected a step before the capture"):
+        with cuda.graph(cuda.CUDAGraph(device="emu")):
+            w.sum().backward()
+            optimizer.step()
+    w.grad = None
+    other = optim.NAdam([w])
+    with pytest.raises(NotImplementedError, match=r"^\[NAdam\] expected no capture of a graph"):
+        with cuda.graph(cuda.CUDAGraph(device="emu")):
+            w.sum().backward()
+            other.step()
+
+
+def test_optimizers_must_not_lose_their_gradients(emu: ModuleType) -> None:
+    w = fastdl.ones(3, device="emu", requires_grad=True)
+    optimizer = optim.SGD([w], lr=0.1)
+    graph = cuda.CUDAGraph(device="emu")
+    with cuda.graph(graph):
+        w.sum().backward()
+        optimizer.step()
+    optimizer.zero_grad()
+    with pytest.raises(RuntimeError, match=r"^\[cuda graph\] expected optimizers that update what .* got fewer$"):
+        graph.replay()
+
+
+def test_memory_lives_with_the_graph(emu: ModuleType) -> None:
+    emu.set_caching(True)
+    try:
+        x = fastdl.ones(1000, device="emu")
+        before = cuda.memory_reserved("emu")
+        graph = cuda.CUDAGraph(device="emu")
+        with cuda.graph(graph):
+            a = x * 2
+            address = a.data_ptr()
+            del a
+            b = x * 3  # takes the place of a
+            assert b.data_ptr() == address
+            c = b + 1
+        eager = [fastdl.zeros(1000, device="emu") for _ in range(4)]
+        assert not {t.data_ptr() for t in eager} & {b.data_ptr(), c.data_ptr()}
+        graph.replay()
+        assert c.tolist() == [4.0] * 1000
+        del eager
+        graph.reset()
+        assert c.tolist() == [4.0] * 1000  # a tensor outlives its graph
+        del b, c
+        cuda.empty_cache("emu")
+        assert cuda.memory_reserved("emu") == before
+    finally:
+        emu.set_caching(False)
+
+
+def test_graphs_share_a_pool(emu: ModuleType) -> None:
+    x = fastdl.ones(10, device="emu")
+    pool = cuda.graph_pool_handle("emu")
+    first, second = cuda.CUDAGraph(device="emu"), cuda.CUDAGraph(device="emu")
+    with cuda.graph(first, pool=pool):
+        a = x * 2
+    with cuda.graph(second, pool=first.pool()):
+        b = a + 1
+    first.replay()
+    second.replay()
+    assert b.tolist() == [3.0] * 10
+
+
+def test_bad_use(emu: ModuleType) -> None:
+    graph = cuda.CUDAGraph(device="emu")
+    with pytest.raises(TypeError, match=r"^\[graph\] expected a CUDAGraph, got int$"):
+        cuda.graph(3)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"^\[CUDAGraph\] expected capture_error_mode global"):
+        graph.capture_begin(capture_error_mode="none")
+    with pytest.raises(RuntimeError, match=r"expected a capture on another stream, got the default one$"):
+        graph.capture_begin()
+    with pytest.raises(RuntimeError, match=r"expected a capture that has begun, got none$"):
+        graph.capture_end()
+    with pytest.raises(RuntimeError, match=r"expected a graph that was captured, got none$"):
+        graph.pool()
+    with cuda.graph(graph):
+        with pytest.raises(RuntimeError, match=r"expected no other capture in this thread, got one$"):
+            cuda.CUDAGraph(device="emu").capture_begin()
+        y = fastdl.ones(2, device="emu")
+    graph.replay()
+    assert y.tolist() == [1.0, 1.0]
