@@ -110,12 +110,12 @@ void launch(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes, St
 #else
 
 template <class V>
-inline V load_vec(const void* p) {
+__forceinline__ V load_vec(const void* p) {
   static_assert(sizeof(V) == 4 || sizeof(V) == 8 || sizeof(V) == 16, "one access has 4, 8 or 16 bytes");
   return emu::load<V>(p);
 }
 template <class V>
-inline void store_vec(void* p, const V& v) {
+__forceinline__ void store_vec(void* p, const V& v) {
   static_assert(sizeof(V) == 4 || sizeof(V) == 8 || sizeof(V) == 16, "one access has 4, 8 or 16 bytes");
   emu::store(p, v);
 }
