@@ -113,7 +113,7 @@ def test_warp_reductions_of_unsigned_halves(lab: Lab) -> None:
     out = lab.run("warp_reduces_unsigned", INTS[:32], ((160,), "int32"))[1].view(np.uint32).reshape(5, 2, 16)
     halves = x.reshape(2, 16)
     for got, f in zip(out, (np.add, np.maximum, np.minimum, np.bitwise_or, np.bitwise_and), strict=True):
-        np.testing.assert_array_equal(got, np.repeat(f.reduce(halves, 1)[:, None], 16, axis=1))
+        np.testing.assert_array_equal(got, np.repeat(f.reduce(halves, 1, np.uint32)[:, None], 16, axis=1))
 
 
 def test_fence_within_a_block(lab: Lab) -> None:

@@ -177,4 +177,6 @@ def test_every_intrinsic_has_a_self_test() -> None:
     tested = " ".join((EMU / "selftest" / f).read_text() for f in ("intrinsics.cu", "clean.cu"))
     missing = {name for name in names("intrinsics.h") - attributes if not re.search(rf"\b{name}\b", tested)}
     assert missing == set()
-    assert {"__shfl_xor_sync", "__syncthreads_or", "__ldg", "atomicAdd", "atomicCAS", "atomicSub"} <= names("intrinsics.h")
+    assert {"__shfl_xor_sync", "__syncthreads_or", "__ldg", "atomicAdd", "atomicCAS", "atomicSub"} <= names(
+        "intrinsics.h"
+    )
