@@ -189,6 +189,8 @@ bool check_access(const void* p, Access access, const void* pc) {
   if (offset % N != 0) report_misaligned(N, access, pc);
   if (!all_written<N>(arena.flags + offset) && !check_flags(offset, N, access, pc)) return false;
   check_races(offset, N, access, pc);
+  if (profiling) [[unlikely]]
+    count_access(offset, N, access, pc);
   return true;
 }
 template bool check_access<1>(const void*, Access, const void*);
@@ -202,6 +204,8 @@ bool check_range(const void* p, size_t bytes, Access access, const void* pc) {
   if (!watched || offset >= arena.size) return check_elsewhere(p, bytes, access, pc);
   if (!check_flags(offset, bytes, access, pc)) return false;
   check_races(offset, bytes, access, pc);
+  if (profiling) [[unlikely]]
+    count_access(offset, bytes, access, pc);
   return true;
 }
 

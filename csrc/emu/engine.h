@@ -4,11 +4,13 @@
 //   warp.cc       warp intrinsics
 //   memory.cc     the device's memory and what is known of each byte
 //   check.cc      what is wrong with an access; hooks.cc and atomics.cc bring the accesses here
+//   traffic.cc    what accesses cost: bank conflicts, sectors
 //   report.cc     the findings; symbols.cc names kernels and source lines
 #pragma once
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "emu/fiber.h"
@@ -139,6 +141,9 @@ bool check_access(const void* p, Access access, const void* pc);
 bool check_range(const void* p, size_t bytes, Access access, const void* pc);
 void end_block_races();  // remembers whether the block fenced
 
+extern bool profiling;  // accesses are counted too
+void count_access(uintptr_t offset, size_t bytes, Access access, const void* pc);
+
 enum class Kind {
   kOutOfBounds,
   kMisaligned,
@@ -165,15 +170,24 @@ std::vector<Finding> findings();
 void clear_findings();
 void note_kernel(const void* kernel);
 std::vector<std::string> kernel_names();
+struct Instance {
+  std::string name;
+  uintptr_t offset;  // into the module, which tells functions of one name apart
+  bool launched;
+};
+std::vector<Instance> kernel_instances();  // every kernel of this module
 
 // ---- symbols.cc -----------------------------------------------------------------------------------------------------
 uintptr_t module_base();
-std::string function_name(const void* address);  // without its parameters and namespaces
+std::string function_name(const void* address);                      // without its parameters and namespaces
+std::vector<std::pair<std::string, uintptr_t>> kernels_of_module();  // names and offsets of functions marked __global__
 struct SourceLine {
   std::string file;
   int line;
 };
 std::vector<SourceLine> source_lines(const std::vector<uintptr_t>& module_offsets);
+// Paths from the source folder on: what the build machine's folders were called is of no interest.
+std::string short_path(const std::string& path);
 
 std::string text(uint3 i);
 
