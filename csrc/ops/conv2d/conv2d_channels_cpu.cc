@@ -90,17 +90,21 @@ void pack_block(const Plan<T>& p, int64_t group, int64_t block, int64_t k0, int6
   }
 }
 
-// sums[pixel][lanes] (+)= panels times the steps of one sliver.
+// sums[pixel][lanes] (+)= panels times the steps of one sliver. The weights of the next steps, which may come from
+// memory, are fetched meanwhile: each panel asks for its share of them.
 template <class T>
 void multiply_panels(const Split& rows, int64_t steps, const T* panels, const T* weights, int64_t vecs, T* sums,
                      bool accumulate) {
   const int64_t width = vecs * kLanes<T>, most = kStepBytes / (vecs * kVecBytes);
+  const int64_t share = ceil_div(width, rows.count);  // of a step
   for (int64_t k = 0; k < steps; k += most) {
-    const int64_t n = steps - k < most ? steps - k : most;
+    const int64_t n = min64(steps - k, most);
+    const T* here = weights + k * width;
     for (int64_t j = 0; j < rows.count; ++j) {
       const int64_t p0 = part_begin(rows, j), height = part_size(rows, j);
-      microkernel_for<T>(static_cast<int>(height), static_cast<int>(vecs))(
-          n, panels + p0 * steps + k * height, weights + k * width, width, sums + p0 * width, width, accumulate || k > 0);
+      microkernel_for<T>(static_cast<int>(height), static_cast<int>(vecs))
+          .run(n, panels + p0 * steps + k * height, here, width, sums + p0 * width, width, accumulate || k > 0,
+               here + n * width + j * n * share, share);
     }
   }
 }
