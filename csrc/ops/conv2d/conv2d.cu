@@ -146,7 +146,8 @@ __global__ void __launch_bounds__(Tile::kThreads, 2) conv_windows(WindowProduct<
                         if (row >= w.rows || place.count <= 0) return;
                         T* out = w.out + static_cast<int64_t>(row) * w.out_plane;
 #pragma unroll
-                        for (int j = 0; j < V; ++j) v[j] = p.epilogue(v[j], w.channel + row);
+                        for (int j = 0; j < V; ++j)
+                          if (j < place.count) v[j] = p.epilogue(v[j], w.channel + row, out + place.at[j] - p.out);
                         if (whole && place.count >= V) return store_vec(out + place.at[0], v);
 #pragma unroll
                         for (int j = 0; j < V; ++j)
@@ -282,7 +283,7 @@ void forward(const Conv2dFwdArgs& p, Stream stream) {
   const int64_t pixels = g.out_h * g.out_w, n = g.batch * g.out_channels * pixels;
   if (n == 0) return;
   const Epilogue<T> epilogue = {static_cast<const T*>(p.bias), p.activation, divide_by(pixels),
-                                divide_by(g.out_channels)};
+                                divide_by(g.out_channels), static_cast<const T*>(p.residual)};
   const int64_t rows = g.out_channels / g.groups, depth = g.in_channels / g.groups;
   if (is_depthwise(g))
     return launch(depthwise_fwd<T>, blocks_for(n, kBlock), kBlock, 0, stream, x, weight, out, n, g,

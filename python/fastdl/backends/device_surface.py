@@ -20,6 +20,15 @@ class CpuSettings(Protocol):
     def fma_loop(self, dtype: str, iterations: int) -> float: ...  # multiply-adds alone; the FLOPs done
     def get_conv_algorithm(self) -> str: ...
     def set_conv_algorithm(self, name: str) -> None: ...
+    # The weights of a conv2d of inputs of this shape as its kernel packs or transforms them, or None where that does not
+    # pay; they belong to the settings of the time, and conv2d_prepared does not use them under others.
+    def conv2d_prepare(
+        self, shape: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: int
+    ) -> Any: ...
+    def conv2d_prepared(
+        self, x: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: int, activation: str,
+        residual: Any, prepared: Any,
+    ) -> Any: ...  # fmt: skip
     # fastdl.plan: build() is run twice, its kernels noted instead of run; it returns the outputs, all arrays
     def record_kernels(self, build: Any, inputs: Sequence[Any]) -> Any: ...
     def allocate_next_in(self, whole: Any, offset: int, bytes: int) -> None: ...  # inside build(), for one array
