@@ -161,13 +161,13 @@ def plot_patches(
 
 
 def _square(pictures: list[np.ndarray], patches: Sequence[Patch]) -> np.ndarray:
-    """Patches in rows and columns, white between them and where a patch is cut off by the image's edge."""
+    """Patches in rows and columns, light grey between them and where a patch is cut off by the image's edge."""
     cuts = [pictures[p.image][:, p.box[1] : p.box[3], p.box[0] : p.box[2]].transpose(1, 2, 0) for p in patches]
     side = max(1, *(max(cut.shape[:2]) for cut in cuts))
     gap = -(-side // 20)
     across = int(np.ceil(np.sqrt(len(cuts))))
     down = -(-len(cuts) // across)
-    sheet = np.ones((down * (side + gap) - gap, across * (side + gap) - gap, 3))
+    sheet = np.full((down * (side + gap) - gap, across * (side + gap) - gap, 3), 0.87)  # white would swallow white ones
     for i, cut in enumerate(cuts):
         top, left = (n * (side + gap) + (side - have) // 2
                      for n, have in zip(divmod(i, across), cut.shape, strict=False))  # fmt: skip
