@@ -106,3 +106,19 @@ def test_what_stays_in_float32(emu, run):
             assert run(*call).tobytes() == want.tobytes()
         finally:
             emu.set_product_precision("float32")
+
+
+@pytest.mark.parametrize("precision", EPSILON)
+def test_large_tiles_of_the_gradient_of_weights(emu, run, precision):
+    """128 of them: 128 channels by nine taps of 1821."""
+    rng = np.random.default_rng(3)
+    grad, x = (rng.standard_normal((1, channels, 4, 4)).astype(np.float32) for channels in (128, 1821))
+    emu.set_product_precision(precision)
+    try:
+        got = run("conv2d_bwd_weight", grad, x, (3, 3), ONE, (1, 1, 1, 1), ONE, 1)
+    finally:
+        emu.set_product_precision("float32")
+    want, sizes = in_float64("conv2d_bwd_weight", grad, x, (3, 3), ONE, (1, 1, 1, 1), ONE, 1)
+    assert_near(got, want, sizes, 16, precision)
+    assert was_rounded(got, want, sizes, 16)
+    assert emu.report() == []
