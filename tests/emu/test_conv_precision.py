@@ -71,3 +71,54 @@ def test_convolution_and_its_gradients(emu, run, precision, name):
         assert_near(got, want, sizes, k, precision)
         assert was_rounded(got, want, sizes, k) == (large >= 16)
     assert emu.report() == []
+
+
+@pytest.mark.parametrize("precision", EPSILON)
+def test_transposed_convolution_adds_its_bias(emu, run, precision):
+    rng = np.random.default_rng(1)
+    x, weight, bias = (rng.standard_normal(s).astype(np.float32) for s in ((2, 20, 5, 6), (20, 17, 3, 3), (17,)))
+    attributes = ((2, 2), (1, 1), (1, 0), (1, 1), 1)
+    emu.set_product_precision(precision)
+    try:
+        got = run("conv_transpose2d", x, weight, bias, *attributes)
+    finally:
+        emu.set_product_precision("float32")
+    want, sizes = in_float64("conv_transpose2d", x, weight, bias, *attributes)
+    assert_near(got, want, sizes, weight[:, 0].size, precision)
+    assert was_rounded(got, want, sizes, weight[:, 0].size)
+    assert emu.report() == []
+
+
+def test_what_stays_in_float32(emu, run):
+    """Depthwise convolutions, and gradients of the input by strides above 4."""
+    rng = np.random.default_rng(2)
+    x, weight = rng.standard_normal((1, 16, 21, 21)), rng.standard_normal((16, 16, 3, 3))
+    depthwise, grad = rng.standard_normal((32, 1, 3, 3)), rng.standard_normal((1, 16, 4, 4))
+    x, weight, depthwise, grad = (a.astype(np.float32) for a in (x, weight, depthwise, grad))
+    calls = (
+        ("conv2d", x, depthwise, None, (1, 1), NONE, ONE, 16, "none"),
+        ("conv2d_bwd_input", grad, weight, (21, 21), (5, 5), NONE, ONE, 1),
+    )
+    for call in calls:
+        want = run(*call)
+        emu.set_product_precision("bfloat16")
+        try:
+            assert run(*call).tobytes() == want.tobytes()
+        finally:
+            emu.set_product_precision("float32")
+
+
+@pytest.mark.parametrize("precision", EPSILON)
+def test_large_tiles_of_the_gradient_of_weights(emu, run, precision):
+    """128 of them: 128 channels by nine taps of 1821."""
+    rng = np.random.default_rng(3)
+    grad, x = (rng.standard_normal((1, channels, 4, 4)).astype(np.float32) for channels in (128, 1821))
+    emu.set_product_precision(precision)
+    try:
+        got = run("conv2d_bwd_weight", grad, x, (3, 3), ONE, (1, 1, 1, 1), ONE, 1)
+    finally:
+        emu.set_product_precision("float32")
+    want, sizes = in_float64("conv2d_bwd_weight", grad, x, (3, 3), ONE, (1, 1, 1, 1), ONE, 1)
+    assert_near(got, want, sizes, 16, precision)
+    assert was_rounded(got, want, sizes, 16)
+    assert emu.report() == []
