@@ -6,6 +6,8 @@ import pytest
 import fastdl
 from fastdl import backends
 
+from .kernel_coverage import pytest_addoption, pytest_configure  # noqa: F401
+
 # The same examples in every run, and no file of examples; a slow machine is no failure.
 hypothesis.settings.register_profile("fastdl", derandomize=True, database=None, deadline=None, max_examples=50)
 hypothesis.settings.load_profile("fastdl")

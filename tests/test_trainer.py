@@ -13,10 +13,23 @@ import numpy as np
 import pytest
 
 import fastdl
-from fastdl import nn, optim
+from fastdl import models, nn, optim
 from fastdl.checkpoint import load_checkpoint, save_checkpoint
 from fastdl.data import DataLoader, TensorDataset
-from fastdl.train import EMA, Callback, Checkpoint, CSVLogger, EarlyStopping, Mean, TensorBoard, Trainer, Whole
+from fastdl.train import (
+    EMA,
+    Callback,
+    Checkpoint,
+    CSVLogger,
+    EarlyStopping,
+    Freeze,
+    Mean,
+    TensorBoard,
+    Trainer,
+    Whole,
+    evaluate,
+    predict,
+)
 
 ROOT = Path(__file__).parent.parent
 
@@ -238,3 +251,77 @@ def test_folders_are_made_and_nothing_to_train_on_is_told(tmp_path):
     assert [p.name for p in sorted(path.iterdir())] == ["c", "state.ckpt"] and (path / "c" / "log.csv").exists()
     with pytest.raises(ValueError, match=r"\[fit\] expected at least one batch, got none"):
         trainer().fit([], epochs=1)
+
+
+def two_parts():
+    fastdl.manual_seed(0)
+    body = nn.Sequential(nn.Linear(2, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.ReLU())
+    model = nn.Sequential(body, nn.Linear(8, 2))
+    body[0].bias.requires_grad_(False)  # that stays so, whatever is frozen and thawed
+    return model, optim.SGD(model.parameters(), lr=0.1, weight_decay=0.1)
+
+
+class States(Callback):
+    """The body after each epoch, and whether it was training."""
+
+    def __init__(self):
+        self.seen = []
+
+    def on_epoch_end(self, trainer, row):
+        state = {k: v.numpy().copy() for k, v in trainer.model[0].state_dict().items()}
+        self.seen.append((state, trainer.model[0][1].training))
+
+
+def test_frozen_parts_stay_as_they_are():
+    model, optimizer = two_parts()
+    Trainer(model, optimizer, progress=False).fit(loader(), 1)  # gradients and statistics of before
+    before = {k: v.numpy().copy() for k, v in model[0].state_dict().items()}
+    states, head = States(), model[1].weight.detach().numpy().copy()
+    t = Trainer(model, optimizer, callbacks=[Freeze(model[0], until=2), states], progress=False)
+    t.fit(loader(), epochs=3, validation=DataLoader(data(), 32))
+    (first, one), (second, two), (third, three) = states.seen
+    assert (one, two, three) == (False, False, True)
+    assert all((before[k] == first[k]).all() and (before[k] == second[k]).all() for k in before)
+    changed = {k for k in before if not (before[k] == third[k]).all()}
+    assert changed == set(before) - {"0.bias"} and (model[1].weight.detach().numpy() != head).any()
+    assert model.training and not model[0][0].bias.requires_grad and model[0][0].weight.requires_grad
+
+
+def test_evaluation_leaves_every_module_in_its_mode():
+    model, _ = two_parts()
+    model[0].eval()
+    for use in (lambda m: evaluate(m, loader()), lambda m: predict(m, loader())):
+        use(model)
+        assert model.training and not model[0].training and not model[0][2].training and model[1].training
+    with pytest.raises(ValueError, match="expected at least one batch"):
+        predict(model, [])
+
+
+def test_frozen_parts_take_no_gradients_and_are_free_after_the_training():
+    model, optimizer = two_parts()
+    found = []
+
+    class Look(Callback):
+        def on_batch_end(self, trainer, loss):
+            found.append([p.grad is not None for p in trainer.model.parameters()])
+
+    Trainer(model, optimizer, callbacks=[Freeze(model[0]), Look()], progress=False).fit(loader(), 1)
+    assert found == [[False] * 4 + [True] * 2] * 6
+    assert [p.requires_grad for p in model.parameters()] == [True, False, True, True, True, True]
+    with pytest.raises(TypeError, match=r"\[Freeze\] expected modules, got none"):
+        Freeze()
+    with pytest.raises(TypeError, match=r"\[Freeze\] expected modules, got Parameter"):
+        Freeze(model[1].weight)
+
+
+def test_predict_joins_what_models_return():
+    class Two(nn.Module):
+        def forward(self, x):
+            return {"sum": x.sum(1), "both": (x, -x)}
+
+    batches = [fastdl.ones(3, 2), fastdl.zeros(2, 2)]
+    found = predict(Two(), batches)
+    assert found["sum"].tolist() == [2, 2, 2, 0, 0] and isinstance(found["both"], tuple)
+    assert found["both"][1].shape == (5, 2)
+    wide = predict(models.googlenet_published(num_classes=3), [fastdl.zeros(1, 3, 64, 64)] * 2)
+    assert wide.shape == (2, 3)

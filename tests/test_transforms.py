@@ -108,3 +108,18 @@ def test_a_loader_draws_anew_for_each_epoch_and_the_same_for_each_seed():
 def test_bad_calls(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_resize():
+    x = pictures(2, 3, 6, 9)
+    assert applied(T.Resize((6, 9)), x) == pytest.approx(x, abs=1e-6)
+    assert applied(T.Resize(3), x).shape == (2, 3, 3, 4) and applied(T.Resize(8), x).shape == (2, 3, 8, 12)
+    halved = applied(T.Resize((3, 9), antialias=False), x)
+    assert halved == pytest.approx((x[:, :, ::2] + x[:, :, 1::2]) / 2, abs=1e-6)
+    smoothed = applied(T.Resize((3, 9)), x)[:, :, 1]  # pixels 1 to 4 of 6 lie 0.5 and 1.5 from the place
+    assert smoothed == pytest.approx((x[:, :, 1] + 3 * x[:, :, 2] + 3 * x[:, :, 3] + x[:, :, 4]) / 8, abs=1e-6)
+    constant = np.full((1, 1, 5, 7), 0.3, np.float32)
+    for size in (1, 4, (13, 2), (5, 11)):
+        assert applied(T.Resize(size), constant) == pytest.approx(0.3, abs=1e-6)
+    with pytest.raises(ValueError, match=r"\[Resize\] expected size of at least 1, got 0"):
+        T.Resize(0)

@@ -13,7 +13,9 @@ from fastdl.viz import (
     plot_embedding,
     plot_feature_maps,
     plot_filters,
+    plot_patches,
     plot_profile,
+    strongest_patches,
 )
 
 
@@ -99,3 +101,48 @@ def test_profile_of_a_plan(tmp_path):
     assert [t.get_text() for t in axes.get_yticklabels()] == ["0 conv2d", "3 linear"]
     assert len(axes.patches) == 4 and (tmp_path / "profile.png").stat().st_size > 1000
     assert len(plot_profile(profile, most=1).axes[0].patches) == 2
+
+
+def test_strongest_patches_are_where_the_pattern_is():
+    """A filter that is a cross answers most to crosses; what it sees is its window, cut off at the border."""
+    net = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1, bias=False), nn.ReLU(), nn.MaxPool2d(2))
+    cross = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.float32)
+    net[0].weight.data = fastdl.tensor(np.stack([cross - 0.5, 0.5 - cross])[:, None])  # their sum sees nothing
+    images = [np.full((1, 9, 12), 0.1, np.float32), np.zeros((1, 8, 8), np.float32), np.zeros((1, 20, 6), np.float32)]
+    images[0][0, 5:8, 7:10] = cross
+    images[2][0, 17:, 3:] = 0.5 * cross
+    found = strongest_patches(net, images, "0", count=5)
+    assert list(found) == [0, 1] and [p.image for p in found[0]] == [0, 2, 1]
+    assert found[0][0].box == (7, 5, 10, 8) and found[0][1].box == (3, 17, 6, 20)
+    assert [p.value for p in found[0]] == pytest.approx([2.5, 1.25, 0.0])
+    pooled = strongest_patches(net, images, "2", [0], 1)[0][0]
+    assert pooled.value == pytest.approx(2.5)  # of a window of 4 x 4, what was greatest saw this much
+    assert pooled.box[0] >= 7 and pooled.box[1] >= 5 and pooled.box[2] <= 12 and pooled.box[3] <= 9
+    assert net.training and all(p.grad is None for p in net.parameters())
+
+
+def test_strongest_patches_of_scores_are_whole_images(tmp_path):
+    net = model()
+    images = fastdl.rand(5, 3, 8, 8)
+    found = strongest_patches(net, images, "3", [2, 0], count=4)
+    scores = net.eval()(images).detach().numpy()
+    assert list(found) == [2, 0] and all(p.box == (0, 0, 8, 8) for p in found[2])
+    for channel, patches in found.items():
+        best = np.argsort(-scores[:, channel])[:4]
+        assert [p.image for p in patches] == list(best)
+        assert [p.value for p in patches] == pytest.approx(list(scores[best, channel]), rel=1e-5)
+    figure = plot_patches(images, {f"class {c}": p for c, p in found.items()}, tmp_path / "p.png", title="classes")
+    assert [a.get_title() for a in figure.axes] == ["class 2", "class 0"]
+    assert figure.axes[0].images[0].get_array().shape == (17, 17, 3) and (tmp_path / "p.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(("change", "error", "text"), [
+    ({"layer": "conv"}, ValueError, "expected layer as one of 0, 1, 2, 3, got 'conv'"),
+    ({"channels": [8]}, IndexError, r"expected channels in \[0, 7\], got 8"),
+    ({"count": 0}, ValueError, "expected count of at least 1, got 0"),
+    ({"images": np.ones((3, 8, 8))}, ValueError, r"expected images \(N, C, H, W\) or .* shape \(8, 8\)"),
+    ({"images": []}, ValueError, "expected images .* got none"),
+])  # fmt: skip
+def test_strongest_patches_refuse(change, error, text):
+    with pytest.raises(error, match=rf"\[strongest_patches\] {text}"):
+        strongest_patches(**{"model": model(), "images": np.ones((2, 3, 8, 8), np.float32), "layer": "0", **change})

@@ -21,7 +21,7 @@ struct Ieee<float> {
   static constexpr Bits kSign = 0x80000000u, kLeastFraction = 0x3f2aaaabu;  // 2/3
   static constexpr float kRound = 0x1.8p23f, kInfinity = __builtin_inff(), kSmallestNormal = 0x1p-126f;
   static constexpr float kLog2E = 0x1.715476p+0f, kLn2High = 0x1.62e400p-1f, kLn2Low = 0x1.7f7d1cp-20f;
-  static constexpr float kExpOverflow = 89.f, kExpUnderflow = -104.f, kScaleStep = -100.f;
+  static constexpr float kExpHighest = 0x1.62e42ep+6f, kExpLowest = -87.3365f;
 };
 template <>
 struct Ieee<double> {
@@ -31,7 +31,7 @@ struct Ieee<double> {
   static constexpr double kRound = 0x1.8p52, kInfinity = __builtin_inf(), kSmallestNormal = 0x1p-1022;
   static constexpr double kLog2E = 0x1.71547652b82fep+0, kLn2High = 0x1.62e42fee00000p-1,
                           kLn2Low = 0x1.a39ef35793c76p-33;
-  static constexpr double kExpOverflow = 710., kExpUnderflow = -746., kScaleStep = -1000.;
+  static constexpr double kExpHighest = 0x1.62e42fefa39efp+9, kExpLowest = -708.3964;
 };
 template <class T>
 using VecBits = Vec<typename Ieee<T>::Bits>;
@@ -90,25 +90,11 @@ FASTDL_INLINE Vec<T> vsqrt(Vec<T> x) {
 #endif
 }
 
-// x * 2^n for integers n down to twice the least exponent: past the range comes infinity, a denormal number or zero.
+// x * 2^n where the result is a normal number, as an addition to the exponent. `shifted` is n + kRound, whose low bits
+// are n.
 template <class T>
-FASTDL_INLINE Vec<T> scale_by_power_of_2(Vec<T> x, Vec<T> n) {
-#if defined(FASTDL_ISA_avx512)
-  if constexpr (sizeof(T) == 4)
-    return (Vec<T>)_mm512_maskz_scalef_ps(0xffff, (__m512)x, (__m512)n);
-  else
-    return (Vec<T>)_mm512_maskz_scalef_pd(0xff, (__m512d)x, (__m512d)n);
-#else
-  // Two factors, since 2^n itself may be out of range; the first never makes a denormal number, so one rounding is
-  // left.
-  const Vec<T> low = broadcast<T>(Ieee<T>::kScaleStep), high = broadcast<T>(Ieee<T>::kBias);
-  Vec<T> n1 = select<T>(n < low, low, n);
-  n1 = select<T>(n1 > high, high, n1);
-  constexpr T kRoundToExponent = Ieee<T>::kRound + Ieee<T>::kBias;
-  const Vec<T> f1 = (Vec<T>)(bits<T>(n1 + kRoundToExponent) << Ieee<T>::kFraction);
-  const Vec<T> f2 = (Vec<T>)(bits<T>((n - n1) + kRoundToExponent) << Ieee<T>::kFraction);
-  return x * f1 * f2;
-#endif
+FASTDL_INLINE Vec<T> add_to_exponent(Vec<T> x, Vec<T> shifted) {
+  return (Vec<T>)(bits<T>(x) + (bits<T>(shifted) << Ieee<T>::kFraction));
 }
 
 // (e^r - 1 - r) / r^2 for |r| <= ln2 / 2.
@@ -122,17 +108,16 @@ FASTDL_INLINE Vec<T> exp_polynomial(Vec<T> r) {
                          0x1.27e5b41c7232dp-22, 0x1.af6be72f78a54p-26, 0x1.1e3d657c99c2fp-29);
 }
 
-// x = n ln2 + r, e^x = 2^n e^r.
+// x = n ln2 + r, e^x = 2^n e^r: from kExpLowest, below which the result would be a denormal number and is zero, to
+// kExpHighest. Beyond them the bits are of no use until they are replaced.
 template <class T>
 FASTDL_INLINE Vec<T> vexp(Vec<T> x) {
   using F = Ieee<T>;
-  const Vec<T> high = broadcast<T>(F::kExpOverflow), low = broadcast<T>(F::kExpUnderflow);
-  x = select<T>(x > high, high, x);  // false for NaN, which stays
-  x = select<T>(x < low, low, x);
-  const Vec<T> n = (x * F::kLog2E + F::kRound) - F::kRound;
+  const Vec<T> shifted = x * F::kLog2E + F::kRound, n = shifted - F::kRound;
   const Vec<T> r = (x - n * F::kLn2High) - n * F::kLn2Low;
   const Vec<T> e = (r * r) * exp_polynomial<T>(r) + r + T{1};
-  return scale_by_power_of_2<T>(e, n);
+  const Vec<T> y = select<T>(x < F::kExpLowest, Vec<T>{}, add_to_exponent<T>(e, shifted));
+  return select<T>(x <= F::kExpHighest, y, x * F::kInfinity);  // NaN stays
 }
 
 // log(1 + f) for the fraction f of a number. Floats: f + f^2 q(f), for 1 + f in [2/3, 4/3]; no quotient. Doubles, whose

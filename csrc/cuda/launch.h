@@ -1,7 +1,7 @@
 // The one CUDA include of every .cu file. nvcc compiles the file for a GPU, g++ for the emulation (emu/README.md); what
 // differs between the two is here and in emu/intrinsics.h, so that kernels contain no #if.
 //
-//   FASTDL_SHARED(float, tile, [32][33]);         static shared memory
+//   FASTDL_SHARED(float, tile, [32][33]);         static shared memory, 16-byte aligned
 //   FASTDL_DYNAMIC_SHARED(bytes);                 unsigned char* to the launch's dynamic shared memory, 16-byte aligned
 //   launch(kernel<T>, grid, block, shared_bytes, stream, arguments...);
 //   load_vec<float4>(p), store_vec(p, v)          one access of 16 (8, 4) bytes; p is aligned to it
@@ -21,7 +21,8 @@
 #if defined(FASTDL_DEVICE_CUDA)
 #include <cuda_runtime.h>
 
-#define FASTDL_SHARED(type, name, ...) __shared__ type name __VA_ARGS__
+// 16 bytes, so that vectors may be moved whatever the type; nvcc aligns an array of floats to 4 by itself.
+#define FASTDL_SHARED(type, name, ...) __shared__ __align__(16) type name __VA_ARGS__
 #define FASTDL_DYNAMIC_SHARED(name)                                      \
   extern __shared__ __align__(16) unsigned char fastdl_dynamic_shared[]; \
   unsigned char* name = fastdl_dynamic_shared
@@ -111,12 +112,12 @@ void launch(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes, St
 #else
 
 template <class V>
-inline V load_vec(const void* p) {
+__forceinline__ V load_vec(const void* p) {
   static_assert(sizeof(V) == 4 || sizeof(V) == 8 || sizeof(V) == 16, "one access has 4, 8 or 16 bytes");
   return emu::load<V>(p);
 }
 template <class V>
-inline void store_vec(void* p, const V& v) {
+__forceinline__ void store_vec(void* p, const V& v) {
   static_assert(sizeof(V) == 4 || sizeof(V) == 8 || sizeof(V) == 16, "one access has 4, 8 or 16 bytes");
   emu::store(p, v);
 }

@@ -7,6 +7,7 @@
 #include "emu/memory.h"
 #include "emu/runtime_api.h"
 #include "emu/selftest/selftest.h"
+#include "emu/traffic.h"
 
 namespace fastdl::emu {
 namespace {
@@ -26,6 +27,36 @@ py::list report() {
     d["count"] = f.count, d["message"] = f.message;
     out.append(d);
   }
+  return out;
+}
+
+py::list profiled_lines() {
+  static constexpr const char* kKinds[] = {"read", "write", "atomic"};
+  py::list out;
+  for (const LineTraffic& t : line_traffic()) {
+    py::dict d;
+    d["kernel"] = t.kernel, d["file"] = t.file, d["line"] = t.line;
+    d["space"] = t.shared ? "shared" : "global", d["kind"] = kKinds[static_cast<int>(t.access)], d["bytes"] = t.bytes;
+    d["requests"] = t.requests, d["units"] = t.units, d["ideal"] = t.ideal;
+    out.append(d);
+  }
+  return out;
+}
+
+py::list profiled_kernels() {
+  py::list out;
+  for (const KernelTraffic& t : kernel_traffic()) {
+    py::dict d;
+    d["kernel"] = t.kernel, d["launches"] = t.launches, d["read"] = t.read, d["written"] = t.written;
+    d["read_floor"] = t.read_floor, d["written_floor"] = t.written_floor;
+    out.append(d);
+  }
+  return out;
+}
+
+py::list kernel_list() {
+  py::list out;
+  for (const Instance& k : kernel_instances()) out.append(py::make_tuple(k.name, k.offset, k.launched));
   return out;
 }
 
@@ -49,6 +80,12 @@ void bind_engine(py::module_& m) {
   m.def("clear_report", &clear_findings);
   m.def("set_order", &set_order, py::arg("order"), py::arg("seed") = 0);
   m.def("kernels_run", &kernel_names);
+  m.def("kernels", &kernel_list);
+  m.def("set_profiling", &set_profiling, py::arg("on"));
+  m.def("is_profiling", [] { return profiling; });
+  m.def("clear_profile", &clear_traffic);
+  m.def("profiled_lines", &profiled_lines);
+  m.def("profiled_kernels", &profiled_kernels);
   bind_selftest(m);
 }
 

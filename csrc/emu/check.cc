@@ -131,6 +131,13 @@ const char* verb(Access access) {
     return false;
   }
   if (all & kWritten) return true;
+  if (std::any_of(flags, flags + bytes, [](uint8_t f) { return f & kPending; })) {
+    if (!repeated(Kind::kAsync, pc))
+      report_at(Kind::kAsync, pc,
+                verb(access) + std::to_string(bytes) + " bytes that an asynchronous copy has yet to bring",
+                arena.cells[offset / 4].write_pc, "issued");
+    return true;
+  }
   if (access != Access::kWrite && !repeated(Kind::kUninitialised, pc))
     report_at(Kind::kUninitialised, pc, verb(access) + std::to_string(bytes) + " bytes that nothing wrote");
   if (access != Access::kRead) std::fill_n(flags, bytes, uint8_t{kAllocated | kWritten});
@@ -189,6 +196,8 @@ bool check_access(const void* p, Access access, const void* pc) {
   if (offset % N != 0) report_misaligned(N, access, pc);
   if (!all_written<N>(arena.flags + offset) && !check_flags(offset, N, access, pc)) return false;
   check_races(offset, N, access, pc);
+  if (profiling) [[unlikely]]
+    count_access(offset, N, access, pc);
   return true;
 }
 template bool check_access<1>(const void*, Access, const void*);
@@ -202,6 +211,8 @@ bool check_range(const void* p, size_t bytes, Access access, const void* pc) {
   if (!watched || offset >= arena.size) return check_elsewhere(p, bytes, access, pc);
   if (!check_flags(offset, bytes, access, pc)) return false;
   check_races(offset, bytes, access, pc);
+  if (profiling) [[unlikely]]
+    count_access(offset, bytes, access, pc);
   return true;
 }
 

@@ -3,12 +3,16 @@
 //   scheduler.cc  grid, blocks, threads, __syncthreads
 //   warp.cc       warp intrinsics
 //   memory.cc     the device's memory and what is known of each byte
+//   async.cc      copies to shared memory that run beside the threads
+//   tensorcore.cc matrices and products of a warp
 //   check.cc      what is wrong with an access; hooks.cc and atomics.cc bring the accesses here
+//   traffic.cc    what accesses cost: bank conflicts, sectors
 //   report.cc     the findings; symbols.cc names kernels and source lines
 #pragma once
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "emu/fiber.h"
@@ -48,6 +52,7 @@ struct Group {
   Site site;
   int width;
   unsigned arrived;
+  void (*together)(void* const* brought);
 };
 
 struct Warp {
@@ -95,11 +100,13 @@ void suspend();              // the running thread waits; returns when it was ma
 [[noreturn]] void abort_launch();
 void warp_thread_done(Thread* t);
 bool report_stuck_warp();  // true if it found one
+// All 32 lanes bring a pointer to something of their own; the last lane to come computes for all.
+void meet_warp(void (*compute)(void* const* brought), void* own, Site site);
 uint64_t next_random();
 
 // ---- memory ---------------------------------------------------------------------------------------------------------
 
-enum : uint8_t { kAllocated = 1, kWritten = 2 };  // flags of a byte
+enum : uint8_t { kAllocated = 1, kWritten = 2, kPending = 4 };  // flags of a byte; pending: a copy is under way to it
 
 // An access: when and who. Kept for the last write and three reads of each 4-byte word.
 struct Stamp {
@@ -129,6 +136,11 @@ std::string describe(uintptr_t offset, size_t bytes);  // "4 bytes past the end 
 bool in_module(uintptr_t address, size_t bytes);       // constants and static variables of this library
 void repair_later(uintptr_t offset, size_t bytes);     // a write into a gap: poison it again after the launch
 void repair_gaps();
+// An asynchronous copy to these bytes was issued: they are NaN and not to be touched until it has landed.
+void mark_pending(const void* p, size_t bytes);
+void mark_landed(const void* p, size_t bytes);
+void check_copies_at_return(const Thread* t);  // async.cc
+void forget_copies();                          // before a block
 
 // ---- checks and reports ---------------------------------------------------------------------------------------------
 
@@ -138,6 +150,9 @@ template <size_t N>
 bool check_access(const void* p, Access access, const void* pc);
 bool check_range(const void* p, size_t bytes, Access access, const void* pc);
 void end_block_races();  // remembers whether the block fenced
+
+extern bool profiling;  // accesses are counted too
+void count_access(uintptr_t offset, size_t bytes, Access access, const void* pc);
 
 enum class Kind {
   kOutOfBounds,
@@ -149,6 +164,7 @@ enum class Kind {
   kDeadlock,
   kHostAccess,
   kSharedSize,
+  kAsync,
 };
 bool repeated(Kind kind, const void* pc);  // counts a finding that is known; spares building its message again
 void report_at(Kind kind, const void* pc, const std::string& message, uint32_t other_pc = 0, const char* other = "");
@@ -165,15 +181,24 @@ std::vector<Finding> findings();
 void clear_findings();
 void note_kernel(const void* kernel);
 std::vector<std::string> kernel_names();
+struct Instance {
+  std::string name;
+  uintptr_t offset;  // into the module, which tells functions of one name apart
+  bool launched;
+};
+std::vector<Instance> kernel_instances();  // every kernel of this module
 
 // ---- symbols.cc -----------------------------------------------------------------------------------------------------
 uintptr_t module_base();
-std::string function_name(const void* address);  // without its parameters and namespaces
+std::string function_name(const void* address);                      // without its parameters and namespaces
+std::vector<std::pair<std::string, uintptr_t>> kernels_of_module();  // names and offsets of functions marked __global__
 struct SourceLine {
   std::string file;
   int line;
 };
 std::vector<SourceLine> source_lines(const std::vector<uintptr_t>& module_offsets);
+// Paths from the source folder on: what the build machine's folders were called is of no interest.
+std::string short_path(const std::string& path);
 
 std::string text(uint3 i);
 

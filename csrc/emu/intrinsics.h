@@ -10,7 +10,8 @@
 #include "emu/math.h"
 #include "emu/types.h"
 
-#define __global__
+// The tag is part of a kernel's symbol, so the module's symbol table lists every instantiation.
+#define __global__ __attribute__((abi_tag("kernel")))
 #define __device__
 #define __host__
 #define __constant__
@@ -60,8 +61,9 @@ void store4(void* p, uint32_t bits);
 void store8(void* p, uint64_t bits);
 void store16(void* p, Bits16 bits);
 
+// Inlined, so that an access is known by the line of the kernel that makes it.
 template <class V>
-inline V load(const void* p) {
+__forceinline__ V load(const void* p) {
   if constexpr (sizeof(V) == 4)
     return std::bit_cast<V>(load4(p));
   else if constexpr (sizeof(V) == 8)
@@ -70,7 +72,7 @@ inline V load(const void* p) {
     return std::bit_cast<V>(load16(p));
 }
 template <class V>
-inline void store(void* p, const V& v) {
+__forceinline__ void store(void* p, const V& v) {
   if constexpr (sizeof(V) == 4)
     store4(p, std::bit_cast<uint32_t>(v));
   else if constexpr (sizeof(V) == 8)
@@ -201,7 +203,7 @@ static inline unsigned __reduce_and_sync(unsigned mask, unsigned v, FASTDL_HERE)
 
 // ---- memory ---------------------------------------------------------------------------------------------------------
 template <class T>
-inline T __ldg(const T* p) {
+__forceinline__ T __ldg(const T* p) {
   if constexpr (sizeof(T) == 4 || sizeof(T) == 8 || sizeof(T) == 16)
     return fastdl::emu::load<T>(p);
   else

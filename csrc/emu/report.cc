@@ -11,8 +11,8 @@ namespace fastdl::emu {
 namespace {
 
 constexpr size_t kMostFindings = 200;
-constexpr const char* kKindNames[] = {"OUT_OF_BOUNDS", "MISALIGNED", "UNINIT",      "RACE",       "DIVERGENT_BARRIER",
-                                      "WARP_MASK",     "DEADLOCK",   "HOST_ACCESS", "SHARED_SIZE"};
+constexpr const char* kKindNames[] = {"OUT_OF_BOUNDS", "MISALIGNED", "UNINIT",      "RACE",        "DIVERGENT_BARRIER",
+                                      "WARP_MASK",     "DEADLOCK",   "HOST_ACCESS", "SHARED_SIZE", "ASYNC"};
 
 struct Raw {
   Kind kind;
@@ -49,12 +49,6 @@ void add(const Key& key, Raw finding) {
   if (finding.kernel) finding.block = engine.block;
   if (current) finding.thread = current->index;
   raw.push_back(std::move(finding));
-}
-
-// Paths from the source folder on: what the build machine's folders were called is of no interest.
-std::string short_path(const std::string& path) {
-  const size_t at = path.rfind("csrc/");
-  return at == std::string::npos ? path : path.substr(at);
 }
 
 uintptr_t before_call(const void* pc) {
@@ -116,6 +110,16 @@ std::vector<std::string> kernel_names() {
   std::sort(names.begin(), names.end());
   names.erase(std::unique(names.begin(), names.end()), names.end());
   return names;
+}
+
+std::vector<Instance> kernel_instances() {
+  std::lock_guard<std::mutex> lock(engine_mutex);
+  std::vector<Instance> out;
+  for (const auto& [name, offset] : kernels_of_module()) {
+    const void* kernel = reinterpret_cast<const void*>(module_base() + offset);
+    out.push_back({name, offset, std::find(kernels.begin(), kernels.end(), kernel) != kernels.end()});
+  }
+  return out;
 }
 
 std::string text(uint3 i) {

@@ -58,6 +58,11 @@ std::vector<Function> read_functions() {
   return out;
 }
 
+const std::vector<Function>& functions() {
+  static const std::vector<Function> found = read_functions();
+  return found;
+}
+
 void remove_all(std::string& s, const std::string& part) {
   for (size_t at; (at = s.find(part)) != std::string::npos;) s.erase(at, part.size());
 }
@@ -70,6 +75,7 @@ std::string readable(const std::string& mangled) {
   std::free(demangled);
   remove_all(name, "(anonymous namespace)::");
   remove_all(name, "fastdl::");
+  remove_all(name, "[abi:kernel]");
   size_t start = 0;
   int depth = 0;
   for (size_t i = 0; i < name.size(); ++i) {
@@ -90,7 +96,8 @@ std::string readable(const std::string& mangled) {
 // Frames of the headers that define intrinsics are skipped: the kernel's own line is wanted.
 bool is_machinery(const std::string& file) {
   return file.find("csrc/emu/intrinsics.h") != std::string::npos ||
-         file.find("csrc/cuda/launch.h") != std::string::npos;
+         file.find("csrc/cuda/launch.h") != std::string::npos ||
+         file.find("csrc/cuda/tensorcore.cuh") != std::string::npos;
 }
 
 // "path:12 (discriminator 3)"
@@ -106,24 +113,12 @@ std::string quoted(const std::string& path) {
   return out + "'";
 }
 
-}  // namespace
+constexpr size_t kAddressesAtOnce = 4000;  // a command line has a longest length
 
-uintptr_t module_base() {
-  return module().base;
-}
-
-std::string function_name(const void* address) {
-  static const std::vector<Function> functions = read_functions();
-  const uintptr_t offset = reinterpret_cast<uintptr_t>(address) - module_base();
-  auto next = std::upper_bound(functions.begin(), functions.end(), offset,
-                               [](uintptr_t at, const Function& f) { return at < f.start; });
-  if (next == functions.begin() || offset >= std::prev(next)->start + std::prev(next)->bytes) return "unknown";
-  return readable(std::prev(next)->name);
-}
-
-std::vector<SourceLine> source_lines(const std::vector<uintptr_t>& module_offsets) {
-  std::vector<SourceLine> lines(module_offsets.size(), SourceLine{"", 0});
-  if (lines.empty()) return lines;
+// Appends the source lines of some addresses.
+void look_up(const std::vector<uintptr_t>& module_offsets, std::vector<SourceLine>& lines) {
+  const size_t first = lines.size();
+  lines.resize(first + module_offsets.size(), SourceLine{"", 0});
   std::string command = "addr2line -a -i -e " + quoted(module().path);
   for (uintptr_t offset : module_offsets) {
     char hex[24];
@@ -131,7 +126,7 @@ std::vector<SourceLine> source_lines(const std::vector<uintptr_t>& module_offset
     command += hex;
   }
   FILE* pipe = popen((command + " 2>/dev/null").c_str(), "r");
-  if (!pipe) return lines;
+  if (!pipe) return;
   // For each address: the address, then its frames from the innermost inlined one outwards.
   char buffer[4096];
   size_t next = 0;
@@ -141,11 +136,47 @@ std::vector<SourceLine> source_lines(const std::vector<uintptr_t>& module_offset
       ++next;
       continue;
     }
-    if (next == 0 || next > lines.size()) continue;
-    SourceLine& line = lines[next - 1];
+    if (next == 0 || next > module_offsets.size()) continue;
+    SourceLine& line = lines[first + next - 1];
     if (line.file.empty() || is_machinery(line.file)) line = parse(buffer);
   }
   pclose(pipe);
+}
+
+}  // namespace
+
+uintptr_t module_base() {
+  return module().base;
+}
+
+std::string short_path(const std::string& path) {
+  const size_t at = path.rfind("csrc/");
+  return at == std::string::npos ? path : path.substr(at);
+}
+
+std::vector<std::pair<std::string, uintptr_t>> kernels_of_module() {
+  std::vector<std::pair<std::string, uintptr_t>> out;
+  for (const Function& f : functions())
+    if (f.name.find("B6kernel") != std::string::npos) out.push_back({readable(f.name), f.start});
+  return out;
+}
+
+std::string function_name(const void* address) {
+  const std::vector<Function>& functions = emu::functions();
+  const uintptr_t offset = reinterpret_cast<uintptr_t>(address) - module_base();
+  auto next = std::upper_bound(functions.begin(), functions.end(), offset,
+                               [](uintptr_t at, const Function& f) { return at < f.start; });
+  if (next == functions.begin() || offset >= std::prev(next)->start + std::prev(next)->bytes) return "unknown";
+  return readable(std::prev(next)->name);
+}
+
+std::vector<SourceLine> source_lines(const std::vector<uintptr_t>& module_offsets) {
+  std::vector<SourceLine> lines;
+  for (size_t i = 0; i < module_offsets.size(); i += kAddressesAtOnce) {
+    const size_t end = std::min(i + kAddressesAtOnce, module_offsets.size());
+    look_up({module_offsets.begin() + static_cast<ptrdiff_t>(i), module_offsets.begin() + static_cast<ptrdiff_t>(end)},
+            lines);
+  }
   return lines;
 }
 

@@ -7,7 +7,7 @@
 [2.0, 4.0, 6.0]
 """
 
-from . import amp, autograd, backends, cuda, dtypes, functional, nn, ops, optim, utils
+from . import amp, autograd, backends, cuda, dtypes, emu, functional, nn, ops, optim, utils
 from .amp import autocast, get_autocast_dtype, is_autocast_enabled
 from .autograd import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from .creation import (

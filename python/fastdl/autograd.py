@@ -110,7 +110,11 @@ def recording(*inputs: Tensor | None) -> bool:
     >>> recording(fastdl.ones(1)), recording(fastdl.ones(1, requires_grad=True))
     (False, True)
     """
-    return mode.enabled and any(t is not None and t.requires_grad for t in inputs)
+    if mode.enabled:
+        for t in inputs:  # a loop, since this runs in every call: any() would make a generator
+            if t is not None and t.requires_grad:
+                return True
+    return False
 
 
 def fresh(rule: Rule) -> Rule:
@@ -127,31 +131,32 @@ class _Walk:
 
     def __init__(self, targets: dict[int, Array | None] | None) -> None:
         self.targets = targets  # for `grad`: gradients wanted, by id of node or leaf; None writes to .grad
-        self.waiting: dict[int, Array] = {}  # by id of the edge
-        self.owned: set[int] = set()  # ids of edges whose waiting array belongs to this walk alone
+        # By id of the edge: the gradient so far, and whether its array belongs to this walk alone.
+        self.waiting: dict[int, tuple[Array, bool]] = {}
         self.heap: list[tuple[int, int, Any]] = []
         self.leaves: dict[int, Tensor] = {}
 
     def send(self, edge: Any, grad: Array, is_fresh: bool) -> None:
         key = id(edge)
-        if key not in self.waiting:
-            self.waiting[key] = grad
-            if is_fresh:
-                self.owned.add(key)
-            if type(edge) is Node or type(edge) is Leaf:
-                heapq.heappush(self.heap, (-edge.number, key, edge))
-            else:
-                self.leaves[key] = edge
+        if key in self.waiting:
+            self.waiting[key] = self.joined(edge, *self.waiting[key], grad)
             return
-        if type(grad) is list:  # of an operation with several outputs (outputs.py)
-            self.waiting[key] = [a if b is None else b for a, b in zip(self.waiting[key], grad, strict=True)]
-            return
-        backend = edge.backend if type(edge) is Node or type(edge) is Leaf else edge._backend
-        if key in self.owned and type(grad) is not RowGrad and type(self.waiting[key]) is not RowGrad:
-            backend.add_(self.waiting[key], grad)
+        self.waiting[key] = (grad, is_fresh)
+        if type(edge) is Node or type(edge) is Leaf:
+            heapq.heappush(self.heap, (-edge.number, key, edge))
         else:
-            self.waiting[key] = total(backend, self.waiting[key], grad)
-            self.owned.add(key)
+            self.leaves[key] = edge
+
+    @staticmethod
+    def joined(edge: Any, held: Array, owned: bool, grad: Array) -> tuple[Array, bool]:
+        """The sum of two gradients of an edge, in the place of the first where that may be written."""
+        if type(grad) is list:  # of an operation with several outputs (outputs.py)
+            return [a if b is None else b for a, b in zip(held, grad, strict=True)], owned
+        backend = edge.backend if type(edge) is Node or type(edge) is Leaf else edge._backend
+        if owned and type(grad) is not RowGrad and type(held) is not RowGrad:
+            backend.add_(held, grad)
+            return held, True
+        return total(backend, held, grad), True
 
     def run(self, retain_graph: bool) -> None:
         if precision.open_blocks:
@@ -161,31 +166,29 @@ class _Walk:
             self._run(retain_graph)
 
     def _run(self, retain_graph: bool) -> None:
-        while self.heap:
-            _, key, node = heapq.heappop(self.heap)
-            grad = self.waiting.pop(key)
-            own = key in self.owned
-            self.owned.discard(key)
+        heap, waiting, targets = self.heap, self.waiting, self.targets
+        while heap:
+            _, key, node = heapq.heappop(heap)
+            grad, own = waiting.pop(key)
             if type(grad) is RowGrad and (node.hooks or type(node) is Node):
                 grad = grad.dense()
             if node.hooks:
                 hooked = run_hooks(node.hooks, grad, node.backend)
                 own = own and hooked is grad
                 grad = hooked
-            if self.targets is not None and key in self.targets:
-                self.targets[key] = grad
-            if type(node) is Leaf:
-                if self.targets is None:
-                    deposit(node.tensor, grad, own)
-                continue
-            self.step(node, grad)
-            if not retain_graph:
-                node.saved = _FREED
+            if targets is not None and key in targets:
+                targets[key] = grad
+            if type(node) is Node:
+                self.step(node, grad)
+                if not retain_graph:
+                    node.saved = _FREED
+            elif targets is None:
+                deposit(node.tensor, grad, own)
         for key, leaf in self.leaves.items():
-            if self.targets is None:
-                deposit(leaf, self.waiting[key], key in self.owned)
-            elif key in self.targets:
-                self.targets[key] = self.waiting[key]
+            if targets is None:
+                deposit(leaf, *waiting[key])
+            elif key in targets:
+                targets[key] = waiting[key][0]
 
     def step(self, node: Node, grad: Array) -> None:
         if node.saved is _FREED:
@@ -193,10 +196,11 @@ class _Walk:
                 "[backward] expected a graph that still holds its saved values, got one that an earlier backward() "
                 "freed: call that one with retain_graph=True"
             )
-        is_fresh = getattr(node.rule, "fresh", False)
-        grads = node.rule(node, grad)
+        rule = node.rule
+        grads = rule(node, grad)
         if anomaly.watch is not None:
             anomaly.watch.stepped(node, grad, grads)
+        is_fresh = getattr(rule, "fresh", False)
         for edge, g in zip(node.edges, grads, strict=True):
             if edge is not None and g is not None:
                 self.send(edge, g, is_fresh)

@@ -7,6 +7,7 @@ momentum, Adagrad, SparseAdam) read and write only its rows.
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -96,14 +97,19 @@ def dense(grad: Array | RowGrad) -> Array:
     return grad.dense() if isinstance(grad, RowGrad) else grad
 
 
-def deposit(leaf: Tensor, grad: Array | RowGrad, own: bool) -> None:
-    """Adds a gradient to leaf.grad. An array that something else may hold is copied first."""
+@functools.cache  # an import statement in `deposit` would take as long as the rest of it
+def _tensor_class() -> type[Tensor]:
     from .tensor import Tensor
 
-    backend, held = leaf._backend, leaf.grad
+    return Tensor
+
+
+def deposit(leaf: Tensor, grad: Array | RowGrad, own: bool) -> None:
+    """Adds a gradient to leaf.grad. An array that something else may hold is copied first."""
+    tensor, backend, held = _tensor_class(), leaf._backend, leaf.grad
     if held is None and type(grad) is not RowGrad:
-        leaf.grad = Tensor(grad if own else backend.cast(grad, str(grad.dtype)), backend)
+        leaf.grad = tensor(grad if own else backend.cast(grad, str(grad.dtype)), backend)
         return
-    summed: Any = grad if held is None else total(backend, held._array if type(held) is Tensor else held, grad)
-    kept: Any = summed if type(summed) is RowGrad else Tensor(summed, backend)
+    summed: Any = grad if held is None else total(backend, held._array if type(held) is tensor else held, grad)
+    kept: Any = summed if type(summed) is RowGrad else tensor(summed, backend)
     leaf.grad = kept

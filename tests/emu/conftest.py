@@ -66,6 +66,8 @@ def _run(emu: ModuleType):
     def run(name: str, *arguments: Any) -> Any:
         given = [emu.from_numpy(np.ascontiguousarray(a), False) if isinstance(a, np.ndarray) else a for a in arguments]
         out = getattr(emu, name)(*given)
-        return tuple(emu.to_numpy(a) for a in out) if isinstance(out, tuple) else emu.to_numpy(out)
+        if isinstance(out, tuple):
+            return tuple(None if a is None else emu.to_numpy(a) for a in out)
+        return emu.to_numpy(out)
 
     return run

@@ -11,27 +11,30 @@ import pytest
 
 from .conftest import Lab
 
-SOURCE = Path(__file__).parents[2] / "csrc" / "emu" / "selftest" / "bugs.cu"
+SOURCES = sorted((Path(__file__).parents[2] / "csrc" / "emu" / "selftest").glob("bugs_*.cu"))
+INTEGERS = ("plain_add_for_atomic", "waits_in_a_loop", "one_offset_too_few", "index_not_checked",
+            "counter_read_plainly", "scatter_without_atomics")  # fmt: skip
 PLANTED = re.compile(r"// finds (\S+) (\w+)$")
 
 
-def _planted() -> dict[str, list[tuple[int, set[str]]]]:
-    """Name of the test -> lines and kinds, from the comments in the source."""
-    found: dict[str, list[tuple[int, set[str]]]] = {}
-    for number, line in enumerate(SOURCE.read_text().splitlines(), start=1):
-        if match := PLANTED.search(line):
-            found.setdefault(match[2], []).append((number, set(match[1].split("|"))))
+def _planted() -> dict[str, list[tuple[str, int, set[str]]]]:
+    """Name of the test -> files, lines and kinds, from the comments in the sources."""
+    found: dict[str, list[tuple[str, int, set[str]]]] = {}
+    for source in SOURCES:
+        for number, line in enumerate(source.read_text().splitlines(), start=1):
+            if match := PLANTED.search(line):
+                found.setdefault(match[2], []).append((source.name, number, set(match[1].split("|"))))
     return found
 
 
 def _operands(name: str) -> tuple[np.ndarray, tuple[tuple[int, ...], str]]:
     size = 62 if name == "vector_tail" else 64
-    dtype = "int32" if name in ("plain_add_for_atomic", "waits_in_a_loop") else "float32"
+    dtype = "int32" if name in INTEGERS else "float32"
     return np.arange(1, size + 1).astype(dtype), ((64,), dtype)
 
 
 def test_there_are_many() -> None:
-    assert len(_planted()) >= 20
+    assert len(_planted()) >= 60
 
 
 SLOW = ("waits_in_a_loop",)  # found only after seconds
@@ -41,15 +44,17 @@ NAMES = [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name fo
 @pytest.mark.parametrize("name", NAMES)
 def test_is_found_at_its_line(lab: Lab, emu: ModuleType, order: tuple[str, int], name: str) -> None:
     lab.run(name, *_operands(name))
-    found = [(f["line"], f["kind"]) for f in emu.report() if f["file"].endswith("emu/selftest/bugs.cu")]
-    assert any(line == number and kind in kinds for number, kinds in _planted()[name] for line, kind in found), found
+    found = [(Path(f["file"]).name, f["line"], f["kind"]) for f in emu.report()]
+    assert any(
+        (file, line) == (f, n) and kind in kinds for f, n, kinds in _planted()[name] for file, line, kind in found
+    ), found
 
 
 def test_a_finding_says_who_and_where(lab: Lab, emu: ModuleType) -> None:
     lab.run("global_read_past_end", *_operands(""))
     (finding,) = emu.report()
     assert finding["kernel"] == "emu::read_past_end"
-    assert finding["file"] == "csrc/emu/selftest/bugs.cu"
+    assert finding["file"] == "csrc/emu/selftest/bugs_bounds.cu"
     assert finding["block"] == (0, 0, 0)
     assert finding["thread"] == (63, 0, 0)
     assert finding["count"] == 1
@@ -58,7 +63,7 @@ def test_a_finding_says_who_and_where(lab: Lab, emu: ModuleType) -> None:
 
 def test_a_race_names_both_accesses(lab: Lab, emu: ModuleType) -> None:
     lab.run("missing_barrier_in_loop", *_operands(""))
-    assert any("bugs.cu:" in f["message"] for f in emu.report() if f["kind"] == "RACE")
+    assert any("bugs_races.cu:" in f["message"] for f in emu.report() if f["kind"] == "RACE")
 
 
 def test_shared_memory_of_all_kinds_counts(lab: Lab, emu: ModuleType) -> None:

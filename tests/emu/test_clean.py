@@ -68,3 +68,39 @@ def test_constants_local_arrays_and_large_arguments(lab: Lab) -> None:
 def test_update_in_place(lab: Lab, n: int) -> None:
     x = RNG.integers(-50, 50, n).astype(np.float32)
     np.testing.assert_array_equal(lab.run("update_in_place", x)[0], x * 2 + 1)
+
+
+def test_scan_between_two_arrays(lab: Lab) -> None:
+    np.testing.assert_array_equal(lab.run("scan_of_two_arrays", X, ((BLOCK,), "float32"))[1], X.cumsum())
+
+
+def test_whole_blocks_may_return_before_a_barrier(lab: Lab) -> None:
+    x = RNG.integers(-50, 50, (2, BLOCK)).astype(np.float32)
+    np.testing.assert_array_equal(lab.run("blocks_that_return", x, ((2, BLOCK), "float32"))[1], x[:, ::-1])
+
+
+def test_a_block_that_branches_as_one(lab: Lab) -> None:
+    x = RNG.integers(-50, 50, (4, BLOCK)).astype(np.float32)
+    out = lab.run("uniform_branches", x, ((4, BLOCK), "float32"))[1]
+    np.testing.assert_array_equal(out[1::2], x[1::2, ::-1])
+    np.testing.assert_array_equal(out[::2], x[::2, np.arange(BLOCK) ^ 1])
+
+
+def test_warps_that_synchronise_on_their_own(lab: Lab) -> None:
+    out = lab.run("warps_on_their_own", X, ((BLOCK,), "float32"))[1].reshape(-1, 32)
+    np.testing.assert_array_equal(out, X.reshape(-1, 32)[:, ::-1] + np.arange(BLOCK // 32)[:, None])
+
+
+def test_tickets_of_work(lab: Lab) -> None:
+    x = RNG.integers(-50, 50, 7 * BLOCK).astype(np.float32)
+    np.testing.assert_array_equal(lab.run("tickets", x, ((x.size,), "float32"))[1], x + 1)
+
+
+def test_largest_by_compare_and_swap(lab: Lab) -> None:
+    x = RNG.integers(1, 500, 3 * BLOCK).astype(np.float32)
+    assert lab.run("compare_and_swap_loop", x, ((1,), "int32"))[1][0] == x.max()
+
+
+def test_dynamic_shared_memory_of_two_types(lab: Lab) -> None:
+    out = lab.run("dynamic_shared_of_two_types", X, ((BLOCK,), "float64"))[1]
+    np.testing.assert_array_equal(out, X[::-1] / 2)

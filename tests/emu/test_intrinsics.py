@@ -108,12 +108,44 @@ def test_block_reductions(lab: Lab, name: str, dtype: str, blocks: int, threads:
     np.testing.assert_array_equal(out[:, 1], x.max(1))
 
 
-def test_atomics_of_integers(lab: Lab) -> None:
-    x = np.random.default_rng(4).integers(-1000, 1000, 256).astype(np.int32)
-    start = np.array([1, 2, -5000, 5000, 8, -1, 9, 3, 0], np.int32)
-    out = lab.run("atomics_int", x, start)[1]
-    expected = [1 + x.sum(), 2 - x.sum(), x.max(), x.min(), 8 | np.bitwise_or.reduce(x), np.bitwise_and.reduce(x)]
-    np.testing.assert_array_equal(out, [*expected, 9 ^ np.bitwise_xor.reduce(x), 7, x.sum()])
+def test_warp_reductions_of_unsigned_halves(lab: Lab) -> None:
+    x = INTS[:32].view(np.uint32)
+    out = lab.run("warp_reduces_unsigned", INTS[:32], ((160,), "int32"))[1].view(np.uint32).reshape(5, 2, 16)
+    halves = x.reshape(2, 16)
+    for got, f in zip(out, (np.add, np.maximum, np.minimum, np.bitwise_or, np.bitwise_and), strict=True):
+        np.testing.assert_array_equal(got, np.repeat(f.reduce(halves, 1, np.uint32)[:, None], 16, axis=1))
+
+
+def test_fence_within_a_block(lab: Lab) -> None:
+    np.testing.assert_array_equal(lab.run("block_fence", INTS, ((64,), "int32"))[1], INTS[::-1])
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype"), [("atomics_int", np.int32), ("atomics_unsigned", np.uint32), ("atomics_long", np.uint64)]
+)
+def test_atomics_of_integers(lab: Lab, name: str, dtype: type) -> None:
+    x = np.random.default_rng(4).integers(-1000 if dtype == np.int32 else 0, 1000, 256).astype(dtype)
+    least = -5000 if dtype == np.int32 else 0
+    start = np.array([1, 2, least, 5000, 8, 2**31 - 1, 9, 3, 0]).astype(dtype)
+    signed = np.dtype(f"i{x.itemsize}")
+    out = lab.run(name, x.view(signed), start.view(signed))[1].view(dtype)
+    v = x.astype(np.int64)
+    expected = [1 + v.sum(), 2 - v.sum(), v.max(), v.min(), 8 | np.bitwise_or.reduce(v), np.bitwise_and.reduce(v)]
+    expected[5] &= 2**31 - 1
+    expected = np.array([*expected, 9 ^ np.bitwise_xor.reduce(v), 7, v.sum()])
+    np.testing.assert_array_equal(out, expected.astype(dtype))
+
+
+@pytest.mark.parametrize("name", ["atomic_sub_int", "atomic_sub_unsigned"])
+def test_atomic_subtraction(lab: Lab, name: str) -> None:
+    x = np.random.default_rng(5).integers(0, 50, 256).astype(np.int32)
+    assert lab.run(name, x, np.array([7], np.int32))[1][0] == 7 - x.sum()
+
+
+def test_atomic_exchange_of_floats(lab: Lab) -> None:
+    x = np.arange(256, dtype=np.float32)
+    _, cell, taken = lab.run("atomic_exch_float", x, np.array([-1], np.float32), ((256,), "float32"))
+    np.testing.assert_array_equal(np.sort(np.concatenate([cell, taken])), np.arange(-1, 256))
 
 
 @pytest.mark.parametrize(

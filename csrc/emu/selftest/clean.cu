@@ -140,5 +140,114 @@ FASTDL_SELFTEST(update_in_place) {
   launch(in_place, 2, 64, 0, stream, operands[0].as<float>(), operands[0].size);
 }
 
+// The last step of a scan that keeps two arrays in turn, one barrier a step.
+__global__ void scan_between_two(const float* x, float* out) {
+  FASTDL_SHARED(float, sums, [2][kBlock]);
+  const int i = static_cast<int>(threadIdx.x);
+  int now = 0;
+  sums[0][i] = x[i];
+  for (int step = 1; step < kBlock; step *= 2, now ^= 1) {
+    __syncthreads();
+    sums[now ^ 1][i] = sums[now][i] + (i >= step ? sums[now][i - step] : 0.0f);
+  }
+  out[i] = sums[now][i];
+}
+FASTDL_SELFTEST(scan_of_two_arrays) {
+  launch(scan_between_two, 1, kBlock, 0, stream, operands[0].as<float>(), operands[1].as<float>());
+}
+
+// Whole blocks return before a barrier: nobody waits for them.
+__global__ void idle_blocks(const float* x, float* out, int n) {
+  if (static_cast<int>(blockIdx.x) * kBlock >= n) return;
+  FASTDL_SHARED(float, tile, [kBlock]);
+  tile[threadIdx.x] = x[blockIdx.x * kBlock + threadIdx.x];
+  __syncthreads();
+  out[blockIdx.x * kBlock + threadIdx.x] = tile[kBlock - 1 - threadIdx.x];
+}
+FASTDL_SELFTEST(blocks_that_return) {
+  launch(idle_blocks, 5, kBlock, 0, stream, operands[0].as<float>(), operands[1].as<float>(), 2 * kBlock);
+}
+
+// Two branches on the warp's number with a barrier each and as many barriers would be divergent; here only the whole
+// block takes one of them.
+__global__ void branch_of_the_block(const float* x, float* out) {
+  FASTDL_SHARED(float, tile, [kBlock]);
+  tile[threadIdx.x] = x[blockIdx.x * kBlock + threadIdx.x];
+  if (blockIdx.x % 2) {
+    __syncthreads();
+    out[blockIdx.x * kBlock + threadIdx.x] = tile[kBlock - 1 - threadIdx.x];
+  } else {
+    __syncthreads();
+    out[blockIdx.x * kBlock + threadIdx.x] = tile[threadIdx.x ^ 1];
+  }
+}
+FASTDL_SELFTEST(uniform_branches) {
+  launch(branch_of_the_block, 4, kBlock, 0, stream, operands[0].as<float>(), operands[1].as<float>());
+}
+
+// Warps own rows of shared memory and order their own lanes alone, at different times.
+__global__ void rows_of_warps(const float* x, float* out) {
+  FASTDL_SHARED(float, row, [kBlock / kWarp][kWarp + 1]);
+  const int warp = static_cast<int>(threadIdx.x) / kWarp, lane = static_cast<int>(threadIdx.x) % kWarp;
+  for (int step = 0; step <= warp; ++step) {
+    row[warp][lane] = x[threadIdx.x] + static_cast<float>(step);
+    __syncwarp();
+    out[threadIdx.x] = row[warp][kWarp - 1 - lane];
+    __syncwarp();
+  }
+}
+FASTDL_SELFTEST(warps_on_their_own) {
+  launch(rows_of_warps, 1, kBlock, 0, stream, operands[0].as<float>(), operands[1].as<float>());
+}
+
+// A ticket: blocks take tiles of work in the order in which they ask.
+__global__ void take_tickets(const float* x, unsigned* ticket, float* out, unsigned tiles) {
+  FASTDL_SHARED(unsigned, mine, [1]);
+  for (;;) {
+    if (threadIdx.x == 0) mine[0] = atomicAdd(ticket, 1u);
+    __syncthreads();
+    const unsigned tile = mine[0];
+    __syncthreads();  // before the next ticket is written
+    if (tile >= tiles) return;
+    out[tile * kBlock + threadIdx.x] = x[tile * kBlock + threadIdx.x] + 1.0f;
+  }
+}
+FASTDL_SELFTEST(tickets) {
+  DeviceScratch<unsigned> ticket(1);
+  set_zero(ticket, sizeof(unsigned), stream);
+  launch(take_tickets, 3, kBlock, 0, stream, operands[0].as<float>(), ticket, operands[1].as<float>(),
+         static_cast<unsigned>(operands[0].size / kBlock));
+}
+
+// The largest by compare and swap: reads of the loop are atomic, too.
+__global__ void largest_by_swap(const float* x, int* out) {
+  const int mine = static_cast<int>(x[blockIdx.x * kBlock + threadIdx.x]);
+  int seen = atomicAdd(out, 0);
+  while (seen < mine) {
+    const int old = atomicCAS(out, seen, mine);
+    if (old == seen) break;
+    seen = old;
+  }
+}
+FASTDL_SELFTEST(compare_and_swap_loop) {
+  set_zero(operands[1].data, sizeof(int), stream);
+  launch(largest_by_swap, blocks_for(operands[0].size, kBlock), kBlock, 0, stream, operands[0].as<float>(),
+         operands[1].as<int>());
+}
+
+// Parts of dynamic shared memory of several types, each aligned.
+__global__ void parts_of_dynamic(const float* x, double* out) {
+  FASTDL_DYNAMIC_SHARED(bytes);
+  double* wide = reinterpret_cast<double*>(bytes);
+  float* narrow = reinterpret_cast<float*>(wide + kBlock);
+  narrow[threadIdx.x] = x[threadIdx.x];
+  wide[threadIdx.x] = 0.5;
+  __syncthreads();
+  out[threadIdx.x] = wide[kBlock - 1 - threadIdx.x] * static_cast<double>(narrow[kBlock - 1 - threadIdx.x]);
+}
+FASTDL_SELFTEST(dynamic_shared_of_two_types) {
+  launch(parts_of_dynamic, 1, kBlock, kBlock * 12, stream, operands[0].as<float>(), operands[1].as<double>());
+}
+
 }  // namespace
 }  // namespace fastdl::emu

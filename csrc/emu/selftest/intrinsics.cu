@@ -104,6 +104,30 @@ FASTDL_SELFTEST(warp_reduces) {
   launch(reduce_lanes, 1, 32, 0, stream, operands[0].as<int>(), operands[1].as<int>());
 }
 
+__global__ void reduce_unsigned_lanes(const unsigned* x, unsigned* out) {
+  const unsigned v = x[threadIdx.x], half = threadIdx.x < 16 ? 0x0000ffffu : 0xffff0000u;
+  out[threadIdx.x] = __reduce_add_sync(half, v);
+  out[32 + threadIdx.x] = __reduce_max_sync(half, v);
+  out[64 + threadIdx.x] = __reduce_min_sync(half, v);
+  out[96 + threadIdx.x] = __reduce_or_sync(half, v);
+  out[128 + threadIdx.x] = __reduce_and_sync(half, v);
+}
+FASTDL_SELFTEST(warp_reduces_unsigned) {
+  launch(reduce_unsigned_lanes, 1, 32, 0, stream, operands[0].as<unsigned>(), operands[1].as<unsigned>());
+}
+
+// What a lane wrote before a fence and a shuffle of a flag: fences order, barriers make sure.
+__global__ void fence_in_block(const int* x, int* out) {
+  FASTDL_SHARED(int, seen, [64]);
+  seen[threadIdx.x] = x[threadIdx.x];
+  __threadfence_block();
+  __syncthreads();
+  out[threadIdx.x] = seen[63 - threadIdx.x];
+}
+FASTDL_SELFTEST(block_fence) {
+  launch(fence_in_block, 1, 64, 0, stream, operands[0].as<int>(), operands[1].as<int>());
+}
+
 // ---- reductions of cuda/reduce.cuh ----------------------------------------------------------------------------------
 
 template <class T>
@@ -125,21 +149,48 @@ FASTDL_SELFTEST(block_reduce_int) {
 
 // ---- atomics --------------------------------------------------------------------------------------------------------
 
-__global__ void int_atomics(const int* x, int* out) {
-  const int v = x[blockIdx.x * blockDim.x + threadIdx.x];
+template <class T>
+__global__ void integer_atomics(const T* x, T* out) {
+  const T v = x[blockIdx.x * blockDim.x + threadIdx.x];
   atomicAdd(out + 0, v);
-  atomicSub(out + 1, v);
+  atomicAdd(out + 1, T(0) - v);
   atomicMax(out + 2, v);
   atomicMin(out + 3, v);
   atomicOr(out + 4, v);
   atomicAnd(out + 5, v);
   atomicXor(out + 6, v);
-  atomicExch(out + 7, 7);
-  int seen = 0;  // a sum by compare and swap
-  for (int old; (old = atomicCAS(out + 8, seen, seen + v)) != seen;) seen = old;
+  atomicExch(out + 7, T(7));
+  T seen = 0;  // a sum by compare and swap
+  for (T old; (old = atomicCAS(out + 8, seen, seen + v)) != seen;) seen = old;
 }
 FASTDL_SELFTEST(atomics_int) {
-  launch(int_atomics, 4, 64, 0, stream, operands[0].as<int>(), operands[1].as<int>());
+  launch(integer_atomics<int>, 4, 64, 0, stream, operands[0].as<int>(), operands[1].as<int>());
+}
+FASTDL_SELFTEST(atomics_unsigned) {
+  launch(integer_atomics<unsigned>, 4, 64, 0, stream, operands[0].as<unsigned>(), operands[1].as<unsigned>());
+}
+FASTDL_SELFTEST(atomics_long) {
+  launch(integer_atomics<Count>, 4, 64, 0, stream, operands[0].as<Count>(), operands[1].as<Count>());
+}
+
+template <class T>
+__global__ void sub_atomics(const T* x, T* out) {
+  atomicSub(out, x[blockIdx.x * blockDim.x + threadIdx.x]);
+}
+FASTDL_SELFTEST(atomic_sub_int) {
+  launch(sub_atomics<int>, 4, 64, 0, stream, operands[0].as<int>(), operands[1].as<int>());
+}
+FASTDL_SELFTEST(atomic_sub_unsigned) {
+  launch(sub_atomics<unsigned>, 4, 64, 0, stream, operands[0].as<unsigned>(), operands[1].as<unsigned>());
+}
+
+// Each thread puts its number and takes another's: what is in the cell at the end and what they took are all numbers.
+__global__ void swap_floats(const float* x, float* cell, float* out) {
+  const unsigned i = blockIdx.x * blockDim.x + threadIdx.x;
+  out[i] = atomicExch(cell, x[i]);
+}
+FASTDL_SELFTEST(atomic_exch_float) {
+  launch(swap_floats, 4, 64, 0, stream, operands[0].as<float>(), operands[1].as<float>(), operands[2].as<float>());
 }
 
 template <class T>

@@ -34,6 +34,6 @@ struct SelfTest {
   static ::fastdl::emu::SelfTest registered_##name(#name, run_##name); \
   static void run_##name([[maybe_unused]] const Operand* operands, [[maybe_unused]] Stream stream)
 
-void bind_selftest(pybind11::module_& m);  // selftest(name, *arrays), selftests()
+void bind_selftest(pybind11::module_& m);  // selftest(name, *arrays), selftests(), shifted(array)
 
 }  // namespace fastdl::emu

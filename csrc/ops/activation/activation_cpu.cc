@@ -72,7 +72,7 @@ FASTDL_ACTIVATION(selu, T(kSeluScale) * select<T>(x > T{0}, x, T(kSeluAlpha) * v
 FASTDL_ACTIVATION(softplus, select<T>(x* a > b, x, vsoftplus<T>(x* a) / a),
                   select<T>(x* a > b, one<T>(), vsigmoid<T>(x* a)))
 FASTDL_ACTIVATION(logsigmoid, -vsoftplus<T>(-x), vsigmoid<T>(-x))
-FASTDL_ACTIVATION(gelu, x* vnormal_cdf<T>(x), vnormal_cdf<T>(x) + x * T(kInverseSqrt2Pi) * vexp<T>(x * x * T(-0.5)))
+FASTDL_ACTIVATION(gelu, x* vnormal_cdf<T>(x), gelu_derivative<T>(x))
 FASTDL_ACTIVATION(gelu_tanh, x* tanh_cdf<T>(x), gelu_tanh_derivative<T>(x))
 FASTDL_ACTIVATION(silu, x* vsigmoid<T>(x), silu_derivative<T>(x))
 FASTDL_ACTIVATION(hardtanh, limited<T>(x, a, b), select<T>((x <= a) | (x >= b), zero<T>(), one<T>()))

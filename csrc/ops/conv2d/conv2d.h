@@ -34,6 +34,16 @@ struct Conv2dFwdArgs {
   const void* bias;    // out_channels numbers, or null
   Activation activation;
   void* out;
+  const void* residual = nullptr;  // as out, added before the activation; it must not share memory with out
+  const void* prepared = nullptr;  // the weights as conv2d_prepare left them, on the CPU
+};
+
+// Weights, and a bias, as the kernel for a convolution packs or transforms them. `bytes` becomes the size of that, 0
+// where it is not worth keeping; without a `to` that is all. Only the shapes, weight and bias of `fwd` count.
+struct Conv2dPrepareArgs {
+  Conv2dFwdArgs fwd;
+  void* to;
+  int64_t* bytes;
 };
 
 struct Conv2dBwdInputArgs {
@@ -59,5 +69,8 @@ inline double conv2d_flops(const Conv2dGeometry& g) {
 }  // namespace fastdl
 
 FASTDL_KERNEL(conv2d_fwd, Conv2dFwdArgs)
+#if defined(FASTDL_DEVICE_CPU)
+FASTDL_KERNEL(conv2d_prepare, Conv2dPrepareArgs)
+#endif
 FASTDL_KERNEL(conv2d_bwd_input, Conv2dBwdInputArgs)
 FASTDL_KERNEL(conv2d_bwd_weight, Conv2dBwdWeightArgs)

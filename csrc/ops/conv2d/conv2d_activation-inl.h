@@ -1,6 +1,7 @@
 // The activation that a convolution applies to what it has just made, while it is in the nearest cache.
 #pragma once
 #include "cpu/math-inl.h"
+#include "cpu/shuffle-inl.h"
 #include "ops/conv2d/conv2d.h"
 
 namespace fastdl::FASTDL_ISA {
@@ -11,6 +12,17 @@ FASTDL_INLINE Vec<T> activate(Activation activation, Vec<T> v) {
   if (activation == Activation::kSigmoid) return vsigmoid<T>(v);
   if (activation == Activation::kTanh) return vtanh<T>(v);
   return v;
+}
+
+// to[i] = activation(from[i] + residual[i]), where there is a residual.
+template <class T>
+static void finish_row(Activation activation, const T* from, const T* residual, T* to, int64_t n) {
+  constexpr int L = kLanes<T>;
+  for (int64_t i = 0; i < n; i += L) {
+    Vec<T> v = load_some<T>(from + i, n - i);
+    if (residual) v += load_some<T>(residual + i, n - i);
+    store_some<T>(to + i, activate<T>(activation, v), n - i);
+  }
 }
 
 template <class T>

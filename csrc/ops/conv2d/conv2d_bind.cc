@@ -1,6 +1,8 @@
 // Python bindings of conv2d and its two gradients (the gradient of the bias is a plain sum).
 #include "ops/conv2d/conv2d_bind.h"
 
+#include <optional>
+
 #include "bind/call.h"
 #include "ops/conv2d/conv2d.h"
 #if defined(FASTDL_DEVICE_CPU)
@@ -82,24 +84,82 @@ Dims dims4(int64_t a, int64_t b, int64_t c, int64_t d) {
   return Dims{4, {a, b, c, d}};
 }
 
-Array forward(const Array& x, const Array& weight, const Array* bias, const Dims& stride, const Dims& padding,
-              const Dims& dilation, int64_t groups, const std::string& activation) {
-  constexpr const char* op = "conv2d";
-  expect_float(op, "input", x);
-  expect_same_dtype(op, "weight", weight, x.dtype);
-  expect_ndim(op, "input", x, 4);
+// Everything but the memory of `out`, which is not there yet.
+// (Without x the shape is that of one to come.)
+Conv2dFwdArgs forward_args(const char* op, const Array* x, const Dims& shape, const Array& weight, const Array* bias,
+                           const Attributes& a, const std::string& activation, const Array* residual) {
+  if (x) expect_float(op, "input", *x);
+  if (x) expect_same_dtype(op, "weight", weight, x->dtype);
+  if (x) expect_ndim(op, "input", *x, 4);
+  expect_float(op, "weight", weight);
   expect_ndim(op, "weight", weight, 4);
-  const Conv2dGeometry g = geometry(op, x.shape, weight.shape, {stride, padding, dilation, groups});
+  EXPECT(shape.n == 4, ValueError, op, text("an input of 4 dimensions"), text("shape ", shape));
+  const Conv2dGeometry g = geometry(op, shape, weight.shape, a);
   if (bias) {
-    expect_same_dtype(op, "bias", *bias, x.dtype);
+    expect_same_dtype(op, "bias", *bias, weight.dtype);
     expect_shape(op, "bias", *bias, Dims{1, {g.out_channels}});
   }
+  if (residual) {
+    expect_same_dtype(op, "residual", *residual, weight.dtype);
+    expect_shape(op, "residual", *residual, dims4(g.batch, g.out_channels, g.out_h, g.out_w));
+  }
   const Activation act = activation_from_name(op, activation);
-  Array out = empty(dims4(g.batch, g.out_channels, g.out_h, g.out_w), x.dtype);
-  const Conv2dFwdArgs args{x.dtype, g, x.data, weight.data, bias ? bias->data : nullptr, act, out.data};
-  call(conv2d_fwd, args, static_cast<int64_t>(x.bytes() + weight.bytes() + out.bytes()));
+  return {weight.dtype,        g,   data_or_null(x), weight.data,
+          data_or_null(bias), act, nullptr,         data_or_null(residual)};
+}
+
+Array run_forward(Conv2dFwdArgs& args, size_t weight_bytes) {
+  const Conv2dGeometry& g = args.g;
+  Array out = empty(dims4(g.batch, g.out_channels, g.out_h, g.out_w), args.dtype);
+  args.out = out.data;
+  const int64_t in = g.batch * g.in_channels * g.in_h * g.in_w * static_cast<int64_t>(itemsize(args.dtype));
+  call(conv2d_fwd, args, in + static_cast<int64_t>(weight_bytes + out.bytes() * (args.residual ? 2 : 1)));
   return out;
 }
+
+Array forward(const Array& x, const Array& weight, const Array* bias, const Dims& stride, const Dims& padding,
+              const Dims& dilation, int64_t groups, const std::string& activation, const Array* residual) {
+  Conv2dFwdArgs args =
+      forward_args("conv2d", &x, x.shape, weight, bias, {stride, padding, dilation, groups}, activation, residual);
+  return run_forward(args, weight.bytes());
+}
+
+#if defined(FASTDL_DEVICE_CPU)
+int64_t prepared_bytes(const Conv2dFwdArgs& args) {
+  int64_t bytes = 0;
+  conv2d_prepare({args, nullptr, &bytes});
+  return bytes;
+}
+
+// The weights as the kernel for these shapes and settings wants them, as numbers of the weight's dtype; or None, where
+// that saves nothing.
+std::optional<Array> prepare(const Dims& shape, const Array& weight, const Array* bias, const Dims& stride,
+                             const Dims& padding, const Dims& dilation, int64_t groups) {
+  refuse_recording("conv2d_prepare");
+  const Conv2dFwdArgs args = forward_args("conv2d_prepare", nullptr, shape, weight, bias,
+                                          {stride, padding, dilation, groups}, "none", nullptr);
+  int64_t bytes = prepared_bytes(args);
+  if (bytes == 0) return std::nullopt;
+  Array out = empty(Dims{1, {bytes / static_cast<int64_t>(itemsize(weight.dtype))}}, weight.dtype);
+  conv2d_prepare({args, out.data, &bytes});
+  return out;
+}
+
+Array prepared_forward(const Array& x, const Array& weight, const Array* bias, const Dims& stride, const Dims& padding,
+                       const Dims& dilation, int64_t groups, const std::string& activation, const Array* residual,
+                       const Array& prepared) {
+  constexpr const char* op = "conv2d_prepared";
+  Conv2dFwdArgs args =
+      forward_args(op, &x, x.shape, weight, bias, {stride, padding, dilation, groups}, activation, residual);
+  expect_same_dtype(op, "prepared", prepared, x.dtype);
+  const int64_t bytes = prepared_bytes(args);
+  EXPECT(static_cast<int64_t>(prepared.bytes()) == bytes, ValueError, op,
+         text("weights that conv2d_prepare made for these shapes and settings, ", bytes, " bytes"),
+         text(prepared.bytes()));
+  args.prepared = prepared.data;
+  return run_forward(args, prepared.bytes());
+}
+#endif
 
 Array input_gradient(const Array& grad, const Array& weight, const Dims& input_hw, const Dims& stride,
                      const Dims& padding, const Dims& dilation, int64_t groups) {
@@ -145,6 +205,8 @@ void bind_conv2d(py::module_& m) {
   m.def("conv2d_bwd_input", &input_gradient);
   m.def("conv2d_bwd_weight", &weight_gradient);
 #if defined(FASTDL_DEVICE_CPU)
+  m.def("conv2d_prepare", &prepare);
+  m.def("conv2d_prepared", &prepared_forward);
   m.def("get_conv_algorithm", [] { return kConvAlgorithmNames[static_cast<int>(conv_algorithm)]; });
   m.def("set_conv_algorithm", [](const std::string& name) {
     for (int i = 0; i < 3; ++i)

@@ -27,9 +27,63 @@ WinogradArgs winograd_forward(const Conv2dFwdArgs& p, const ImageSum& s) {
   w.top = -g.pad_top, w.left = -g.pad_left;
   w.weight_k = g.kernel_h * g.kernel_w, w.weight_m = s.channels * w.weight_k, w.rotate = false;
   w.src = static_cast<const float*>(p.x), w.weight = static_cast<const float*>(p.weight);
-  w.bias = static_cast<const float*>(p.bias), w.activation = p.activation;
+  w.bias = static_cast<const float*>(p.bias), w.residual = static_cast<const float*>(p.residual);
+  w.activation = p.activation;
   w.out = static_cast<float*>(p.out);
   return w;
+}
+
+enum class DirectForm { kRaster, kPlanes, kChannels, kPixels, kPanels };
+
+DirectForm direct_form(const View& v) {
+  if (raster_serves(v)) return DirectForm::kRaster;
+  if (planes_serve(v)) return DirectForm::kPlanes;
+  if (channels_serve(v)) return DirectForm::kChannels;
+  if (pixels_serve(v)) return DirectForm::kPixels;
+  return DirectForm::kPanels;
+}
+
+void run_direct(DirectForm form, const View& v) {
+  switch (form) {
+    case DirectForm::kRaster:
+      return conv_raster(v);
+    case DirectForm::kPlanes:
+      return conv_planes(v);
+    case DirectForm::kChannels:
+      return conv_channels(v);
+    case DirectForm::kPixels:
+      return conv_pixels(v);
+    case DirectForm::kPanels:
+      return conv_panels(v);
+  }
+}
+
+// What stands in front of prepared weights: for which kernel they are. A change of settings makes others of use, and
+// those are then left aside.
+struct PreparedFor {
+  int64_t winograd, direct, vector;
+  bool operator==(const PreparedFor& o) const {
+    return winograd == o.winograd && direct == o.direct && vector == o.vector;
+  }
+};
+constexpr int64_t kHeader = 64;  // bytes
+static_assert(sizeof(PreparedFor) <= kHeader);
+
+PreparedFor prepared_for(WinogradForm winograd, DirectForm direct) {
+  return {static_cast<int64_t>(winograd), static_cast<int64_t>(direct), kVecBytes};
+}
+
+const void* weights_for(const PreparedFor& kernel, const void* prepared) {
+  if (!prepared || !(*static_cast<const PreparedFor*>(prepared) == kernel)) return nullptr;
+  return static_cast<const char*>(prepared) + kHeader;
+}
+
+View view_of(const Conv2dFwdArgs& p, Tap* taps) {
+  View v = forward_view(p.g, p.dtype, taps);
+  v.src = p.x, v.weight = p.weight, v.bias = p.bias, v.residual = p.residual, v.activation = p.activation;
+  v.out = p.out;
+  join_rows(v);
+  return v;
 }
 
 }  // namespace
@@ -37,22 +91,53 @@ WinogradArgs winograd_forward(const Conv2dFwdArgs& p, const ImageSum& s) {
 void conv_direct(View& v) {
   if (v.pixels() == 0) return;
   join_rows(v);
-  if (raster_serves(v)) return conv_raster(v);
-  if (planes_serve(v)) return conv_planes(v);
-  if (pixels_serve(v)) return conv_pixels(v);
-  conv_panels(v);
+  run_direct(direct_form(v), v);
 }
 
 void conv2d_fwd(const Conv2dFwdArgs& p) {
   const Conv2dGeometry& g = p.g;
   if (g.batch == 0) return;
   const ImageSum s = forward_sum(g);
-  if (const WinogradForm form = winograd_form(p.dtype, g, s); form != WinogradForm::kNone)
-    return winograd_conv(form, winograd_forward(p, s));
+  if (const WinogradForm form = winograd_form(p.dtype, g, s); form != WinogradForm::kNone) {
+    WinogradArgs w = winograd_forward(p, s);
+    w.prepared = static_cast<const float*>(weights_for(prepared_for(form, DirectForm::kPanels), p.prepared));
+    return winograd_conv(form, w);
+  }
   Scratch<Tap> taps(g.kernel_h * g.kernel_w);
-  View v = forward_view(g, p.dtype, taps);
-  v.src = p.x, v.weight = p.weight, v.bias = p.bias, v.activation = p.activation, v.out = p.out;
-  conv_direct(v);
+  View v = view_of(p, taps);
+  if (v.pixels() == 0) return;
+  const DirectForm form = direct_form(v);
+  v.prepared = weights_for(prepared_for(WinogradForm::kNone, form), p.prepared);
+  run_direct(form, v);
+}
+
+void conv2d_prepare(const Conv2dPrepareArgs& p) {
+  const Conv2dGeometry& g = p.fwd.g;
+  *p.bytes = 0;
+  if (g.batch == 0) return;
+  const ImageSum s = forward_sum(g);
+  Scratch<Tap> taps(g.kernel_h * g.kernel_w);
+  const View v = view_of(p.fwd, taps);
+  const WinogradForm winograd = winograd_form(p.fwd.dtype, g, s);
+  const DirectForm direct = winograd == WinogradForm::kNone ? direct_form(v) : DirectForm::kPanels;
+  const bool panels = direct == DirectForm::kPanels,
+             lanes = direct == DirectForm::kChannels || direct == DirectForm::kPixels;
+  const int64_t count = winograd != WinogradForm::kNone ? winograd_weights(winograd, winograd_forward(p.fwd, s))
+                        : panels                        ? panel_weights(v)
+                        : lanes                         ? lane_weights(v)
+                                                        : 0;
+  if (count == 0) return;
+  *p.bytes = kHeader + count * static_cast<int64_t>(itemsize(p.fwd.dtype));
+  if (!p.to) return;
+  char* to = static_cast<char*>(p.to);
+  for (int64_t i = 0; i < kHeader; ++i) to[i] = 0;
+  *reinterpret_cast<PreparedFor*>(to) = prepared_for(winograd, direct);
+  if (winograd != WinogradForm::kNone)
+    winograd_prepare(winograd, winograd_forward(p.fwd, s), reinterpret_cast<float*>(to + kHeader));
+  else if (panels)
+    prepare_panels(v, to + kHeader);
+  else
+    prepare_lanes(v, to + kHeader);
 }
 
 void conv2d_bwd_weight(const Conv2dBwdWeightArgs& p) {

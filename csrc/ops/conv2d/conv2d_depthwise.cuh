@@ -39,7 +39,7 @@ __global__ void __launch_bounds__(kBlock)
       for (int64_t s = 0; s < g.kernel_w; ++s, column += g.dilation_w)
         if (column >= 0 && column < g.in_w) sum += plane[y * g.in_w + column] * w[r * g.kernel_w + s];
     }
-    out[i] = epilogue(sum, channel);
+    out[i] = epilogue(sum, channel, i);
   }
 }
 

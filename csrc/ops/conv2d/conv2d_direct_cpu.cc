@@ -55,9 +55,9 @@ void pack_weights(const View& v, int64_t group, const Panels& panels, int64_t i,
       for (int64_t t = 0; t < taps; ++t)
         for (int64_t m = 0; m < rows; ++m) *to++ = w[m * v.weight_m + k * v.weight_k + v.taps[t].weight];
   }
-  if (!v.bias) return;
+  T* last = packed + v.taps_and_channels() * rows;
   for (int64_t m = 0; m < rows; ++m)
-    packed[v.taps_and_channels() * rows + m] = static_cast<const T*>(v.bias)[group * v.m_channels + m0 + m];
+    last[m] = v.bias ? static_cast<const T*>(v.bias)[group * v.m_channels + m0 + m] : T{0};
 }
 
 // Where the lanes of a sliver go: stretches that are contiguous in the output (or steps of out_x apart).
@@ -91,7 +91,7 @@ void scatter(const View& v, const T* tile, int rows, const Target* targets, int 
       const Target target = targets[i];
       T* to = out + target.offset;
       if (v.out_x == 1) {
-        copy_steps(to, tile + target.lane, 1, target.len);
+        finish_row(v.activation, tile + target.lane, v.residual_at(to), to, target.len);
       } else {
         for (int j = 0; j < target.len; ++j) to[j * v.out_x] = tile[target.lane + j];
       }
@@ -158,8 +158,21 @@ void make_tile(const View& v, const T* weights, int rows, const T* panel, const 
   } else {
     kernel(steps, weights, panel, width, c, ldc, false);
   }
-  for (int m = 0; m < rows; ++m) activate_row(v.activation, c + m * ldc, sliver.lanes);
-  if (!direct) scatter(v, tile, rows, sliver.targets, sliver.count, out);
+  if (!direct) return scatter(v, tile, rows, sliver.targets, sliver.count, out);
+  if (!v.residual && v.activation == Activation::kNone) return;
+  for (int m = 0; m < rows; ++m) finish_row(v.activation, c + m * ldc, v.residual_at(c + m * ldc), c + m * ldc, width);
+}
+
+// packed[group][panel]
+template <class T>
+void pack_all_weights(const View& v, const Panels& panels, T* packed) {
+  const int64_t steps = v.taps_and_channels() + 1;
+  parallel_for(v.groups * panels.count, 1 + kPackGrain / (steps * kTallTile.rows), [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t group = i / panels.count, panel = i % panels.count;
+      pack_weights(v, group, panels, panel, packed + (group * v.m_channels + panels.begin(panel)) * steps);
+    }
+  });
 }
 
 template <class T>
@@ -173,15 +186,10 @@ void panels_of(const View& v) {
   const int64_t blocks = (slivers + per_block - 1) / per_block;
 
   // Weights are packed for all blocks; one block packs each panel when its turn comes, in the level-1 cache.
-  const bool shared_weights = blocks > 1;
-  Scratch<T> weights(shared_weights ? v.groups * weights_size : 1);
-  if (shared_weights)
-    parallel_for(v.groups * panels.count, 1 + kPackGrain / (steps * kTallTile.rows), [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) {
-        const int64_t group = i / panels.count, panel = i % panels.count;
-        pack_weights(v, group, panels, panel, weights + group * weights_size + panels.begin(panel) * steps);
-      }
-    });
+  const bool shared_weights = blocks > 1 || v.prepared;
+  Scratch<T> packed(shared_weights && !v.prepared ? v.groups * weights_size : 1);
+  if (shared_weights && !v.prepared) pack_all_weights(v, panels, packed.get());
+  const T* weights = v.prepared ? static_cast<const T*>(v.prepared) : packed.get();
 
   // Too few blocks to share out: the channels are split as well, and the slivers are packed once for all parts.
   int64_t parts = (kChunks + v.groups * blocks - 1) / (v.groups * blocks);
@@ -221,6 +229,16 @@ void panels_of(const View& v) {
 }
 
 }  // namespace
+
+int64_t panel_weights(const View& v) {
+  return v.groups * v.m_channels * (v.taps_and_channels() + 1);  // the bias with them
+}
+
+void prepare_panels(const View& v, void* to) {
+  visit_float(v.dtype, [&](auto zero) {
+    pack_all_weights(v, Panels(v.m_channels), static_cast<decltype(zero)*>(to));
+  });
+}
 
 void conv_panels(const View& v) {
   visit_float(v.dtype, [&](auto zero) { panels_of<decltype(zero)>(v); });

@@ -7,7 +7,7 @@
 // They lie in the source itself where every tap stays inside it and pixels follow each other, else in padded copies of
 // a band of rows (conv2d_planes-inl.h). The price is that a finished tile has to be transposed on its way to NCHW.
 //
-//   weights  [group][sliver of kVecs vectors][input channel][tap][lanes]     packed once for all
+//   weights  conv2d_lanes-inl.h
 //
 // Sums are made in parts, of as many input channels as have their weights in the level-1 cache; all tiles of a band
 // pass over such a part before the next, and unfinished ones wait beside it. Fetched anew for each tile, weights would
@@ -15,15 +15,14 @@
 //
 // A chunk of work owns a band of rows, or of a long row, of one group of one image, and a range of slivers. Where bands
 // are too few for the threads, the slivers are shared out as well, and the copies are made before and for all.
-#include "cpu/microkernel-inl.h"
 #include "ops/conv2d/conv2d_activation-inl.h"
+#include "ops/conv2d/conv2d_lanes-inl.h"
 #include "ops/conv2d/conv2d_planes-inl.h"
-#include "ops/conv2d/conv2d_shuffle-inl.h"
 
 namespace fastdl::FASTDL_ISA {
 namespace {
 
-constexpr int kPixels = kTallTile.rows, kVecs = kTallTile.vecs;
+constexpr int kPixels = kTallTile.rows, kVecs = kSliverVecs;
 constexpr int64_t kCopyBytes = 128 << 10;  // of a band, in the level-2 cache beside the weights of a sliver
 constexpr int64_t kPartBytes = 20 << 10;   // of weights that all tiles use in turn, in the level-1 cache
 constexpr int64_t kBandTiles = 64;         // of a band that is read in place: as many share the weights in the cache
@@ -145,31 +144,6 @@ int64_t vecs_of(const Plan& p, int64_t sliver) {
   return p.vecs - sliver * kVecs < kVecs ? p.vecs - sliver * kVecs : kVecs;
 }
 
-// packed[channel][tap][lanes of the sliver]
-template <class T>
-void pack_weights(const Plan& p, int64_t group, int64_t sliver, T* packed) {
-  constexpr int L = kLanes<T>;
-  const View& v = p.v;
-  const int64_t vecs = vecs_of(p, sliver), ld = vecs * L, taps = v.num_taps;
-  bool in_order = true;
-  for (int64_t t = 0; t < taps; ++t) in_order &= v.taps[t].weight == t;
-  const bool joined = in_order && v.weight_k == taps;  // channels follow each other as well
-  for (int64_t j = 0; j < vecs; ++j, packed += L) {
-    const int64_t m0 = (sliver * kVecs + j) * L, height = v.m_channels - m0 < L ? v.m_channels - m0 : L;
-    const T* w = static_cast<const T*>(v.weight) + group * v.weight_group + m0 * v.weight_m;
-    if (joined) {
-      pack_lanes(w, v.weight_m, p.steps, height, packed, ld);
-    } else if (in_order && taps > 1) {
-      for (int64_t k = 0; k < v.k_channels; ++k)
-        pack_lanes(w + k * v.weight_k, v.weight_m, taps, height, packed + k * taps * ld, ld);
-    } else {
-      for (int64_t i = 0; i < p.steps; ++i)
-        for (int64_t m = 0; m < L; ++m)
-          packed[i * ld + m] = m < height ? w[m * v.weight_m + i / taps * v.weight_k + v.taps[i % taps].weight] : T{0};
-    }
-  }
-}
-
 // Pixels [0, n) of one row of a tile, `channels` of them in a vector each, to their planes.
 template <class T>
 void store_pixels(const View& v, const T* tile, int64_t ld, int n, int channels, Vec<T> bias, T* out) {
@@ -180,14 +154,17 @@ void store_pixels(const View& v, const T* tile, int64_t ld, int n, int channels,
 #pragma GCC unroll 16
     for (int i = 0; i < L; ++i) {
       r[i] = Vec<T>{};
-      if (i < pixels) r[i] = activate<T>(v.activation, load<T>(tile + (first + i) * ld) + bias);
+      if (i < pixels) r[i] = load<T>(tile + (first + i) * ld) + bias;
     }
     transpose<T>(r);
     T* to = out + first * v.out_x;
     if (v.out_x == 1) {
 #pragma GCC unroll 16
-      for (int c = 0; c < L; ++c)
-        if (c < channels) store_n<T>(to + c * v.out_plane, r[c], pixels);
+      for (int c = 0; c < L; ++c) {
+        if (c >= channels) break;
+        if (v.residual) r[c] += load_n<T>(v.residual_at(to + c * v.out_plane), pixels);
+        store_n<T>(to + c * v.out_plane, activate<T>(v.activation, r[c]), pixels);
+      }
     } else {
       for (int c = 0; c < channels; ++c)
         for (int i = 0; i < pixels; ++i) to[c * v.out_plane + i * v.out_x] = r[c][i];
@@ -281,13 +258,9 @@ void pixels_of(const View& v) {
   Scratch<int64_t> offsets(v.num_taps);
   const Plan p = plan_of<T>(v, offsets);
   const int64_t of_group = p.vecs * kLanes<T> * p.steps;
-  Scratch<T> weights(v.groups * of_group);
-  parallel_for(v.groups * p.slivers, 1 + (1 << 16) / (p.steps * kVecs * kLanes<T>), [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t group = i / p.slivers, sliver = i % p.slivers;
-      pack_weights(p, group, sliver, weights + group * of_group + sliver * kVecs * kLanes<T> * p.steps);
-    }
-  });
+  Scratch<T> own_weights(v.prepared ? 1 : v.groups * of_group);
+  if (!v.prepared) pack_lane_weights(v, own_weights.get());
+  const T* weights = v.prepared ? static_cast<const T*>(v.prepared) : own_weights.get();
   // Channel k of band `band` of all of them, [image][group][band], at copies + k * plane.
   const int64_t copy_size = v.k_channels * p.bands.plane, bands = v.batch * v.groups * p.bands.count;
   const auto copy_channel = [&](int64_t i, int64_t k, T* copies) {

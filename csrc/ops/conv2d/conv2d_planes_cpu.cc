@@ -57,8 +57,9 @@ FASTDL_INLINE void make_tile(const Work<T>& w, const T* copies, const T* weights
 #pragma GCC unroll 8
     for (int r = 0; r < ROWS; ++r) {
       Vec<T> y = acc[m][r];
-      if (v.activation == Activation::kRelu) y = max_nan<T>(y, Vec<T>{});
       T* to = out + m * out_plane + r * out_row;
+      if (v.residual) y += load_n<T>(v.residual_at(to), n);
+      if (v.activation == Activation::kRelu) y = max_nan<T>(y, Vec<T>{});
       if (v.out_x != 1) {
         for (int i = 0; i < n; ++i) to[i * v.out_x] = y[i];
       } else if (n == kLanes<T>) {

@@ -58,6 +58,7 @@ __attribute__((noinline)) void make_plane(const Raster<T>& r, const T* x, const 
   constexpr int L = kLanes<T>;
   const int64_t cols = r.v.cols;
   const bool relu = r.v.activation == Activation::kRelu;
+  const T* residual = r.v.residual_at(out);
   // The weights of 3x3 stay in registers: read for each vector they would cost as much as the products.
   Vec<T> kept[K * K];
   if constexpr (K == 3) {
@@ -88,6 +89,7 @@ __attribute__((noinline)) void make_plane(const Raster<T>& r, const T* x, const 
 #pragma GCC unroll 8
     for (int i = 0; i < K; ++i)
       if (i != K / 2) total += (Vec<T>)((Mask<T>)sums[i] & mask[i]);
+    if (residual) total += load_some<T>(residual + p, r.n - p);
     if (relu) total = max_nan<T>(total, Vec<T>{});
     if (r.n - p >= L)
       store<T>(out + p, total);

@@ -9,6 +9,7 @@
 
 #include "core/dtype.h"
 #include "cpu/parallel.h"
+#include "cpu/shuffle-inl.h"
 #include "cpu/vec-inl.h"
 #include "ops/conv2d/conv2d.h"
 
@@ -34,12 +35,18 @@ struct View {
   int64_t weight_m, weight_k, weight_group;  // strides of m, k and the group
   const void* src;
   const void* weight;
+  const void* prepared;  // the weights as the kernel packs them, or null: it packs them itself
   const void* bias;
+  const void* residual;  // added before the activation, where the result lies in out; or null
   Activation activation;
   void* out;
 
   int64_t taps_and_channels() const { return k_channels * num_taps; }
   int64_t pixels() const { return batch * rows * cols; }
+  template <class T>
+  const T* residual_at(const T* place) const {
+    return residual ? static_cast<const T*>(residual) + (place - static_cast<const T*>(out)) : nullptr;
+  }
 };
 
 // Part of an output row inside a sliver of pixels.
@@ -86,6 +93,9 @@ FASTDL_INLINE void copy_steps(T* dst, const T* src, int64_t step, int n) {
     }
     return;
   }
+#else
+  if (step == 2)
+    for (; i + L < n; i += L) store<T>(dst + i, even_lanes<T>(load<T>(src + 2 * i), load<T>(src + 2 * i + L)));
 #endif
   for (; i < n; ++i) dst[i] = src[i * step];
 }
@@ -243,14 +253,21 @@ static inline void join_rows(View& v) {
   v.rows = v.src_h = 1;
 }
 
-// The direct algorithms: `conv_direct` chooses. `conv_panels` serves every view; `conv_planes` those that
-// planes_serve() names.
+// The direct algorithms: `conv_direct` chooses. `conv_panels` serves every view, the others those that a function of
+// theirs names. A kernel that packs weights in an order of its own has a function that does it beforehand, into memory
+// for so many numbers: `View::prepared` then.
 void conv_direct(View& v);
 void conv_panels(const View& v);
+int64_t panel_weights(const View& v);
+void prepare_panels(const View& v, void* to);
+int64_t lane_weights(const View& v);
+void prepare_lanes(const View& v, void* to);
 bool planes_serve(const View& v);
 void conv_planes(const View& v);
 bool raster_serves(const View& v);
 void conv_raster(const View& v);
+bool channels_serve(const View& v);
+void conv_channels(const View& v);
 bool pixels_serve(const View& v);
 void conv_pixels(const View& v);
 void weight_gradient_panels(const Conv2dBwdWeightArgs& p);

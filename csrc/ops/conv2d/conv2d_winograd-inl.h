@@ -43,7 +43,9 @@ struct WinogradArgs {
   int64_t out_plane, out_row;  // numbers from a channel and row of out to the next
   const float* src;
   const float* weight;
-  const float* bias;  // or null
+  const float* prepared;  // the weights transformed, or null
+  const float* bias;      // or null
+  const float* residual;  // added before the activation, where the result lies in out; or null
   Activation activation;
   float* out;
 
@@ -70,11 +72,17 @@ static inline WinogradArgs group_of(WinogradArgs p, int64_t group) {
   p.src += group * p.channels * p.height * p.width, p.out += group * p.out_channels * p.out_plane;
   p.weight += group * p.channels * p.out_channels * p.kernel_h * p.kernel_w;
   if (p.bias) p.bias += group * p.out_channels;
+  if (p.residual) p.residual += group * p.out_channels * p.out_plane;
   return p;
 }
 
 void winograd_conv(WinogradForm form, const WinogradArgs& p);
 void winograd_lines(const WinogradArgs& p);
+// How many numbers the transformed weights are that `prepared` may have, 0 where they do not pay; and these.
+int64_t winograd_weights(WinogradForm form, const WinogradArgs& p);
+int64_t winograd_line_weights(const WinogradArgs& p);
+void winograd_prepare(WinogradForm form, const WinogradArgs& p, float* to);
+void winograd_prepare_lines(const WinogradArgs& p, float* to);
 void winograd_few(const WinogradArgs& p);
 void winograd_weight_gradient(const Conv2dBwdWeightArgs& p);
 

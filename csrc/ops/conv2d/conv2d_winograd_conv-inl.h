@@ -32,6 +32,8 @@ constexpr int64_t kWeightParts = 4;                   // of the channels of a sl
 constexpr int64_t kTapChannels = 16;                  // whose taps are gathered together: whole squares of kL numbers
 constexpr int64_t kTilesAChunk = 128;                 // tiles of a block then, to repeat the transform seldom
 constexpr int64_t kSumChannels = 128;                 // longer chains of additions would lose digits
+// Weights are worth keeping transformed up to this size, and where few tiles share them.
+constexpr int64_t kKeptBytes = 12 << 20, kKeptTiles = 32;
 
 template <class Form>
 struct Sizes {
@@ -42,6 +44,7 @@ struct Sizes {
   int64_t in_block, in_position;        // strides of the inputs
   int64_t out_block, out_position;      // of the products
   int64_t weight_position;
+  bool kept;      // whether transformed weights are worth keeping for later calls
   bool chunks;    // of weights, instead of all of them
   int64_t group;  // slivers then that share the inputs which they read
   int64_t slivers;
@@ -52,10 +55,12 @@ struct Sizes {
     c_blocks = (p.depth() + kL - 1) / kL, o_blocks = (p.out_channels + kL - 1) / kL;
     weight_position = o_blocks * kL * p.depth();
     const int64_t bytes = kPositions * weight_position * static_cast<int64_t>(sizeof(float));
-    chunks = bytes > (grid.rows * grid.across > kTilesAChunk ? kWeightBytes : kNearBytes);
+    kept = bytes <= kKeptBytes || grid.rows * grid.across <= kKeptTiles;
+    const bool large = bytes > (grid.rows * grid.across > kTilesAChunk ? kWeightBytes : kNearBytes);
+    chunks = large && !p.prepared;
     int64_t wanted = kBlockBytes / (kPositions * (c_blocks + o_blocks) * kVecBytes);
     if (wanted < kMinTiles) wanted = kMinTiles;
-    if (chunks) wanted = kTilesAChunk;
+    if (large) wanted = kTilesAChunk;
     rows_a_block = wanted / grid.across < 1 ? 1 : wanted / grid.across;
     blocks = (grid.rows + rows_a_block - 1) / rows_a_block;
     rows_a_block = (grid.rows + blocks - 1) / blocks;
@@ -134,16 +139,19 @@ static void transform_sliver(const WinogradArgs& p, const Sizes<Form>& z, int64_
 template <class Form>
 static void multiply_positions(const WinogradArgs& p, const Sizes<Form>& z, int64_t tiles, const float* in,
                                const float* weights, float* products) {
-  const int64_t slivers = z.slivers;
+  const int64_t slivers = z.slivers, step = p.views() > 1 && p.channels % kChunk == 0 ? kChunk : kSumChannels;
   parallel_for(z.kPositions * slivers, 4, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t position = i / slivers, sliver = i % slivers;
       const int64_t vecs = z.vecs(sliver);
       const float* w = weights + position * z.weight_position + sliver * kVecs * kL * p.depth();
-      for (int64_t k = 0; k < p.depth(); k += kSumChannels)
-        multiply_tiles(z, tiles, vecs, p.depth() - k < kSumChannels ? p.depth() - k : kSumChannels,
+      for (int64_t k = 0; k < p.depth(); k += step) {
+        const Reached reached = positions_of_chunk<Form>(p, k);
+        if (position / Form::kCols >= reached.rows || position % Form::kCols >= reached.cols) continue;
+        multiply_tiles(z, tiles, vecs, p.depth() - k < step ? p.depth() - k : step,
                        in + position * z.in_position + k / kL * z.in_block, w + k * vecs * kL,
                        products + position * z.out_position + sliver * kVecs * z.out_block, k > 0);
+      }
     }
   });
 }
@@ -151,7 +159,9 @@ static void multiply_positions(const WinogradArgs& p, const Sizes<Form>& z, int6
 // ---- tiles to images -----------------------------------------------------------------------------------------------
 
 // Pixels [0, n) of one row of `channels` planes from line[pixel][lane]; the row `ahead` is fetched for writing.
-static void store_line(const float* line, int64_t n, int channels, float* out, int64_t plane, int64_t ahead) {
+// A residual is added on the way, and the activation then applied.
+static void store_line(const float* line, int64_t n, int channels, const float* residual, Activation activation,
+                       float* out, int64_t plane, int64_t ahead) {
   for (int64_t i = 0; i < n; i += kL) {
     if (n - i < kL && n >= kL) i = n - kL;
     const int pixels = static_cast<int>(n - i < kL ? n - i : kL);
@@ -161,6 +171,11 @@ static void store_line(const float* line, int64_t n, int channels, float* out, i
 #pragma GCC unroll 16
     for (int j = 0; j < kL; ++j) r[j] = j < pixels ? load<float>(line + (i + j) * kL) : V{};
     transpose<float>(r);
+    if (residual) {
+#pragma GCC unroll 16
+      for (int c = 0; c < kL; ++c)
+        if (c < channels) r[c] = activate<float>(activation, r[c] + load_n<float>(residual + c * plane + i, pixels));
+    }
     if (pixels == kL && channels == kL) {
 #pragma GCC unroll 16
       for (int c = 0; c < kL; ++c) store<float>(out + c * plane + i, r[c]);
@@ -178,17 +193,19 @@ static void finish_tile_rows(const WinogradArgs& p, const Sizes<Form>& z, int64_
   const int64_t line = z.grid.across * Form::kAcross * kL;
   const int channels = static_cast<int>(p.out_channels - block * kL < kL ? p.out_channels - block * kL : kL);
   const V bias = p.bias ? load_n<float>(p.bias + block * kL, channels) : V{};
-  const bool later = p.activation == Activation::kSigmoid || p.activation == Activation::kTanh;
+  const Activation now = p.residual ? Activation::kNone : p.activation;
+  const bool later = now == Activation::kSigmoid || now == Activation::kTanh;
   Scratch<float> lines(Form::kDown * line);
   const float* m = products;
   for (int64_t row = row0; row < row1; ++row) {
     const int64_t image = row / z.grid.down, y = row % z.grid.down * Form::kDown;
     for (int64_t t = 0; t < z.grid.across; ++t, m += kL)
-      Form::finish_tile(m, z.out_position, bias, p.activation, lines + t * Form::kAcross * kL, line);
-    if (later) activate_row(p.activation, lines.get(), Form::kDown * line);
-    float* out = p.out + image * p.out_image + block * kL * p.out_plane + y * p.out_row;
+      Form::finish_tile(m, z.out_position, bias, now, lines + t * Form::kAcross * kL, line);
+    if (later) activate_row(now, lines.get(), Form::kDown * line);
+    const int64_t place = image * p.out_image + block * kL * p.out_plane + y * p.out_row;
     for (int i = 0; i < Form::kDown && y + i < p.rows; ++i)
-      store_line(lines + i * line, p.cols, channels, out + i * p.out_row, p.out_plane,
+      store_line(lines + i * line, p.cols, channels, p.residual ? p.residual + place + i * p.out_row : nullptr,
+                 p.activation, p.out + place + i * p.out_row, p.out_plane,
                  prefetch_distance(p.out_channels, p.out_plane, p.out_row));
   }
 }
@@ -253,22 +270,27 @@ static void make_block(const WinogradArgs& p, const Sizes<Form>& z, int64_t bloc
   });
 }
 
+// All of a group.
+template <class Form>
+static void transform_all(const WinogradArgs& p, const Sizes<Form>& z, float* weights) {
+  parallel_for(z.slivers * kWeightParts, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t sliver = i / kWeightParts, part = i % kWeightParts;
+      const int64_t k0 = p.channels * part / kWeightParts * p.views();
+      const int64_t k1 = p.channels * (part + 1) / kWeightParts * p.views();
+      transform_sliver(p, z, sliver, k0, k1, weights + sliver * kVecs * kL * p.depth() + k0 * z.vecs(sliver) * kL,
+                       z.weight_position);
+    }
+  });
+}
+
 template <class Form>
 static void conv_of_group(const WinogradArgs& p) {
   const Sizes<Form> z(p);
-  const int64_t depth = p.depth(), slivers = z.slivers;
-  Scratch<float> weights(z.chunks ? 1 : z.kPositions * z.weight_position);
-  if (!z.chunks) {
-    parallel_for(slivers * kWeightParts, 1, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) {
-        const int64_t sliver = i / kWeightParts, part = i % kWeightParts;
-        const int64_t k0 = p.channels * part / kWeightParts * p.views();
-        const int64_t k1 = p.channels * (part + 1) / kWeightParts * p.views();
-        transform_sliver(p, z, sliver, k0, k1, weights + sliver * kVecs * kL * depth + k0 * z.vecs(sliver) * kL,
-                         z.weight_position);
-      }
-    });
-  }
+  const bool here = !z.chunks && !p.prepared;
+  Scratch<float> made(here ? z.kPositions * z.weight_position : 1);
+  if (here) transform_all(p, z, made.get());
+  const float* weights = p.prepared ? p.prepared : made.get();
   // Blocks side by side each in their own scratch, or one after another.
   parallel_for(z.blocks, z.blocks < kMinBlocks ? z.blocks : 1, [&](int64_t begin, int64_t end) {
     Scratch<float> in(z.kPositions * z.in_position), products(z.chunks ? 1 : z.kPositions * z.out_position);
@@ -276,9 +298,32 @@ static void conv_of_group(const WinogradArgs& p) {
   });
 }
 
+// Of a group, whose weights are kept transformed.
+template <class Form>
+static WinogradArgs kept_group_of(const WinogradArgs& p, const float* kept, int64_t group) {
+  WinogradArgs own = group_of(p, group);
+  own.prepared = kept;
+  if (kept) own.prepared += group * Sizes<Form>::kPositions * Sizes<Form>(own).weight_position;
+  return own;
+}
+
 template <class Form>
 static void conv_of(const WinogradArgs& p) {
-  for (int64_t group = 0; group < p.groups; ++group) conv_of_group<Form>(group_of(p, group));
+  for (int64_t group = 0; group < p.groups; ++group) conv_of_group<Form>(kept_group_of<Form>(p, p.prepared, group));
+}
+
+template <class Form>
+static int64_t weights_of(const WinogradArgs& p) {
+  const Sizes<Form> z(p);
+  return z.kept ? p.groups * z.kPositions * z.weight_position : 0;
+}
+
+template <class Form>
+static void prepare_of(const WinogradArgs& p, float* to) {
+  for (int64_t group = 0; group < p.groups; ++group) {
+    const WinogradArgs own = kept_group_of<Form>(p, to, group);
+    transform_all(own, Sizes<Form>(own), const_cast<float*>(own.prepared));
+  }
 }
 
 }  // namespace fastdl::FASTDL_ISA

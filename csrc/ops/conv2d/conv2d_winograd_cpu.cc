@@ -49,16 +49,31 @@ struct SquareForm : Squares<kPatch, M> {
   }
 };
 
+template <class Visit>
+auto visit_form(const WinogradArgs& p, Visit&& visit) {
+  if (p.views_y.taps == 2) return visit(SquareForm<5>{});
+  if (p.views_y.taps == 3) return visit(SquareForm<4>{});
+  if (p.views_y.taps == 4) return visit(SquareForm<3>{});
+  return visit(SquareForm<2>{});
+}
+
 }  // namespace
 
 void winograd_conv(WinogradForm form, const WinogradArgs& p) {
   if (form == WinogradForm::kLines) return winograd_lines(p);
   if (form == WinogradForm::kFew) return winograd_few(p);
-  const auto conv = p.views_y.taps == 2   ? &conv_of<SquareForm<5>>
-                    : p.views_y.taps == 3 ? &conv_of<SquareForm<4>>
-                    : p.views_y.taps == 4 ? &conv_of<SquareForm<3>>
-                                          : &conv_of<SquareForm<2>>;
-  conv(p);
+  visit_form(p, [&](auto square) { conv_of<decltype(square)>(p); });
+}
+
+int64_t winograd_weights(WinogradForm form, const WinogradArgs& p) {
+  if (form == WinogradForm::kFew) return 0;
+  if (form == WinogradForm::kLines) return winograd_line_weights(p);
+  return visit_form(p, [&](auto square) { return weights_of<decltype(square)>(p); });
+}
+
+void winograd_prepare(WinogradForm form, const WinogradArgs& p, float* to) {
+  if (form == WinogradForm::kLines) return winograd_prepare_lines(p, to);
+  visit_form(p, [&](auto square) { prepare_of<decltype(square)>(p, to); });
 }
 
 }  // namespace fastdl::FASTDL_ISA

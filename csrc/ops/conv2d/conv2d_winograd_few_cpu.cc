@@ -87,6 +87,11 @@ struct Target {
   int outs, rows, pixels;
 };
 
+FASTDL_INLINE V finished(const WinogradArgs& p, V y, const float* out, int pixels) {
+  if (p.residual) y += load_n<float>(p.residual + (out - p.out), pixels);
+  return activate<float>(p.activation, y);
+}
+
 // kOuts outputs x M rows x one vector of pixels. WHOLE: all of them are wanted, as they are.
 template <int M, bool WHOLE>
 FASTDL_INLINE void make_tile(const Plan& plan, const float* lines, const float* weights, const Target& to) {
@@ -118,7 +123,7 @@ FASTDL_INLINE void make_tile(const Plan& plan, const float* lines, const float* 
       if constexpr (WHOLE)
         store<float>(out, y[i] + bias);
       else if (i < to.rows)
-        store_n<float>(out, activate<float>(p.activation, y[i] + bias), to.pixels);
+        store_n<float>(out, finished(p, y[i] + bias, out, to.pixels), to.pixels);
     }
   }
 }
@@ -149,7 +154,7 @@ void make_band(const Plan& plan, int64_t image, int64_t y0, int64_t y1, const fl
     for (int64_t y = y0; y < y1; ++y) {
       to.out = p.out + image * p.out_image + g * kOuts * p.out_plane + y * M * p.out_row;
       to.rows = static_cast<int>(p.rows - y * M < M ? p.rows - y * M : M);
-      const bool whole = to.outs == kOuts && to.rows == M && to.pixels == kL && p.activation == Activation::kNone;
+      const bool whole = to.outs == kOuts && to.rows == M && to.pixels == kL && p.activation == Activation::kNone && !p.residual;
       (whole ? &make_row<M, true> : &make_row<M, false>)(plan, lines + (y - y0) * plan.row_size(),
                                                          weights + g * plan.block_size(), to);
     }

@@ -120,20 +120,30 @@ struct LineForm {
   }
 };
 
-template <bool DOWN>
-void conv_along(const WinogradArgs& p) {
-  const int64_t taps = (DOWN ? p.views_y : p.views_x).taps;
-  const auto conv = taps == 2   ? &conv_of<LineForm<7, DOWN>>
-                    : taps == 3 ? &conv_of<LineForm<6, DOWN>>
-                    : taps == 4 ? &conv_of<LineForm<5, DOWN>>
-                                : &conv_of<LineForm<4, DOWN>>;
-  conv(p);
+template <bool DOWN, class Visit>
+auto visit_along(int64_t taps, Visit&& visit) {
+  if (taps == 2) return visit(LineForm<7, DOWN>{});
+  if (taps == 3) return visit(LineForm<6, DOWN>{});
+  if (taps == 4) return visit(LineForm<5, DOWN>{});
+  return visit(LineForm<4, DOWN>{});
+}
+template <class Visit>
+auto visit_form(const WinogradArgs& p, Visit&& visit) {
+  return p.kernel_h > 1 ? visit_along<true>(p.views_y.taps, visit) : visit_along<false>(p.views_x.taps, visit);
 }
 
 }  // namespace
 
 void winograd_lines(const WinogradArgs& p) {
-  p.kernel_h > 1 ? conv_along<true>(p) : conv_along<false>(p);
+  visit_form(p, [&](auto line) { conv_of<decltype(line)>(p); });
+}
+
+int64_t winograd_line_weights(const WinogradArgs& p) {
+  return visit_form(p, [&](auto line) { return weights_of<decltype(line)>(p); });
+}
+
+void winograd_prepare_lines(const WinogradArgs& p, float* to) {
+  visit_form(p, [&](auto line) { prepare_of<decltype(line)>(p, to); });
 }
 
 }  // namespace fastdl::FASTDL_ISA

@@ -1,8 +1,9 @@
 // Layer normalisation on the CPU. A row stays in the L1 cache (L2 if it is long) while it is summed, its squared
-// deviations are summed, and the result is written: memory is read once and written once.
+// deviations are summed, and the result is written: memory is read once and written once. The later walks over a row
+// fetch the next one, for memory would rest meanwhile.
 //
 // The gradient walks over a row twice: for its two means, and for grad_x and the row's share of grad_weight and
-// grad_bias, which is added to sums of a part, two rows at a time. The parts are added in order:
+// grad_bias, which is added to sums of a part. The parts are added in order:
 //
 //   part 0   rows 0 ... 63     -> [ sum of grad * xhat ][ sum of grad ]
 //   part 1   rows 64 ... 127   -> [ sum of grad * xhat ][ sum of grad ]      columns added from top to bottom
@@ -34,7 +35,8 @@ static void forward_row(const LayerNormFwdArgs& a, int64_t row, bool streams) {
   const T n = static_cast<T>(a.n);
   const T mean = row_sum<T>(a.n, [=](int64_t i, auto left) FASTDL_BODY { return load_some<T>(x + i, left); }) / n;
   const T var = row_sum<T>(a.n,
-                           [=](int64_t i, auto left) FASTDL_BODY {
+                           [=, &a](int64_t i, auto left) FASTDL_BODY {
+                             prefetch(x + a.n + i / 2);
                              const Vec<T> d = load_some<T>(x + i, left) - mean;
                              return d * d;
                            }) /
@@ -42,7 +44,8 @@ static void forward_row(const LayerNormFwdArgs& a, int64_t row, bool streams) {
   const T rstd = static_cast<T>(1 / __builtin_sqrt(static_cast<double>(var) + a.eps));
   as<T>(a.mean)[row] = mean;
   as<T>(a.rstd)[row] = rstd;
-  map_run<T>(as<T>(a.out) + row * a.n, a.n, streams, [=](int64_t i, auto left) FASTDL_BODY {
+  map_run<T>(as<T>(a.out) + row * a.n, a.n, streams, [=, &a](int64_t i, auto left) FASTDL_BODY {
+    prefetch(x + a.n + (a.n + i) / 2);
     Vec<T> y = (load_some<T>(x + i, left) - mean) * rstd;
     if constexpr (kWeight) y *= load_some<T>(weight + i, left);
     if constexpr (kBias) y += load_some<T>(bias + i, left);
@@ -85,25 +88,23 @@ static Row<T> row_of(const LayerNormBwdArgs& a, int64_t row) {
   return {g, x, as<T>(a.grad_x) + row * a.n, mean, rstd, total<T>(sum) / n, rstd * rstd * (total<T>(moment) / n)};
 }
 
-// kRows rows from `row` on: their grad_x, and their share of the parameters' gradients, which is added to the sums.
-template <class T, bool kWeight, bool kParameters, int kRows>
-static void backward_rows(const LayerNormBwdArgs& a, int64_t row, T* weight_sum, T* bias_sum, bool streams) {
+// grad_x of a row, and its share of the parameters' gradients, which is added to the sums.
+template <class T, bool kWeight, bool kParameters>
+static void backward_row(const LayerNormBwdArgs& a, int64_t row, T* weight_sum, T* bias_sum, bool streams) {
   const T* const weight = as<T>(a.weight);
-  Row<T> r[kRows];
-  for (int k = 0; k < kRows; ++k) r[k] = row_of<T, kWeight>(a, row + k);
+  const Row<T> r = row_of<T, kWeight>(a, row);
   for_row<T>(a.n, [&](int64_t i, auto left) FASTDL_BODY {
-    Vec<T> w{}, b{}, scale{};
-    if constexpr (kParameters) w = load_some<T>(weight_sum + i, left), b = load_some<T>(bias_sum + i, left);
-    if constexpr (kWeight) scale = load_some<T>(weight + i, left);
-#pragma GCC unroll 4
-    for (int k = 0; k < kRows; ++k) {
-      const Vec<T> g = load_some<T>(r[k].g + i, left), d = load_some<T>(r[k].x + i, left) - r[k].mean;
-      if constexpr (kParameters) w += g * (d * r[k].rstd), b += g;
-      if (!r[k].grad_x) continue;
-      const Vec<T> grad_x = r[k].rstd * (((kWeight ? g * scale : g) - r[k].mean_h) - r[k].slope * d);
-      streams ? stream<T>(r[k].grad_x + i, grad_x) : store_some<T>(r[k].grad_x + i, grad_x, left);
+    prefetch(r.g + a.n + i), prefetch(r.x + a.n + i);
+    const Vec<T> g = load_some<T>(r.g + i, left), d = load_some<T>(r.x + i, left) - r.mean;
+    if constexpr (kParameters) {
+      store_some<T>(weight_sum + i, load_some<T>(weight_sum + i, left) + g * (d * r.rstd), left);
+      store_some<T>(bias_sum + i, load_some<T>(bias_sum + i, left) + g, left);
     }
-    if constexpr (kParameters) store_some<T>(weight_sum + i, w, left), store_some<T>(bias_sum + i, b, left);
+    if (!r.grad_x) return;
+    Vec<T> h = g;
+    if constexpr (kWeight) h *= load_some<T>(weight + i, left);
+    const Vec<T> grad_x = r.rstd * ((h - r.mean_h) - r.slope * d);
+    streams ? stream<T>(r.grad_x + i, grad_x) : store_some<T>(r.grad_x + i, grad_x, left);
   });
 }
 
@@ -117,10 +118,8 @@ static void backward(const LayerNormBwdArgs& a) {
       const int64_t last = part * kPartRows + kPartRows < a.rows ? part * kPartRows + kPartRows : a.rows;
       T *const weight_sum = sums + 2 * part * a.n, *const bias_sum = weight_sum + a.n;
       if (kParameters) __builtin_memset(weight_sum, 0, static_cast<size_t>(2 * a.n) * sizeof(T));
-      int64_t row = part * kPartRows;
-      for (; row + 2 <= last; row += 2)
-        backward_rows<T, kWeight, kParameters, 2>(a, row, weight_sum, bias_sum, streams);
-      if (row < last) backward_rows<T, kWeight, kParameters, 1>(a, row, weight_sum, bias_sum, streams);
+      for (int64_t row = part * kPartRows; row < last; ++row)
+        backward_row<T, kWeight, kParameters>(a, row, weight_sum, bias_sum, streams);
     }
     store_fence();
   });

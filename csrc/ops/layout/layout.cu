@@ -21,11 +21,15 @@
 namespace fastdl {
 namespace {
 
-// 1024 elements, four a thread. A row is one longer than its power of two, so that the elements of a column lie in
-// different banks; a tile has at most kTile / 4 rows.
+// 1024 elements, four a thread. Rows are longer than their power of two, so that what a warp reads lies in different
+// banks: 32 elements of a column, or as many columns of all rows as make 32.
 constexpr int kTileLog2 = 10, kTile = 1 << kTileLog2;
 constexpr int kSquareLog2 = kTileLog2 / 2, kSideLog2Min = 2;
-constexpr int kTileStorage = kTile + (kTile >> kSideLog2Min);
+constexpr int kTileStorage = kTile + (kTile >> kSideLog2Min);  // at most 256 rows, or 4 longer by 8
+
+__device__ inline int row_pitch(int across_log2, int along_log2) {
+  return (1 << across_log2) + (along_log2 < kSquareLog2 ? kWarp >> along_log2 : 1);
+}
 
 struct alignas(16) Bits128 {
   uint64_t low, high;
@@ -66,7 +70,8 @@ struct Transpose {
 template <class T>
 __global__ void __launch_bounds__(kBlock) transpose(Transpose t, const T* x, T* out) {
   FASTDL_SHARED(T, tile, [kTileStorage]);
-  const int across_size = 1 << t.across_log2, along_log2 = kTileLog2 - t.across_log2, pitch = across_size + 1;
+  const int across_size = 1 << t.across_log2, along_log2 = kTileLog2 - t.across_log2,
+            pitch = row_pitch(t.across_log2, along_log2);
   int64_t rest = t.along_tiles.divide(blockIdx.x);
   const int64_t along0 = (blockIdx.x - rest * t.along_tiles.divisor) << along_log2;
   const int64_t other = t.across_tiles.divide(rest);

@@ -26,14 +26,17 @@ struct Epilogue {
   const T* bias;  // or null
   Activation activation;
   Divider inner, channels;
+  const T* residual = nullptr;  // added to result i before the activation, or null
 
-  __device__ T operator()(T sum, int64_t channel) const {
-    return activate(activation, bias ? sum + bias[channel] : sum);
+  __device__ T operator()(T sum, int64_t channel, int64_t i = 0) const {
+    if (bias) sum += bias[channel];
+    if (residual) sum += residual[i];
+    return activate(activation, sum);
   }
   __device__ T at(T sum, int64_t i) const {
-    if (!bias) return activate(activation, sum);
+    if (!bias) return (*this)(sum, 0, i);  // spares the divisions
     const int64_t row = inner.divide(i);
-    return (*this)(sum, row - channels.divide(row) * channels.divisor);
+    return (*this)(sum, row - channels.divide(row) * channels.divisor, i);
   }
 };
 

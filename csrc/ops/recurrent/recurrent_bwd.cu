@@ -119,7 +119,7 @@ __global__ void __launch_bounds__(StepTile<T>::kThreads) backward_step(BackwardS
   constexpr int kGates = UnitGradient<T, cell>::kGates;
   FASTDL_SHARED(T, panels_a, [2][Tile::BK][Tile::BM + kPanelPad]);
   FASTDL_SHARED(T, panels_b, [2][Tile::BK][Tile::BN + kPanelPad]);
-  FASTDL_SHARED(T, sums, [Tile::BM][Tile::BN + 1]);
+  FASTDL_SHARED(T, sums, [Tile::BM][Tile::BN + kPanelPad]);
   const BackwardStep<T>& s = p.of[blockIdx.y];
   const int64_t row = int64_t{blockIdx.x / unit_tiles} * Tile::BM;
   const int64_t first_unit = int64_t{blockIdx.x % unit_tiles} * Tile::BN;
@@ -137,10 +137,7 @@ __global__ void __launch_bounds__(StepTile<T>::kThreads) backward_step(BackwardS
     gemm_main_loop<Tile>(load_dg, load_w, steps, panels_a, panels_b, results);
   }
   results.each_vector([](int column) { return column; },
-                      [&](int r, int column, const Pack<T, Tile::V>& v) {
-#pragma unroll
-                        for (int k = 0; k < Tile::V; ++k) sums[r][column + k] = v[k];
-                      });
+                      [&](int r, int column, const Pack<T, Tile::V>& v) { store_vec(&sums[r][column], v); });
   __syncthreads();
   const int64_t unit = first_unit + threadIdx.x % kWarp;
   if (unit >= p.hidden) return;

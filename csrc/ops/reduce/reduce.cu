@@ -226,7 +226,9 @@ __device__ inline bool wins(const Candidate<T>& a, const Candidate<T>& b, bool l
 
 template <class T>
 __global__ void __launch_bounds__(kBlock) reduce_arg(ArgReduction<T> r) {
-  FASTDL_SHARED(Candidate<T>, of_thread, [kBlock]);
+  // Apart, since neighbours of 16 bytes lie in the same banks.
+  FASTDL_SHARED(T, value_of_thread, [kBlock]);
+  FASTDL_SHARED(int64_t, position_of_thread, [kBlock]);
   const Task task = r.rows ? row_task(r.tasks) : column_task(r.tasks);
   const int thread = static_cast<int>(threadIdx.x), lanes = 1 << r.tasks.lanes_log2;
   const int to_next_lane = r.rows ? 1 : kBlock / lanes;
@@ -242,10 +244,12 @@ __global__ void __launch_bounds__(kBlock) reduce_arg(ArgReduction<T> r) {
     }
   }
   for (int half = lanes / 2; half > 0; half /= 2) {
-    if (task.lane >= half && task.lane < 2 * half) of_thread[thread] = best;
+    if (task.lane >= half && task.lane < 2 * half)
+      value_of_thread[thread] = best.value, position_of_thread[thread] = best.position;
     __syncthreads();
     if (task.lane < half) {
-      const Candidate<T> other = of_thread[thread + half * to_next_lane];
+      const int from = thread + half * to_next_lane;
+      const Candidate<T> other{value_of_thread[from], position_of_thread[from]};
       if (wins(other, best, r.largest)) best = other;
     }
   }

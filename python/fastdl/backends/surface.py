@@ -136,10 +136,10 @@ class Backend(Protocol):
     def matmul(self, a: Array, b: Array, trans_a: bool, trans_b: bool) -> Array: ...
     def linear(self, x: Array, weight: Array, bias: Array | None, activation: str) -> Array: ...  # x (..., in)
 
-    # conv2d/ padding: (top, bottom, left, right)
+    # conv2d/ padding: (top, bottom, left, right); the residual, of the result's shape, is added before the activation
     def conv2d(
         self, x: Array, weight: Array, bias: Array | None, stride: Pair, padding: Shape, dilation: Pair, groups: int,
-        activation: str,
+        activation: str, residual: Array | None,
     ) -> Array: ...  # fmt: skip
     def conv2d_bwd_input(
         self, grad: Array, weight: Array, input_hw: Pair, stride: Pair, padding: Shape, dilation: Pair, groups: int

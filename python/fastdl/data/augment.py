@@ -93,3 +93,18 @@ def affine(x: np.ndarray, matrix: np.ndarray, shift: np.ndarray) -> np.ndarray:
     top = pick(0) * (1 - wx) + pick(1) * wx
     bottom = pick(row) * (1 - wx) + pick(row + 1) * wx
     return (top * (1 - wy) + bottom * wy).reshape(x.shape).astype(np.float32)
+
+
+def resize(x: np.ndarray, size: tuple[int, int], antialias: bool = True) -> np.ndarray:
+    """Images x (N, C, H, W) at another size, bilinear; where they shrink, `antialias` widens the filter accordingly."""
+    rows, columns = (_triangles(n, m, antialias) for n, m in zip(x.shape[2:], size, strict=True))
+    return np.matmul(np.matmul(rows, x), columns.T)
+
+
+def _triangles(n: int, m: int, antialias: bool) -> np.ndarray:
+    """Weights (m, n) that n pixels have in each of m: a triangle about the place, its sides cut off at the border."""
+    scale = n / m
+    width = max(scale, 1.0) if antialias else 1.0
+    places = (np.arange(m) + 0.5) * scale
+    weights = np.maximum(0, 1 - np.abs(np.arange(n) + 0.5 - places[:, None]) / width)
+    return (weights / weights.sum(1, keepdims=True)).astype(np.float32)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .augment import affine
+from .augment import affine, resize
 
 Batch = tuple[Any, ...]
 Range = tuple[float, float]
@@ -93,6 +93,29 @@ def _windows(x: np.ndarray, tops: np.ndarray, lefts: np.ndarray, height: int, wi
     columns = (lefts[:, None] + np.arange(width))[:, None, None, :]
     n, channels = x.shape[:2]
     return x[np.arange(n)[:, None, None, None], np.arange(channels)[None, :, None, None], rows, columns]
+
+
+class Resize(Transform):
+    """Images at another size, bilinear (`torchvision.transforms.Resize`).
+
+    size: (height, width), or an int for the shorter side; the longer one follows. antialias: where images shrink, every
+    pixel is a weighted mean over all that fall into it, not over the nearest two a side.
+
+    >>> Resize(224)((np.zeros((2, 3, 28, 56), np.float32),), None)[0].shape
+    (2, 3, 224, 448)
+    """
+
+    def __init__(self, size: int | Sequence[int], antialias: bool = True) -> None:
+        self.size, self.antialias = size, antialias
+        self._expect(min(_pair(size)) >= 1, "size of at least 1", size)
+
+    def images(self, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        self._expect(min(x.shape[2:]) >= 1, "images of at least one pixel", x.shape)
+        if not isinstance(self.size, int):
+            return resize(x, _pair(self.size), self.antialias)
+        short = min(x.shape[2:])
+        height, width = (int(self.size * side / short) for side in x.shape[2:])
+        return resize(x, (height, width), self.antialias)
 
 
 class RandomCrop(Transform):

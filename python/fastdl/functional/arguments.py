@@ -10,6 +10,9 @@ from ..tensor import Tensor
 
 Pair = tuple[int, int]
 REDUCTIONS = ("none", "mean", "sum")
+# Unions are made here once: as expressions in the functions they would be made anew in every call.
+NUMBERS = int | float | np.number | np.bool_
+INTEGERS = int | np.integer
 
 
 def expect_tensor(value: Any, op: str, name: str = "input") -> Tensor:
@@ -28,12 +31,12 @@ def expect_beside(value: Any, first: Tensor, op: str, name: str) -> Tensor:
 
 
 def expect_number(value: Any, op: str, name: str) -> None:
-    if not isinstance(value, int | float | np.number | np.bool_):
+    if not isinstance(value, NUMBERS):
         raise TypeError(f"[{op}] expected a number for {name}, got {type(value).__name__}")
 
 
 def expect_int(value: Any, op: str, name: str) -> int:
-    if not isinstance(value, int | np.integer):
+    if not isinstance(value, INTEGERS):
         raise TypeError(f"[{op}] expected an int for {name}, got {type(value).__name__}")
     if not -(2**63) <= value < 2**63:
         raise ValueError(f"[{op}] expected {name} of 64 bits, got {value}")

@@ -110,7 +110,7 @@ def conv2d(
     kernel_hw = (w.shape[2], w.shape[3])
     attributes = (steps, _four_sides(padding, kernel_hw, steps, spread), spread, groups)
     k = x._backend
-    out = Tensor(k.conv2d(x._array, w._array, None if b is None else b._array, *attributes, "none"), k)
+    out = Tensor(k.conv2d(x._array, w._array, None if b is None else b._array, *attributes, "none", None), k)
     if recording(x, w, b):
         inputs = (x, w) if b is None else (x, w, b)
         # An operand is kept only for the other one's gradient.

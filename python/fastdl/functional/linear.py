@@ -14,17 +14,21 @@ Array = Any
 @fresh
 def _linear_bwd(node: Node, g: Array) -> list[Array | None]:
     """out = x w^T + b over rows: grad_x = g w, grad_w = g^T x, grad_b = the sum of g over rows."""
-    k, (x, w) = node.backend, node.saved
-    rows = g.size // g.shape[-1] if g.shape[-1] else 0
-    g2 = k.reshape(g, (rows, g.shape[-1]))
-    grads: list[Array | None] = [None] * len(node.edges)
-    if node.needs(0):
-        shape = (*g.shape[:-1], w.shape[1])
-        grads[0] = k.reshape(k.matmul(g2, w, False, False), shape)
-    if node.needs(1):
-        grads[1] = k.matmul(g2, k.reshape(x, (rows, x.shape[-1])), True, False)
-    if len(grads) == 3 and node.needs(2):
-        grads[2] = k.sum(g2, (0,), False)
+    k, (x, w), edges = node.backend, node.saved, node.edges
+    *leading, out_features = g.shape
+    if len(leading) != 1:
+        rows = g.size // out_features if out_features else 0
+        g = k.reshape(g, (rows, out_features))
+        x = None if x is None else k.reshape(x, (rows, x.shape[-1]))
+    grads: list[Array | None] = [None] * len(edges)
+    if edges[0] is not None:
+        grads[0] = k.matmul(g, w, False, False)
+        if len(leading) != 1:
+            grads[0] = k.reshape(grads[0], (*leading, w.shape[1]))
+    if edges[1] is not None:
+        grads[1] = k.matmul(g, x, True, False)
+    if len(grads) == 3 and edges[2] is not None:
+        grads[2] = k.sum(g, (0,), False)
     return grads
 
 

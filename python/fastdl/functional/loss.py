@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -22,16 +23,14 @@ Array = Any
 
 def _rows(x: Tensor, target: Tensor, op: str) -> tuple[tuple[int, int, int], tuple[int, ...]]:
     """Input (C,), (N, C) or (N, C, d1, ...) as (N, C, S), with the shape of the target."""
-    if x.ndim == 0:
+    shape = x.shape
+    if not shape:
         raise ValueError(f"[{op}] expected input with at least 1 dimension, got shape ()")
-    batch, classes = (1, x.shape[0]) if x.ndim == 1 else (x.shape[0], x.shape[1])
-    per_row = () if x.ndim == 1 else (x.shape[0], *x.shape[2:])
+    batch, classes, *places = shape if len(shape) > 1 else (1, *shape)
+    per_row = () if len(shape) == 1 else (batch, *places)
     if target.shape != per_row:
-        raise ValueError(f"[{op}] expected target of shape {per_row} for input of shape {x.shape}, got {target.shape}")
-    inner = 1
-    for n in x.shape[2:]:
-        inner *= n
-    return (batch, classes, inner), per_row
+        raise ValueError(f"[{op}] expected target of shape {per_row} for input of shape {shape}, got {target.shape}")
+    return (batch, classes, math.prod(places)), per_row
 
 
 # ---- cross-entropy ---------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..autograd import no_grad
 from ..nn import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d, Linear, Module
+from ..nn.modes import evaluating
 from ..tensor import Tensor
 
 Nodes = Mapping[str, str] | Sequence[str]
@@ -141,14 +142,10 @@ def multiply_adds(model: Module, *example: Tensor) -> int:
 
     kinds = (Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d, Linear)
     handles = [m.register_forward_hook(count) for m in model.modules() if isinstance(m, kinds)]
-    modes = [(m, m.training) for m in model.modules()]
     try:
-        model.eval()
-        with no_grad():
+        with evaluating(model), no_grad():
             model(*example)
     finally:
         for handle in handles:
             handle.remove()
-        for module, mode in modes:
-            module.training = mode
     return total

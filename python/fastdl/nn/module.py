@@ -115,10 +115,10 @@ class Module(Hooked):
         object.__setattr__(self, name, value)
 
     def __getattr__(self, name: str) -> Any:
+        held = self.__dict__
         for registry in _REGISTRIES:
-            names = self.__dict__.get(registry)
-            if names is not None and name in names:
-                return names[name]
+            if registry in held and name in held[registry]:
+                return held[registry][name]
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __delattr__(self, name: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from ..autograd import no_grad
 from ..creation import zeros
 from ..tensor import Tensor
+from .modes import evaluating
 from .module import Module
 
 
@@ -137,17 +138,14 @@ def _rows(model: Module, examples: list[Tensor]) -> list[Row]:
 
         return module.register_forward_hook(hook)
 
-    handles, modes = [], [(module, module.training) for module in model.modules()]
+    handles = []
     try:
         for name, module in model.named_modules():
             if not any(True for _ in module.children()) or any(True for _ in module.parameters(recurse=False)):
                 handles.append(listen(name or type(module).__name__.lower(), module))
-        model.eval()
-        with no_grad():
+        with evaluating(model), no_grad():
             model(*examples)
     finally:
         for handle in handles:
             handle.remove()
-        for module, mode in modes:
-            module.training = mode
     return list(rows.values())

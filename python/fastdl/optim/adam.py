@@ -63,26 +63,23 @@ class Adam(Optimizer):
     def _step(self, group: dict[str, Any], params: list[Tensor]) -> None:
         amsgrad = group["amsgrad"]
         # Nearly always one bucket: parameters of one dtype and device at the same step.
-        buckets: dict[tuple[Any, ...], tuple[list[Any], ...]] = {}
+        buckets: dict[tuple[Any, ...], list[list[Any]]] = {}
         for p in params:
             state = self._state_of(p)
             if not state:
                 state.update(step=0, exp_avg=zeros_like(p), exp_avg_sq=zeros_like(p))
             if amsgrad and "max_exp_avg_sq" not in state:
                 state["max_exp_avg_sq"] = zeros_like(p)
-            state["step"] += 1
-            key = (p._backend, str(p._array.dtype), state["step"])
-            bucket = buckets.setdefault(key, ([], [], [], [], []))
-            bucket[0].append(p._array)
-            bucket[1].append(p.grad._array)  # type: ignore[union-attr]
-            bucket[2].append(state["exp_avg"]._array)
-            bucket[3].append(state["exp_avg_sq"]._array)
+            step = state["step"] = state["step"] + 1
+            row = [p._array, p.grad._array, state["exp_avg"]._array, state["exp_avg_sq"]._array]  # type: ignore[union-attr]
             if amsgrad:
-                bucket[4].append(state["max_exp_avg_sq"]._array)
+                row.append(state["max_exp_avg_sq"]._array)
+            buckets.setdefault((p._backend, p._array.dtype, step), []).append(row)
         beta1, beta2 = group["betas"]
         rest = (group["lr"], beta1, beta2, group["eps"], group["weight_decay"], self._decoupled, group["maximize"])
-        for (backend, _, step), bucket in buckets.items():
-            backend.adam_step(*bucket, step, *rest)
+        for (backend, _, step), rows in buckets.items():
+            columns = [list(column) for column in zip(*rows, strict=True)]
+            backend.adam_step(*columns, *([] if amsgrad else [[]]), step, *rest)
 
 
 class AdamW(Adam):

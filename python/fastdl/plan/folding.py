@@ -15,7 +15,7 @@ import numpy as np
 
 from .. import backends
 from .graph import Graph, Node, Value
-from .rewriting import ACTIVATION, Producers, changed, with_args
+from .rewriting import ACTIVATION, RESIDUAL, Producers, changed, with_args
 
 Array = Any
 
@@ -98,6 +98,8 @@ def _takes(producer: Node, node: Node, value: Value) -> bool:
     place = ACTIVATION.get(producer.function)
     known = all(c is None or c.is_constant for c in producer.args[1:3])
     if not known or (place is not None and producer.args[place] != "none"):
+        return False
+    if producer.function == "conv2d" and producer.args[RESIDUAL] is not None:
         return False
     out = producer.out.shape
     if producer.function == "linear":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .folding import Weights, fold_affine, use_linear
 from .graph import Graph, Node, Value
-from .rewriting import ACTIVATION, Producers, changed, with_args
+from .rewriting import ACTIVATION, RESIDUAL, Producers, changed, with_args
 
 
 def optimize(graph: Graph, weights: Weights | None = None) -> Graph:
@@ -12,7 +12,7 @@ def optimize(graph: Graph, weights: Weights | None = None) -> Graph:
     weights = weights or Weights()
     graph = use_linear(drop_identities(graph), weights)
     graph = drop_identities(fold_affine(graph, weights))
-    graph = fuse_activations(graph)
+    graph = fuse_activations(fuse_residuals(graph))
     return drop_dead(graph)
 
 
@@ -66,6 +66,37 @@ def _is_identity(node: Node) -> bool:
             return options[0] == 1
         case _:
             return False
+
+
+# ---- residuals -------------------------------------------------------------------------------------------------------
+
+
+def fuse_residuals(graph: Graph) -> Graph:
+    """Sums of a convolution's result and something of its shape are made by the convolution, where the sum was: it adds
+    the rest while its own numbers are in registers. Of two convolutions the later one does."""
+    producers = Producers(graph)
+    order = {node: i for i, node in enumerate(graph.nodes)}
+    fused: dict[Node, Node] = {}  # by the sum
+    moved: set[Node] = set()
+    for node in graph.nodes:
+        hosts = [] if node.function != "add" else [p for v in node.args if (p := _host(producers, v, node)) is not None]
+        hosts = [p for p in hosts if p not in moved]
+        if hosts:
+            host = max(hosts, key=order.__getitem__)
+            other = node.args[1] if node.args[0] is host.out else node.args[0]
+            fused[node] = Node("conv2d", (*host.args[:RESIDUAL], other), node.results, host.source)
+            moved.add(host)
+    return changed(graph, [fused.get(node, node) for node in graph.nodes if node not in moved], {})
+
+
+def _host(producers: Producers, value: Value, node: Node) -> Node | None:
+    """The convolution that can make a sum, of which the value is one part."""
+    maker = producers.alone(value)
+    if maker is None or maker.function != "conv2d" or maker.out is not value:
+        return None
+    a, b = node.args
+    plain = maker.args[ACTIVATION["conv2d"]] == "none" and maker.args[RESIDUAL] is None
+    return maker if plain and a.shape == b.shape == node.out.shape and a.dtype == b.dtype else None
 
 
 # ---- activations -----------------------------------------------------------------------------------------------------

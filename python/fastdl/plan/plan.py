@@ -90,7 +90,7 @@ class Plan:
         found = self._recordings.get(key)
         if found is None:
             graph = optimize(trace(self._model, *inputs, hold=self._snapshot.hold), self._weights)
-            found = self._recordings[key] = record_graph(graph), graph.tree
+            found = self._recordings[key] = record_graph(graph, self._weights), graph.tree
             if len(self._recordings) > self._max_shapes:
                 self._recordings.popitem(last=False)
         else:
@@ -111,11 +111,10 @@ class Plan:
 
     def memory(self) -> dict[str, int]:
         """Bytes of the recording used last: "arena", where its arrays live, "intermediates", what they would take if
-        none shared memory, and "weights"."""
+        none shared memory, and "weights", those among them that are packed or transformed for their kernels."""
         recording = self._latest()
-        weights = sum(value.bytes for value in recording.graph.constants())
         recorded = recording.recorded
-        return {"arena": recorded.memory, "intermediates": recorded.intermediates, "weights": weights}
+        return {"arena": recorded.memory, "intermediates": recorded.intermediates, "weights": recording.weight_bytes()}
 
     def profile(self, *inputs: Any, repeats: int = 10) -> Profile:
         """Times each step of the recording used last (or that of `inputs`), the median of `repeats` runs.
@@ -168,7 +167,8 @@ def _key(leaves: Sequence[Tensor], around: Tree | None) -> tuple:
 
 def compile(model: Callable[..., Any], *example: Any, max_shapes: int = 8) -> Plan:
     """A `Plan` that computes what a module or function of tensors does, faster: batch norms folded into convolutions,
-    activations fused, memory planned, and no Python between kernels. For inference on the CPU; the counterpart of
+    sums and activations fused, weights packed
+    beforehand, memory planned, and no Python between kernels. For inference on the CPU; the counterpart of
     `torch.compile` and of ONNX Runtime's sessions.
 
     Args:

@@ -9,6 +9,7 @@ from .graph import Graph, Node, Value
 
 # Where functions that take an activation have it.
 ACTIVATION = {"conv2d": 7, "linear": 3}
+RESIDUAL = 8  # of a conv2d
 
 
 def changed(graph: Graph, nodes: list[Node], instead: dict[Value, Value]) -> Graph:

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from .. import backends
 from ..backends.surface import Backend
 from ..grad_mode import no_grad
+from ..nn.modes import evaluating
 from ..nn.module import Module
 from ..random import get_rng_state
 from ..tensor import Tensor
@@ -116,21 +117,15 @@ def _listening(tracer: Tracer) -> Iterator[None]:
 def _evaluating(model: Any, tracer: Tracer) -> Iterator[None]:
     """Modules in evaluation mode, and their names in the tracer's scope while they run."""
     modules = list(model.named_modules()) if isinstance(model, Module) else []
-    modes = [(module, module.training) for _, module in modules]
     handles = []
     try:
         for name, module in modules:
             handles += _announce(module, name, tracer.scope)
-        if isinstance(model, Module):
-            model.eval()
-        yield
+        with evaluating(model) if isinstance(model, Module) else nullcontext():
+            yield
     finally:
         for handle in handles:
             handle.remove()
-        if isinstance(model, Module):
-            model.train(modes[0][1])  # reaches what a module of its own kind passes the mode on to
-        for module, training in modes:
-            module.training = training
 
 
 def _announce(module: Module, name: str, scope: list[str]) -> list[Any]:

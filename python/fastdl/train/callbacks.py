@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
+from ..nn.module import Module
 from ..saving import write_atomic
 
 if TYPE_CHECKING:
@@ -60,6 +61,50 @@ class ProgressBar(Callback):
     def on_fit_end(self, trainer: Trainer) -> None:
         if self.bar is not None:
             self.bar.close()
+
+
+class Freeze(Callback):
+    """Keeps parts of a model as they are: no gradients for their parameters, and evaluation mode, so that their batch
+    norms neither change nor use their batch's statistics, and their dropouts are off.
+
+    until: epochs after which they learn as well (gradual unfreezing); None: not in this training. Parameters that took
+    no gradients before stay so; at the end of `fit` the others take them again. The counterpart is a Keras layer with
+    `trainable = False`.
+
+    >>> from fastdl import nn, optim
+    >>> from fastdl.train import Trainer
+    >>> model = nn.Sequential(nn.Linear(2, 8), nn.BatchNorm1d(8), nn.Linear(8, 2))
+    >>> before = model[:2].state_dict()
+    >>> trainer = Trainer(model, optim.SGD(model.parameters(), lr=0.1), callbacks=[Freeze(model[:2])], progress=False)
+    >>> _ = trainer.fit([(fastdl.randn(4, 2), fastdl.tensor([0, 1, 0, 1]))], epochs=2)
+    >>> all((before[name] == value).all().item() for name, value in model[:2].state_dict().items())
+    True
+    """
+
+    def __init__(self, *modules: Module, until: int | None = None) -> None:
+        wrong = [type(m).__name__ for m in modules if not isinstance(m, Module)] or ([] if modules else ["none"])
+        if wrong:
+            raise TypeError(f"[Freeze] expected modules, got {wrong[0]}")
+        self.modules, self.until = modules, until
+        self._learning: list[Any] = []
+
+    def on_fit_begin(self, trainer: Trainer) -> None:
+        self._learning = [p for m in self.modules for p in m.parameters() if p.requires_grad]
+
+    def on_epoch_begin(self, trainer: Trainer) -> None:
+        frozen = self.until is None or trainer.epoch < self.until
+        self._let_learn(not frozen)
+        for module in self.modules if frozen else ():
+            module.eval()
+
+    def on_fit_end(self, trainer: Trainer) -> None:
+        self._let_learn(True)
+
+    def _let_learn(self, learn: bool) -> None:
+        for p in self._learning:
+            p.requires_grad_(learn)
+            if not learn:
+                p.grad = None  # of an earlier training: an optimizer would go on with it
 
 
 class EMA(Callback):

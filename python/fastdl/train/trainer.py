@@ -14,6 +14,7 @@ from ..checkpoint import load_checkpoint, save_checkpoint
 from ..functional.arithmetic import mul
 from ..functional.layout import cat
 from ..functional.loss import cross_entropy
+from ..nn.modes import evaluating
 from ..nn.module import Module
 from ..optim.lr_scheduler import ReduceLROnPlateau
 from ..tensor import Tensor
@@ -182,17 +183,15 @@ class Trainer:
     def evaluate(self, loader: Batches, prefix: str = "") -> dict[str, float]:
         """The mean loss and the metrics over all batches, in evaluation mode."""
         figures = Figures(self.metrics)
-        was_training = self.model.training
-        self.model.eval()
-        for x, target in loader:
-            x, target = to_device(x, self.device), to_device(target, self.device)
-            output = self.model(x)
-            figures.add(self.loss_fn(output, target).item(), output, target)
-        self.model.train(was_training)
+        with evaluating(self.model):
+            for x, target in loader:
+                x, target = to_device(x, self.device), to_device(target, self.device)
+                output = self.model(x)
+                figures.add(self.loss_fn(output, target).item(), output, target)
         return figures.row(prefix)
 
-    def predict(self, loader: Iterable[Any]) -> Tensor:
-        """The model's outputs for all batches, joined along the first axis, in evaluation mode."""
+    def predict(self, loader: Iterable[Any]) -> Any:
+        """The model's outputs for all batches, joined along the first axis, in evaluation mode (`train.predict`)."""
         return predict(self.model, loader)
 
     # ---- saving ------------------------------------------------------------------------------------------------------
@@ -237,17 +236,32 @@ class Trainer:
 
 
 @no_grad()
-def predict(model: Module, loader: Iterable[Any]) -> Tensor:
+def predict(model: Module, loader: Iterable[Any]) -> Any:
     """The model's outputs for all batches, joined along the first axis, in evaluation mode.
 
-    Batches may be inputs alone or tuples that begin with them.
+    Batches may be inputs alone or tuples that begin with them. Outputs may be tuples or dicts of tensors, as those of
+    `models.create_feature_extractor`; so is the result then.
+
+    >>> from fastdl import models, nn
+    >>> net = models.create_feature_extractor(nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2)), {"0": "hidden"})
+    >>> predict(net, [fastdl.zeros(5, 4), fastdl.zeros(2, 4)])["hidden"].shape
+    (7, 3)
     """
-    was_training, device = model.training, device_of(model)
-    model.eval()
-    outputs = [model((batch[0] if isinstance(batch, tuple | list) else batch).to(device)) for batch in loader]
-    model.train(was_training)
+    device = device_of(model)
+    with evaluating(model):
+        outputs = [model((batch[0] if isinstance(batch, tuple | list) else batch).to(device)) for batch in loader]
     if not outputs:
         raise ValueError("[predict] expected at least one batch, got none")
+    return _joined(outputs)
+
+
+def _joined(outputs: list[Any]) -> Any:
+    first = outputs[0]
+    if isinstance(first, dict):
+        return {key: _joined([out[key] for out in outputs]) for key in first}
+    if isinstance(first, tuple | list):
+        parts = [_joined(list(part)) for part in zip(*outputs, strict=True)]
+        return type(first)(*parts) if hasattr(first, "_fields") else type(first)(parts)
     return cat(outputs)
 
 

@@ -1,4 +1,4 @@
-"""Pictures: learning curves, confusion matrices, images, layers, detections, embeddings. Needs matplotlib."""
+"""Pictures: learning curves, confusion matrices, images, layers, patches, detections, embeddings. Needs matplotlib."""
 
 from .confusion import confusion_matrix, plot_confusion_matrix
 from .curves import plot_history, plot_learning_curve, plot_lr_finder, plot_validation_curve
@@ -13,10 +13,12 @@ from .layers import (
     plot_feature_maps,
     plot_filters,
 )
+from .patches import Patch, plot_patches, strongest_patches
 from .plans import plot_profile
 
 __all__ = [
-    "Alarm", "activations", "check_activations", "confusion_matrix", "plot_activation_histograms",
+    "Alarm", "Patch", "activations", "check_activations", "confusion_matrix", "plot_activation_histograms",
     "plot_confusion_matrix", "plot_detections", "plot_embedding", "plot_feature_maps", "plot_filters", "plot_history",
-    "plot_images", "plot_learning_curve", "plot_lr_finder", "plot_profile", "plot_validation_curve",
+    "plot_images", "plot_learning_curve", "plot_lr_finder", "plot_patches", "plot_profile", "plot_validation_curve",
+    "strongest_patches",
 ]  # fmt: skip

@@ -28,9 +28,11 @@ def plot_images(
         raise ValueError(f"[plot_images] expected images (N, H, W), (N, 1, H, W) or (N, 3, H, W), got shape {x.shape}")
     if captions is not None and len(captions) != len(x):
         raise ValueError(f"[plot_images] expected {len(x)} captions, got {len(captions)}")
+    lines = max((caption.count("\n") for caption in captions or ()), default=0)
     columns = max(1, min(columns, len(x)))
     rows = max(1, math.ceil(len(x) / columns))
-    figure = new_figure(1.15 * columns, 1.35 * rows + 0.4)
+    height = 1.15 * min(max(x.shape[2] / max(x.shape[3], 1), 0.2), 5)  # of an image; captions stand above it
+    figure = new_figure(1.15 * columns, (height + 0.2 * (1 + lines)) * rows + 0.4)
     if title:
         figure.suptitle(title, fontsize=11)
     for i, image in enumerate(x):

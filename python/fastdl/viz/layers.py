@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd import no_grad
+from ..nn.modes import evaluating
 from ..nn.module import Module
 from ..tensor import Tensor
 from .figure import COLOURS, INK, MUTED, finish, new_figure, plain
@@ -71,11 +72,8 @@ def plot_feature_maps(
 ) -> Any:
     """What the channels of a layer answer to one image (C, H, W) or (1, C, H, W): the `maps` of greatest variance."""
     x = image if image.ndim == 4 else image.unsqueeze(0)
-    was_training = model.training
-    model.eval()
-    with activations(model, [layer]) as found:
+    with evaluating(model), activations(model, [layer]) as found:
         model(x)
-    model.train(was_training)
     out = _array(found[layer])
     if out.ndim != 4:
         raise ValueError(f"[plot_feature_maps] expected a layer with maps (N, C, H, W), got shape {out.shape}")

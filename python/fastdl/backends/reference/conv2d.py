@@ -70,7 +70,7 @@ def grouped(x: Array, axis: int, groups: int) -> Array:
 
 def conv2d(
     x: Array, weight: Array, bias: Array | None, stride: Pair, padding: Shape, dilation: Pair, groups: int,
-    activation: str,
+    activation: str, residual: Array | None,
 ) -> Array:  # fmt: skip
     op = "conv2d"
     expect_float(op, "input", x)
@@ -82,6 +82,9 @@ def conv2d(
     if bias is not None:
         expect_same_dtype(op, "bias", bias, x.dtype)
         expect_shape(op, "bias", bias, (out_channels,))
+    if residual is not None:
+        expect_same_dtype(op, "residual", residual, x.dtype)
+        expect_shape(op, "residual", residual, (x.shape[0], out_channels, out_h, out_w))
     check_activation(op, activation)
 
     windows = grouped(_windows(x, kernel_hw, stride, padding, dilation), 1, groups)
@@ -90,6 +93,8 @@ def conv2d(
         out = out.reshape(x.shape[0], out_channels, out_h, out_w)
         if bias is not None:
             out = out + bias[:, None, None]
+        if residual is not None:
+            out = out + residual
         return np.asarray(activate(out, activation), order="C")
 
 

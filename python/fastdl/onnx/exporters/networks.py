@@ -35,11 +35,13 @@ def linear(w: Writer, node: Node, twin: Node) -> None:
 @exports("conv2d")
 def conv2d(w: Writer, node: Node, twin: Node) -> None:
     x, weight, bias = w.inputs(node, twin, 0, 1, 2)
-    _, kernel, _, stride, (top, bottom, left, right), dilation, groups, name = node.args
+    _, kernel, _, stride, (top, bottom, left, right), dilation, groups, name, residual = node.args
     out = w.add(
         "Conv", [x, weight, bias] if bias else [x, weight], kernel_shape=list(kernel.shape[2:]), strides=list(stride),
         pads=[top, left, bottom, right], dilations=list(dilation), group=groups,
     )  # fmt: skip
+    if residual is not None:
+        out = w.add("Add", [out, *w.inputs(node, twin, 8)])
     w.define(node, activated(w, out, name, 0.0, 0.0, node.out.dtype))
 
 

@@ -1,0 +1,227 @@
+// Direct convolution with lanes = output channels and packed pixels: a matrix product whose rows are pixels,
+//
+//   out (pixels x channels) = panel (pixels x K) * weights (K x channels),   K = input channels x taps
+//
+// so that no lane is lost on planes of 7x7 or 14x14, and weights may have been packed long before.
+//
+//   panels   [block of pixels][part of K][panel of up to kTallTile.rows pixels][k][rows]     packed once a block
+//   weights  conv2d_lanes-inl.h
+//   sums     [pixel of the block][lanes]     of a sliver; transposed at the end on their way to NCHW
+//
+// Pixels run through rows and images alike. A part of K is packed for a block in the level-2 cache, and all slivers pass
+// over it before the next; of a sliver as many steps as the level-1 cache has room for meet all panels in turn.
+//
+// A chunk of work owns a block and a range of slivers; what several chunks want is packed once for them.
+#include "cpu/gemm-inl.h"
+#include "ops/conv2d/conv2d_activation-inl.h"
+#include "ops/conv2d/conv2d_lanes-inl.h"
+
+namespace fastdl::FASTDL_ISA {
+namespace {
+
+constexpr int64_t kBlockPixels = 112;
+constexpr int64_t kPanelBytes = 256 << 10;  // of a packed part, in the level-2 cache beside weights and sums
+constexpr int64_t kStepBytes = 16 << 10;    // of weights that all panels use in turn, in the level-1 cache
+constexpr int64_t kLineSteps = 64;          // rows of pixels that are cut into panels together
+constexpr int64_t kThreadChunks = 4;        // wanted of each thread; how an output is summed does not depend on them
+constexpr double kChunkFlops = 1e6;         // below that a chunk is not worth a thread
+
+template <class T>
+struct Plan {
+  View v;
+  LaneSlivers<T> slivers;
+  Split blocks;   // of pixels
+  Split depth;    // of input channels
+  int64_t parts;  // of the slivers
+  explicit Plan(const View& view) : v(view), slivers(view), blocks(split_evenly(v.pixels(), kBlockPixels)) {
+    const int64_t most = kPanelBytes / (blocks.base * v.num_taps * static_cast<int64_t>(sizeof(T)));
+    depth = split_evenly(v.k_channels, most < 1 ? 1 : most);
+    const int64_t chunks = get_num_threads() > 1 ? kThreadChunks * get_num_threads() : 1;
+    parts = min64(ceil_div(chunks, v.groups * blocks.count), slivers.count);
+  }
+};
+
+// to[i * rows + r] = from[i * ld + r], i < steps, r < rows. Loads stay below from[i * ld + room]; stores run over into
+// the next step, which comes after.
+template <class T>
+void cut_panel(const T* from, int64_t ld, int64_t steps, int rows, int64_t room, T* to) {
+  constexpr int L = kLanes<T>;
+  for (int64_t i = 0; i < steps; ++i, from += ld, to += rows) {
+    for (int r = 0; r < rows; r += L) {
+      const int n = rows - r < L ? rows - r : L;
+      const Vec<T> x = r + L <= room ? load<T>(from + r) : load_n<T>(from + r, n);
+      if ((steps - i) * rows >= r + L)
+        store<T>(to + r, x);
+      else
+        store_n<T>(to + r, x, n);
+    }
+  }
+}
+
+// Input channels [k0, k1) of a block of pixels as panels.
+template <class T>
+void pack_block(const Plan<T>& p, int64_t group, int64_t block, int64_t k0, int64_t k1, T* panels) {
+  constexpr int64_t ld = kBlockPixels + kLanes<T>;
+  const View& v = p.v;
+  const int64_t size = part_size(p.blocks, block), plane = v.src_h * v.src_w, taps = v.num_taps;
+  const Split rows = split_evenly(size, kTallTile.rows);
+  Run runs[kBlockPixels];
+  const int count = cut_runs(v, part_begin(p.blocks, block), size, runs);
+  const T* in_place = nullptr;
+  int64_t room = ld;
+  if (taps == 1 && v.step_x == 1 && count == 1) {
+    const Reach reach = reach_of(v, runs[0], v.taps[0], 1);
+    if (reach.hi - reach.lo == size) {
+      in_place = static_cast<const T*>(v.src) + group * v.k_channels * plane + reach.offset;
+      room = plane - reach.offset % plane;
+    }
+  }
+  const int64_t channels = taps < kLineSteps ? kLineSteps / taps : 1;
+  Scratch<T> lines(in_place ? 1 : channels * taps * ld);
+  for (int64_t k = k0; k < k1; k += channels) {
+    const int64_t end = k + channels < k1 ? k + channels : k1, steps = (end - k) * taps;
+    if (!in_place) pack_runs(v, group, runs, count, lines.get(), ld, k, end);
+    const T* from = in_place ? in_place + k * plane : lines.get();
+    for (int64_t j = 0; j < rows.count; ++j) {
+      const int64_t p0 = part_begin(rows, j), n = part_size(rows, j);
+      cut_panel(from + p0, in_place ? plane : ld, steps, static_cast<int>(n), room - p0,
+                panels + p0 * (k1 - k0) * taps + (k - k0) * taps * n);
+    }
+  }
+}
+
+// sums[pixel][lanes] (+)= panels times the steps of one sliver. The weights of the next steps, which may come from
+// memory, are fetched meanwhile: each panel asks for its share of them.
+template <class T>
+void multiply_panels(const Split& rows, int64_t steps, const T* panels, const T* weights, int64_t vecs, T* sums,
+                     bool accumulate) {
+  const int64_t width = vecs * kLanes<T>, most = kStepBytes / (vecs * kVecBytes);
+  const int64_t share = ceil_div(width, rows.count);  // of a step
+  for (int64_t k = 0; k < steps; k += most) {
+    const int64_t n = min64(steps - k, most);
+    const T* here = weights + k * width;
+    for (int64_t j = 0; j < rows.count; ++j) {
+      const int64_t p0 = part_begin(rows, j), height = part_size(rows, j);
+      microkernel_for<T>(static_cast<int>(height), static_cast<int>(vecs))
+          .run(n, panels + p0 * steps + k * height, here, width, sums + p0 * width, width, accumulate || k > 0,
+               here + n * width + j * n * share, share);
+    }
+  }
+}
+
+// `n` pixels of one image and one vector of channels to their planes.
+template <class T>
+void store_planes(const View& v, const T* sums, int64_t width, int64_t n, int channels, Vec<T> bias, T* out) {
+  constexpr int L = kLanes<T>;
+  for (int64_t i = 0; i < n; i += L) {
+    if (n - i < L && n >= L) i = n - L;  // the last vector overlaps the one before
+    const int pixels = static_cast<int>(n - i < L ? n - i : L);
+    Vec<T> r[L];
+#pragma GCC unroll 16
+    for (int j = 0; j < L; ++j) r[j] = j < pixels ? load<T>(sums + (i + j) * width) + bias : Vec<T>{};
+    transpose<T>(r);
+#pragma GCC unroll 16
+    for (int c = 0; c < L; ++c) {
+      if (c >= channels) break;
+      T* to = out + c * v.out_plane + i;
+      if (v.residual) r[c] += load_some<T>(v.residual_at(to), pixels);
+      store_some<T>(to, activate<T>(v.activation, r[c]), pixels);
+    }
+  }
+}
+
+template <class T>
+void finish_block(const Plan<T>& p, int64_t group, int64_t block, int64_t sliver, const T* sums) {
+  constexpr int L = kLanes<T>;
+  const View& v = p.v;
+  const int64_t vecs = p.slivers.vecs_of(sliver), first = part_begin(p.blocks, block);
+  const int64_t last = first + part_size(p.blocks, block), plane = v.rows * v.cols;
+  for (int64_t pixel = first; pixel < last;) {
+    const int64_t image = pixel / plane, at = pixel % plane, n = min64(plane - at, last - pixel);
+    for (int64_t j = 0; j < vecs; ++j) {
+      const int64_t m0 = (sliver * kSliverVecs + j) * L, channel = group * v.m_channels + m0;
+      const int channels = static_cast<int>(min64(v.m_channels - m0, L));
+      const Vec<T> bias = v.bias ? load_n<T>(static_cast<const T*>(v.bias) + channel, channels) : Vec<T>{};
+      store_planes(v, sums + (pixel - first) * vecs * L + j * L, vecs * L, n, channels, bias,
+                   static_cast<T*>(v.out) + (image * v.groups * v.m_channels + channel) * plane + at);
+    }
+    pixel += n;
+  }
+}
+
+template <class T>
+void channels_of(const View& v) {
+  const Plan<T> p(v);
+  const LaneSlivers<T>& s = p.slivers;
+  Scratch<T> own_weights(v.prepared ? 1 : v.groups * s.of_group());
+  if (!v.prepared) pack_lane_weights(v, own_weights.get());
+  const T* weights = v.prepared ? static_cast<const T*>(v.prepared) : own_weights.get();
+
+  // All parts of a block follow each other.
+  const bool shared = p.parts > 1;
+  const int64_t blocks = v.groups * p.blocks.count;
+  Scratch<T> all(shared ? v.groups * v.pixels() * s.steps : 1);
+  const auto shared_panels = [&](int64_t group, int64_t block, int64_t part) FASTDL_BODY {
+    return all + group * v.pixels() * s.steps + part_begin(p.blocks, block) * s.steps +
+           part_begin(p.depth, part) * v.num_taps * part_size(p.blocks, block);
+  };
+  if (shared)
+    parallel_for(blocks * p.depth.count, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        const int64_t part = i % p.depth.count, block = i / p.depth.count % p.blocks.count;
+        const int64_t group = i / p.depth.count / p.blocks.count, k0 = part_begin(p.depth, part);
+        pack_block(p, group, block, k0, k0 + part_size(p.depth, part), shared_panels(group, block, part));
+      }
+    });
+
+  const double flops = 2.0 * static_cast<double>(v.pixels() * s.of_group()) * v.groups / (blocks * p.parts);
+  const int64_t grain = flops < kChunkFlops ? static_cast<int64_t>(kChunkFlops / (flops + 1)) + 1 : 1;
+  const int64_t block_size = p.blocks.base + 1, sums_size = block_size * kSliverVecs * kLanes<T>;
+  const int64_t waiting = p.depth.count > 1 ? (s.count + p.parts - 1) / p.parts : 1;  // slivers with unfinished sums
+  parallel_for(blocks * p.parts, grain, [&](int64_t begin, int64_t end) {
+    Scratch<T> own(shared ? 1 : block_size * (p.depth.base + 1) * v.num_taps), sums(waiting * sums_size);
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t part = i % p.parts, block = i / p.parts % p.blocks.count, group = i / p.parts / p.blocks.count;
+      const int64_t first = s.count * part / p.parts, last = s.count * (part + 1) / p.parts;
+      const Split rows = split_evenly(part_size(p.blocks, block), kTallTile.rows);
+      for (int64_t d = 0; d < p.depth.count; ++d) {
+        const int64_t k0 = part_begin(p.depth, d), k1 = k0 + part_size(p.depth, d);
+        const T* panels = shared ? shared_panels(group, block, d) : own.get();
+        if (!shared) pack_block(p, group, block, k0, k1, own.get());
+        for (int64_t sliver = first; sliver < last; ++sliver) {
+          T* to = sums + (waiting > 1 ? sliver - first : 0) * sums_size;
+          const int64_t vecs = s.vecs_of(sliver);
+          multiply_panels(rows, (k1 - k0) * v.num_taps, panels,
+                          weights + group * s.of_group() + s.offset(sliver) + k0 * v.num_taps * vecs * kLanes<T>, vecs,
+                          to, d > 0);
+          if (d + 1 == p.depth.count) finish_block(p, group, block, sliver, to);
+        }
+      }
+    }
+  });
+}
+
+}  // namespace
+
+bool channels_serve(const View& v) {
+  const bool dense = v.out_x == 1 && (v.rows == 1 || v.out_y == v.cols) && v.out_plane == v.rows * v.cols;
+  if (getenv("NOCH")) return false;
+  const int64_t most = getenv("CHPX") ? atoi(getenv("CHPX")) : 200;
+  return dense && v.k_channels > 0 && v.rows * v.cols <= most && v.m_channels >= 16 && v.taps_and_channels() >= 64;
+}
+
+int64_t lane_weights(const View& v) {
+  int64_t count = 0;
+  visit_float(v.dtype, [&](auto zero) { count = v.groups * LaneSlivers<decltype(zero)>(v).of_group(); });
+  return count;
+}
+
+void prepare_lanes(const View& v, void* to) {
+  visit_float(v.dtype, [&](auto zero) { pack_lane_weights(v, static_cast<decltype(zero)*>(to)); });
+}
+
+void conv_channels(const View& v) {
+  visit_float(v.dtype, [&](auto zero) { channels_of<decltype(zero)>(v); });
+}
+
+}  // namespace fastdl::FASTDL_ISA

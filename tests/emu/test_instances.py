@@ -1,0 +1,247 @@
+"""Kernel instantiations that the cases of every device do not reach: arrays whose memory no vector may touch, other
+dtypes, and the tiles and rows of large shapes. `pytest --all-kernels` says whether any is left."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fastdl import backends
+from fastdl.testing import OpCase, assert_close
+from tests.cases import all_cases, serves
+
+REFERENCE = backends.get("reference")
+RNG = np.random.default_rng(0)
+FLOATS, INTEGERS = ("float32", "float64"), ("int32", "int64", "uint8")
+DTYPES = (*FLOATS, *INTEGERS, "bool")
+SHAPE = (3, 32)
+CASES = [case for case in all_cases() if serves(case, "emu")]
+
+
+def numbers(dtype: str, *shape: int) -> np.ndarray:
+    """Small whole numbers, so that sums are exact in any order."""
+    return RNG.integers(0, 9, shape).astype(dtype)
+
+
+def normal(*shape: int, dtype: str = "float32") -> np.ndarray:
+    return RNG.standard_normal(shape).astype(dtype)
+
+
+@pytest.fixture(autouse=True)
+def _stays_silent(emu: ModuleType):
+    yield
+    assert emu.report() == []
+
+
+# ---- memory that is aligned to one element --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_shifted_inputs(case: OpCase, emu: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    aligned = OpCase.tensors
+
+    def tensors(self: OpCase, arrays: Any, device: str, dtype: str, requires_grad: bool = True) -> list[Any]:
+        out = aligned(self, arrays, device, dtype, requires_grad)
+        for t in out:
+            t._array = emu.shifted(t._array) if device == "emu" else t._array
+        return out
+
+    monkeypatch.setattr(OpCase, "tensors", tensors)
+    for dtype, attributes in itertools.product(case.dtypes, case.sizes[:2]):
+        arrays = case.rounded(case.make(attributes, seed=1), dtype)
+        outs, grads = case.run_on(arrays, "emu", dtype, attributes)
+        expected, expected_grads = case.run_on(arrays, "reference", "float64", attributes)
+        for got, want in zip([*outs, *grads], [*expected, *expected_grads], strict=True):
+            if want is not None:
+                assert_close(got, want, case.epsilons)
+
+
+# ---- dtypes, shifted and not -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(name="same", params=[False, True], ids=["aligned", "shifted"])
+def _same(emu: ModuleType, request: pytest.FixtureRequest) -> Callable[..., None]:
+    """A function of the surface gives what the reference gives, to the bit."""
+
+    def place(a: Any) -> Any:
+        if not isinstance(a, np.ndarray):
+            return a
+        array = emu.from_numpy(np.ascontiguousarray(a), False)
+        return emu.shifted(array) if request.param else array
+
+    def same(name: str, *arguments: Any) -> None:
+        host = [a.copy() if isinstance(a, np.ndarray) else a for a in arguments]
+        want, device = getattr(REFERENCE, name)(*host), [place(a) for a in arguments]
+        got = getattr(emu, name)(*device)
+        if name.endswith("_"):
+            got, want = device[0], host[0]
+        for a, b in zip(*([x] if not isinstance(x, tuple) else x for x in (got, want)), strict=True):
+            if b is not None:
+                np.testing.assert_array_equal(emu.to_numpy(a), REFERENCE.to_numpy(b))
+
+    return same
+
+
+@pytest.mark.parametrize("source", DTYPES)
+def test_casts(same, source: str) -> None:
+    for dtype in DTYPES:
+        same("cast", numbers(source, *SHAPE), dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_arithmetic(same, dtype: str) -> None:
+    x, y = numbers(dtype, *SHAPE), numbers(dtype, *SHAPE)
+    for name in ("eq", "ne", "lt", "le", "gt", "ge"):
+        same(name, x, y)
+    same("where", x > y, x, y)
+    same("fill_", x, 1)
+    same("broadcast_to", numbers(dtype, 3, 1), SHAPE)
+    same("permute", numbers(dtype, 24, 40), (1, 0))
+    same("slice", x, (0, 1), (2, 15), (1, 2))
+    same("slice_bwd", numbers(dtype, 2, 15), SHAPE, (0, 1), (1, 2))
+    same("sort", x, 1, True)
+    for n in (33, 700):
+        same("sort", numbers(dtype, 2, n), 1, False)
+    if dtype == "bool":
+        return
+    for name in ("add", "sub", "mul", "maximum", "minimum", "floor_divide", "remainder"):
+        same(name, x, y)
+    for name in ("sum", "amax", "amin") if dtype != "uint8" else ():
+        for axes in ((1,), (0,)):
+            for shape in ((5, 3), (40, 300), (300, 40)):
+                same(name, numbers(dtype, *shape), axes, False)
+    if dtype in INTEGERS:
+        for name in ("neg", "abs", "sign", "square"):
+            same(name, x)
+        for name in ("bitwise_and", "bitwise_or", "bitwise_xor"):
+            same(name, x, y)
+
+
+@pytest.mark.parametrize("dtype", [d for d in DTYPES if d not in ("uint8", "bool")])
+def test_running_sums_and_places(same, dtype: str) -> None:
+    for shape in ((2, 3), (2, 4), (2, 5000), (2, 5001), (3, 1500, 4)):
+        for reverse in (False, True):
+            same("cumsum", numbers(dtype, *shape), 1, reverse)
+    same("argmax", numbers(dtype, 40, 30), 1, False)
+    same("argmin", numbers(dtype, 40, 30), 0, False)
+    same("index_add", numbers(dtype, 40, 8), RNG.integers(0, 5, 40), 0, 5)
+
+
+# ---- lookups by 32-bit indices ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("width", [3, 8])
+@pytest.mark.parametrize("index_dtype", ["int32", "int64"])
+def test_embeddings(same, dtype: str, width: int, index_dtype: str) -> None:
+    index, offsets = RNG.integers(0, 9, 80).astype(index_dtype), np.array([0, 16, 16, 80])  # means are exact
+    table = numbers(dtype, 9, width)
+    same("embedding", table, index)
+    for mode in ("sum", "max"):
+        same("embedding_bag", table, index, offsets, None, mode, 4)
+    long = RNG.integers(0, 9, 3000).astype(index_dtype)
+    same("embedding_bag", table, long, np.array([0, 2990, 3000]), None, "sum", -1)
+    same("embedding_bag_bwd", numbers(dtype, 3, width), index, offsets, None, None, 9, "mean", -1, False)
+    same("embedding_bwd_rows", numbers(dtype, 80, width), index, 9, 2, True)
+    same("embedding_bag_bwd_weights", numbers(dtype, 3, width), table, index, offsets, 4)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("norm", [1.0, 2.0, 3.0, np.inf])
+def test_renormalised_rows(run, emu: ModuleType, dtype: str, norm: float) -> None:
+    table, index = normal(9, 40, dtype=dtype), RNG.integers(0, 9, 20).astype(np.int32)
+    given, expected = emu.from_numpy(table, False), table.copy()
+    emu.embedding_renorm_(given, emu.from_numpy(index, False), 1.5, norm)
+    REFERENCE.embedding_renorm_(expected, index, 1.5, norm)
+    assert_close(emu.to_numpy(given), expected, 64)
+
+
+# ---- without what a gradient needs -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_pooling_without_indices(same, dtype: str) -> None:
+    x = numbers(dtype, 1, 2, 9, 12)
+    same("max_pool2d", x, (2, 2), (2, 2), (0, 0), (1, 1), False, None)
+    rois = np.array([[0, 1, 1, 8, 7], [0, 0, 0, 3, 3]], dtype)
+    same("roi_pool", x, rois, (2, 2), 1.0, False)
+    same("adaptive_max_pool2d_bwd", numbers(dtype, 1, 2, 2, 2), RNG.integers(0, 108, (1, 2, 2, 2)).astype("int32"),
+         (9, 12))  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_region_gradients_of_maps_too_large_for_shared_memory(same, dtype: str) -> None:
+    rois = np.array([[0, 0, 0, 50, 50]], dtype)
+    grad, indices = numbers(dtype, 1, 1, 2, 2), np.array([[[[0, 5], [-1, 7000]]]], np.int32)
+    same("roi_pool_bwd", grad, rois, indices, (1, 1, 100, 100))
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_losses_by_target(run, dtype: str) -> None:
+    x, grad = normal(2, 50, dtype=dtype), normal(2, 50, dtype=dtype)
+    for name, t in (("hinge_loss", np.where(x > 0.3, 1, -1).astype(dtype)), ("kl_div_log_target", x[::-1].copy())):
+        assert_close(run("loss", x, t, None, None, name, 0.0, "none"),
+                     REFERENCE.loss(x, t, None, None, name, 0.0, "none"), 64)  # fmt: skip
+        got = run("loss_bwd", grad, x, t, None, None, name, 0.0, "none", True)
+        assert_close(got, REFERENCE.loss_bwd(grad, x, t, None, None, name, 0.0, "none", True), 64)
+
+
+# ---- long rows and full tiles ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_long_rows(run, dtype: str) -> None:
+    for shape, axis in (((2, 900), 1), ((1, 1500, 2), 1)):
+        x, grad = normal(*shape, dtype=dtype), normal(*shape, dtype=dtype)
+        out = REFERENCE.softmax(x.astype("float64"), axis)
+        assert_close(run("softmax", x, axis), out, 64)
+        got = run("softmax_bwd", grad, out.astype(dtype), axis)
+        assert_close(got, REFERENCE.softmax_bwd(grad.astype("float64"), out, axis), 64)
+    x, target = normal(2, 3000, 1, dtype=dtype), np.array([[5], [2999]])
+    got = run("cross_entropy", x, target, None, -100, 0.0, "mean")[0]
+    assert_close(got, REFERENCE.cross_entropy(x.astype("float64"), target, None, -100, 0.0, "mean")[0], 64)
+    for k in (5000, 5001):
+        a, v = normal(3, k, dtype=dtype), normal(k, 1, dtype=dtype)
+        assert_close(run("matmul", a, v, False, False), a.astype("float64") @ v.astype("float64"), 256)
+    x, grad = normal(1, 5000, dtype=dtype), normal(1, 5000, dtype=dtype)
+    out, mean, rstd = run("layer_norm", x, None, None, 1e-5)
+    expected = REFERENCE.layer_norm(x.astype("float64"), None, None, 1e-5)
+    assert_close(out, expected[0], 64)
+    got = run("layer_norm_bwd", grad, x, None, mean, rstd, True, False)[0]
+    wide = [a.astype("float64") for a in (grad, x)]
+    assert_close(got, REFERENCE.layer_norm_bwd(*wide, None, *expected[1:], True, False)[0], 256)
+
+
+@pytest.mark.parametrize("close", [False, True])
+def test_distances_with_a_look_for_close_pairs(run, close: bool) -> None:
+    x, y = normal(1, 130, 27, dtype="float64"), normal(1, 130, 27, dtype="float64")
+    x[0, : 65 * close] = y[0, : 65 * close] + 1e-9
+    assert_close(run("cdist", x, y, "euclidean", 2.0), REFERENCE.cdist(x, y, "euclidean", 2.0), 1 << 20)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("trans_a", "trans_b"), [(a, b) for a in (False, True) for b in (False, True)])
+def test_large_tiles_of_products(run, trans_a: bool, trans_b: bool) -> None:
+    a, b = normal(1408, 12), normal(12, 1411)
+    out = run("matmul", a.T if trans_a else a, b.T if trans_b else b, trans_a, trans_b)
+    assert_close(out, a.astype("float64") @ b.astype("float64"), 64)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kernel", [1, 2])
+def test_large_tiles_of_convolutions(run, kernel: int) -> None:
+    """128 tiles of 128 channels by 128 pixels, and as many of channels by taps."""
+    x, weight = normal(1, 5, 128 + kernel - 1, 128 + kernel - 1), normal(128, 5, kernel, kernel)
+    attributes = ((1, 1), (0, 0, 0, 0), (1, 1), 1)
+    out = run("conv2d", x, weight, None, *attributes, "none")
+    wide = [a.astype("float64") for a in (x, weight)]
+    assert_close(out, REFERENCE.conv2d(*wide, None, *attributes, "none"), 256)
+    x, grad = normal(1, 1408 // kernel**2, 3 + kernel, 3 + kernel), normal(1, 1408, 4, 4)
+    out = run("conv2d_bwd_weight", grad, x, (kernel, kernel), *attributes)
+    wide = [a.astype("float64") for a in (grad, x)]
+    assert_close(out, REFERENCE.conv2d_bwd_weight(*wide, (kernel, kernel), *attributes), 256)

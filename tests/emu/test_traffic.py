@@ -1,0 +1,186 @@
+"""What the kernels' accesses cost, counted on aligned sizes: shared memory without bank conflicts, global memory in
+whole sectors. What cannot be so is listed here, with the reason."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+import fastdl
+from fastdl import emu
+from fastdl.testing import OpCase
+from tests.cases import rooms, serves
+
+from .aligned import sizes_of
+from .conftest import Lab
+
+pytestmark = pytest.mark.skipif(not emu.is_available(), reason="this build has no emulation module")
+MOST_SECTORS = 1.1  # of the ideal, over all global accesses of a kernel
+
+
+@dataclass(frozen=True)
+class Exempt:
+    """Kernels (a regular expression of the name up to its template arguments) that may do worse, and why."""
+
+    kernels: str
+    reason: str
+
+
+EXEMPT_SHARED = [
+    Exempt("count_digits|move_by_digit", "a digit of a key says which counter or place it takes"),
+    Exempt("sort_short_lines", "a bitonic network compares neighbours 1, 2, 4, ... apart"),
+    Exempt("add_in_order", "an index says which cell a value is added to"),
+    Exempt("transpose", "where an axis has 4 numbers: rows of 5 meet two by two, rows of 4 would eight by eight"),
+]
+EXEMPT_GLOBAL = [
+    # Gathers: data say where a thread reads or writes.
+    Exempt("sum_chunks|join_chunks|copy_lines|gather_numbers|scatter_numbers|find_latest_numbers", "indexed lookups"),
+    Exempt("find_first_lookups|mean_scales|sum_bags|visit_flags|count_flags|write_chosen", "places of what was chosen"),
+    Exempt("move_by_digit|count_digits|sort_short_lines|put_chosen|store_places|search|order_boxes", "sorting"),
+    Exempt("gather_kernel|note_kernel|fetch_kernel|reduce_arg", "positions of maxima"),
+    Exempt("take_in_turn", "the boxes that are left"),
+    Exempt("average_bins|pool_bins|gather_gradients|add_in_order|fill_lists|turn_lists", "windows of regions"),
+    Exempt("find_first_failure", "the first of the five numbers of each region"),
+    # A thread asks for the rest of a sector with its next access.
+    Exempt("pool_windows|backward_kernel|forward_kernel|corners_kernel|shuffle_kernel", "windows of two steps"),
+    Exempt("compare_kernel|cast_kernel|iou_matrix", "packs of 32 bytes and more take several accesses"),
+    Exempt("move_units", "columns of boxes: one number of each four"),
+    Exempt("gradient_tiles", "a thread's numbers of a tile, four in a row, once for the whole sum"),
+    Exempt("forward_step|backward_step", "a thread owns four neighbouring units"),
+    Exempt("conv_windows", "a phase of a transposed convolution writes every other pixel"),
+    # Little memory: what comes of a channel, a row, a tile or the weights, besides the arrays themselves.
+    Exempt("row_means_kernel|parameters_kernel|statistics_kernel", "pairs of numbers of each channel"),
+    Exempt("matmul_tiles", "the bias of a tile's columns"),
+    Exempt("product_tiles", "the norms of a tile's columns"),
+    Exempt("conv_taps", "pixels under windows that do not start at a sector"),
+    Exempt("transpose", "where an axis has 4 numbers, rows of 4"),
+    Exempt("arrange_weights", "weights change places once, before the product"),
+]
+
+
+def exempt(rules: list[Exempt], kernel: str) -> bool:
+    return any(re.fullmatch(rule.kernels, kernel.split("<")[0]) for rule in rules)
+
+
+def cases():
+    for room, room_cases in rooms().items():
+        for case in room_cases:
+            if serves(case, "emu"):
+                yield from (pytest.param(case, a, id=f"{case.name}-{i}") for i, a in enumerate(sizes_of(room, case)))
+
+
+def profiled(case: OpCase, attributes: dict) -> emu.Profile:
+    arrays = case.rounded(case.make(attributes, seed=1), "float32")
+    with emu.profile() as profile:
+        case.run_on(arrays, "emu", "float32", attributes)
+    return profile
+
+
+def test_exemptions_have_a_use() -> None:
+    """An exemption that matches no kernel of this build is out of date."""
+    names = {name.split("<")[0] for name, _, _ in fastdl.backends.get("emu").kernels()}
+    for rule in [*EXEMPT_SHARED, *EXEMPT_GLOBAL]:
+        assert all(part in names for part in rule.kernels.split("|")), rule
+
+
+@pytest.mark.parametrize(("case", "attributes"), list(cases()))
+def test_accesses_are_ideal(case: OpCase, attributes: dict) -> None:
+    profile = profiled(case, attributes)
+    assert profile.lines
+    conflicts = [
+        str(line)
+        for line in profile.lines
+        if line.space == "shared" and line.units > line.ideal and not exempt(EXEMPT_SHARED, line.kernel)
+    ]
+    assert conflicts == []
+    for kernel in {line.kernel for line in profile.lines}:
+        lines = [line for line in profile.lines if line.kernel == kernel and line.space == "global"]
+        units, ideal = sum(line.units for line in lines), sum(line.ideal for line in lines)
+        worst = [str(line) for line in sorted(lines, key=lambda line: line.ideal - line.units)[:3]]
+        assert units <= MOST_SECTORS * ideal or exempt(EXEMPT_GLOBAL, kernel), (units / ideal, worst)
+
+
+# ---- the counters themselves, on accesses whose cost is known --------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("stride", "sectors", "wavefronts"),
+    [(0, 1, 1), (1, 4, 1), (2, 8, 2), (4, 16, 4), (8, 32, 8), (32, 32, 32), (33, 32, 1)],
+)
+def test_strided_accesses(lab: Lab, stride: int, sectors: int, wavefronts: int) -> None:
+    x = np.zeros(33 * 32, np.float32)
+    with emu.profile() as profile:
+        lab.run("strided", x, np.array([stride], np.int32), ((32,), "float32"))
+    reads = {line.space: line for line in profile.lines if line.kind == "read" and line.bytes == 4}
+    strided = [line for line in profile.lines if line.kind == "read" and line.requests == 1 and line.bytes == 4]
+    assert sorted((line.space, line.units) for line in strided) == [
+        ("global", 1),
+        ("global", sectors),
+        ("shared", wavefronts),
+    ]
+    assert reads["shared"].ideal == 1
+    assert reads["shared"].kernel == "emu::strided"
+
+
+@pytest.mark.parametrize("words", [1, 2, 4])
+def test_vectors_take_as_many_wavefronts_as_words(lab: Lab, words: int) -> None:
+    with emu.profile() as profile:
+        lab.run(f"shared_vectors_{words}", np.zeros(32 * words, np.float32), ((32 * words,), "float32"))
+    shared = [line for line in profile.lines if line.space == "shared"]
+    assert [(line.bytes, line.units, line.ideal) for line in shared] == [(4 * words, words, words)] * 2
+
+
+def test_atomics_of_one_word_go_one_by_one(lab: Lab) -> None:
+    with emu.profile() as profile:
+        lab.run("shared_histogram", np.zeros(96, np.int32), ((4,), "int32"))
+    (line,) = [line for line in profile.lines if line.space == "shared" and line.kind == "atomic"]
+    assert (line.requests, line.per_request, line.ideal_per_request) == (3, 32, 1)
+
+
+def test_lanes_meet_again_after_a_barrier(lab: Lab) -> None:
+    """What a lane does less often than its neighbours is the same request again after the next barrier."""
+    with emu.profile() as profile:
+        lab.run("uneven_loop", np.zeros(64, np.float32), ((64,), "float32"))
+    line = next(line for line in profile.lines if line.kind == "read" and line.space == "global")
+    assert (line.requests, line.units) == (4, 14)
+
+
+def test_bytes_moved_and_floor(lab: Lab) -> None:
+    x = np.zeros(33 * 32, np.float32)
+    with emu.profile() as profile:
+        for _ in range(2):
+            lab.run("strided", x, np.array([8], np.int32), ((32,), "float32"))
+    (kernel,) = profile.kernels
+    assert (kernel.launches, kernel.read, kernel.read_floor) == (2, 2 * 33 * 32, 2 * (32 + 1) * 4)
+    assert (kernel.written, kernel.written_floor) == (2 * 128, 2 * 128)
+    assert "2 launches" in str(kernel)
+
+
+def test_table_prints_the_worst_line_first(lab: Lab) -> None:
+    with emu.profile() as profile:
+        lab.run("strided", np.zeros(33 * 32, np.float32), np.array([32], np.int32), ((32,), "float32"))
+    head, first = str(profile).splitlines()[:2]
+    assert head.split() == ["kernel", "line", "space", "kind", "bytes", "requests", "per", "request", "ideal", "ratio"]
+    assert first.startswith("emu::strided  profile.cu:")
+    assert first.endswith("32.00")
+
+
+def test_off_until_asked_for_and_one_at_a_time() -> None:
+    with emu.profile() as outer:
+        with pytest.raises(RuntimeError, match=r"^\[profile\] expected one profile at a time"), emu.profile():
+            pass
+        fastdl.ones(8, device="emu").sum()
+    assert outer.kernels
+    fastdl.ones(8, device="emu").sum()
+    assert fastdl.backends.get("emu").profiled_lines() == []
+
+
+def test_profile_ends_with_an_error() -> None:
+    with pytest.raises(ValueError, match="mine"), emu.profile():
+        raise ValueError("mine")
+    with emu.profile() as profile:
+        pass
+    assert profile.lines == []

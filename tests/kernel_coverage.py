@@ -1,0 +1,60 @@
+"""`pytest --all-kernels`: fails unless each kernel instantiation of the emulated device was launched by the run's tests.
+
+The instantiations are those of the module's symbol table. With pytest-xdist the workers' launches count together.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from fastdl import emu
+
+# Instantiations that no test can launch, each with the reason.
+EXCEPTIONS: dict[str, str] = {}
+
+_launched: set[tuple[str, int]] = set()
+
+
+def _kernels() -> list[tuple[str, int, bool]]:
+    from fastdl import backends
+
+    return backends.get("emu").kernels() if emu.is_available() else []
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--all-kernels", action="store_true", help="fail unless every emulated kernel was launched")
+
+
+class Coverage:
+    """Adds the launches of this process and of xdist's workers up."""
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        launched = [(name, offset) for name, offset, ran in _kernels() if ran]
+        output = getattr(session.config, "workeroutput", None)
+        if output is not None:
+            output["kernels"] = launched
+            return
+        _launched.update(launched)
+        if missing():
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node) -> None:
+        _launched.update(map(tuple, getattr(node, "workeroutput", {}).get("kernels", [])))
+
+    def pytest_terminal_summary(self, terminalreporter) -> None:
+        terminalreporter.section("kernels of the emulated device")
+        terminalreporter.line(f"{len(_launched)} of {len(_kernels())} instantiations were launched; missing:")
+        for name in missing():
+            terminalreporter.line(f"  {name}")
+
+
+def missing() -> list[str]:
+    """Names of what was not launched and is no exception."""
+    every = {(name, offset) for name, offset, _ in _kernels()}
+    return sorted(name for name, _ in every - _launched if name not in EXCEPTIONS)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--all-kernels"):
+        config.pluginmanager.register(Coverage(), "kernel-coverage")
