@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from pathlib import Path
 from typing import Any
 
 from scikit_build_core import build
@@ -31,3 +32,25 @@ def get_requires_for_build_wheel(config_settings: dict[str, Any] | None = None) 
 
 def get_requires_for_build_editable(config_settings: dict[str, Any] | None = None) -> list[str]:
     return [*build.get_requires_for_build_editable(config_settings), *nvcc_packages(config_settings)]
+
+
+def name_nvcc(config_settings: dict[str, Any] | None) -> None:
+    """Tells CMake where the packages' nvcc is, and the compiler where their libraries are (nvcc expects a lib64)."""
+    if not nvcc_packages(config_settings):
+        return
+    import nvidia
+
+    found = [nvcc for folder in nvidia.__path__ for nvcc in Path(folder).glob("cu*/bin/nvcc")]
+    if found:
+        os.environ["CUDACXX"] = str(found[0])
+        os.environ["LIBRARY_PATH"] = str(found[0].parents[1] / "lib")
+
+
+def build_wheel(wheel_directory: str, config_settings: Any = None, metadata_directory: str | None = None) -> str:
+    name_nvcc(config_settings)
+    return build.build_wheel(wheel_directory, config_settings, metadata_directory)
+
+
+def build_editable(wheel_directory: str, config_settings: Any = None, metadata_directory: str | None = None) -> str:
+    name_nvcc(config_settings)
+    return build.build_editable(wheel_directory, config_settings, metadata_directory)

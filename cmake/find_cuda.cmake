@@ -1,28 +1,10 @@
 # Finds nvcc: cuda_built says whether, cuda_note with what, or why not.
 
-# Without a CUDA toolkit: nvcc out of PyPI's packages (nvidia-cuda-nvcc and others, see build_backend.py), if they are
-# where the building Python finds them.
-macro(find_nvcc_in_packages)
-  execute_process(
-    COMMAND ${Python_EXECUTABLE} -c
-            "import nvidia, pathlib; print(*(p.parents[1] for d in nvidia.__path__ for p in pathlib.Path(d).glob('cu*/bin/nvcc')))"
-    OUTPUT_VARIABLE packages OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
-  separate_arguments(packages)
-  if(packages)
-    list(GET packages 0 root)
-    set(CMAKE_CUDA_COMPILER ${root}/bin/nvcc CACHE FILEPATH "" FORCE)
-    string(APPEND CMAKE_CUDA_FLAGS " -L${root}/lib")  # nvcc looks in lib64, the packages have lib
-  endif()
-endmacro()
-
 set(cuda_built 0)
 set(cuda_note "switched off (FASTDL_CUDA=OFF)")
 if(NOT FASTDL_CUDA STREQUAL OFF)
   include(CheckLanguage)
   check_language(CUDA)
-  if(NOT CMAKE_CUDA_COMPILER)
-    find_nvcc_in_packages()
-  endif()
   if(FASTDL_CUDA_ARCHITECTURES STREQUAL all)  # code for every generation; PTX of 10.0 for those between and after them
     set(FASTDL_CUDA_ARCHITECTURES 75-real 80-real 86-real 89-real 90a-real 100 120-real)
   endif()

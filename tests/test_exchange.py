@@ -72,10 +72,8 @@ def test_old_capsule(emu: ModuleType) -> None:
 
 def test_copy_and_device(emu: ModuleType) -> None:
     x = fastdl.ones(3)
-    assert Versioned.from_address(
-        pointer(c := x.__dlpack__(max_version=(1, 0), copy=True), b"dltensor_versioned")
-    ).tensor.data != x.data_ptr()  # fmt: skip
-    del c
+    copied = x.__dlpack__(max_version=(1, 0), copy=True)
+    assert Versioned.from_address(pointer(copied, b"dltensor_versioned")).tensor.data != x.data_ptr()
     assert x.__dlpack__(dl_device=(1, 0)) is not None
     with pytest.raises(BufferError, match=r"^\[__dlpack__\] expected device \(1, 0\), got \(2, 0\)$"):
         x.__dlpack__(dl_device=(2, 0))
@@ -109,7 +107,9 @@ def test_a_library_from_before_version_1() -> None:
     old = SimpleNamespace(__dlpack__=lambda: x.__dlpack__(), __dlpack_device__=lambda: (1, 0))
     assert fastdl.from_dlpack(old).tolist() == [0, 1, 2]
     other = SimpleNamespace(__dlpack__=lambda: None, __dlpack_device__=lambda: (10, 0))
-    with pytest.raises(ValueError, match=r"^\[from_dlpack\] expected an array on cpu or cuda, got one on device type 10$"):
+    with pytest.raises(
+        ValueError, match=r"^\[from_dlpack\] expected an array on cpu or cuda, got one on device type 10$"
+    ):
         fastdl.from_dlpack(other)
 
 
@@ -122,7 +122,7 @@ def test_a_capsule_is_used_once() -> None:
             cpu.from_dlpack(capsule)
 
 
-# ---- streams: what the consumer's stream gets next comes behind what ours has ------------------------------------------
+# ---- streams: what the consumer's stream gets next comes behind what ours has ----------------------------------------
 
 
 class Waits:

@@ -120,6 +120,9 @@ Array from_numpy(const py::object& source, bool share) {
   (void)share;
 #endif
   Array out = empty(shape, dtype);
+#if !defined(FASTDL_DEVICE_CPU)
+  const py::gil_scoped_release release;
+#endif
   copy_from_host(out.data, view.buf, out.bytes());
   return out;
 }

@@ -11,6 +11,7 @@
 // another stream too (used_on_stream) waits for an event of it. Pools: memory that a captured graph works in must not
 // be handed out to others while the graph can be replayed, so it is in a pool of its own.
 #include <algorithm>
+#include <cstdint>
 #include <mutex>
 #include <new>
 #include <string>
@@ -68,6 +69,12 @@ using Lock = std::lock_guard<std::recursive_mutex>;
 MemoryCounters counters;
 WaitingBlocks<Block> waiting;
 bool caching = !kExactAllocations;
+int64_t limit = INT64_MAX;
+
+cudaError_t device_allocate(void** data, size_t bytes) {
+  if (static_cast<int64_t>(bytes) > limit - counters.segment_bytes.current) return cudaErrorMemoryAllocation;
+  return cudaMalloc(data, bytes);
+}
 
 void free_now(Block* b) {
   const AllowInCapture allow;
@@ -151,21 +158,22 @@ std::string shortage(size_t bytes) {
   size_t available = 0, total = 0;
   if (cudaMemGetInfo(&available, &total) != cudaSuccess) cudaGetLastError();
   const int64_t kept = counters.segment_bytes.current - counters.block_bytes.current;
+  const std::string allowed = limit < INT64_MAX ? std::to_string(limit) + " allowed, " : "";
   return "[cuda] expected " + std::to_string(bytes) + " bytes of free device memory, got " + std::to_string(available) +
-         " of " + std::to_string(total) + " (" + std::to_string(counters.block_bytes.current) + " in arrays, " +
-         std::to_string(kept) + " kept for reuse)";
+         " of " + std::to_string(total) + " (" + allowed + std::to_string(counters.block_bytes.current) +
+         " in arrays, " + std::to_string(kept) + " kept for reuse)";
 }
 
 Block* fresh(size_t bytes) {
   expect_device();
   const AllowInCapture allow;
   void* data = nullptr;
-  cudaError_t error = cudaMalloc(&data, bytes);
+  cudaError_t error = device_allocate(&data, bytes);
   if (error == cudaErrorMemoryAllocation && !capturing()) {  // cudaFree waits, which a capture may not
     cudaGetLastError();
     ++counters.retries;
     empty_cache_locked();
-    error = cudaMalloc(&data, bytes);
+    error = device_allocate(&data, bytes);
   }
   if (error == cudaErrorMemoryAllocation) {
     cudaGetLastError();
@@ -259,6 +267,10 @@ void reset_accumulated_memory() {
   counters.retries = counters.out_of_memory = 0;
 }
 
+void set_memory_limit(int64_t bytes) {
+  const Lock lock(mutex);
+  limit = bytes;
+}
 void set_caching(bool on) {
   const Lock lock(mutex);
   empty_cache_locked();

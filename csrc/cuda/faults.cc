@@ -11,6 +11,8 @@ namespace fastdl {
 namespace {
 
 constexpr int kWords = 1024;
+// Checks keep what they read until somebody waits. With more than this it is time to.
+constexpr size_t kMostPending = 256, kMostBytesKept = size_t{64} << 20;
 
 std::mutex mutex;  // guards all that follows
 uint64_t* words = nullptr;
@@ -21,6 +23,15 @@ struct Pending {
   Stream stream;
 };
 std::vector<Pending> pending;
+
+bool time_to_wait() {
+  std::lock_guard<std::mutex> lock(mutex);
+  size_t bytes = 0;
+  for (const Pending& p : pending)
+    for (const Check& c : *p.checks)
+      for (const Array& a : c.read) bytes += a.bytes();
+  return pending.size() > kMostPending || bytes > kMostBytesKept;
+}
 
 std::vector<Pending> take_pending(bool all, Stream stream) {
   std::lock_guard<std::mutex> lock(mutex);
@@ -114,7 +125,10 @@ void check_later(const std::shared_ptr<Checks>& checks, Stream stream) {
     const auto same = [&](const Pending& p) { return p.checks == checks && p.stream == stream; };
     if (std::none_of(pending.begin(), pending.end(), same)) pending.push_back({checks, stream});
   }
-  if (kLaunchesWait) look_at_faults(stream);
+  if (kLaunchesWait) return look_at_faults(stream);
+  if (!time_to_wait()) return;
+  check(cudaStreamSynchronize(handle(stream)), "every kernel of a stream");
+  look_at_faults(stream);
 }
 
 void look_at_faults(Stream waited) {

@@ -64,7 +64,8 @@ void Graph::replay(uint64_t seed, uint64_t counter) {
     PinnedBlock* const pinned = pinned_allocate(image_.size());
     std::memcpy(pinned->data, image_.data(), image_.size());
     copy_from_pinned(memory_->data, *pinned, pinned->data, image_.size(), stream);
-    pinned_release(pinned);  // reused when the copy is done
+    pinned_release(pinned);           // reused when the copy is done
+    used_on_stream(memory_, stream);  // and this when the replay is
   }
   check(cudaGraphLaunch(exec_, handle(stream)), "the replay of a graph");
   check_later(checks_, stream);

@@ -43,6 +43,7 @@ struct MemoryCounters {
 MemoryCounters memory_counters();
 void reset_peak_memory();
 void reset_accumulated_memory();
+void set_memory_limit(int64_t bytes);  // of what is taken from the device; what goes beyond counts as out of memory
 void set_caching(bool on);  // off: freed memory goes back to the device at once, and blocks have their exact size
 
 }  // namespace fastdl

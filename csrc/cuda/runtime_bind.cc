@@ -54,6 +54,7 @@ void bind_memory(py::module_& m) {
   m.def("mem_get_info", &mem_get_info);
   m.def("reset_peak_memory", &reset_peak_memory);
   m.def("reset_accumulated_memory", &reset_accumulated_memory);
+  m.def("set_memory_limit", &set_memory_limit);
   m.def("set_caching", &set_caching);
   m.def("record_stream", [](const Array& a, uintptr_t stream) { used_on_stream(a.buffer, stream_at(stream)); });
 }

@@ -16,6 +16,8 @@ class WaitingBlocks {
   // done(block) for those whose streams have passed. Not inside a capture, where an event is a part of the graph.
   template <class Done>
   void reclaim(const Done& done) {
+    if (waiting_.empty()) return;
+    const AllowInCapture allow;  // another thread's
     std::vector<Entry> still;
     for (Entry& e : waiting_) {
       record(e);

@@ -109,15 +109,46 @@ def test_counters(caching: ModuleType) -> None:
     }
 
 
-def test_shortage_empties_the_cache_first(caching: ModuleType) -> None:
-    free, total = cuda.mem_get_info("emu")
-    assert 0 < free <= total
-    kept = [caching.empty((free // 4,), "uint8") for _ in range(2)]
+@pytest.fixture(name="megabyte")
+def _megabyte(caching: ModuleType) -> Iterator[int]:
+    """A device that has one megabyte left."""
+    cuda.empty_cache("emu")
+    total = cuda.mem_get_info("emu")[1]
+    cuda.set_per_process_memory_fraction((cuda.memory_reserved("emu") + (1 << 20)) / total, "emu")
+    yield 1 << 20
+    cuda.set_per_process_memory_fraction(1, "emu")
+
+
+def test_shortage_empties_the_cache_first(caching: ModuleType, megabyte: int) -> None:
+    kept = [caching.empty((megabyte // 4,), "uint8") for _ in range(2)]
     retries = cuda.memory_stats("emu")["num_alloc_retries"]
-    del kept  # cached: half of the memory is left, and the cache holds the other half
-    large = caching.empty((free * 3 // 5,), "uint8")
-    assert large.size == free * 3 // 5
+    del kept  # half of the memory is left, and the cache holds the other half
+    large = caching.empty((megabyte * 3 // 4,), "uint8")
+    assert large.size == megabyte * 3 // 4
     assert cuda.memory_stats("emu")["num_alloc_retries"] == retries + 1
+
+
+def test_memory_of_a_limit_ends(caching: ModuleType, megabyte: int) -> None:
+    kept = caching.empty((megabyte // 4,), "uint8")
+    pattern = rf"^\[cuda\] expected {megabyte} bytes of free device memory, got \d+ of \d+ \(\d+ allowed, \d+ in arrays"
+    with pytest.raises(MemoryError, match=pattern):
+        caching.empty((megabyte,), "uint8")
+    assert caching.empty((kept.size,), "uint8").size == kept.size
+
+
+def test_a_capture_cannot_empty_the_cache(caching: ModuleType, megabyte: int) -> None:
+    free = [caching.empty((megabyte // 4,), "uint8") for _ in range(2)]
+    del free
+    graph = cuda.CUDAGraph(device="emu")
+    with pytest.raises(MemoryError, match=r"^\[cuda\] expected"), cuda.graph(graph):
+        caching.empty((megabyte * 3 // 4,), "uint8")
+
+
+def test_bad_fractions(emu: ModuleType) -> None:
+    with pytest.raises(ValueError, match=r"^\[cuda\] expected a fraction between 0 and 1, got 2$"):
+        cuda.set_per_process_memory_fraction(2, "emu")
+    with pytest.raises(TypeError, match=r"^\[cuda\] expected a number for fraction, got str$"):
+        cuda.set_per_process_memory_fraction("half", "emu")  # type: ignore[arg-type]
 
 
 def test_shortage_says_the_numbers(caching: ModuleType) -> None:

@@ -50,9 +50,6 @@ struct Element {
   T x, t, a, pos;
 };
 
-constexpr bool refuses(Loss op) {
-  return op == Loss::k_msle_loss || op == Loss::k_binary_cross_entropy || op == Loss::k_hinge_loss;
-}
 template <Loss op, class T>
 __device__ inline bool takes(T x, T t) {
   if constexpr (op == Loss::k_msle_loss) return !(x <= T{-1} || t <= T{-1});

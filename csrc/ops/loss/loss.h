@@ -24,6 +24,11 @@ namespace fastdl {
 enum class Loss { FASTDL_LOSSES(FASTDL_ENUM) };
 #undef FASTDL_ENUM
 
+// Whether some numbers are illegal for a loss.
+constexpr bool refuses(Loss op) {
+  return op == Loss::k_msle_loss || op == Loss::k_binary_cross_entropy || op == Loss::k_hinge_loss;
+}
+
 struct LossFwdArgs {
   Loss op;
   DType dtype;

@@ -18,6 +18,7 @@ from .memory import (
     memory_stats,
     reset_accumulated_memory_stats,
     reset_peak_memory_stats,
+    set_per_process_memory_fraction,
 )
 from .module import module_of
 from .streams import Event, ExternalStream, Stream, current_stream, default_stream, set_stream, stream
@@ -27,7 +28,7 @@ __all__ = [
     "device_count", "empty_cache", "get_device_name", "graph", "graph_pool_handle", "is_available",
     "is_current_stream_capturing", "manual_seed", "manual_seed_all", "max_memory_allocated", "max_memory_reserved",
     "mem_get_info", "memory_allocated", "memory_reserved", "memory_stats", "reset_accumulated_memory_stats",
-    "reset_peak_memory_stats", "set_stream", "stream", "synchronize",
+    "reset_peak_memory_stats", "set_per_process_memory_fraction", "set_stream", "stream", "synchronize",
 ]  # fmt: skip
 
 

@@ -78,6 +78,19 @@ def mem_get_info(device: Any = None) -> tuple[int, int]:
     return int(free), int(total)
 
 
+def set_per_process_memory_fraction(fraction: float, device: Any = None) -> None:
+    """Lets this process take no more than a fraction of the GPU's memory; an allocation beyond is out of memory
+    (`torch.cuda.set_per_process_memory_fraction`).
+
+    Raises ValueError for a fraction outside [0, 1], RuntimeError without a GPU.
+    """
+    if not isinstance(fraction, int | float):
+        raise TypeError(f"[cuda] expected a number for fraction, got {type(fraction).__name__}")
+    if not 0 <= fraction <= 1:
+        raise ValueError(f"[cuda] expected a fraction between 0 and 1, got {fraction}")
+    module_of(device).set_memory_limit(2**63 - 1 if fraction == 1 else int(mem_get_info(device)[1] * fraction))
+
+
 def empty_cache(device: Any = None) -> None:
     """Gives memory that is kept for reuse back to the GPU.
 

@@ -102,8 +102,9 @@ def _stride(self: Tensor, dim: int | None = None) -> Any:
 
 
 def _data_ptr(self: Tensor) -> int:
-    """The address of the first element, on the CPU."""
-    return self.detach().numpy().ctypes.data
+    """The address of the first element."""
+    array = self._array
+    return array.address if hasattr(array, "address") else array.ctypes.data
 
 
 _FUNCTIONS = {
