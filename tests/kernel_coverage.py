@@ -1,4 +1,4 @@
-"""`pytest --all-kernels`: fails unless each kernel instantiation of the emulated device was launched by the run's tests.
+"""`pytest --all-kernels`: fails unless the tests launched each kernel instantiation of the emulated device.
 
 The instantiations are those of the module's symbol table. With pytest-xdist the workers' launches count together.
 """
