@@ -34,7 +34,8 @@ def diagnose() -> None:
     emu.set_order("ascending")
     emu.clear_report()
     padded = np.pad(x.cpu().numpy(), 1)
-    print("the corrected kernel is right:", np.allclose(out.cpu().numpy(), (padded[:-2] + padded[1:-1] + padded[2:]) / 3))
+    expected = (padded[:-2] + padded[1:-1] + padded[2:]) / 3
+    print("the corrected kernel is right:", np.allclose(out.cpu().numpy(), expected))
 
 
 def improve() -> None:

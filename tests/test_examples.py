@@ -76,7 +76,7 @@ def test_cuda_without_gpu(capsys):
     out = capsys.readouterr().out
     for line in (
         "OUT_OF_BOUNDS at",
-        "neighbours.cu:12 in mean_of_three",
+        "neighbours.cu:11 in mean_of_three",
         "mean_of_three_corrected, threads shuffled: 0 findings",
         "the corrected kernel is right: True",
     ):

@@ -100,8 +100,8 @@ class KernelTraffic:
 
     def __str__(self) -> str:
         return (
-            f"{self.kernel}: {self.launches} launches, {self.blocks} blocks of {self.threads} threads, {self.read} bytes read (floor {self.read_floor}), "
-            f"{self.written} written (floor {self.written_floor})"
+            f"{self.kernel}: {self.launches} launches, {self.blocks} blocks of {self.threads} threads, "
+            f"{self.read} bytes read (floor {self.read_floor}), {self.written} written (floor {self.written_floor})"
         )
 
 
