@@ -15,7 +15,6 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -34,34 +33,38 @@ def randn(*shape: int) -> fastdl.Tensor:
 
 @dataclass(frozen=True)
 class Model:
-    """A kernel at full size: `run` does 1 / growth of the wavefronts and, where these are not given, blocks and bytes."""
+    """A kernel at full size, which `run` does small: there are `growth` times as many blocks, wavefronts and bytes.
+
+    Products grow along k, too: `half` does half of the steps, so that what a block does once is known apart, and a
+    block at full size does `longer` times the steps of `run`.
+    """
 
     name: str
     room: str
     run: Callable[[], object]
     growth: float
     flops: float = 0.0
-    bytes: float | None = None
-    blocks: int | None = None
+    bytes: float | None = None  # where they do not grow like the blocks
+    half: Callable[[], object] | None = None
+    longer: float = 1.0
 
     def counted(self) -> tuple[emu.KernelTraffic, float]:
-        """The traffic of the kernel that takes most blocks' threads, and its wavefronts."""
-        with fastdl.no_grad(), emu.profile() as profile:
-            self.run()
-        kernel = max(profile.kernels, key=lambda k: (k.blocks * k.threads, k.read))
-        lines = [line for line in profile.lines if line.kernel == kernel.kernel and line.space == "shared"]
-        return kernel, float(sum(line.units for line in lines))
+        """The traffic of the kernel with most threads, and the wavefronts that it would have at full length."""
+        kernel, wavefronts = counts(self.run)
+        if self.half is not None:
+            wavefronts += (self.longer - 1) * 2 * (wavefronts - counts(self.half)[1])
+        return kernel, wavefronts
 
     def work(self, kernel: emu.KernelTraffic, wavefronts: float) -> Work:
         """What a launch at full size does."""
         floor = self.growth * (kernel.read_floor + kernel.written_floor)
-        threads = kernel.blocks * kernel.threads
         return Work(
-            blocks=round(self.growth * kernel.blocks) if self.blocks is None else self.blocks,
+            blocks=round(self.growth * kernel.blocks),
             flops=self.flops,
             bytes=floor if self.bytes is None else self.bytes,
             wavefronts=self.growth * wavefronts,
-            bytes_in_flight=min(64.0, kernel.read / threads),  # what a thread reads, as far as registers hold it
+            # What a thread reads, as far as registers hold it.
+            bytes_in_flight=min(64.0, kernel.read / (kernel.blocks * kernel.threads)),
         )
 
     def estimates(self, devices: tuple[Device, ...]) -> tuple[str, list[Estimate]]:
@@ -75,14 +78,23 @@ class Model:
         return kernel.kernel, out
 
 
-def product(m: int, n: int, k: int) -> dict[str, Any]:
-    """A product at full size beside one of 1408 x 1536 by 16 steps, enough for tiles of 128 x 128."""
-    return {
-        "growth": m * n * k / (1408 * 1536 * 16),
-        "flops": 2.0 * m * n * k,
-        "bytes": 4.0 * (m * k + k * n + m * n),
-        "blocks": m * n // 128**2,
-    }
+def counts(run: Callable[[], object]) -> tuple[emu.KernelTraffic, float]:
+    """The kernel with most threads of a run, and its wavefronts."""
+    with fastdl.no_grad(), emu.profile() as profile:
+        run()
+    kernel = max(profile.kernels, key=lambda k: (k.blocks * k.threads, k.read))
+    lines = [line for line in profile.lines if line.kernel == kernel.kernel and line.space == "shared"]
+    return kernel, float(sum(line.units for line in lines))
+
+
+def square(k: int) -> object:
+    """A product of few steps that is wide enough for tiles of 128 x 128."""
+    return randn(1408, k) @ randn(k, 1536)
+
+
+def pointwise(channels: int) -> object:
+    """A convolution whose windows are pixels."""
+    return F.conv2d(randn(1, channels, 128, 128), randn(128, channels, 1, 1))
 
 
 # Full sizes: 64 million numbers in elementwise kernels, batches of 32 to 64 images, products of 4096.
@@ -95,14 +107,10 @@ MODELS = (
     Model("transpose, 8192 x 8192", "layout", lambda: randn(128, 128).t().contiguous(), 4096),
     Model("max_pool2d 2 x 2, 64 x 64 x 112 x 112", "max_pool2d", lambda: F.max_pool2d(randn(1, 8, 112, 112), 2), 512,
           3 * 64 * 64 * 56 * 56),
-    Model("matmul, 4096", "matmul", lambda: randn(1408, 16) @ randn(16, 1536), **product(4096, 4096, 4096)),
-    # As a product: channels by pixels of all images, and inputs under the window.
-    Model("conv2d 1 x 1, 64 of 128 -> 128, 32 x 32", "conv2d",
-          lambda: F.conv2d(randn(1, 16, 128, 128), randn(128, 16, 1, 1)), 64 * 32**2 / 128**2 * 128 / 16,
-          2.0 * 64 * 32**2 * 128 * 128, 4.0 * (64 * 32**2 * 256 + 128 * 128), 64 * 32**2 // 128),
-    Model("conv2d 3 x 3, 64 of 128 -> 128, 32 x 32", "conv2d",
-          lambda: F.conv2d(randn(1, 2, 128, 128), randn(128, 2, 3, 3), padding=1), 64 * 32**2 / 128**2 * 128 / 2,
-          2.0 * 64 * 32**2 * 128 * 128 * 9, 4.0 * (64 * 32**2 * 256 + 128 * 128 * 9), 64 * 32**2 // 128),
+    Model("matmul, 4096", "matmul", lambda: square(16), 4096**2 / (1408 * 1536), 2.0 * 4096**3, 12.0 * 4096**2,
+          lambda: square(8), 4096 / 16),
+    Model("conv2d 1 x 1, 64 of 128 -> 128, 32 x 32", "conv2d", lambda: pointwise(16), 64 * 32**2 / 128**2,
+          2.0 * 64 * 32**2 * 128 * 128, 4.0 * (64 * 32**2 * 256 + 128 * 128), lambda: pointwise(8), 128 / 16),
 )  # fmt: skip
 
 
