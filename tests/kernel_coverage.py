@@ -1,16 +1,25 @@
-"""`pytest --all-kernels`: fails unless each kernel instantiation of the emulated device was launched by the run's tests.
+"""`pytest --all-kernels`: fails unless the tests launched each kernel instantiation of the emulated device.
 
 The instantiations are those of the module's symbol table. With pytest-xdist the workers' launches count together.
 """
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from fastdl import emu
 
-# Instantiations that no test can launch, each with the reason.
-EXCEPTIONS: dict[str, str] = {}
+# Instantiations that no call of the surface reaches (regular expressions), each with the reason.
+EXCEPTIONS = {
+    r"(sum|join)_chunks<\w+, \d, unsigned long>": "2^32 places; lookups of numbers have no packs",
+    r"keys_of_indices<unsigned long, .*>": "a table of 2^32 rows",
+    r"copy_lines<unsigned char, \d+, int>": "embeddings are of floats; the copy knows sizes only",
+    r"(find_rank|store_rank|search)<bool>": "refused by the binding; its dtypes are visited with those of sort",
+    r"sort_short_lines<.*(StoreRank<bool>|Collected<unsigned int>, StoreFirst<bool>) ?>": "likewise",
+    r"emu::nothing": "the launches that a device refuses",
+}
 
 _launched: set[tuple[str, int]] = set()
 
@@ -52,7 +61,7 @@ class Coverage:
 def missing() -> list[str]:
     """Names of what was not launched and is no exception."""
     every = {(name, offset) for name, offset, _ in _kernels()}
-    return sorted(name for name, _ in every - _launched if name not in EXCEPTIONS)
+    return sorted(name for name, _ in every - _launched if not any(re.fullmatch(e, name) for e in EXCEPTIONS))
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import fastdl
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -66,3 +68,22 @@ def test_examples_show_what_they_say(name, pictures, expected, tmp_path, capsys,
     assert expected(found), (found, capsys.readouterr().out)
     drawn = list(tmp_path.glob("*.png"))
     assert len(drawn) == pictures and all(p.stat().st_size > 5000 for p in drawn)
+
+
+@pytest.mark.skipif(not fastdl.emu.is_available(), reason="this build has no emulation module")
+def test_cuda_without_gpu(capsys):
+    example("cuda_without_gpu").main()
+    out = capsys.readouterr().out
+    for line in (
+        "OUT_OF_BOUNDS at",
+        "neighbours.cu:11 in mean_of_three",
+        "mean_of_three_corrected, threads shuffled: 0 findings",
+        "the corrected kernel is right: True",
+    ):
+        assert line in out
+    worst = [
+        line.split() for line in out.splitlines() if line.startswith(("strided", "tiled", "padded")) and ".cu:" in line
+    ]
+    assert {name: max(float(r[-1]) for r in worst if r[0] == name) for name in ("strided", "tiled", "padded")} == {
+        "strided": 8.0, "tiled": 32.0, "padded": 1.0,
+    }  # fmt: skip

@@ -34,42 +34,42 @@ T read_modify_write(T* p, const void* pc, F&& f) {
 }  // namespace
 
 uint32_t load4(const void* p) {
-  return checked_load<uint32_t>(p, __builtin_return_address(0));
+  return checked_load<uint32_t>(p, FASTDL_CALLER);
 }
 uint64_t load8(const void* p) {
-  return checked_load<uint64_t>(p, __builtin_return_address(0));
+  return checked_load<uint64_t>(p, FASTDL_CALLER);
 }
 Bits16 load16(const void* p) {
-  return checked_load<Bits16>(p, __builtin_return_address(0));
+  return checked_load<Bits16>(p, FASTDL_CALLER);
 }
 void store4(void* p, uint32_t bits) {
-  checked_store(p, bits, __builtin_return_address(0));
+  checked_store(p, bits, FASTDL_CALLER);
 }
 void store8(void* p, uint64_t bits) {
-  checked_store(p, bits, __builtin_return_address(0));
+  checked_store(p, bits, FASTDL_CALLER);
 }
 void store16(void* p, Bits16 bits) {
-  checked_store(p, bits, __builtin_return_address(0));
+  checked_store(p, bits, FASTDL_CALLER);
 }
 
 }  // namespace fastdl::emu
 
 using fastdl::emu::read_modify_write;
 
-#define FASTDL_ATOMIC(T, name, result)                                                            \
-  T atomic##name(T* p, T v) {                                                                     \
-    return read_modify_write(p, __builtin_return_address(0), [&](T old) -> T { return result; }); \
+#define FASTDL_ATOMIC(T, name, result)                                              \
+  T atomic##name(T* p, T v) {                                                       \
+    return read_modify_write(p, FASTDL_CALLER, [&](T old) -> T { return result; }); \
   }
-#define FASTDL_ATOMIC_INTEGER(T)                                                                                \
-  FASTDL_ATOMIC(T, Add, old + v)                                                                                \
-  FASTDL_ATOMIC(T, Max, old > v ? old : v)                                                                      \
-  FASTDL_ATOMIC(T, Min, old < v ? old : v)                                                                      \
-  FASTDL_ATOMIC(T, Exch, ((void)old, v))                                                                        \
-  FASTDL_ATOMIC(T, Or, old | v)                                                                                 \
-  FASTDL_ATOMIC(T, And, old& v)                                                                                 \
-  FASTDL_ATOMIC(T, Xor, old ^ v)                                                                                \
-  T atomicCAS(T* p, T expected, T v) {                                                                          \
-    return read_modify_write(p, __builtin_return_address(0), [&](T old) { return old == expected ? v : old; }); \
+#define FASTDL_ATOMIC_INTEGER(T)                                                                  \
+  FASTDL_ATOMIC(T, Add, old + v)                                                                  \
+  FASTDL_ATOMIC(T, Max, old > v ? old : v)                                                        \
+  FASTDL_ATOMIC(T, Min, old < v ? old : v)                                                        \
+  FASTDL_ATOMIC(T, Exch, ((void)old, v))                                                          \
+  FASTDL_ATOMIC(T, Or, old | v)                                                                   \
+  FASTDL_ATOMIC(T, And, old& v)                                                                   \
+  FASTDL_ATOMIC(T, Xor, old ^ v)                                                                  \
+  T atomicCAS(T* p, T expected, T v) {                                                            \
+    return read_modify_write(p, FASTDL_CALLER, [&](T old) { return old == expected ? v : old; }); \
   }
 FASTDL_ATOMIC_INTEGER(int)
 FASTDL_ATOMIC_INTEGER(unsigned)

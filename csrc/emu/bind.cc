@@ -2,7 +2,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
-#include "core/error.h"
+#include "bind/array_type.h"
 #include "emu/engine.h"
 #include "emu/memory.h"
 #include "emu/runtime_api.h"
@@ -47,7 +47,8 @@ py::list profiled_kernels() {
   py::list out;
   for (const KernelTraffic& t : kernel_traffic()) {
     py::dict d;
-    d["kernel"] = t.kernel, d["launches"] = t.launches, d["read"] = t.read, d["written"] = t.written;
+    d["kernel"] = t.kernel, d["launches"] = t.launches, d["blocks"] = t.blocks, d["threads"] = t.threads,
+    d["read"] = t.read, d["written"] = t.written;
     d["read_floor"] = t.read_floor, d["written_floor"] = t.written_floor;
     out.append(d);
   }
@@ -86,6 +87,7 @@ void bind_engine(py::module_& m) {
   m.def("clear_profile", &clear_traffic);
   m.def("profiled_lines", &profiled_lines);
   m.def("profiled_kernels", &profiled_kernels);
+  m.def("address", [](const Array& a) { return reinterpret_cast<uintptr_t>(a.data); });
   bind_selftest(m);
 }
 

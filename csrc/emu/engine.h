@@ -133,7 +133,7 @@ constexpr size_t kSharedRegion = size_t{1} << 20;  // the running block's shared
 void begin_block_memory(size_t dynamic_bytes);
 void forget_cells();                                   // before epochs start again at 1
 std::string describe(uintptr_t offset, size_t bytes);  // "4 bytes past the end of an allocation of 400 bytes"
-bool in_module(uintptr_t address, size_t bytes);       // constants and static variables of this library
+bool in_module(uintptr_t address, size_t bytes);       // constants and static variables of kernels
 void repair_later(uintptr_t offset, size_t bytes);     // a write into a gap: poison it again after the launch
 void repair_gaps();
 // An asynchronous copy to these bytes was issued: they are NaN and not to be touched until it has landed.
@@ -147,8 +147,16 @@ void forget_copies();                          // before a block
 enum class Access { kRead, kWrite, kAtomic };
 // An access of N = 1, 2, 4, 8 or 16 bytes, or of any number. False: do not touch the memory.
 template <size_t N>
-bool check_access(const void* p, Access access, const void* pc);
-bool check_range(const void* p, size_t bytes, Access access, const void* pc);
+FASTDL_ENGINE bool check_access(const void* p, Access access, const void* pc);
+FASTDL_ENGINE bool check_range(const void* p, size_t bytes, Access access, const void* pc);
+// Where the caller of a hook stands. Kernels compiled at run time (user.h) lie anywhere in memory; their code counts as
+// lying `code_shift` further, behind this module's, so that 32 bits tell all places apart.
+#if defined(FASTDL_EMU_USER)
+extern ptrdiff_t code_shift;
+#else
+constexpr ptrdiff_t code_shift = 0;
+#endif
+#define FASTDL_CALLER (static_cast<const char*>(__builtin_return_address(0)) + ::fastdl::emu::code_shift)
 void end_block_races();  // remembers whether the block fenced
 
 extern bool profiling;  // accesses are counted too
@@ -189,7 +197,10 @@ struct Instance {
 std::vector<Instance> kernel_instances();  // every kernel of this module
 
 // ---- symbols.cc -----------------------------------------------------------------------------------------------------
+// This module, and those that add_module (user.h) added. A module's code has offsets from kUserCode on.
+constexpr uintptr_t kUserCode = uintptr_t{1} << 30, kUserCodeEach = uintptr_t{1} << 24;
 uintptr_t module_base();
+FASTDL_ENGINE ptrdiff_t add_module(const void* code);                // see user.h
 std::string function_name(const void* address);                      // without its parameters and namespaces
 std::vector<std::pair<std::string, uintptr_t>> kernels_of_module();  // names and offsets of functions marked __global__
 struct SourceLine {

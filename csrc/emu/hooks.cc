@@ -10,26 +10,25 @@ using fastdl::emu::check_access;
 using fastdl::emu::check_range;
 
 #define HOOK extern "C" __attribute__((visibility("hidden")))
-#define CALLER __builtin_return_address(0)
 
-#define FASTDL_SIZED_HOOKS(n)                    \
-  HOOK void __tsan_read##n(void* p) {            \
-    check_access<n>(p, Access::kRead, CALLER);   \
-  }                                              \
-  HOOK void __tsan_write##n(void* p) {           \
-    check_access<n>(p, Access::kWrite, CALLER);  \
-  }                                              \
-  HOOK void __tsan_unaligned_read##n(void* p) {  \
-    check_access<n>(p, Access::kRead, CALLER);   \
-  }                                              \
-  HOOK void __tsan_unaligned_write##n(void* p) { \
-    check_access<n>(p, Access::kWrite, CALLER);  \
-  }                                              \
-  HOOK void __tsan_volatile_read##n(void* p) {   \
-    check_access<n>(p, Access::kRead, CALLER);   \
-  }                                              \
-  HOOK void __tsan_volatile_write##n(void* p) {  \
-    check_access<n>(p, Access::kWrite, CALLER);  \
+#define FASTDL_SIZED_HOOKS(n)                          \
+  HOOK void __tsan_read##n(void* p) {                  \
+    check_access<n>(p, Access::kRead, FASTDL_CALLER);  \
+  }                                                    \
+  HOOK void __tsan_write##n(void* p) {                 \
+    check_access<n>(p, Access::kWrite, FASTDL_CALLER); \
+  }                                                    \
+  HOOK void __tsan_unaligned_read##n(void* p) {        \
+    check_access<n>(p, Access::kRead, FASTDL_CALLER);  \
+  }                                                    \
+  HOOK void __tsan_unaligned_write##n(void* p) {       \
+    check_access<n>(p, Access::kWrite, FASTDL_CALLER); \
+  }                                                    \
+  HOOK void __tsan_volatile_read##n(void* p) {         \
+    check_access<n>(p, Access::kRead, FASTDL_CALLER);  \
+  }                                                    \
+  HOOK void __tsan_volatile_write##n(void* p) {        \
+    check_access<n>(p, Access::kWrite, FASTDL_CALLER); \
   }
 FASTDL_SIZED_HOOKS(1)
 FASTDL_SIZED_HOOKS(2)
@@ -41,16 +40,16 @@ HOOK void __tsan_init() {}
 HOOK void __tsan_func_entry(void*) {}
 HOOK void __tsan_func_exit(void*) {}
 HOOK void __tsan_read_range(void* p, size_t bytes) {
-  check_range(p, bytes, Access::kRead, CALLER);
+  check_range(p, bytes, Access::kRead, FASTDL_CALLER);
 }
 HOOK void __tsan_write_range(void* p, size_t bytes) {
-  check_range(p, bytes, Access::kWrite, CALLER);
+  check_range(p, bytes, Access::kWrite, FASTDL_CALLER);
 }
 HOOK void __tsan_vptr_read(void* p) {
-  check_access<sizeof(void*)>(p, Access::kRead, CALLER);
+  check_access<sizeof(void*)>(p, Access::kRead, FASTDL_CALLER);
 }
 HOOK void __tsan_vptr_update(void* p, void*) {
-  check_access<sizeof(void*)>(p, Access::kWrite, CALLER);
+  check_access<sizeof(void*)>(p, Access::kWrite, FASTDL_CALLER);
 }
 
 // std::atomic, in the host code of a kernel file: reference counts of buffers, for example.

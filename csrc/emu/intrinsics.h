@@ -20,6 +20,9 @@
 #define __align__(n) __attribute__((aligned(n)))
 #define __forceinline__ inline __attribute__((always_inline))
 
+// Functions that kernels call which are compiled apart from this module (user.h).
+#define FASTDL_ENGINE __attribute__((visibility("default")))
+
 namespace fastdl::emu {
 
 // Where an intrinsic stands in the kernel. Default arguments, so that inlining and unrolling do not change it.
@@ -37,18 +40,18 @@ struct Launch {
   size_t shared_bytes;
   void* stream;
 };
-void run(const Launch& launch, void (*invoke)(const void* call));
+FASTDL_ENGINE void run(const Launch& launch, void (*invoke)(const void* call));
 
 // ---- built-in variables: constant during the life of a thread, so that the compiler may reuse them ------------------
-__attribute__((const)) uint3 thread_index();
-__attribute__((const)) uint3 block_index();
-__attribute__((const)) dim3 block_size();
-__attribute__((const)) dim3 grid_size();
+FASTDL_ENGINE __attribute__((const)) uint3 thread_index();
+FASTDL_ENGINE __attribute__((const)) uint3 block_index();
+FASTDL_ENGINE __attribute__((const)) dim3 block_size();
+FASTDL_ENGINE __attribute__((const)) dim3 grid_size();
 
 // ---- shared memory --------------------------------------------------------------------------------------------------
 // `key` is the address of a static of the declaring function: one variable a block for each instantiation, as in CUDA.
-void* shared_variable(const void* key, size_t bytes, size_t alignment);
-unsigned char* dynamic_shared();
+FASTDL_ENGINE void* shared_variable(const void* key, size_t bytes, size_t alignment);
+FASTDL_ENGINE unsigned char* dynamic_shared();
 
 // ---- memory accesses that must stay whole ---------------------------------------------------------------------------
 struct Bits16 {
@@ -83,16 +86,16 @@ __forceinline__ void store(void* p, const V& v) {
 
 // ---- threads meeting ------------------------------------------------------------------------------------------------
 enum class Vote { kNone, kOr, kAnd, kCount };
-int barrier(Vote vote, bool predicate, Site site);
-void sync_warp(unsigned mask, Site site);
-unsigned active_mask();
-unsigned ballot(unsigned mask, bool predicate, Site site);
+FASTDL_ENGINE int barrier(Vote vote, bool predicate, Site site);
+FASTDL_ENGINE void sync_warp(unsigned mask, Site site);
+FASTDL_ENGINE unsigned active_mask();
+FASTDL_ENGINE unsigned ballot(unsigned mask, bool predicate, Site site);
 enum class Shuffle { kIndex, kUp, kDown, kXor };
-uint64_t shuffle(Shuffle kind, unsigned mask, uint64_t bits, int argument, int width, Site site);
+FASTDL_ENGINE uint64_t shuffle(Shuffle kind, unsigned mask, uint64_t bits, int argument, int width, Site site);
 enum class WarpReduce { kAdd, kMin, kMax, kUnsignedMin, kUnsignedMax, kAnd, kOr, kXor };
-unsigned warp_reduce(WarpReduce kind, unsigned mask, unsigned value, Site site);
-unsigned match_any(unsigned mask, uint64_t value, Site site);
-void fence(bool device_wide);
+FASTDL_ENGINE unsigned warp_reduce(WarpReduce kind, unsigned mask, unsigned value, Site site);
+FASTDL_ENGINE unsigned match_any(unsigned mask, uint64_t value, Site site);
+FASTDL_ENGINE void fence(bool device_wide);
 
 template <class T>
 inline T shuffled(Shuffle kind, unsigned mask, T v, int argument, int width, Site site) {

@@ -8,8 +8,6 @@
 // that what a kernel should not have read also shows in its numbers.
 #include "emu/memory.h"
 
-#include <dlfcn.h>
-#include <link.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -287,28 +285,6 @@ std::string describe(uintptr_t offset, size_t bytes) {
   }
   return has_next ? distance(offset, bytes, next->first, next->second, "an allocation")
                   : "device memory without an owner";
-}
-
-bool in_module(uintptr_t address, size_t bytes) {
-  static const std::pair<uintptr_t, uintptr_t> bounds = [] {
-    std::pair<uintptr_t, uintptr_t> b{0, 0};
-    dl_iterate_phdr(
-        [](dl_phdr_info* info, size_t, void* out) {
-          if (info->dlpi_addr != module_base()) return 0;
-          uintptr_t low = ~uintptr_t{0}, high = 0;
-          for (int i = 0; i < info->dlpi_phnum; ++i) {
-            const auto& segment = info->dlpi_phdr[i];
-            if (segment.p_type != PT_LOAD) continue;
-            low = std::min<uintptr_t>(low, info->dlpi_addr + segment.p_vaddr);
-            high = std::max<uintptr_t>(high, info->dlpi_addr + segment.p_vaddr + segment.p_memsz);
-          }
-          *static_cast<std::pair<uintptr_t, uintptr_t>*>(out) = {low, high};
-          return 1;
-        },
-        &b);
-    return b;
-  }();
-  return address >= bounds.first && address + bytes <= bounds.second;
 }
 
 }  // namespace fastdl::emu

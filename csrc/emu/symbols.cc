@@ -11,23 +11,44 @@
 #include <cstring>
 #include <fstream>
 #include <iterator>
+#include <map>
+#include <mutex>
+#include <stdexcept>
 
 #include "emu/engine.h"
+#include "emu/memory.h"
 
 namespace fastdl::emu {
 namespace {
 
 struct Module {
-  uintptr_t base = 0;
+  uintptr_t base = 0, end = 0;
   std::string path;
 };
-const Module& module() {
-  static const Module found = [] {
-    Dl_info info{};
-    dladdr(reinterpret_cast<const void*>(&findings), &info);
-    return Module{reinterpret_cast<uintptr_t>(info.dli_fbase), info.dli_fname ? info.dli_fname : ""};
-  }();
+
+// The library that holds an address.
+Module find_module(const void* address) {
+  Dl_info info{};
+  dladdr(address, &info);
+  Module found{reinterpret_cast<uintptr_t>(info.dli_fbase), 0, info.dli_fname ? info.dli_fname : ""};
+  dl_iterate_phdr(
+      [](dl_phdr_info* library, size_t, void* out) {
+        Module& m = *static_cast<Module*>(out);
+        if (library->dlpi_addr != m.base) return 0;
+        for (int i = 0; i < library->dlpi_phnum; ++i) {
+          const auto& segment = library->dlpi_phdr[i];
+          if (segment.p_type == PT_LOAD) m.end = std::max<uintptr_t>(m.end, m.base + segment.p_vaddr + segment.p_memsz);
+        }
+        return 1;
+      },
+      &found);
   return found;
+}
+
+// This module first, then those that were added.
+std::vector<Module>& modules() {
+  static std::vector<Module> all{find_module(reinterpret_cast<const void*>(&findings))};
+  return all;
 }
 
 // ---- functions ------------------------------------------------------------------------------------------------------
@@ -39,8 +60,8 @@ struct Function {
 };
 
 // The functions of the symbol table, sorted by address. Kernels have internal linkage, so dladdr does not know them.
-std::vector<Function> read_functions() {
-  std::ifstream file(module().path, std::ios::binary);
+std::vector<Function> read_functions(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
   const std::string image((std::istreambuf_iterator<char>(file)), {});
   std::vector<Function> out;
   if (image.size() < sizeof(ElfW(Ehdr))) return out;
@@ -58,9 +79,11 @@ std::vector<Function> read_functions() {
   return out;
 }
 
-const std::vector<Function>& functions() {
-  static const std::vector<Function> found = read_functions();
-  return found;
+const std::vector<Function>& functions(const Module& m) {
+  static std::map<std::string, std::vector<Function>> of_path;
+  const auto [found, is_new] = of_path.try_emplace(m.path);
+  if (is_new) found->second = read_functions(m.path);
+  return found->second;
 }
 
 void remove_all(std::string& s, const std::string& part) {
@@ -115,14 +138,13 @@ std::string quoted(const std::string& path) {
 
 constexpr size_t kAddressesAtOnce = 4000;  // a command line has a longest length
 
-// Appends the source lines of some addresses.
-void look_up(const std::vector<uintptr_t>& module_offsets, std::vector<SourceLine>& lines) {
-  const size_t first = lines.size();
-  lines.resize(first + module_offsets.size(), SourceLine{"", 0});
-  std::string command = "addr2line -a -i -e " + quoted(module().path);
-  for (uintptr_t offset : module_offsets) {
+// lines[which[i]] becomes the source line of addresses[i] in a file.
+void look_up(const std::string& path, const uintptr_t* addresses, const size_t* which, size_t count,
+             std::vector<SourceLine>& lines) {
+  std::string command = "addr2line -a -i -e " + quoted(path);
+  for (size_t i = 0; i < count; ++i) {
     char hex[24];
-    std::snprintf(hex, sizeof hex, " 0x%llx", static_cast<unsigned long long>(offset));
+    std::snprintf(hex, sizeof hex, " 0x%llx", static_cast<unsigned long long>(addresses[i]));
     command += hex;
   }
   FILE* pipe = popen((command + " 2>/dev/null").c_str(), "r");
@@ -136,8 +158,8 @@ void look_up(const std::vector<uintptr_t>& module_offsets, std::vector<SourceLin
       ++next;
       continue;
     }
-    if (next == 0 || next > module_offsets.size()) continue;
-    SourceLine& line = lines[first + next - 1];
+    if (next == 0 || next > count) continue;
+    SourceLine& line = lines[which[next - 1]];
     if (line.file.empty() || is_machinery(line.file)) line = parse(buffer);
   }
   pclose(pipe);
@@ -146,7 +168,22 @@ void look_up(const std::vector<uintptr_t>& module_offsets, std::vector<SourceLin
 }  // namespace
 
 uintptr_t module_base() {
-  return module().base;
+  return modules()[0].base;
+}
+
+ptrdiff_t add_module(const void* code) {
+  std::lock_guard<std::mutex> lock(engine_mutex);
+  const Module added = find_module(code);
+  const uintptr_t at = kUserCode + (modules().size() - 1) * kUserCodeEach;
+  if (added.end - added.base > kUserCodeEach || at + kUserCodeEach > uintptr_t{1} << 32)
+    throw std::length_error("[emu] expected fewer and smaller modules of kernels");
+  modules().push_back(added);
+  return static_cast<ptrdiff_t>(module_base() + at - added.base);
+}
+
+bool in_module(uintptr_t address, size_t bytes) {
+  return std::any_of(modules().begin(), modules().end(),
+                     [&](const Module& m) { return address >= m.base && address + bytes <= m.end; });
 }
 
 std::string short_path(const std::string& path) {
@@ -156,26 +193,36 @@ std::string short_path(const std::string& path) {
 
 std::vector<std::pair<std::string, uintptr_t>> kernels_of_module() {
   std::vector<std::pair<std::string, uintptr_t>> out;
-  for (const Function& f : functions())
+  for (const Function& f : functions(modules()[0]))
     if (f.name.find("B6kernel") != std::string::npos) out.push_back({readable(f.name), f.start});
   return out;
 }
 
 std::string function_name(const void* address) {
-  const std::vector<Function>& functions = emu::functions();
-  const uintptr_t offset = reinterpret_cast<uintptr_t>(address) - module_base();
-  auto next = std::upper_bound(functions.begin(), functions.end(), offset,
-                               [](uintptr_t at, const Function& f) { return at < f.start; });
-  if (next == functions.begin() || offset >= std::prev(next)->start + std::prev(next)->bytes) return "unknown";
-  return readable(std::prev(next)->name);
+  const uintptr_t at = reinterpret_cast<uintptr_t>(address);
+  for (const Module& m : modules()) {
+    if (at < m.base || at >= m.end) continue;
+    const std::vector<Function>& known = functions(m);
+    const auto next = std::upper_bound(known.begin(), known.end(), at - m.base,
+                                       [](uintptr_t offset, const Function& f) { return offset < f.start; });
+    if (next != known.begin() && at - m.base < std::prev(next)->start + std::prev(next)->bytes)
+      return readable(std::prev(next)->name);
+  }
+  return "unknown";
 }
 
 std::vector<SourceLine> source_lines(const std::vector<uintptr_t>& module_offsets) {
-  std::vector<SourceLine> lines;
-  for (size_t i = 0; i < module_offsets.size(); i += kAddressesAtOnce) {
-    const size_t end = std::min(i + kAddressesAtOnce, module_offsets.size());
-    look_up({module_offsets.begin() + static_cast<ptrdiff_t>(i), module_offsets.begin() + static_cast<ptrdiff_t>(end)},
-            lines);
+  std::vector<SourceLine> lines(module_offsets.size(), SourceLine{"", 0});
+  for (size_t m = 0; m < modules().size(); ++m) {
+    const uintptr_t first = m == 0 ? 0 : kUserCode + (m - 1) * kUserCodeEach,
+                    end = m == 0 ? kUserCode : first + kUserCodeEach;
+    std::vector<uintptr_t> addresses;
+    std::vector<size_t> which;
+    for (size_t i = 0; i < module_offsets.size(); ++i)
+      if (module_offsets[i] >= first && module_offsets[i] < end)
+        addresses.push_back(module_offsets[i] - first), which.push_back(i);
+    for (size_t i = 0; i < addresses.size(); i += kAddressesAtOnce)
+      look_up(modules()[m].path, &addresses[i], &which[i], std::min(kAddressesAtOnce, addresses.size() - i), lines);
   }
   return lines;
 }

@@ -106,7 +106,9 @@ struct Counts {
   int64_t requests = 0, units = 0, ideal = 0;
 };
 struct Moved {
-  int64_t launches = 0, read = 0, written = 0, read_floor = 0, written_floor = 0;
+  int64_t launches = 0, blocks = 0;
+  int threads = 0;
+  int64_t read = 0, written = 0, read_floor = 0, written_floor = 0;
 };
 std::map<Instruction, Counts> counts;
 std::map<const void*, Moved> moved;
@@ -160,7 +162,10 @@ void begin_launch_traffic() {
   launch_seen = engine.launch_epoch;
   touched_by_reads.clear();
   touched_by_writes.clear();
-  ++moved[engine.launch->kernel].launches;
+  Moved& m = moved[engine.launch->kernel];
+  const dim3 grid = engine.launch->grid;
+  ++m.launches, m.blocks += int64_t{grid.x} * grid.y * grid.z;
+  m.threads = std::max(m.threads, engine.threads);
 }
 
 void count_bytes(uintptr_t offset, size_t bytes, Access access) {
@@ -261,12 +266,13 @@ std::vector<KernelTraffic> kernel_traffic() {
   std::map<std::string, Moved> named;
   for (const auto& [kernel, m] : moved) {
     Moved& sum = named[function_name(kernel)];
-    sum.launches += m.launches, sum.read += m.read, sum.written += m.written;
+    sum.launches += m.launches, sum.blocks += m.blocks, sum.threads = std::max(sum.threads, m.threads);
+    sum.read += m.read, sum.written += m.written;
     sum.read_floor += m.read_floor, sum.written_floor += m.written_floor;
   }
   std::vector<KernelTraffic> out;
   for (const auto& [kernel, m] : named)
-    out.push_back({kernel, m.launches, m.read, m.written, m.read_floor, m.written_floor});
+    out.push_back({kernel, m.launches, m.blocks, m.threads, m.read, m.written, m.read_floor, m.written_floor});
   return out;
 }
 

@@ -22,7 +22,9 @@ struct LineTraffic {
 // touches the same.
 struct KernelTraffic {
   std::string kernel;
-  int64_t launches, read, written, read_floor, written_floor;
+  int64_t launches, blocks;  // of all launches
+  int threads;               // a block, at most
+  int64_t read, written, read_floor, written_floor;
 };
 
 void set_profiling(bool on);

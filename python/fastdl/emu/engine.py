@@ -1,8 +1,4 @@
-"""What the emulated CUDA device tells about kernels: mistakes, and what their memory accesses cost.
-
-Tensors on `device="emu"` run the library's CUDA kernels on the host, with every load and store looked at. `report()`
-lists what would be wrong on a GPU, `profile()` counts bank conflicts and memory traffic for each source line.
-"""
+"""The reports and counters of the emulated device."""
 
 from __future__ import annotations
 
@@ -12,20 +8,7 @@ from dataclasses import dataclass, field, fields
 from types import ModuleType
 from typing import Any, Literal
 
-from . import backends
-
-__all__ = [
-    "Finding",
-    "KernelTraffic",
-    "LineTraffic",
-    "Profile",
-    "clear_report",
-    "is_available",
-    "kernels_run",
-    "profile",
-    "report",
-    "set_order",
-]
+from .. import backends
 
 
 @dataclass(frozen=True)
@@ -108,6 +91,8 @@ class KernelTraffic:
 
     kernel: str
     launches: int
+    blocks: int  # of all launches
+    threads: int  # a block, at most
     read: int
     written: int
     read_floor: int
@@ -115,8 +100,8 @@ class KernelTraffic:
 
     def __str__(self) -> str:
         return (
-            f"{self.kernel}: {self.launches} launches, {self.read} bytes read (floor {self.read_floor}), "
-            f"{self.written} written (floor {self.written_floor})"
+            f"{self.kernel}: {self.launches} launches, {self.blocks} blocks of {self.threads} threads, "
+            f"{self.read} bytes read (floor {self.read_floor}), {self.written} written (floor {self.written_floor})"
         )
 
 
@@ -135,10 +120,19 @@ class Profile:
             for t in sorted(self.lines, key=lambda t: (-t.ratio, t.kernel, t.file, t.line))
         ]  # fmt: skip
         moved = [
-            [t.kernel, str(t.launches), str(t.read), str(t.read_floor), str(t.written), str(t.written_floor)]
+            [
+                t.kernel,
+                str(t.launches),
+                str(t.blocks),
+                str(t.threads),
+                str(t.read),
+                str(t.read_floor),
+                str(t.written),
+                str(t.written_floor),
+            ]
             for t in self.kernels
         ]
-        kernel_head = ["kernel", "launches", "read", "floor", "written", "floor"]
+        kernel_head = ["kernel", "launches", "blocks", "threads", "read", "floor", "written", "floor"]
         return _table(head, rows, 4) + "\n\n" + _table(kernel_head, moved, 1)
 
 

@@ -1,0 +1,145 @@
+"""The time that each CUDA kernel should take on a GPU, and what limits it, without one.
+
+    python bench/model.py                        the table, from a small run of each kernel on the emulated device
+    python bench/model.py --device "RTX 4090"
+    python bench/model.py --registers            asks nvcc for registers and shared memory again (registers.json)
+
+Each row runs small on `device="emu"`, which counts blocks, wavefronts and bytes; these grow with the row's `growth` to
+full size. FLOPs are given by formula, since the emulation does not see arithmetic. See bench/gpu.py for the model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import fastdl
+import fastdl.functional as F
+from bench.gpu import DEVICES, Device, Estimate, Resources, Work, compile_registers, estimate, registers
+from fastdl import emu
+
+ROOT = Path(__file__).parents[1]
+
+
+def randn(*shape: int) -> fastdl.Tensor:
+    """Numbers on the emulated device."""
+    return fastdl.randn(*shape, device="emu")
+
+
+@dataclass(frozen=True)
+class Model:
+    """A kernel at full size, which `run` does small: there are `growth` times as many blocks, wavefronts and bytes.
+
+    Products grow along k, too: `half` does half of the steps, so that what a block does once is known apart, and a
+    block at full size does `longer` times the steps of `run`.
+    """
+
+    name: str
+    room: str
+    run: Callable[[], object]
+    growth: float
+    flops: float = 0.0
+    bytes: float | None = None  # where they do not grow like the blocks
+    half: Callable[[], object] | None = None
+    longer: float = 1.0
+
+    def counted(self) -> tuple[emu.KernelTraffic, float]:
+        """The traffic of the kernel with most threads, and the wavefronts that it would have at full length."""
+        kernel, wavefronts = counts(self.run)
+        if self.half is not None:
+            wavefronts += (self.longer - 1) * 2 * (wavefronts - counts(self.half)[1])
+        return kernel, wavefronts
+
+    def work(self, kernel: emu.KernelTraffic, wavefronts: float) -> Work:
+        """What a launch at full size does."""
+        floor = self.growth * (kernel.read_floor + kernel.written_floor)
+        return Work(
+            blocks=round(self.growth * kernel.blocks),
+            flops=self.flops,
+            bytes=floor if self.bytes is None else self.bytes,
+            wavefronts=self.growth * wavefronts,
+            # What a thread reads, as far as registers hold it.
+            bytes_in_flight=min(64.0, kernel.read / (kernel.blocks * kernel.threads)),
+        )
+
+    def estimates(self, devices: tuple[Device, ...]) -> tuple[str, list[Estimate]]:
+        """The kernel's name, and its times on devices."""
+        kernel, wavefronts = self.counted()
+        work = self.work(kernel, wavefronts)
+        out = []
+        for device in devices:
+            used, shared = registers(device.architecture, kernel.kernel)
+            out.append(estimate(device, Resources(kernel.threads, used, shared), work))
+        return kernel.kernel, out
+
+
+def counts(run: Callable[[], object]) -> tuple[emu.KernelTraffic, float]:
+    """The kernel with most threads of a run, and its wavefronts."""
+    with fastdl.no_grad(), emu.profile() as profile:
+        run()
+    kernel = max(profile.kernels, key=lambda k: (k.blocks * k.threads, k.read))
+    lines = [line for line in profile.lines if line.kernel == kernel.kernel and line.space == "shared"]
+    return kernel, float(sum(line.units for line in lines))
+
+
+def square(k: int) -> object:
+    """A product of few steps that is wide enough for tiles of 128 x 128."""
+    return randn(1408, k) @ randn(k, 1536)
+
+
+def pointwise(channels: int) -> object:
+    """A convolution whose windows are pixels."""
+    return F.conv2d(randn(1, channels, 128, 128), randn(128, channels, 1, 1))
+
+
+# Full sizes: 64 million numbers in elementwise kernels, batches of 32 to 64 images, products of 4096.
+MODELS = (
+    Model("add, 64 M", "elementwise", lambda: randn(1 << 14) + randn(1 << 14), 4096, 2.0**26),
+    Model("gelu, 64 M", "activation", lambda: F.gelu(randn(1 << 14)), 4096, 20 * 2.0**26),
+    Model("sum of rows, 65536 x 1024", "reduce", lambda: randn(64, 1024).sum(1), 1024, 2.0**26),
+    Model("softmax, 65536 x 1024", "softmax", lambda: F.softmax(randn(64, 1024), 1), 1024, 8 * 2.0**26),
+    Model("layer_norm, 65536 x 1024", "layer_norm", lambda: F.layer_norm(randn(64, 1024), (1024,)), 1024, 8 * 2.0**26),
+    Model("transpose, 8192 x 8192", "layout", lambda: randn(128, 128).t().contiguous(), 4096),
+    Model("max_pool2d 2 x 2, 64 x 64 x 112 x 112", "max_pool2d", lambda: F.max_pool2d(randn(1, 8, 112, 112), 2), 512,
+          3 * 64 * 64 * 56 * 56),
+    Model("matmul, 4096", "matmul", lambda: square(16), 4096**2 / (1408 * 1536), 2.0 * 4096**3, 12.0 * 4096**2,
+          lambda: square(8), 4096 / 16),
+    Model("conv2d 1 x 1, 64 of 128 -> 128, 32 x 32", "conv2d", lambda: pointwise(16), 64 * 32**2 / 128**2,
+          2.0 * 64 * 32**2 * 128 * 128, 4.0 * (64 * 32**2 * 256 + 128 * 128), lambda: pointwise(8), 128 / 16),
+)  # fmt: skip
+
+
+def table(devices: tuple[Device, ...]) -> str:
+    """Rows by kernel, three columns a device: microseconds, the limit, occupancy."""
+    head = f"{'kernel':42}" + "".join(f"{d.name:>12} us  limit          occ." for d in devices)
+    rows = []
+    for model in MODELS:
+        _, found = model.estimates(devices)
+        rows.append(f"{model.name:42}" + "".join(
+            f"{1e6 * e.seconds:>12.0f} us  {e.limit:13} {100 * e.occupancy:4.0f}%" for e in found
+        ))  # fmt: skip
+    return "\n".join([head, *rows])
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", choices=[d.name for d in DEVICES], help="all of them")
+    parser.add_argument("--registers", action="store_true", help="compile with nvcc and write registers.json")
+    options = parser.parse_args(arguments)
+    if not emu.is_available():
+        raise SystemExit("this build of fastdl has no emulated device")
+    if options.registers:
+        rooms = sorted({model.room for model in MODELS})
+        compile_registers(
+            [ROOT / "csrc" / "ops" / room / f"{room}.cu" for room in rooms], {m.counted()[0].kernel for m in MODELS}
+        )
+    print(table(tuple(d for d in DEVICES if options.device in (None, d.name))))
+
+
+if __name__ == "__main__":
+    main()
