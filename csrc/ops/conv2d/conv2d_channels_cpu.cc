@@ -27,6 +27,9 @@ constexpr int64_t kLineSteps = 64;          // or of copies, where a source row 
 constexpr int64_t kThreadChunks = 4;        // wanted of each thread; how an output is summed does not depend on them
 constexpr double kChunkFlops = 1e6;         // below that a chunk is not worth a thread
 
+// Where this form wins: planes that cut rows short, sums and channels that pay for packing and transposition.
+constexpr int64_t kLargestPlane = 200, kLeastChannels = 16, kLeastSteps = 64, kFewPixels = 64, kFewPixelsKept = 224;
+
 template <class T>
 struct Plan {
   View v;
@@ -213,11 +216,21 @@ void channels_of(const View& v) {
 
 }  // namespace
 
-bool channels_serve(const View& v) {
+bool channels_serve(const View& v, bool kept) {
+#if defined(FASTDL_ISA_avx512)
+  (void)v, (void)kept;
+  return false;  // there conv2d_pixels_cpu.cc serves 1x1 kernels too; this form was not measured
+#else
   const bool dense = v.out_x == 1 && (v.rows == 1 || v.out_y == v.cols) && v.out_plane == v.rows * v.cols;
-  if (getenv("NOCH")) return false;
-  const int64_t most = getenv("CHPX") ? atoi(getenv("CHPX")) : 200;
-  return dense && v.k_channels > 0 && v.rows * v.cols <= most && v.m_channels >= 16 && v.taps_and_channels() >= 64;
+  const int64_t lanes = kVecBytes / static_cast<int64_t>(itemsize(v.dtype));
+  const int64_t made = (v.m_channels + lanes - 1) / lanes * lanes;
+  if (!dense || v.rows * v.cols > kLargestPlane || v.m_channels < kLeastChannels || v.k_channels == 0 ||
+      v.taps_and_channels() < kLeastSteps || 4 * made > 5 * v.m_channels)
+    return false;
+  // Where pixels lie as panels of them do, vectors of pixels lose only the last one.
+  const bool apart = v.num_taps > 1 || v.step_y > 1 || v.step_x > 1;
+  return apart || v.pixels() <= (kept ? kFewPixelsKept : kFewPixels);
+#endif
 }
 
 int64_t lane_weights(const View& v) {
