@@ -68,9 +68,37 @@ def resnet18_layers(kit: Any) -> Any:
 
     stages = [b for c, k, s in ((64, 64, 1), (64, 128, 2), (128, 256, 2), (256, 512, 2))
               for b in (Block(c, k, s), Block(k, k, 1))]  # fmt: skip
+    return resnet_layers(kit, stages, 512)
+
+
+def resnet50_layers(kit: Any) -> Any:
+    """ResNet-50: stages of 3, 4, 6 and 3 blocks of 1x1, 3x3 and 1x1 kernels; the stride is that of the 3x3."""
+
+    class Block(kit.Module):
+        def __init__(self, channels: int, width: int, stride: int) -> None:
+            super().__init__()
+            out = 4 * width
+            self.conv1, self.bn1 = kit.Conv2d(channels, width, 1, bias=False), kit.BatchNorm2d(width)
+            self.conv2, self.bn2 = kit.Conv2d(width, width, 3, stride, 1, bias=False), kit.BatchNorm2d(width)
+            self.conv3, self.bn3 = kit.Conv2d(width, out, 1, bias=False), kit.BatchNorm2d(out)
+            self.relu, self.shortcut = kit.ReLU(), None
+            if stride > 1 or channels != out:
+                self.shortcut = kit.Sequential(kit.Conv2d(channels, out, 1, stride, bias=False), kit.BatchNorm2d(out))
+
+        def forward(self, x: Any) -> Any:
+            y = self.relu(self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x))))))
+            return self.relu(self.bn3(self.conv3(y)) + (x if self.shortcut is None else self.shortcut(x)))
+
+    stages = [b for c, w, s, count in ((64, 64, 1, 3), (256, 128, 2, 4), (512, 256, 2, 6), (1024, 512, 2, 3))
+              for b in (Block(c, w, s), *(Block(4 * w, w, 1) for _ in range(count - 1)))]  # fmt: skip
+    return resnet_layers(kit, stages, 2048)
+
+
+def resnet_layers(kit: Any, stages: list[Any], channels: int) -> Any:
+    """The stem and the head of a ResNet around its stages."""
     return kit.Sequential(
         kit.Conv2d(3, 64, 7, 2, 3, bias=False), kit.BatchNorm2d(64), kit.ReLU(), kit.MaxPool2d(3, 2, 1), *stages,
-        kit.AdaptiveAvgPool2d(1), kit.Flatten(), kit.Linear(512, 1000),
+        kit.AdaptiveAvgPool2d(1), kit.Flatten(), kit.Linear(channels, 1000),
     )  # fmt: skip
 
 
@@ -136,6 +164,7 @@ NETWORKS = {
     "perceptron 784-512-512-10, training step, batch 128": Network(perceptron_layers, (128, 784), 10, 1.2),
     "LSTM classifier 28x28, training step, batch 128": Network(lstm_layers, (128, 28, 28), 10, 1.3),
     "ResNet-18, training step, batch 8 at 64 pixels": Network(resnet18_layers, (8, 3, 64, 64), 1000, 1.3),
+    "ResNet-50, training step, batch 8 at 128 pixels": Network(resnet50_layers, (8, 3, 128, 128), 1000, 1.2),
     "network 2-16-2, training step, batch 32": Network(tiny_layers, (32, 2), 2, 8.0),
 }
 ROWS = [

@@ -22,9 +22,13 @@ namespace {
 constexpr int64_t kBlockPixels = 112;
 constexpr int64_t kPanelBytes = 256 << 10;  // of a packed part, in the level-2 cache beside weights and sums
 constexpr int64_t kStepBytes = 16 << 10;    // of weights that all panels use in turn, in the level-1 cache
-constexpr int64_t kLineSteps = 64;          // rows of pixels that are cut into panels together
+constexpr int64_t kRows = 16;               // of the source, cut into panels together while the next are fetched
+constexpr int64_t kLineSteps = 64;          // or of copies, where a source row serves several taps
 constexpr int64_t kThreadChunks = 4;        // wanted of each thread; how an output is summed does not depend on them
 constexpr double kChunkFlops = 1e6;         // below that a chunk is not worth a thread
+
+// Where this form wins: planes that cut rows short, sums and channels that pay for packing and transposition.
+constexpr int64_t kLargestPlane = 200, kLeastChannels = 16, kLeastSteps = 64, kFewPixels = 64, kFewPixelsKept = 224;
 
 template <class T>
 struct Plan {
@@ -42,11 +46,12 @@ struct Plan {
 };
 
 // to[i * rows + r] = from[i * ld + r], i < steps, r < rows. Loads stay below from[i * ld + room]; stores run over into
-// the next step, which comes after.
+// the next step, which comes after. The lines that the next rows will go to are fetched.
 template <class T>
 void cut_panel(const T* from, int64_t ld, int64_t steps, int rows, int64_t room, T* to) {
   constexpr int L = kLanes<T>;
   for (int64_t i = 0; i < steps; ++i, from += ld, to += rows) {
+    __builtin_prefetch(to + steps * rows, 1);
     for (int r = 0; r < rows; r += L) {
       const int n = rows - r < L ? rows - r : L;
       const Vec<T> x = r + L <= room ? load<T>(from + r) : load_n<T>(from + r, n);
@@ -56,6 +61,13 @@ void cut_panel(const T* from, int64_t ld, int64_t steps, int rows, int64_t room,
         store_n<T>(to + r, x, n);
     }
   }
+}
+
+// Rows that lie too far apart for the hardware to follow.
+template <class T>
+void fetch_rows(const T* row, int64_t ld, int64_t rows, int64_t size) {
+  for (; rows > 0; --rows, row += ld)
+    for (int64_t i = 0; i < size + kLine<T>; i += kLine<T>) __builtin_prefetch(row + i);
 }
 
 // Input channels [k0, k1) of a block of pixels as panels.
@@ -76,12 +88,13 @@ void pack_block(const Plan<T>& p, int64_t group, int64_t block, int64_t k0, int6
       room = plane - reach.offset % plane;
     }
   }
-  const int64_t channels = taps < kLineSteps ? kLineSteps / taps : 1;
+  const int64_t channels = taps == 1 ? kRows : taps < kLineSteps ? kLineSteps / taps : 1;
   Scratch<T> lines(in_place ? 1 : channels * taps * ld);
   for (int64_t k = k0; k < k1; k += channels) {
     const int64_t end = k + channels < k1 ? k + channels : k1, steps = (end - k) * taps;
     if (!in_place) pack_runs(v, group, runs, count, lines.get(), ld, k, end);
     const T* from = in_place ? in_place + k * plane : lines.get();
+    if (in_place) fetch_rows(from + channels * plane, plane, min64(k1 - end, channels), size);
     for (int64_t j = 0; j < rows.count; ++j) {
       const int64_t p0 = part_begin(rows, j), n = part_size(rows, j);
       cut_panel(from + p0, in_place ? plane : ld, steps, static_cast<int>(n), room - p0,
@@ -203,11 +216,21 @@ void channels_of(const View& v) {
 
 }  // namespace
 
-bool channels_serve(const View& v) {
+bool channels_serve(const View& v, bool kept) {
+#if defined(FASTDL_ISA_avx512)
+  (void)v, (void)kept;
+  return false;  // there conv2d_pixels_cpu.cc serves 1x1 kernels too; this form was not measured
+#else
   const bool dense = v.out_x == 1 && (v.rows == 1 || v.out_y == v.cols) && v.out_plane == v.rows * v.cols;
-  if (getenv("NOCH")) return false;
-  const int64_t most = getenv("CHPX") ? atoi(getenv("CHPX")) : 200;
-  return dense && v.k_channels > 0 && v.rows * v.cols <= most && v.m_channels >= 16 && v.taps_and_channels() >= 64;
+  const int64_t lanes = kVecBytes / static_cast<int64_t>(itemsize(v.dtype));
+  const int64_t made = (v.m_channels + lanes - 1) / lanes * lanes;
+  if (!dense || v.rows * v.cols > kLargestPlane || v.m_channels < kLeastChannels || v.k_channels == 0 ||
+      v.taps_and_channels() < kLeastSteps || 4 * made > 5 * v.m_channels)
+    return false;
+  // Where pixels lie as panels of them do, vectors of pixels lose only the last one.
+  const bool apart = v.num_taps > 1 || v.step_y > 1 || v.step_x > 1;
+  return apart || v.pixels() <= (kept ? kFewPixelsKept : kFewPixels);
+#endif
 }
 
 int64_t lane_weights(const View& v) {

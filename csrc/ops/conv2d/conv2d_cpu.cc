@@ -35,10 +35,10 @@ WinogradArgs winograd_forward(const Conv2dFwdArgs& p, const ImageSum& s) {
 
 enum class DirectForm { kRaster, kPlanes, kChannels, kPixels, kPanels };
 
-DirectForm direct_form(const View& v) {
+DirectForm direct_form(const View& v, bool kept) {
   if (raster_serves(v)) return DirectForm::kRaster;
   if (planes_serve(v)) return DirectForm::kPlanes;
-  if (channels_serve(v)) return DirectForm::kChannels;
+  if (channels_serve(v, kept)) return DirectForm::kChannels;
   if (pixels_serve(v)) return DirectForm::kPixels;
   return DirectForm::kPanels;
 }
@@ -91,7 +91,7 @@ View view_of(const Conv2dFwdArgs& p, Tap* taps) {
 void conv_direct(View& v) {
   if (v.pixels() == 0) return;
   join_rows(v);
-  run_direct(direct_form(v), v);
+  run_direct(direct_form(v, false), v);
 }
 
 void conv2d_fwd(const Conv2dFwdArgs& p) {
@@ -106,9 +106,8 @@ void conv2d_fwd(const Conv2dFwdArgs& p) {
   Scratch<Tap> taps(g.kernel_h * g.kernel_w);
   View v = view_of(p, taps);
   if (v.pixels() == 0) return;
-  const DirectForm form = direct_form(v);
-  v.prepared = weights_for(prepared_for(WinogradForm::kNone, form), p.prepared);
-  run_direct(form, v);
+  v.prepared = weights_for(prepared_for(WinogradForm::kNone, direct_form(v, true)), p.prepared);
+  run_direct(direct_form(v, v.prepared), v);
 }
 
 void conv2d_prepare(const Conv2dPrepareArgs& p) {
@@ -119,7 +118,7 @@ void conv2d_prepare(const Conv2dPrepareArgs& p) {
   Scratch<Tap> taps(g.kernel_h * g.kernel_w);
   const View v = view_of(p.fwd, taps);
   const WinogradForm winograd = winograd_form(p.fwd.dtype, g, s);
-  const DirectForm direct = winograd == WinogradForm::kNone ? direct_form(v) : DirectForm::kPanels;
+  const DirectForm direct = winograd == WinogradForm::kNone ? direct_form(v, true) : DirectForm::kPanels;
   const bool panels = direct == DirectForm::kPanels,
              lanes = direct == DirectForm::kChannels || direct == DirectForm::kPixels;
   const int64_t count = winograd != WinogradForm::kNone ? winograd_weights(winograd, winograd_forward(p.fwd, s))

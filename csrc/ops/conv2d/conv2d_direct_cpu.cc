@@ -108,19 +108,23 @@ struct Sliver {
   const T* in_place;  // or null
 };
 
-// Rows that lie as the panel wants them, `stride` apart: too far for the hardware to follow.
+// Pixels that lie as panels want them, a plane apart: a row of all slivers at a time, since single lines of planes come
+// slowly.
 template <class T>
-void copy_rows(const T* from, int64_t stride, int64_t count, T* panel) {
-  constexpr int64_t kAhead = 12;
-  for (; count > 0; --count, from += stride, panel += kPixels<T>) {
-    __builtin_prefetch(from + kAhead * stride);
-    __builtin_prefetch(from + kAhead * stride + kPixels<T> - 1);
-    for (int i = 0; i < kPixels<T>; i += kLanes<T>) store<T>(panel + i, load<T>(from + i));
+void copy_rows(const T* from, int64_t plane, int64_t rows, int64_t slivers, int64_t sliver_size, T* panels) {
+  constexpr int64_t kAhead = 4;
+  for (; rows > 0; --rows, from += plane, panels += kPixels<T>) {
+    for (int64_t s = 0; s < slivers; ++s) {
+      const T* pixels = from + s * kPixels<T>;
+      __builtin_prefetch(pixels + kAhead * plane + kPixels<T> - 1);
+      for (int i = 0; i < kPixels<T>; i += kLanes<T>)
+        store<T>(panels + s * sliver_size + i, load<T>(pixels + i));
+    }
   }
 }
 
 template <class T>
-void pack_sliver(const View& v, int64_t group, int64_t first, bool copy, T* panel, Sliver<T>& sliver) {
+void pack_sliver(const View& v, int64_t group, int64_t first, T* panel, Sliver<T>& sliver) {
   const int64_t n = v.pixels() - first, k_size = v.taps_and_channels();
   Run runs[kPixels<T>];
   sliver.lanes = static_cast<int>(n < kPixels<T> ? n : kPixels<T>);
@@ -131,14 +135,24 @@ void pack_sliver(const View& v, int64_t group, int64_t first, bool copy, T* pane
     if (reach.hi - reach.lo == sliver.lanes)
       sliver.in_place = static_cast<const T*>(v.src) + group * v.k_channels * v.src_h * v.src_w + reach.offset;
   }
-  if (!sliver.in_place) {
-    pack_runs(v, group, runs, count, panel, kPixels<T>, 0, v.k_channels);
-  } else if (copy) {
-    copy_rows(sliver.in_place, v.src_h * v.src_w, k_size, panel);
-    sliver.in_place = nullptr;
-  }
+  if (!sliver.in_place) pack_runs(v, group, runs, count, panel, kPixels<T>, 0, v.k_channels);
   for (int i = 0; i < kPixels<T>; ++i) panel[k_size * kPixels<T> + i] = T{1};
   sliver.count = merge_targets(v, runs, count, sliver.targets);
+}
+
+// `count` slivers from `first` on. Those that could be read in place are copied where that pays.
+template <class T>
+void pack_slivers(const View& v, int64_t group, int64_t first, int64_t count, bool copy, T* panels, Sliver<T>* slivers) {
+  const int64_t size = (v.taps_and_channels() + 1) * kPixels<T>;
+  for (int64_t s = 0; s < count; ++s)
+    pack_sliver(v, group, (first + s) * kPixels<T>, panels + s * size, slivers[s]);
+  for (int64_t s = 0; copy && s < count;) {
+    int64_t end = s + 1;
+    const T* from = slivers[s].in_place;
+    while (from && end < count && slivers[end].in_place == from + (end - s) * kPixels<T>) ++end;
+    if (from) copy_rows(from, v.src_h * v.src_w, v.k_channels, end - s, size, panels + s * size);
+    for (; s < end; ++s) slivers[s].in_place = nullptr;
+  }
 }
 
 // One panel of channels times one sliver. A sliver that is one stretch of the output is written where it belongs.
@@ -152,6 +166,8 @@ void make_tile(const View& v, const T* weights, int rows, const T* panel, const 
   alignas(64) T tile[kTallTile.rows * width];
   T* c = direct ? out + sliver.targets[0].offset : tile;
   const int64_t ldc = direct ? v.out_plane : width;
+  if (v.residual && direct)
+    for (int m = 0; m < rows; ++m) __builtin_prefetch(v.residual_at(c + m * ldc) + width - 1);
   if (sliver.in_place) {  // the row of ones is elsewhere
     if (v.bias) kernel(1, weights + sums * rows, panel + sums * width, width, c, ldc, false);
     kernel(sums, weights, sliver.in_place, v.src_h * v.src_w, c, ldc, v.bias != nullptr);
@@ -160,7 +176,15 @@ void make_tile(const View& v, const T* weights, int rows, const T* panel, const 
   }
   if (!direct) return scatter(v, tile, rows, sliver.targets, sliver.count, out);
   if (!v.residual && v.activation == Activation::kNone) return;
-  for (int m = 0; m < rows; ++m) finish_row(v.activation, c + m * ldc, v.residual_at(c + m * ldc), c + m * ldc, width);
+  for (int m = 0; m < rows; ++m) {
+    T* row = c + m * ldc;
+    const T* residual = v.residual_at(row);
+#pragma GCC unroll 4
+    for (int i = 0; i < width; i += kLanes<T>) {
+      const Vec<T> sum = residual ? load<T>(row + i) + load<T>(residual + i) : load<T>(row + i);
+      store<T>(row + i, activate<T>(v.activation, sum));
+    }
+  }
 }
 
 // packed[group][panel]
@@ -202,8 +226,11 @@ void panels_of(const View& v) {
   Scratch<Sliver<T>> all_meta(shared_slivers ? v.groups * slivers : 1);
   if (shared_slivers)
     parallel_for(v.groups * slivers, 1 + kPackGrain / sliver_size, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i)
-        pack_sliver(v, i / slivers, i % slivers * kPixels<T>, copy, all + i * sliver_size, all_meta[i]);
+      for (int64_t i = begin; i < end;) {
+        const int64_t n = min64(slivers - i % slivers, end - i);
+        pack_slivers(v, i / slivers, i % slivers, n, copy, all + i * sliver_size, all_meta + i);
+        i += n;
+      }
     });
 
   parallel_for(v.groups * blocks * parts, grain, [&](int64_t begin, int64_t end) {
@@ -214,8 +241,7 @@ void panels_of(const View& v) {
       const int64_t part = i % parts, block = i / parts % blocks, group = i / parts / blocks;
       const int64_t first = block * per_block, at = group * slivers + first;
       const int64_t count = slivers - first < per_block ? slivers - first : per_block;
-      for (int64_t s = 0; !shared_slivers && s < count; ++s)
-        pack_sliver(v, group, (first + s) * kPixels<T>, copy, own + s * sliver_size, own_meta[s]);
+      if (!shared_slivers) pack_slivers(v, group, first, count, copy, own.get(), own_meta);
       const T* panel = shared_slivers ? all + at * sliver_size : own.get();
       const Sliver<T>* meta = shared_slivers ? all_meta + at : own_meta;
       for (int64_t j = panels.count * part / parts; j < panels.count * (part + 1) / parts; ++j) {

@@ -266,7 +266,7 @@ bool planes_serve(const View& v);
 void conv_planes(const View& v);
 bool raster_serves(const View& v);
 void conv_raster(const View& v);
-bool channels_serve(const View& v);
+bool channels_serve(const View& v, bool kept);  // kept: where weights may be packed beforehand
 void conv_channels(const View& v);
 bool pixels_serve(const View& v);
 void conv_pixels(const View& v);

@@ -11,6 +11,7 @@
 namespace fastdl::FASTDL_ISA {
 
 constexpr int kVecs = kTallTile.vecs;  // blocks of outputs in a sliver
+constexpr int64_t kWeightsAhead = 1024;  // numbers: weights that were made long before come from memory
 
 // MR tiles x NV blocks of outputs, at one position, summed over the input channels. The inputs of the next position,
 // `ahead` numbers further, are fetched meanwhile where that is not 0: the hardware does not follow so far.
@@ -31,6 +32,7 @@ static __attribute__((noinline)) void product_tile(int64_t channels, const float
     }
     for (int64_t k = 0; k < n; ++k, weights += NV * kL) {
       V w[NV];
+      __builtin_prefetch(weights + kWeightsAhead);
 #pragma GCC unroll 4
       for (int j = 0; j < NV; ++j) w[j] = load<float>(weights + j * kL);
 #pragma GCC unroll 16
