@@ -106,6 +106,8 @@ def test_whole_examples_reach_their_accuracies():
     ("training", 3, lambda found: found["kills"] == 3 and found["equal"] and found["accuracy"] > 0.95),
     ("look_inside", 9, lambda found: found["accuracy"] > 0.94 and found["found"] >= 5),
     ("augmentation", 2, lambda found: np.diff(list(found.values())) > 0.01),
+    ("depth", 1, lambda found: found["plain-56"] > found["plain-20"] + 30
+     and found["residual-56"] < found["plain-56"] - 30 and found["residual-56"] < found["residual-20"] + 5),
     ("perceptrons", 3, lambda found: found["plateau"]["SGD"] > 3 * found["plateau"]["momentum 0.9"]
      and found["units"][64] < 0.02 < found["units"][4] and found["preprocessing"]["standardised"] < 3
      < found["preprocessing"]["as they are, 0 to 16"]),
