@@ -103,7 +103,8 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
 
 
 def _spread(values: np.ndarray) -> str:
-    return f"{np.median(values):5.1f} % ({values.min():.1f} to {values.max():.1f})"
+    span = f" ({values.min():.1f} to {values.max():.1f})" if len(values) > 1 else ""
+    return f"{np.median(values):5.1f} %{span}"
 
 
 if __name__ == "__main__":
