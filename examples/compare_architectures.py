@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -86,40 +87,43 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def plot(rows: Sequence[Row], path: Path) -> None:
-    """A bubble a network, its area the number of parameters, a whisker up to the time without a plan."""
-    figure = new_figure(7.6, 5.2)
+    """A bubble a network, its area the number of parameters, and a whisker up to the time without a plan.
+
+    Other forms of a network have nearly its place and are left out; so are networks for small images, unless there are
+    no others.
+    """
+    shown = [r for r in rows if not r.name.endswith(("_bn", "_published", "_groups", "_undivided"))]
+    shown = [r for r in shown if r.side > 100] or shown
+    figure = new_figure(7.4, 5.0)
     axes = plain(figure.add_subplot())
     colours = dict(zip(FAMILIES, (*COLOURS, "#b8860b", "#5f7f8f", INK), strict=True))
-    for r in sorted(rows, key=lambda r: -r.parameters):
-        x, area = r.multiply_adds / 1e9, 4 + r.parameters / 1e6 * 9
-        axes.scatter(x, r.plan, s=area, color=colours[r.family], alpha=0.45, linewidths=0.8, edgecolors="white")
-        axes.plot([x, x], [r.plan, r.eager], color=colours[r.family], linewidth=1.0, zorder=1)
-    label(axes, rows, colours)
-    x = np.array([min(r.multiply_adds for r in rows), max(r.multiply_adds for r in rows)]) / 1e9
-    for speed in (30, 100, 300):
-        axes.plot(x, 2e3 * x / speed, color="#bbbbbb", linewidth=0.8, linestyle=":", zorder=0)
-        axes.annotate(f"{speed} GFLOP/s", (x[0], 2e3 * x[0] / speed), fontsize=7, color="#888888", rotation=38,
-                      va="bottom", rotation_mode="anchor")  # fmt: skip
+    x, y = (np.array([getattr(r, what) for r in shown]) for what in ("multiply_adds", "plan"))
+    x = x / 1e9
+    for r, at, plan in zip(shown, x, y, strict=True):
+        axes.plot([at, at], [plan, r.eager], color=colours[r.family], linewidth=1.2, zorder=3)
+        axes.scatter(at, plan, s=4 + r.parameters / 1e6 * 5, color=colours[r.family], alpha=0.45, linewidths=0.8,
+                     edgecolors="white")  # fmt: skip
+        left = r.family in ("ResNet", "MobileNet")  # they stand higher than others of as many multiply-adds
+        axes.annotate(r.name, (at, plan), xytext=(-9, 3) if left else (9, -9), textcoords="offset points",
+                      fontsize=7.5, color=INK, ha="right" if left else "left", zorder=4)  # fmt: skip
+    speeds(axes, np.array([0.6 * x.min(), 2 * x.max()]))
+    for millions in (1, 10, 100):
+        axes.scatter([], [], s=4 + millions * 5, color="#999999", alpha=0.45, label=f"{millions} M parameters")
+    axes.plot([], [], color="#999999", linewidth=1.2, label="up to the time without a plan")
     axes.set(xscale="log", yscale="log", xlabel="multiply-adds for one image (10$^9$)",
-             ylabel="time for one image (ms)")  # fmt: skip
+             ylabel="time for one image, one thread (ms)")  # fmt: skip
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(lambda value, _: f"{value:g}")
-    for millions in (1, 10, 100):
-        axes.scatter([], [], s=4 + millions * 9, color="#999999", alpha=0.45, label=f"{millions} M parameters")
-    axes.plot([], [], color="#999999", linewidth=1.0, label="up to the time without a plan")
-    axes.legend(frameon=False, fontsize=8, loc="upper left", labelspacing=1.3)
+    axes.legend(frameon=False, fontsize=8, loc="upper left", labelspacing=1.4, borderpad=0.8)
     finish(figure, path)
 
 
-def label(axes, rows: Sequence[Row], colours: dict[str, str]) -> None:
-    """Names beside bubbles; of networks with nearly the same place only the first."""
-    placed: list[tuple[float, float]] = []
-    for r in rows:
-        at = np.log10([r.multiply_adds, r.plan])
-        if all(np.abs(at - other).max() > 0.09 for other in placed):
-            placed.append(at)
-            axes.annotate(r.name, (r.multiply_adds / 1e9, r.plan), xytext=(6, -9), textcoords="offset points",
-                          fontsize=7.5, color=colours[r.family])  # fmt: skip
+def speeds(axes: Any, x: np.ndarray) -> None:
+    """Lines of equal speed."""
+    for speed in (30, 100, 300):
+        axes.plot(x, 2e3 * x / speed, color="#bbbbbb", linewidth=0.8, linestyle=":", zorder=0)
+        axes.annotate(f"{speed} GFLOP/s", (x[1], 2e3 * x[1] / speed), fontsize=7, color="#888888", ha="right",
+                      va="bottom", xytext=(0, 3), textcoords="offset points")  # fmt: skip
 
 
 def main(argv: list[str] | None = None) -> list[Row]:

@@ -25,7 +25,8 @@ from fastdl.viz import (
     plot_feature_maps,
     plot_filters,
     plot_history,
-    plot_images,
+    plot_patches,
+    strongest_patches,
 )
 
 NAMES = ("conv1", "relu1", "pool1", "conv2", "relu2", "pool2", "flatten", "fc1", "relu3", "fc2")
@@ -47,17 +48,13 @@ class Reader(nn.Module):
         return x
 
 
-def strongest_patches(model: Reader, images: np.ndarray, out: Path) -> None:
-    """For each channel of the first layer the patch of all images that it answers most to."""
-    with fastdl.no_grad(), activations(model, ["conv1"]) as found:
-        model(fastdl.tensor(images))
-    maps = found["conv1"].numpy()  # (N, 16, 24, 24); output (y, x) sees the patch from (y, x) on
-    patches = []
-    for channel in range(maps.shape[1]):
-        n, y, x = np.unravel_index(maps[:, channel].argmax(), maps[:, channel].shape)
-        patches.append(images[n, 0, y : y + 5, x : x + 5])
-    plot_images(np.stack(patches), [f"channel {c}" for c in range(len(patches))], out / "patches.png",
-                title="What each filter of the first layer answers most to")  # fmt: skip
+def draw_patches(model: Reader, images: np.ndarray, out: Path) -> None:
+    """For channels of both convolutions the patches of all images that they answer most to."""
+    found = {}
+    for layer in ("conv1", "conv2"):
+        for channel, patches in strongest_patches(model, images, layer, range(8)).items():
+            found[f"{layer} / {channel}"] = patches
+    plot_patches(images, found, out / "patches.png", title="What filters of both layers answer most to")
 
 
 Scene = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -124,7 +121,7 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
     plot_history(history, out / "curves.png", "Digits")
 
     plot_filters(model.conv1.weight, out / "filters.png", title="Filters of the first layer")
-    strongest_patches(model, images, out)
+    draw_patches(model, images, out)
     sample = fastdl.tensor(images[820])
     plot_feature_maps(model, sample, "relu1", out / "maps_1.png")
     plot_feature_maps(model, sample, "relu2", out / "maps_2.png", maps=32)

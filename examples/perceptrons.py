@@ -83,9 +83,12 @@ def errors(sets: tuple[TensorDataset, TensorDataset], choice: dict[str, str], se
 
 
 def compare(seeds: int, epochs: int, path: Path) -> dict[str, dict[str, float]]:
-    """One choice varies at a time, the others are the usual ones; a panel each, lines are means over the seeds."""
+    """One choice varies at a time, the others are the usual ones; a panel each, lines are means over the seeds.
+
+    The learning rate stays the same for all losses: what learns slowly has small gradients.
+    """
     sets = digits()
-    figure, found = new_figure(10.4, 7.2), {}
+    figure, found = new_figure(11.2, 6.6), {}
     for i, (what, alternatives) in enumerate(CHOICES.items()):
         axes = plain(figure.add_subplot(2, 2, i + 1))
         found[what] = {}
@@ -97,7 +100,7 @@ def compare(seeds: int, epochs: int, path: Path) -> dict[str, dict[str, float]]:
         axes.set(yscale="log", title=what, xlabel="epoch", ylabel="unseen digits misread (%)", ylim=(1.5, 100))
         axes.set_yticks([2, 5, 10, 20, 50, 100], ["2", "5", "10", "20", "50", "100"])
         axes.minorticks_off()
-        axes.legend(frameon=False, fontsize=8, ncols=2)
+        axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
         ends = ", ".join(f"{name} {error:.1f}" for name, error in sorted(found[what].items(), key=lambda kv: kv[1]))
         print(f"{what:14} {ends} % misread", flush=True)
     finish(figure, path)
@@ -111,28 +114,32 @@ def curve(x: np.ndarray) -> np.ndarray:
     return (np.sin(2 * x) + 0.5 * np.sin(5 * x) + 0.3 * np.abs(x)).astype(np.float32)
 
 
+def fitted(x: np.ndarray, wanted: np.ndarray, units: int, seed: int, updates: int) -> np.ndarray:
+    """What a hidden layer of so many units makes of x, after training."""
+    fastdl.manual_seed(seed)
+    model = nn.Sequential(nn.Linear(1, units), nn.Tanh(), nn.Linear(units, 1))
+    nn.init.uniform_(model[0].weight, -4, 4)
+    nn.init.uniform_(model[0].bias, -6, 6)
+    optimizer = optim.Adam(model.parameters(), lr=0.02)
+    schedule = optim.lr_scheduler.CosineAnnealingLR(optimizer, updates)
+    inputs, target = fastdl.tensor(x), fastdl.tensor(wanted)
+    for _ in range(updates):
+        optimizer.zero_grad()
+        F.mse_loss(model(inputs), target).backward()
+        optimizer.step()
+        schedule.step()
+    with fastdl.no_grad():
+        return model(inputs).numpy()
+
+
 def approximate(path: Path, short: bool) -> dict[int, float]:
-    """A curve, fitted by one hidden layer of more and more units: with enough of them, as closely as one likes."""
+    """A curve, fitted by one hidden layer of more and more units (the best of three starts): ever more closely."""
     x = np.linspace(-3, 3, 256, dtype=np.float32)[:, None]
     wanted = curve(x)
-    figure, found = new_figure(9.6, 3.2), {}
-    fits = {}
+    figure, fits, found = new_figure(9.6, 3.2), {}, {}
     for units in (1, 2, 4, 8, 16, 32, 64):
-        fastdl.manual_seed(1)
-        model = nn.Sequential(nn.Linear(1, units), nn.Tanh(), nn.Linear(units, 1))
-        nn.init.uniform_(model[0].weight, -4, 4)
-        nn.init.uniform_(model[0].bias, -6, 6)
-        optimizer = optim.Adam(model.parameters(), lr=0.02)
-        updates = 300 if short else 2500
-        schedule = optim.lr_scheduler.CosineAnnealingLR(optimizer, updates)
-        inputs, target = fastdl.tensor(x), fastdl.tensor(wanted)
-        for _ in range(updates):
-            optimizer.zero_grad()
-            F.mse_loss(model(inputs), target).backward()
-            optimizer.step()
-            schedule.step()
-        with fastdl.no_grad():
-            fits[units] = model(inputs).numpy()
+        tries = [fitted(x, wanted, units, seed, updates=300 if short else 2500) for seed in range(1 if short else 3)]
+        fits[units] = min(tries, key=lambda y: float(np.mean((y - wanted) ** 2)))
         found[units] = float(np.sqrt(np.mean((fits[units] - wanted) ** 2)))
     axes = plain(figure.add_subplot(1, 2, 1))
     axes.plot(x, wanted, color="#bbbbbb", linewidth=5, label="the curve")

@@ -19,6 +19,7 @@ SIZES = {
     "breast_cancer": lambda d: d["data"].shape == (569, 30) and d["target"].sum() == 357,
     "scenes": lambda d: d["china"].shape == d["flower"].shape == (3, 427, 640),
     "photographs": lambda d: d["astronaut"].shape == (3, 512, 512) and 0 <= d["coffee"].min() <= d["coffee"].max() <= 1,
+    "pictures": lambda d: len(d) == 8 and d["camera"].shape == (1, 512, 512) and d["rocket"].shape == (3, 427, 640),
     "textures": lambda d: {x.shape for x in d.values()} == {(1, 512, 512)},
     "faces": lambda d: d["images"].shape == (200, 1, 25, 25) and d["labels"].sum() == 100,
     "nuclei": lambda d: len(np.unique(d["masks"])) == 126 and d["image"].shape == (1, 512, 512),

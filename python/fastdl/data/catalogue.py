@@ -107,7 +107,7 @@ CATALOGUE = {
          "skimage/data/ihc.png", "skimage/data/moon.png", "skimage/data/motorcycle_left.png",
          "skimage/data/retina.jpg", "skimage/data/rocket.jpg"),
         "b8c3a2b86397f65652c1faa1cc6d7266a62abac4764836b76fc90274e3b473bc", readers.pictures,
-        "a man with a camera, coins, galaxies, tissue, the moon, a motorcycle, a retina, a rocket: (1 or 3, H, W)",
+        "camera, coins, hubble_deep_field, ihc (tissue), moon, motorcycle_left, retina, rocket: (1 or 3, H, W)",
         "public domain, CC0"),
     "textures": InstalledSet("scikit-image", "0.26.0",
         ("skimage/data/brick.png", "skimage/data/grass.png", "skimage/data/gravel.png"),

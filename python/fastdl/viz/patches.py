@@ -119,6 +119,7 @@ def _seen(part: Module, x: np.ndarray, layer: str, place: int) -> tuple[int, int
     answers = _maps(part, pixels, layer)[:, place]
     signs = np.random.default_rng(0).standard_normal(answers.shape).astype(x.dtype)
     (gradient,) = grad((answers * tensor(signs, device=device)).sum(), [pixels])
+    assert gradient is not None  # pixels without influence would have been an error
     rows, columns = (np.flatnonzero(gradient.abs().sum(axes).numpy()) for axes in ((0, 1, 3), (0, 1, 2)))
     if not rows.size:  # nothing there answers to anything, as behind dead units
         return 0, 0, 0, 0
