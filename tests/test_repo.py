@@ -106,12 +106,16 @@ def test_kernels_know_no_python():
         assert "pybind11" not in p.read_text() and "Python.h" not in p.read_text(), p
 
 
+PTX_HEADERS = ("tensorcore.cuh",)  # each instruction there has a body for the emulation
+
+
 def test_kernels_launch_through_one_door():
     for p in [*ROOT.glob("csrc/ops/*/*.cu"), *ROOT.glob("csrc/cuda/*.cuh")]:
         text = p.read_text()
         assert "<<<" not in text, p
         assert "__shared__" not in text, p
-        assert "asm" not in re.sub(r"//.*", "", text).split(), p
+        if p.name not in PTX_HEADERS:
+            assert not re.search(r"\basm\b", re.sub(r"//.*", "", text)), p
 
 
 def test_no_file_names_its_makers_machine():

@@ -131,6 +131,13 @@ const char* verb(Access access) {
     return false;
   }
   if (all & kWritten) return true;
+  if (std::any_of(flags, flags + bytes, [](uint8_t f) { return f & kPending; })) {
+    if (!repeated(Kind::kAsync, pc))
+      report_at(Kind::kAsync, pc,
+                verb(access) + std::to_string(bytes) + " bytes that an asynchronous copy has yet to bring",
+                arena.cells[offset / 4].write_pc, "issued");
+    return true;
+  }
   if (access != Access::kWrite && !repeated(Kind::kUninitialised, pc))
     report_at(Kind::kUninitialised, pc, verb(access) + std::to_string(bytes) + " bytes that nothing wrote");
   if (access != Access::kRead) std::fill_n(flags, bytes, uint8_t{kAllocated | kWritten});

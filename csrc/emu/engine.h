@@ -3,6 +3,8 @@
 //   scheduler.cc  grid, blocks, threads, __syncthreads
 //   warp.cc       warp intrinsics
 //   memory.cc     the device's memory and what is known of each byte
+//   async.cc      copies to shared memory that run beside the threads
+//   tensorcore.cc matrices and products of a warp
 //   check.cc      what is wrong with an access; hooks.cc and atomics.cc bring the accesses here
 //   report.cc     the findings; symbols.cc names kernels and source lines
 #pragma once
@@ -48,6 +50,7 @@ struct Group {
   Site site;
   int width;
   unsigned arrived;
+  void (*together)(void* const* brought);
 };
 
 struct Warp {
@@ -95,11 +98,13 @@ void suspend();              // the running thread waits; returns when it was ma
 [[noreturn]] void abort_launch();
 void warp_thread_done(Thread* t);
 bool report_stuck_warp();  // true if it found one
+// All 32 lanes bring a pointer to something of their own; the last lane to come computes for all.
+void meet_warp(void (*compute)(void* const* brought), void* own, Site site);
 uint64_t next_random();
 
 // ---- memory ---------------------------------------------------------------------------------------------------------
 
-enum : uint8_t { kAllocated = 1, kWritten = 2 };  // flags of a byte
+enum : uint8_t { kAllocated = 1, kWritten = 2, kPending = 4 };  // flags of a byte; pending: a copy is under way to it
 
 // An access: when and who. Kept for the last write and three reads of each 4-byte word.
 struct Stamp {
@@ -129,6 +134,11 @@ std::string describe(uintptr_t offset, size_t bytes);  // "4 bytes past the end 
 bool in_module(uintptr_t address, size_t bytes);       // constants and static variables of this library
 void repair_later(uintptr_t offset, size_t bytes);     // a write into a gap: poison it again after the launch
 void repair_gaps();
+// An asynchronous copy to these bytes was issued: they are NaN and not to be touched until it has landed.
+void mark_pending(const void* p, size_t bytes);
+void mark_landed(const void* p, size_t bytes);
+void check_copies_at_return(const Thread* t);  // async.cc
+void forget_copies();                          // before a block
 
 // ---- checks and reports ---------------------------------------------------------------------------------------------
 
@@ -149,6 +159,7 @@ enum class Kind {
   kDeadlock,
   kHostAccess,
   kSharedSize,
+  kAsync,
 };
 bool repeated(Kind kind, const void* pc);  // counts a finding that is known; spares building its message again
 void report_at(Kind kind, const void* pc, const std::string& message, uint32_t other_pc = 0, const char* other = "");

@@ -212,6 +212,15 @@ void copy_written(const void* to, const void* from, size_t bytes) {
                arena.flags + (reinterpret_cast<uintptr_t>(from) - arena.base), bytes);
 }
 
+void mark_pending(const void* p, size_t bytes) {
+  const uintptr_t offset = reinterpret_cast<uintptr_t>(p) - arena.base;
+  std::memset(at(offset), kPoison, bytes);
+  std::memset(arena.flags + offset, kAllocated | kPending, bytes);
+}
+void mark_landed(const void* p, size_t bytes) {
+  mark_written(p, bytes);
+}
+
 void forget_cells() {
   madvise(arena.cells, cell_bytes(arena.size), MADV_DONTNEED);
 }

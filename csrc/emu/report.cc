@@ -11,8 +11,8 @@ namespace fastdl::emu {
 namespace {
 
 constexpr size_t kMostFindings = 200;
-constexpr const char* kKindNames[] = {"OUT_OF_BOUNDS", "MISALIGNED", "UNINIT",      "RACE",       "DIVERGENT_BARRIER",
-                                      "WARP_MASK",     "DEADLOCK",   "HOST_ACCESS", "SHARED_SIZE"};
+constexpr const char* kKindNames[] = {"OUT_OF_BOUNDS", "MISALIGNED", "UNINIT",      "RACE",        "DIVERGENT_BARRIER",
+                                      "WARP_MASK",     "DEADLOCK",   "HOST_ACCESS", "SHARED_SIZE", "ASYNC"};
 
 struct Raw {
   Kind kind;

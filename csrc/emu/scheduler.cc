@@ -121,6 +121,7 @@ void open_barrier() {
 }
 
 void thread_done(Thread* t) {
+  check_copies_at_return(t);
   t->state = State::kDone;
   --engine.alive;
   warp_thread_done(t);
@@ -183,6 +184,7 @@ void drop_threads() {
 
 void run_block(uint64_t number, const std::vector<int>& order) {
   set_up_block(number);
+  forget_copies();
   begin_block_memory(engine.launch->shared_bytes);
   ready_head = ready_tail = 0;
   for (int i : order) make_ready(&engine.thread[i]);

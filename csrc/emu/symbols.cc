@@ -90,7 +90,8 @@ std::string readable(const std::string& mangled) {
 // Frames of the headers that define intrinsics are skipped: the kernel's own line is wanted.
 bool is_machinery(const std::string& file) {
   return file.find("csrc/emu/intrinsics.h") != std::string::npos ||
-         file.find("csrc/cuda/launch.h") != std::string::npos;
+         file.find("csrc/cuda/launch.h") != std::string::npos ||
+         file.find("csrc/cuda/tensorcore.cuh") != std::string::npos;
 }
 
 // "path:12 (discriminator 3)"

@@ -9,7 +9,14 @@
 namespace fastdl::emu {
 namespace {
 
-enum : int { kSync = 0, kBallot = 1, kMatch = 2, kShuffle = 16, kReduce = 32 };  // + Shuffle, + WarpReduce
+enum : int {
+  kSync = 0,
+  kBallot = 1,
+  kMatch = 2,
+  kTogether = 3,
+  kShuffle = 16,
+  kReduce = 32
+};  // + Shuffle, + WarpReduce
 
 std::string hex(unsigned mask) {
   char s[16];
@@ -109,6 +116,16 @@ void do_reduce(const Warp& w, const Group& g) {
     if (g.arrived >> i & 1) w.lanes[i]->value = result;
 }
 
+void do_together(const Warp& w, const Group& g) {
+  if (g.arrived != ~0u) {
+    report_at(Kind::kWarpMask, g.site, "the instruction needs all 32 lanes of a warp, and has " + hex(g.arrived));
+    return;
+  }
+  void* brought[kLanes];
+  for (int i = 0; i < kLanes; ++i) brought[i] = reinterpret_cast<void*>(w.lanes[i]->value);
+  g.together(brought);
+}
+
 // ---- meeting --------------------------------------------------------------------------------------------------------
 
 void complete(Warp& w, int index) {
@@ -120,6 +137,8 @@ void complete(Warp& w, int index) {
     do_ballot(w, g);
   else if (g.kind == kMatch)
     do_match(w, g);
+  else if (g.kind == kTogether)
+    do_together(w, g);
   else if (g.kind < kReduce)
     do_shuffle(w, g);
   else
@@ -134,7 +153,8 @@ void complete(Warp& w, int index) {
   }
 }
 
-uint64_t meet(int kind, unsigned mask, uint64_t value, int argument, int width, Site site) {
+uint64_t meet(int kind, unsigned mask, uint64_t value, int argument, int width, Site site,
+              void (*together)(void* const*) = nullptr) {
   InEngine scope;
   Thread* t = current;
   Warp& w = *t->warp;
@@ -148,8 +168,8 @@ uint64_t meet(int kind, unsigned mask, uint64_t value, int argument, int width, 
   t->site = site;
   t->state = State::kInWarp;
   int i = 0;
-  while (i < w.groups_waiting && !same(w.groups[i], kind, mask, site)) ++i;
-  if (i == w.groups_waiting) w.groups[w.groups_waiting++] = {kind, mask, site, width, 0};
+  while (i < w.groups_waiting && !(same(w.groups[i], kind, mask, site) && w.groups[i].together == together)) ++i;
+  if (i == w.groups_waiting) w.groups[w.groups_waiting++] = {kind, mask, site, width, 0, together};
   w.groups[i].arrived |= self;
   if (w.groups[i].arrived == (mask & w.alive))
     complete(w, i);
@@ -195,6 +215,9 @@ bool report_stuck_warp() {
   return found;
 }
 
+void meet_warp(void (*compute)(void* const*), void* own, Site site) {
+  meet(kTogether, ~0u, reinterpret_cast<uint64_t>(own), 0, kLanes, site, compute);
+}
 void sync_warp(unsigned mask, Site site) {
   meet(kSync, mask, 0, 0, kLanes, site);
 }
