@@ -11,6 +11,7 @@
 #include <stdexcept>
 
 #include "cuda/device_api.h"
+#include "cuda/product_precision.h"
 
 namespace fastdl {
 namespace {
@@ -232,6 +233,7 @@ void bind_runtime(pybind11::module_& m) {
   m.def("device_name", &device_name);
   m.def("multiprocessors", &multiprocessors);
   m.def("synchronize", &synchronize, pybind11::call_guard<pybind11::gil_scoped_release>());
+  bind_product_precision(m);
 #if !defined(FASTDL_DEVICE_CUDA)
   emu::bind_engine(m);
 #endif

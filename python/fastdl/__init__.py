@@ -187,9 +187,11 @@ from .saving import load, save
 from .settings import (
     empty_cache,
     get_conv_algorithm,
+    get_float32_matmul_precision,
     get_num_threads,
     memory_stats,
     set_conv_algorithm,
+    set_float32_matmul_precision,
     set_num_threads,
 )
 from .tensor import Tensor, device, is_floating_point, is_tensor, numel

@@ -1,8 +1,13 @@
-"""Settings of the CPU kernels."""
+"""Settings of the kernels."""
 
 from __future__ import annotations
 
+import threading
+
 from . import backends
+
+PRODUCT_PRECISIONS = {"highest": "float32", "high": "tf32", "medium": "bfloat16"}
+_of_thread = threading.local()
 
 
 def set_num_threads(n: int) -> None:
@@ -38,6 +43,37 @@ def set_conv_algorithm(name: str) -> None:
 def get_conv_algorithm() -> str:
     """The algorithm that `set_conv_algorithm` chose."""
     return backends.get("cpu").get_conv_algorithm()
+
+
+def set_float32_matmul_precision(precision: str) -> None:
+    """In what numbers CUDA devices multiply float32 operands (`torch.set_float32_matmul_precision`).
+
+    "highest" (the default) is float32. "high" rounds the operands of matrix products and convolutions to TF32 (11
+    significant bits), "medium" to bfloat16 (8 bits), both with sums in float32, on the tensor cores of devices from
+    compute capability 8.0 on. Results stay float32, float64 is not concerned, and neither is the CPU. Products that are
+    too small to gain stay in float32. Unlike PyTorch's, the setting is the calling thread's.
+
+    Raises ValueError for another name.
+
+    >>> import fastdl
+    >>> fastdl.set_float32_matmul_precision("high")
+    >>> fastdl.get_float32_matmul_precision()
+    'high'
+    >>> fastdl.set_float32_matmul_precision("highest")
+    """
+    if not isinstance(precision, str):
+        raise TypeError(f"[set_float32_matmul_precision] expected a str, got {type(precision).__name__}")
+    if precision not in PRODUCT_PRECISIONS:
+        raise ValueError(f"[set_float32_matmul_precision] expected highest, high or medium, got {precision}")
+    for name in backends.available():
+        if name in ("cuda", "emu"):
+            backends.get(name).set_product_precision(PRODUCT_PRECISIONS[precision])
+    _of_thread.precision = precision
+
+
+def get_float32_matmul_precision() -> str:
+    """What `set_float32_matmul_precision` chose on this thread: "highest", "high" or "medium"."""
+    return getattr(_of_thread, "precision", "highest")
 
 
 def empty_cache(device: str = "cpu") -> None:
