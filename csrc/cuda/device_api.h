@@ -7,6 +7,7 @@ constexpr bool kExactAllocations = false;  // freed blocks are cached by size cl
 }
 #else
 #include "emu/runtime_api.h"
+#include "emu/tensor_map.h"
 namespace fastdl {
 constexpr bool kExactAllocations = true;  // every array has its own bounds, so that the emulation sees one byte too far
 }

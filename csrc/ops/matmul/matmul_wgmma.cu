@@ -1,0 +1,173 @@
+// Products on compute capability 9.0; cuda/wgmma_gemm.cuh has the loop. Who owns what: as many blocks as
+// multiprocessors walk the tiles (of a matrix, of a part of k), so that the copy engine brings the next tile's first
+// panels while this one's results are stored. The producer's thread alone finds operands; copies outside a matrix bring
+// zeros, so edges cost no test until the results are stored. Parts of k go to scratch memory and are added in order.
+#include "cuda/wgmma_gemm.cuh"
+#include "ops/matmul/wgmma_product.h"
+
+namespace fastdl {
+namespace {
+
+struct WgmmaProduct {
+  float* out;
+  Epilogue<float> epilogue;
+  bool bias_of_rows;
+  int64_t rows, columns, panels;
+  Batch batch;  // strides in matrices
+  int64_t out_matrix, out_size, out_plane, out_image;
+  Divider pixels;  // columns of an image
+  GemmPlan plan;
+};
+
+struct WgmmaWork {
+  TileIndex at;
+  int64_t first_panel, row, column;
+  int panels;
+
+  template <class Tile>
+  __device__ static WgmmaWork of(const WgmmaProduct& p, unsigned tile) {
+    WgmmaWork w;
+    w.at = tile_of(p.plan, tile);
+    w.first_panel = w.at.split * p.plan.chunk;
+    w.panels = static_cast<int>(min(p.panels - w.first_panel, p.plan.chunk));
+    w.row = int64_t{w.at.m} * Tile::BM, w.column = int64_t{w.at.n} * Tile::BN;
+    return w;
+  }
+};
+
+template <class Tile>
+__device__ void produce(const WgmmaProduct& p, const TensorMap* map_a, const TensorMap* map_b, WgmmaRing<Tile>& ring) {
+  prefetch_tensormap(map_a);
+  prefetch_tensormap(map_b);
+  for (unsigned tile = blockIdx.x; tile < p.plan.blocks; tile += gridDim.x) {
+    const WgmmaWork w = WgmmaWork::of<Tile>(p, tile);
+    const BatchOffsets matrix = p.batch[w.at.batch];
+    const int row = static_cast<int>(w.row), column = static_cast<int>(w.column);
+    const int matrix_a = static_cast<int>(matrix.a), matrix_b = static_cast<int>(matrix.b);
+    int k = static_cast<int>(w.first_panel) * Tile::kPanel;
+    for (int panel = 0; panel < w.panels; ++panel, k += Tile::kPanel) {
+      uint64_t* full = ring.begin_filling();
+      cp_async_bulk_tensor(ring.panel_a(), map_a, {k, row, matrix_a}, full);
+      cp_async_bulk_tensor(ring.panel_b(), map_b, {k, column, matrix_b}, full);
+      ring.next();
+    }
+  }
+}
+
+template <class Tile>
+__device__ __forceinline__ void store_sums(const WgmmaProduct& p, const WgmmaWork& w,
+                                           const float (&sum)[Tile::kRowBlocks][kWgmmaSums]) {
+  const int rows = static_cast<int>(min(p.rows - w.row, int64_t{Tile::BM}));
+  const int columns = static_cast<int>(min(p.columns - w.column, int64_t{Tile::BN}));
+  float* out = p.out + w.at.split * p.out_size + w.at.batch * p.out_matrix + w.row * p.out_plane;
+  const bool even = reinterpret_cast<uintptr_t>(out) % 8 == 0 && p.out_plane % 2 == 0 && p.out_image % 2 == 0 &&
+                    p.pixels.divisor % 2 == 0;
+  const int64_t first_row = w.at.batch * p.rows + w.row;  // of the bias
+  each_pair_of_sums<Tile>(sum, [&](int row, int column, float first, float second) {
+    if (row >= rows || column >= columns) return;
+    const auto place = [&](int64_t c) {
+      const int64_t image = p.pixels.divide(c);
+      return row * p.out_plane + image * p.out_image + (c - image * p.pixels.divisor);
+    };
+    const int64_t c = w.column + column, bias = p.bias_of_rows ? first_row + row : c;
+    first = p.epilogue(first, bias);
+    if (column + 1 < columns) second = p.epilogue(second, p.bias_of_rows ? bias : bias + 1);
+    if (even && column + 1 < columns) return store_vec(out + place(c), make_float2(first, second));
+    out[place(c)] = first;
+    if (column + 1 < columns) out[place(c + 1)] = second;
+  });
+}
+
+template <class Tile>
+__global__ void __launch_bounds__(Tile::kThreads, 1)
+    wgmma_product(const __grid_constant__ TensorMap map_a, const __grid_constant__ TensorMap map_b, WgmmaProduct p) {
+  FASTDL_DYNAMIC_SHARED(memory);
+  FASTDL_SHARED(RingBarriers, barriers, [1]);
+  WgmmaRing<Tile> ring(memory, barriers[0]);
+  ring.init();
+  constexpr unsigned kProducer = kConsumers * kWarpgroup;
+  if (threadIdx.x >= kProducer) {
+    setmaxnreg_dec<kProducerRegisters>();
+    if (threadIdx.x == kProducer) produce<Tile>(p, &map_a, &map_b, ring);
+  } else {
+    setmaxnreg_inc<kConsumerRegisters>();
+    for (unsigned tile = blockIdx.x; tile < p.plan.blocks; tile += gridDim.x) {
+      const WgmmaWork w = WgmmaWork::of<Tile>(p, tile);
+      float sum[Tile::kRowBlocks][kWgmmaSums] = {};
+      wgmma_main_loop<Tile>(ring, w.panels, sum);
+      store_sums<Tile>(p, w, sum);
+    }
+  }
+}
+
+template <class Number>
+constexpr TensorMapType kMapType = TensorMapType::kFloat32;
+template <>
+constexpr TensorMapType kMapType<bfloat16> = TensorMapType::kBfloat16;
+template <>
+constexpr TensorMapType kMapType<float16> = TensorMapType::kFloat16;
+
+template <class Tile>
+void launch_product(const WgmmaProduct& p, const MmaProduct& from, int64_t matrices_a, int64_t matrices_b,
+                    Stream stream) {
+  using Number = typename Tile::Number;
+  constexpr int64_t kChunk = 16 / sizeof(Number);
+  const int64_t k = from.channels * kChunk;
+  const TensorMap a =
+      tensor_map(kMapType<Number>, from.a, k, p.rows, matrices_a, from.a_row * kChunk, Tile::kPanel, Tile::BM);
+  const TensorMap b =
+      tensor_map(kMapType<Number>, from.b, k, p.columns, matrices_b, from.b_pixel * kChunk, Tile::kPanel, Tile::BN);
+  const unsigned blocks = static_cast<unsigned>(min(p.plan.blocks, int64_t{multiprocessors()}));
+  launch(wgmma_product<Tile>, blocks, Tile::kThreads, Tile::kSharedBytes, stream, a, b, p);
+}
+
+bool plain_axis(const MmaAxis& axis) {
+  return axis.taps == 1 && axis.stride == 1 && axis.start == 0 && axis.a_start == 0 && axis.out_start == 0 &&
+         axis.out_stride == 1 && axis.size == axis.pixels;
+}
+
+}  // namespace
+
+bool on_warpgroups(const MmaProduct& p) {
+  constexpr int64_t kFewest = kWgmmaRows, kMost = 0x7fffff00;
+  const int64_t pixels = int64_t{p.y[0].pixels} * p.x[0].pixels, columns = p.images * pixels;
+  if (p.phases_y != 1 || p.phases_x != 1 || !plain_axis(p.y[0]) || !plain_axis(p.x[0]) || p.channels == 0) return false;
+  if (p.b_image != pixels * p.b_pixel) return false;
+  if (p.rows < kFewest || columns < kFewest || p.rows > kMost || columns > kMost) return false;
+  for (int axis = 0; axis < p.batch.shape.n; ++axis)
+    if (p.batch.stride_a.d[axis] % (p.rows * p.a_row) || p.batch.stride_b.d[axis] % (columns * p.b_pixel)) return false;
+  return has_wgmma();
+}
+
+void multiply_on_warpgroups(MmaProduct product, ProductPrecision precision, Stream stream) {
+  const int64_t pixels = int64_t{product.y[0].pixels} * product.x[0].pixels;
+  WgmmaProduct p = {};
+  p.bias_of_rows = product.bias_of_rows;
+  p.rows = product.rows, p.columns = product.images * pixels;
+  constexpr int64_t kPanelChunks = kSwizzledRow / 16;
+  p.panels = ceil_div(product.channels, kPanelChunks);
+  p.out_matrix = product.out_matrix, p.out_size = product.out_size;
+  p.out_plane = product.out_plane, p.out_image = product.out_image;
+  p.pixels = divide_by(pixels);
+  p.batch.shape = p.batch.stride_a = p.batch.stride_b = product.batch.shape;
+  int64_t matrices_a = 1, matrices_b = 1;
+  for (int axis = 0; axis < product.batch.shape.n; ++axis) {
+    int64_t &a = p.batch.stride_a.d[axis], &b = p.batch.stride_b.d[axis];
+    a = product.batch.stride_a.d[axis] / (p.rows * product.a_row);
+    b = product.batch.stride_b.d[axis] / (p.columns * product.b_pixel);
+    matrices_a += a * (product.batch.shape.d[axis] - 1), matrices_b += b * (product.batch.shape.d[axis] - 1);
+  }
+  p.plan = product.plan = plan_wgmma(p.rows, p.columns, p.panels, product.matrices);
+  with_partial_sums(product, p.plan.splits, product.out_size, stream, [&](const MmaProduct& part) {
+    p.out = part.out, p.epilogue = part.epilogue;
+    visit_number(precision, [&](auto number) {
+      using Number = decltype(number);
+      if (p.plan.large)
+        launch_product<WgmmaTile<Number, 2>>(p, part, matrices_a, matrices_b, stream);
+      else
+        launch_product<WgmmaTile<Number, 1>>(p, part, matrices_a, matrices_b, stream);
+    });
+  });
+}
+
+}  // namespace fastdl
