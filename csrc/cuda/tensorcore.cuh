@@ -122,7 +122,23 @@ __device__ __forceinline__ uint32_t round_to(tfloat32, float x) {
 }
 #undef FASTDL_PTX
 
+// Whether a kernel with these instructions runs here: the code that the driver took for the device was compiled for 8.0
+// or newer, which also says that the device is.
+template <class... P>
+bool has_tensor_cores(void (*kernel)(P...)) {
+  cudaFuncAttributes attributes;
+  if (cudaFuncGetAttributes(&attributes, reinterpret_cast<const void*>(kernel)) == cudaSuccess)
+    return attributes.ptxVersion >= 80;
+  cudaGetLastError();  // no code for this device at all
+  return false;
+}
+
 #else
+
+template <class... P>
+bool has_tensor_cores(void (*)(P...)) {
+  return true;
+}
 
 template <int kBytes>
 inline void copy_async(void* to, const void* from, int bytes) {

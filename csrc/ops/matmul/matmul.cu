@@ -7,34 +7,13 @@
 // reading the matrix once: a warp (or block) a row when rows are contiguous along k, a thread a column otherwise.
 #include "cuda/gemm.cuh"
 #include "cuda/reduce.cuh"
+#include "ops/matmul/batch.cuh"
 #include "ops/matmul/epilogue.cuh"
 #include "ops/matmul/matmul.h"
+#include "ops/matmul/mma_product.h"
 
 namespace fastdl {
 namespace {
-
-// ---- helpers --------------------------------------------------------------------------------------------------------
-
-struct BatchOffsets {
-  int64_t a, b;
-};
-
-// Where the operands of matrix `index` of the batch start.
-struct Batch {
-  Dims shape, stride_a, stride_b;
-
-  __device__ BatchOffsets operator[](int64_t index) const {
-    BatchOffsets at = {0, 0};
-    // 64-bit divisions, but one thread of a block makes them (in vector products: once a row), and axes are few.
-    for (int axis = shape.n - 1; axis >= 0; --axis) {
-      const int64_t position = index % shape.d[axis];
-      at.a += position * stride_a.d[axis];
-      at.b += position * stride_b.d[axis];
-      index /= shape.d[axis];
-    }
-    return at;
-  }
-};
 
 template <class T>
 struct Product {
@@ -239,6 +218,40 @@ MatmulArgs fold_batch_into_rows(MatmulArgs p) {
   return p;
 }
 
+// Matrices of float32 on tensor cores: operands written along k first, either way up.
+void multiply_in(ProductPrecision precision, const MatmulArgs& p, const Epilogue<float>& epilogue, Stream stream) {
+  const int64_t chunks = chunks_of(p.k, precision);
+  // An axis that broadcasts has no matrices of its own: stride 0, and one matrix serves all.
+  Batch batch = {p.batch, p.stride_a, p.stride_b};
+  int64_t matrices_a = 1, matrices_b = 1;
+  for (int axis = 0; axis < p.batch.n; ++axis) {
+    if (p.stride_a.d[axis]) matrices_a *= p.batch.d[axis];
+    if (p.stride_b.d[axis]) matrices_b *= p.batch.d[axis];
+    batch.stride_a.d[axis] = p.stride_a.d[axis] / (p.m * p.k) * p.m * chunks;
+    batch.stride_b.d[axis] = p.stride_b.d[axis] / (p.n * p.k) * p.n * chunks;
+  }
+  const DeviceScratch<uint4> a(matrices_a * p.m * chunks), b(matrices_b * p.n * chunks);
+  const auto prepare = [&](const void* from, int64_t rows, bool along_k, int64_t matrices, uint4* to) {
+    const int64_t row_stride = along_k ? p.k : 1, step_stride = along_k ? 1 : rows;
+    prepare_operand({static_cast<const float*>(from), row_stride, step_stride, rows * p.k, 0, to, chunks, rows * chunks,
+                     0, matrices, 1, rows, p.k},
+                    precision, stream);
+  };
+  prepare(p.a, p.m, !p.trans_a, matrices_a, a);
+  prepare(p.b, p.n, p.trans_b, matrices_b, b);
+
+  MmaProduct product = {};
+  product.a = a, product.b = b, product.out = static_cast<float*>(p.out), product.epilogue = epilogue;
+  product.rows = p.m, product.images = p.n;
+  product.channels = static_cast<int>(chunks);
+  product.a_row = product.b_image = chunks;
+  product.y[0] = product.x[0] = {1, 1, 1, 0, 1, 0, 0, 0, 0, 1};
+  product.phases_y = product.phases_x = 1;
+  product.batch = batch, product.matrices = p.batch.product(), product.out_matrix = p.m * p.n;
+  product.out_image = 1, product.out_plane = p.n, product.out_size = product.matrices * p.m * p.n;
+  multiply_on_tensor_cores(product, precision, stream);
+}
+
 template <class T>
 void run(const MatmulArgs& args, Stream stream) {
   const MatmulArgs p = fold_batch_into_rows(args);
@@ -248,6 +261,8 @@ void run(const MatmulArgs& args, Stream stream) {
   if (matrices * p.m * p.n == 0) return;
   T* out = static_cast<T*>(p.out);
   const Epilogue<T> epilogue = {static_cast<const T*>(p.bias), p.activation, divide_by(1), divide_by(p.n)};
+  if constexpr (sizeof(T) == sizeof(float))
+    if (on_tensor_cores(p.m, p.n, p.k)) return multiply_in(product_precision(), p, epilogue, stream);
   // One column, or one row (the same product transposed): tiles would multiply 63 columns of zeros for it.
   if (p.n == 1) {
     multiply_vector<T>({a, b, out, p.m, p.k, lda, matrices, 0, false, batch, epilogue}, !p.trans_a, stream);
