@@ -160,6 +160,18 @@ __device__ __forceinline__ void setmaxnreg_dec() {
 }
 #undef FASTDL_PTX
 
+#else
+
+__forceinline__ void wgmma(bfloat16, float (&d)[64], uint64_t a, uint64_t b, bool accumulate) {
+  emu::wgmma(emu::Number::kBfloat16, d, a, b, accumulate);
+}
+__forceinline__ void wgmma(float16, float (&d)[64], uint64_t a, uint64_t b, bool accumulate) {
+  emu::wgmma(emu::Number::kFloat16, d, a, b, accumulate);
+}
+__forceinline__ void wgmma(tfloat32, float (&d)[64], uint64_t a, uint64_t b, bool accumulate) {
+  emu::wgmma(emu::Number::kTfloat32, d, a, b, accumulate);
+}
+
 #endif
 
 // A K-major tile with 128-byte swizzle: address, (unused) 16, 1024 bytes from eight rows to the next eight, swizzle 1.

@@ -26,25 +26,26 @@ void fence_mbarrier_init();
 void fence_proxy_async();
 
 template <int kRank>
-inline void cp_async_bulk_tensor(void* to, const TensorMap* map, const int (&coordinates)[kRank], uint64_t* barrier) {
+__forceinline__ void cp_async_bulk_tensor(void* to, const TensorMap* map, const int (&coordinates)[kRank],
+                                          uint64_t* barrier) {
   emu::load_box(to, map, coordinates, kRank, barrier);
 }
-inline void prefetch_tensormap(const TensorMap*) {}
+__forceinline__ void prefetch_tensormap(const TensorMap*) {}
 
 void wgmma_fence();
 void wgmma_commit_group();
 template <int kLeft>
-inline void wgmma_wait_group() {
+__forceinline__ void wgmma_wait_group() {
   emu::wait_wgmma(kLeft);
 }
 uint32_t shared_address(const void* p);
 
 template <int kRegisters>
-inline void setmaxnreg_inc() {
+__forceinline__ void setmaxnreg_inc() {
   emu::set_registers(kRegisters, true);
 }
 template <int kRegisters>
-inline void setmaxnreg_dec() {
+__forceinline__ void setmaxnreg_dec() {
   emu::set_registers(kRegisters, false);
 }
 

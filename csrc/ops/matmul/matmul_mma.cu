@@ -6,6 +6,8 @@
 #include "ops/conv2d/conv2d_loaders.cuh"
 #include "ops/matmul/mma_operand.cuh"
 #include "ops/matmul/mma_product.h"
+#include "ops/matmul/wgmma_product.h"
+#include "ops/matmul/wgmma_product.h"
 
 namespace fastdl {
 namespace {
@@ -180,6 +182,8 @@ void prepare_operand(const MmaOperand& operand, ProductPrecision precision, Stre
 }
 
 void multiply_on_tensor_cores(MmaProduct p, ProductPrecision precision, Stream stream) {
+  if (on_warpgroups(p)) return multiply_on_warpgroups(p, precision, stream);
+  if (on_warpgroups(p)) return multiply_on_warpgroups(p, precision, stream);
   const int64_t chunks = int64_t{p.y[0].taps} * p.x[0].taps * p.channels;
   p.plan = plan_mma(p.rows, p.images * p.y[0].pixels * p.x[0].pixels, ceil_div(chunks, kPanelChunks),
                     p.matrices * p.phases_y * p.phases_x);

@@ -3,6 +3,7 @@
 // panels while this one's results are stored. The producer's thread alone finds operands; copies outside a matrix bring
 // zeros, so edges cost no test until the results are stored. Parts of k go to scratch memory and are added in order.
 #include "cuda/wgmma_gemm.cuh"
+#include "ops/matmul/mma_operand.cuh"
 #include "ops/matmul/wgmma_product.h"
 
 namespace fastdl {
