@@ -6,30 +6,10 @@
 //   grad_weight          channels out     channel in, tap y, tap x     pixels of the batch
 #pragma once
 #include "cuda/gemm.cuh"
+#include "cuda/pixel_run.cuh"
+#include "ops/conv2d/conv2d_axes.cuh"
 
 namespace fastdl {
-
-// One axis of pixels and taps: tap t of pixel i reads start + i * stride + t * step, zero outside [0, size). What pixel
-// i gives is written to out_start + i * out_stride.
-struct WindowAxis {
-  int size, pixels, stride, start, taps, step;
-  int out_start, out_stride;
-};
-
-// A run of pixels in row-major order over (image, y, x).
-struct PixelRun {
-  int64_t image;
-  int y, x, rows, columns;  // the first pixel, and the pixels of an image
-
-  __device__ static PixelRun from(int64_t pixel, int rows, int columns) {
-    const int64_t row = pixel / columns;
-    return {row / rows, static_cast<int>(row % rows), static_cast<int>(pixel % columns), rows, columns};
-  }
-  __device__ PixelRun operator+(int n) const {
-    const unsigned over_x = x + n, over_y = y + over_x / columns;
-    return {image + over_y / rows, static_cast<int>(over_y % rows), static_cast<int>(over_x % columns), rows, columns};
-  }
-};
 
 // What a block of the first kind works on. In shared memory: registers are short, and a broadcast read costs little.
 template <class T>

@@ -3,7 +3,7 @@
 // order. A thread copies one chunk of every 32nd row of each panel. Along k it counts through taps and the chunks of a
 // tap by additions that carry: k = (tap y, tap x, chunk), and a panel is four chunks on.
 #include "cuda/mma_gemm.cuh"
-#include "ops/conv2d/conv2d_loaders.cuh"
+#include "cuda/pixel_run.cuh"
 #include "ops/matmul/mma_operand.cuh"
 #include "ops/matmul/mma_product.h"
 #include "ops/matmul/wgmma_product.h"
@@ -98,7 +98,7 @@ struct WindowCopies {
                               left > 0 && r < w.rows ? kChunkBytes : 0);
     }
     const int move_y = tap_y * w.y.step, move_x = tap_x * w.x.step;
-    const int64_t move = int64_t{move_y * w.x.size + move_x} * b_pixel + c;
+    const int64_t move = (int64_t{move_y} * w.x.size + move_x) * b_pixel + c;
 #pragma unroll
     for (int i = 0; i < kRowsB; ++i) {
       const bool in = left > 0 && static_cast<unsigned>(y[i] + move_y) < static_cast<unsigned>(w.y.size) &&
@@ -183,8 +183,10 @@ void prepare_operand(const MmaOperand& operand, ProductPrecision precision, Stre
 
 void multiply_on_tensor_cores(MmaProduct p, ProductPrecision precision, Stream stream) {
   if (on_warpgroups(p)) return multiply_on_warpgroups(p, precision, stream);
-  if (on_warpgroups(p)) return multiply_on_warpgroups(p, precision, stream);
-  const int64_t chunks = int64_t{p.y[0].taps} * p.x[0].taps * p.channels;
+  int taps_y = 0, taps_x = 0;
+  for (int i = 0; i < p.phases_y; ++i) taps_y = max(taps_y, p.y[i].taps);
+  for (int i = 0; i < p.phases_x; ++i) taps_x = max(taps_x, p.x[i].taps);
+  const int64_t chunks = int64_t{taps_y} * taps_x * p.channels;
   p.plan = plan_mma(p.rows, p.images * p.y[0].pixels * p.x[0].pixels, ceil_div(chunks, kPanelChunks),
                     p.matrices * p.phases_y * p.phases_x);
   with_partial_sums(p, p.plan.splits, p.out_size, stream, [&](const MmaProduct& part) {

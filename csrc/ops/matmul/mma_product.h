@@ -64,7 +64,7 @@ struct MmaProduct {
   int out_width;
   GemmPlan plan;
 };
-// Plans, cuts k where blocks are few, multiplies. The first phase of an axis has the most pixels and taps.
+// Plans, cuts k where blocks are few, multiplies. The first phase of an axis has the most pixels.
 void multiply_on_tensor_cores(MmaProduct product, ProductPrecision precision, Stream stream);
 
 }  // namespace fastdl

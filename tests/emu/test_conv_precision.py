@@ -1,0 +1,69 @@
+"""Convolution and its gradients on tensor cores, against float64."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fastdl import backends
+
+from .test_product_precision import EPSILON, assert_near, used_tensor_cores
+
+REFERENCE = backends.get("reference")
+ONE = (1, 1)
+NONE = (0, 0, 0, 0)
+# batch, channels, height, width, out channels, kernel, stride, padding, dilation, groups
+CONVOLUTIONS = {
+    "3x3": (2, 20, 9, 7, 17, (3, 3), ONE, (1, 1, 1, 1), ONE, 1),
+    "1x1": (3, 17, 5, 4, 24, (1, 1), ONE, NONE, ONE, 1),
+    "few channels": (2, 3, 12, 11, 16, (5, 3), (2, 2), (2, 1, 0, 1), ONE, 1),
+    "one channel": (1, 1, 10, 10, 16, (5, 5), ONE, (2, 2, 2, 2), ONE, 1),
+    "stride 2": (2, 18, 11, 8, 20, (3, 3), (2, 2), (1, 1, 1, 1), ONE, 1),
+    "stride 3, two taps": (1, 16, 13, 14, 16, (2, 2), (3, 3), NONE, ONE, 1),
+    "unequal strides": (1, 16, 12, 13, 18, (3, 2), (1, 4), (1, 0, 2, 1), ONE, 1),
+    "dilation": (1, 16, 14, 13, 16, (3, 3), ONE, (2, 2, 0, 3), (2, 3), 1),
+    "stride and dilation": (1, 16, 17, 15, 16, (3, 3), (2, 2), (2, 2, 2, 2), (3, 2), 1),
+    "groups": (2, 36, 6, 6, 34, (3, 3), ONE, (1, 1, 1, 1), ONE, 2),
+    "cut": (1, 130, 8, 8, 16, (3, 3), ONE, (1, 1, 1, 1), ONE, 1),
+    "many pixels": (4, 16, 32, 32, 16, (1, 1), ONE, NONE, ONE, 1),
+}
+
+
+def setting(name: str):
+    n, c, h, w, o, kernel, stride, padding, dilation, groups = CONVOLUTIONS[name]
+    rng = np.random.default_rng(len(name))
+    x, weight = rng.standard_normal((n, c, h, w)), rng.standard_normal((o, c // groups, *kernel))
+    bias = rng.standard_normal(o)
+    return [a.astype(np.float32) for a in (x, weight, bias)], (stride, padding, dilation, groups)
+
+
+def in_float64(name, *arguments):
+    """The reference's result, and that of absolute values."""
+    def wide(a, f):
+        return f(a.astype(np.float64)) if isinstance(a, np.ndarray) else a
+
+    exact = getattr(REFERENCE, name)(*(wide(a, lambda x: x) for a in arguments))
+    return exact, getattr(REFERENCE, name)(*(wide(a, np.abs) for a in arguments))
+
+
+@pytest.mark.parametrize("precision", EPSILON)
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+def test_convolution_and_its_gradients(emu, run, precision, name):
+    (x, weight, bias), attributes = setting(name)
+    stride, padding, dilation, groups = attributes
+    emu.set_product_precision(precision)
+    try:
+        out = run("conv2d", x, weight, bias, *attributes, "none")
+        grad = np.random.default_rng(0).standard_normal(out.shape).astype(np.float32)
+        to_x = ("conv2d_bwd_input", grad, weight, x.shape[2:], *attributes)
+        to_weight = ("conv2d_bwd_weight", grad, x, weight.shape[2:], *attributes)
+        grad_x, grad_weight = run(*to_x), run(*to_weight)
+    finally:
+        emu.set_product_precision("float32")
+    k = weight[0].size
+    assert_near(out, *in_float64("conv2d", x, weight, bias, *attributes, "none"), k, precision)
+    assert_near(grad_x, *in_float64(*to_x), weight[:, 0].size, precision)
+    assert_near(grad_weight, *in_float64(*to_weight), out[:, 0].size, precision)
+    assert used_tensor_cores(emu)
+    assert used_tensor_cores(emu, "mma_taps")
+    assert emu.report() == []
