@@ -7,7 +7,7 @@ import pytest
 
 from fastdl import backends
 
-from .test_product_precision import EPSILON, assert_near, used_tensor_cores
+from .test_product_precision import EPSILON, assert_near, was_rounded
 
 REFERENCE = backends.get("reference")
 ONE = (1, 1)
@@ -39,6 +39,7 @@ def setting(name: str):
 
 def in_float64(name, *arguments):
     """The reference's result, and that of absolute values."""
+
     def wide(a, f):
         return f(a.astype(np.float64)) if isinstance(a, np.ndarray) else a
 
@@ -50,7 +51,7 @@ def in_float64(name, *arguments):
 @pytest.mark.parametrize("name", CONVOLUTIONS)
 def test_convolution_and_its_gradients(emu, run, precision, name):
     (x, weight, bias), attributes = setting(name)
-    stride, padding, dilation, groups = attributes
+    groups = attributes[-1]
     emu.set_product_precision(precision)
     try:
         out = run("conv2d", x, weight, bias, *attributes, "none")
@@ -60,10 +61,13 @@ def test_convolution_and_its_gradients(emu, run, precision, name):
         grad_x, grad_weight = run(*to_x), run(*to_weight)
     finally:
         emu.set_product_precision("float32")
-    k = weight[0].size
-    assert_near(out, *in_float64("conv2d", x, weight, bias, *attributes, "none"), k, precision)
-    assert_near(grad_x, *in_float64(*to_x), weight[:, 0].size, precision)
-    assert_near(grad_weight, *in_float64(*to_weight), out[:, 0].size, precision)
-    assert used_tensor_cores(emu)
-    assert used_tensor_cores(emu, "mma_taps")
+    group_of_x, group_of_out = x.shape[1] // groups, out.shape[1] // groups
+    for got, call, k, large in (
+        (out, ("conv2d", x, weight, bias, *attributes, "none"), weight[0].size, group_of_out),
+        (grad_x, to_x, weight[:group_of_out, 0].size, group_of_x),
+        (grad_weight, to_weight, out[:, 0].size, group_of_out),
+    ):
+        want, sizes = in_float64(*call)
+        assert_near(got, want, sizes, k, precision)
+        assert was_rounded(got, want, sizes, k) == (large >= 16)
     assert emu.report() == []
