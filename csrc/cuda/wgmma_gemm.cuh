@@ -116,18 +116,19 @@ __device__ __forceinline__ void wgmma_main_loop(WgmmaRing<Tile>& ring, int panel
   if (panels > 0) ring.give_back(before);
 }
 
-// store(row, column, first, second) for each pair of neighbouring columns, counted within the tile.
-template <class Tile, class Store>
-__device__ __forceinline__ void each_pair_of_sums(const float (&sum)[Tile::kRowBlocks][kWgmmaSums], Store&& store) {
+// place(column) says where the columns from `column` of the tile on are; store(row, place, first, second).
+template <class Tile, class Place, class Store>
+__device__ __forceinline__ void each_pair_of_sums(const float (&sum)[Tile::kRowBlocks][kWgmmaSums], Place&& place,
+                                                  Store&& store) {
   const int lane = threadIdx.x % kWarp, warp = threadIdx.x % kWarpgroup / kWarp;
   const int row = threadIdx.x / kWarpgroup * (Tile::kRowBlocks * kWgmmaRows) + 16 * warp + lane / 4;
 #pragma unroll
   for (int j = 0; j < kWgmmaColumns / 8; ++j) {
-    const int column = 8 * j + lane % 4 * 2;
+    const auto at = place(8 * j + lane % 4 * 2);
 #pragma unroll
     for (int i = 0; i < Tile::kRowBlocks; ++i) {
-      store(row + i * kWgmmaRows, column, sum[i][4 * j], sum[i][4 * j + 1]);
-      store(row + i * kWgmmaRows + 8, column, sum[i][4 * j + 2], sum[i][4 * j + 3]);
+      store(row + i * kWgmmaRows, at, sum[i][4 * j], sum[i][4 * j + 1]);
+      store(row + i * kWgmmaRows + 8, at, sum[i][4 * j + 2], sum[i][4 * j + 3]);
     }
   }
 }

@@ -7,7 +7,9 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from .test_product_precision import EPSILON, assert_near, used_tensor_cores
+from fastdl import backends
+
+from .test_product_precision import EPSILON, assert_near
 
 pytestmark = pytest.mark.usefixtures("_finds_nothing")
 
@@ -20,8 +22,9 @@ def _hopper(emu: ModuleType):
     emu.set_product_precision("float32")
 
 
-def used_warpgroups(emu: ModuleType, number: str = "") -> bool:
-    return used_tensor_cores(emu, f"wgmma_product<WgmmaTile<{number}")
+def used_warpgroups(emu: ModuleType, tile: str = "") -> bool:
+    """Whether the kernel has run since the module was imported."""
+    return any(name.startswith(f"wgmma_product<WgmmaTile<{tile}") for name in emu.kernels_run())
 
 
 NUMBERS = {"tf32": "tfloat32", "bfloat16": "bfloat16", "float16": "float16"}
@@ -85,3 +88,18 @@ def test_narrow_products_go_by_warps(emu, run, rows, columns):
         results.append(run("matmul", x, y, False, False))
     np.testing.assert_array_equal(results[0], x @ y)
     assert results[0].tobytes() == results[1].tobytes()
+
+
+@pytest.mark.parametrize("precision", EPSILON)
+def test_convolution_with_windows_of_one_pixel(emu, run, precision):
+    """Pixels of images that stand one after another are columns of one matrix."""
+    rng = np.random.default_rng(0)
+    x, weight = rng.standard_normal((3, 40, 7, 5)), rng.standard_normal((66, 40, 1, 1))
+    x, weight, bias = (a.astype(np.float32) for a in (x, weight, rng.standard_normal(66)))
+    attributes = ((1, 1), (0, 0, 0, 0), (1, 1), 1)
+    emu.set_product_precision(precision)
+    got = run("conv2d", x, weight, bias, *attributes, "relu")
+    conv2d = backends.get("reference").conv2d
+    want = conv2d(*(a.astype(np.float64) for a in (x, weight, bias)), *attributes, "relu")
+    sizes = conv2d(*(np.abs(a).astype(np.float64) for a in (x, weight, bias)), *attributes, "none")
+    assert_near(got, want, sizes, 40, precision)

@@ -41,16 +41,15 @@ __device__ void bring_panels(const TensorMap* map_a, const TensorMap* map_b, uns
     const int x = panel * kSteps;
     if (bug != Bug::kProducerIgnoresEmpty) {
       const uint32_t parity = bug == Bug::kWrongParity ? panel / kStages & 1 : (panel / kStages & 1) ^ 1;
-      // finds DEADLOCK wrong_parity
+      // finds DEADLOCK wrong_parity, MBARRIER|RACE init_not_seen
       mbarrier_wait_parity(&empty[stage], parity);
     }
     const int wrong = bug == Bug::kTooFewBytes ? -1024 : bug == Bug::kTooManyBytes ? 1024 : 0;
-    // finds MBARRIER|RACE init_not_seen
     mbarrier_arrive_expect_tx(&full[stage], kStage + wrong);
     const int skew = bug == Bug::kOddBox ? 64 : 0;
     // finds ASYNC|RACE empty_ignored, PROXY init_not_fenced, MISALIGNED odd_box
     cp_async_bulk_tensor(at + skew, map_a, {x, 0, 0}, &full[stage]);
-    // finds RACE|ASYNC given_back_early, ASYNC|MBARRIER too_few_bytes
+    // finds RACE|ASYNC given_back_early, RACE|ASYNC arrives_twice
     cp_async_bulk_tensor(at + kPanelA, map_b, {x, 0, 0}, &full[stage]);
   }
 }
@@ -62,7 +61,7 @@ __device__ void multiply_panels(unsigned char* stages, uint64_t* full, uint64_t*
   for (int panel = 0; panel < panels; ++panel) {
     const int stage = panel % kStages;
     unsigned char* at = stages + stage * kStage;
-    // finds DEADLOCK too_many_bytes
+    // finds DEADLOCK too_many_bytes, DEADLOCK too_few_bytes, MBARRIER|RACE init_not_seen
     if (bug != Bug::kNoWaitForFull) mbarrier_wait_parity(&full[stage], panel / kStages & 1);
     if (bug == Bug::kStoresToStage && threadIdx.x == 5) reinterpret_cast<uint16_t*>(at)[0] = 0;
     if (bug != Bug::kNoWgmmaFence) wgmma_fence();
@@ -85,7 +84,6 @@ __device__ void multiply_panels(unsigned char* stages, uint64_t* full, uint64_t*
     // finds WARPGROUP half_a_warpgroup
     wgmma_wait_group<0>();
     if (bug != Bug::kGivenBackEarly && lane == 0) mbarrier_arrive(&empty[stage]);
-    // finds MBARRIER arrives_twice
     if (bug == Bug::kArrivesTwice && lane == 0) mbarrier_arrive(&empty[stage]);
   }
 #pragma unroll

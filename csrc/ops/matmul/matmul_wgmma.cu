@@ -17,6 +17,7 @@ struct WgmmaProduct {
   Batch batch;  // strides in matrices
   int64_t out_matrix, out_size, out_plane, out_image;
   Divider pixels;  // columns of an image
+  bool pairs;      // columns 2 i and 2 i + 1 are neighbours of one image, on 8 bytes where `out` is
   GemmPlan plan;
 };
 
@@ -55,27 +56,36 @@ __device__ void produce(const WgmmaProduct& p, const TensorMap* map_a, const Ten
   }
 }
 
+// Two neighbouring columns: how many of them there are, the first one's bias, and where both are written.
+struct PairPlace {
+  int count;
+  int64_t column, first, second;
+};
+
 template <class Tile>
 __device__ __forceinline__ void store_sums(const WgmmaProduct& p, const WgmmaWork& w,
                                            const float (&sum)[Tile::kRowBlocks][kWgmmaSums]) {
   const int rows = static_cast<int>(min(p.rows - w.row, int64_t{Tile::BM}));
-  const int columns = static_cast<int>(min(p.columns - w.column, int64_t{Tile::BN}));
   float* out = p.out + w.at.split * p.out_size + w.at.batch * p.out_matrix + w.row * p.out_plane;
-  const bool even = reinterpret_cast<uintptr_t>(out) % 8 == 0 && p.out_plane % 2 == 0 && p.out_image % 2 == 0 &&
-                    p.pixels.divisor % 2 == 0;
+  const bool pairs = p.pairs && reinterpret_cast<uintptr_t>(out) % 8 == 0;
   const int64_t first_row = w.at.batch * p.rows + w.row;  // of the bias
-  each_pair_of_sums<Tile>(sum, [&](int row, int column, float first, float second) {
-    if (row >= rows || column >= columns) return;
-    const auto place = [&](int64_t c) {
+  const auto place = [&](int column) {
+    const int64_t c = w.column + column;
+    const auto offset = [&](int64_t c) {
       const int64_t image = p.pixels.divide(c);
-      return row * p.out_plane + image * p.out_image + (c - image * p.pixels.divisor);
+      return image * p.out_image + (c - image * p.pixels.divisor);
     };
-    const int64_t c = w.column + column, bias = p.bias_of_rows ? first_row + row : c;
+    return PairPlace{static_cast<int>(max(int64_t{0}, min(p.columns - c, int64_t{2}))), c, offset(c), offset(c + 1)};
+  };
+  each_pair_of_sums<Tile>(sum, place, [&](int row, const PairPlace& at, float first, float second) {
+    if (row >= rows || at.count == 0) return;
+    const int64_t bias = p.bias_of_rows ? first_row + row : at.column;
+    float* to = out + row * p.out_plane;
     first = p.epilogue(first, bias);
-    if (column + 1 < columns) second = p.epilogue(second, p.bias_of_rows ? bias : bias + 1);
-    if (even && column + 1 < columns) return store_vec(out + place(c), make_float2(first, second));
-    out[place(c)] = first;
-    if (column + 1 < columns) out[place(c + 1)] = second;
+    if (at.count == 2) second = p.epilogue(second, p.bias_of_rows ? bias : bias + 1);
+    if (pairs && at.count == 2) return store_vec(to + at.first, make_float2(first, second));
+    to[at.first] = first;
+    if (at.count == 2) to[at.second] = second;
   });
 }
 
@@ -108,6 +118,14 @@ constexpr TensorMapType kMapType<bfloat16> = TensorMapType::kBfloat16;
 template <>
 constexpr TensorMapType kMapType<float16> = TensorMapType::kFloat16;
 
+int64_t pixels_of(const MmaProduct& p) {
+  return int64_t{p.y[0].pixels} * p.x[0].pixels;
+}
+// Chunks from a column to the next.
+int64_t column_pitch(const MmaProduct& p) {
+  return pixels_of(p) == 1 ? p.b_image : p.b_pixel;
+}
+
 template <class Tile>
 void launch_product(const WgmmaProduct& p, const MmaProduct& from, int64_t matrices_a, int64_t matrices_b,
                     Stream stream) {
@@ -116,8 +134,8 @@ void launch_product(const WgmmaProduct& p, const MmaProduct& from, int64_t matri
   const int64_t k = from.channels * kChunk;
   const TensorMap a =
       tensor_map(kMapType<Number>, from.a, k, p.rows, matrices_a, from.a_row * kChunk, Tile::kPanel, Tile::BM);
-  const TensorMap b =
-      tensor_map(kMapType<Number>, from.b, k, p.columns, matrices_b, from.b_pixel * kChunk, Tile::kPanel, Tile::BN);
+  const TensorMap b = tensor_map(kMapType<Number>, from.b, k, p.columns, matrices_b, column_pitch(from) * kChunk,
+                                 Tile::kPanel, Tile::BN);
   const unsigned blocks = static_cast<unsigned>(min(p.plan.blocks, int64_t{multiprocessors()}));
   launch(wgmma_product<Tile>, blocks, Tile::kThreads, Tile::kSharedBytes, stream, a, b, p);
 }
@@ -131,17 +149,17 @@ bool plain_axis(const MmaAxis& axis) {
 
 bool on_warpgroups(const MmaProduct& p) {
   constexpr int64_t kFewest = kWgmmaRows, kMost = 0x7fffff00;
-  const int64_t pixels = int64_t{p.y[0].pixels} * p.x[0].pixels, columns = p.images * pixels;
+  const int64_t columns = p.images * pixels_of(p), pitch = column_pitch(p);
   if (p.phases_y != 1 || p.phases_x != 1 || !plain_axis(p.y[0]) || !plain_axis(p.x[0]) || p.channels == 0) return false;
-  if (p.b_image != pixels * p.b_pixel) return false;
+  if (p.b_image != pixels_of(p) * pitch) return false;  // the pixels of images do not follow one another
   if (p.rows < kFewest || columns < kFewest || p.rows > kMost || columns > kMost) return false;
   for (int axis = 0; axis < p.batch.shape.n; ++axis)
-    if (p.batch.stride_a.d[axis] % (p.rows * p.a_row) || p.batch.stride_b.d[axis] % (columns * p.b_pixel)) return false;
+    if (p.batch.stride_a.d[axis] % (p.rows * p.a_row) || p.batch.stride_b.d[axis] % (columns * pitch)) return false;
   return has_wgmma();
 }
 
 void multiply_on_warpgroups(MmaProduct product, ProductPrecision precision, Stream stream) {
-  const int64_t pixels = int64_t{product.y[0].pixels} * product.x[0].pixels;
+  const int64_t pixels = pixels_of(product);
   WgmmaProduct p = {};
   p.bias_of_rows = product.bias_of_rows;
   p.rows = product.rows, p.columns = product.images * pixels;
@@ -150,12 +168,13 @@ void multiply_on_warpgroups(MmaProduct product, ProductPrecision precision, Stre
   p.out_matrix = product.out_matrix, p.out_size = product.out_size;
   p.out_plane = product.out_plane, p.out_image = product.out_image;
   p.pixels = divide_by(pixels);
+  p.pairs = p.out_plane % 2 == 0 && (pixels == 1 ? p.out_image == 1 : pixels % 2 == 0 && p.out_image % 2 == 0);
   p.batch.shape = p.batch.stride_a = p.batch.stride_b = product.batch.shape;
   int64_t matrices_a = 1, matrices_b = 1;
   for (int axis = 0; axis < product.batch.shape.n; ++axis) {
     int64_t &a = p.batch.stride_a.d[axis], &b = p.batch.stride_b.d[axis];
     a = product.batch.stride_a.d[axis] / (p.rows * product.a_row);
-    b = product.batch.stride_b.d[axis] / (p.columns * product.b_pixel);
+    b = product.batch.stride_b.d[axis] / (p.columns * column_pitch(product));
     matrices_a += a * (product.batch.shape.d[axis] - 1), matrices_b += b * (product.batch.shape.d[axis] - 1);
   }
   p.plan = product.plan = plan_wgmma(p.rows, p.columns, p.panels, product.matrices);
