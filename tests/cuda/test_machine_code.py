@@ -20,7 +20,7 @@ SHARED_OF_MULTIPROCESSOR = {"80": 164, "86": 100, "90": 228}  # KB
 REGISTERS_OF_MULTIPROCESSOR = 65536
 RESERVED_SHARED = 1024  # of a block, by the system
 THREADS, STAGES, PANEL_BYTES = 128, 4, 64
-# Registers at most, and blocks of 8.0, 8.6 and 9.0 at least. Two large blocks keep a multiprocessor busy while one waits.
+# Registers at most, and blocks of 8.0, 8.6 and 9.0 at least. Two large blocks keep busy while one of them waits.
 BARS = {
     ("mma_windows", 128): (240, (2, 1, 2)),
     ("mma_windows", 64): (112, (4, 2, 4)),

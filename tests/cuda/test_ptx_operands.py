@@ -14,9 +14,8 @@ HEAD = """
 #include "cuda/tensorcore.cuh"
 using namespace fastdl;
 #define IN(T, i) reinterpret_cast<const T*>(in)[i * 16]
-extern "C" __global__ void kernel(const uint32_t* in, uint32_t* out) {
 """
-TAIL = "}\n"
+KERNEL = 'extern "C" __global__ void {}(const uint32_t* in, uint32_t* out) {{ {} }}\n'
 
 
 def load(count: int, transposed: bool) -> tuple[str, str, dict]:
@@ -58,11 +57,29 @@ CASES = {
 }
 
 
-def compiled(nvcc, folder, body: str) -> str:
-    source, ptx = folder / "kernel.cu", folder / "kernel.ptx"
-    source.write_text(HEAD + body + TAIL)
-    nvcc("-ptx", "-arch=sm_80", source, "-o", ptx)
-    return ptx.read_text()
+COPIES = {4: "ca", 8: "ca", 16: "cg"}
+
+
+def copy(size: int) -> str:
+    return f"""
+    extern __shared__ unsigned char bytes[];
+    copy_async<{size}>(bytes + 48, in + 16, static_cast<int>(IN(uint32_t, 7)));
+    commit_copies();
+    wait_copies<3>();
+    out[0] = *reinterpret_cast<uint32_t*>(bytes + 48);
+    """
+
+
+@pytest.fixture(name="ptx", scope="module")
+def _ptx(nvcc, tmp_path_factory) -> dict[str, str]:
+    """The text of each kernel, all compiled at once."""
+    bodies = {name: body for name, (body, _, _) in CASES.items()} | {f"copy {size}": copy(size) for size in COPIES}
+    folder = tmp_path_factory.mktemp("ptx")
+    source, text = folder / "kernels.cu", folder / "kernels.ptx"
+    source.write_text(HEAD + "".join(KERNEL.format(name.replace(" ", "_"), body) for name, body in bodies.items()))
+    nvcc("-ptx", "-arch=sm_80", source, "-o", text)
+    parts = re.findall(r"\.entry (\w+)\((.*?)\n}", text.read_text(), re.DOTALL)
+    return {name.replace("_", " "): part for name, part in parts}
 
 
 def places(text: str, kind: str) -> dict[str, int]:
@@ -88,9 +105,9 @@ def operands(text: str, instruction: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_operands_come_from_and_go_to_their_places(nvcc, tmp_path, name):
-    body, instruction, expected = CASES[name]
-    text = compiled(nvcc, tmp_path, body)
+def test_operands_come_from_and_go_to_their_places(ptx, name):
+    _, instruction, expected = CASES[name]
+    text = ptx[name.replace("_", " ")]
     registers = operands(text, instruction)
     results, given = registers[: len(expected["out"])], registers[len(expected["out"]) :]
     stores, loads = places(text, "st"), places(text, "ld")
@@ -102,16 +119,9 @@ def test_operands_come_from_and_go_to_their_places(nvcc, tmp_path, name):
     assert [loads[r] for r in given] == expected["in"]
 
 
-@pytest.mark.parametrize(("size", "operator"), [(4, "ca"), (8, "ca"), (16, "cg")])
-def test_copies(nvcc, tmp_path, size, operator):
-    body = f"""
-    extern __shared__ unsigned char bytes[];
-    copy_async<{size}>(bytes + 48, in + 16, static_cast<int>(IN(uint32_t, 7)));
-    commit_copies();
-    wait_copies<3>();
-    out[0] = *reinterpret_cast<uint32_t*>(bytes + 48);
-    """
-    text = compiled(nvcc, tmp_path, body)
+@pytest.mark.parametrize(("size", "operator"), COPIES.items())
+def test_copies(ptx, size, operator):
+    text = ptx[f"copy {size}"]
     (line,) = [line for line in text.splitlines() if "cp.async.c" in line and "shared" in line]
     match = re.search(rf"cp\.async\.{operator}\.shared\.global \[(%\w+)\], \[(%\w+)\], {size}, (%\w+);", line)
     assert match, line

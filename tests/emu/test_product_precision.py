@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 import fastdl
+from tests.cases import rooms
+from tests.test_ops import EMULATED_ELEMENTS
 
 
 @pytest.fixture(autouse=True)
@@ -108,6 +110,19 @@ def test_linear_layers(emu, run, precision, activation, shape):
     assert emu.report() == []
 
 
+@pytest.mark.parametrize("precision", EPSILON)
+def test_any_order_of_threads_gives_the_same_bits(emu, run, precision):
+    rng = np.random.default_rng(0)
+    x, y = (rng.standard_normal(shape).astype(np.float32) for shape in ((70, 1100), (1100, 40)))
+    emu.set_product_precision(precision)
+    results = []
+    for order, seed in (("ascending", 0), ("descending", 0), ("shuffled", 1), ("shuffled", 2)):
+        emu.set_order(order, seed)
+        results.append(run("matmul", x, y, False, False).tobytes())
+    assert len(set(results)) == 1
+    assert emu.report() == []
+
+
 def test_exact_numbers_stay_exact(emu, run):
     """Small integers are exact in every precision, and so are their sums: one wrong place would show."""
     rng = np.random.default_rng(0)
@@ -137,3 +152,40 @@ def test_special_numbers_stay_in_their_row_and_column(emu, run):
         assert np.isnan(out[:, 9]).all()
         assert np.isinf(np.delete(out[3], 9)).all()
         assert (np.delete(np.delete(out, 9, 1), 3, 0) == 20).all()
+
+
+# ---- every case of the operations that multiply ----
+
+CASES = [case for room in ("matmul", "conv2d", "conv_transpose2d") for case in rooms()[room]]
+
+
+def of_cases():
+    for case in CASES:
+        for i, attributes in enumerate(case.sizes):
+            arrays = case.make(attributes, seed=1)
+            if sum(a.size for a in arrays) <= EMULATED_ELEMENTS:
+                yield pytest.param(case, attributes, id=f"{case.name}-{i}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", EPSILON)
+@pytest.mark.parametrize(("case", "attributes"), list(of_cases()))
+def test_every_case_in_lower_precision(emu, precision, case, attributes):
+    """Results and gradients against float64, in three orders of threads: the same bits, and nothing reported."""
+    arrays = case.rounded(case.make(attributes, seed=1), "float32")
+    want = flat(case.run_on(arrays, "reference", "float64", attributes))
+    emu.set_product_precision(precision)
+    runs = []
+    for order, seed in (("ascending", 0), ("descending", 0), ("shuffled", 1)):
+        emu.set_order(order, seed)
+        runs.append(flat(case.run_on(arrays, "emu", "float32", attributes)))
+    for a, b, c, exact in zip(*runs, want, strict=True):
+        assert a.tobytes() == b.tobytes() == c.tobytes()
+        # The largest result stands for |a| |b|, which the case does not tell; sums of signs cancel less in it.
+        bound = 4 * EPSILON[precision] * np.abs(exact).max(initial=0) + 1e-6
+        assert (np.abs(a - exact) <= bound).all(), np.abs(a - exact).max() / bound
+    assert emu.report() == []
+
+
+def flat(outs_and_grads):
+    return [np.asarray(a) for part in outs_and_grads for a in part if a is not None]
