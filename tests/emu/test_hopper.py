@@ -76,6 +76,16 @@ def test_product_of_a_warpgroup(lab: Lab, _finds_nothing: None, kind: str) -> No
     np.testing.assert_allclose(out, 2 * a.astype(np.float64) @ b.T.astype(np.float64), rtol=0, atol=1e-4)
 
 
+def descriptor(address: int) -> int:
+    """Of a tile with k contiguous and 128-byte swizzle: address, and 1024 bytes from eight rows to the next eight."""
+    return 1 << 62 | (1024 // 16) << 32 | 1 << 16 | address // 16
+
+
+def test_descriptor_of_a_tile(lab: Lab, _finds_nothing: None) -> None:
+    low, high, address = (int(v) & 0xFFFFFFFF for v in lab.run("matrix_descriptor", ((3,), "int32"))[0])
+    assert low | high << 32 == descriptor(address)
+
+
 def test_registers_move_between_warpgroups(lab: Lab, _finds_nothing: None) -> None:
     np.testing.assert_array_equal(lab.run("registers_move", ((256,), "int32"))[0], np.arange(256))
 

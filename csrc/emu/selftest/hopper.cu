@@ -147,6 +147,17 @@ FASTDL_SELFTEST(wgmma_tfloat32) {
          operands[2].as<float>());
 }
 
+__global__ void describe_tile(uint32_t* out) {
+  FASTDL_DYNAMIC_SHARED(memory);
+  const uint64_t descriptor = matrix_descriptor(memory + kSwizzlePattern);
+  out[0] = static_cast<uint32_t>(descriptor);
+  out[1] = static_cast<uint32_t>(descriptor >> 32);
+  out[2] = shared_address(memory + kSwizzlePattern);
+}
+FASTDL_SELFTEST(matrix_descriptor) {
+  launch(describe_tile, 1, 1, 2 * kSwizzlePattern, stream, operands[0].as<uint32_t>());
+}
+
 // ---- registers ------------------------------------------------------------------------------------------------------
 
 // 256 threads have 248 registers each; the first warpgroup cannot have 232 + 24 before the second gave some.
