@@ -71,6 +71,18 @@ struct MmaResults {
       }
     }
   }
+
+  // The same walk without the results, and not unrolled: for what takes more code than 128 copies of it are worth.
+  template <class Place, class Visit>
+  __device__ static void each_place(Place&& place, Visit&& visit) {
+    const int lane = threadIdx.x % 32, row = warp_row() + lane / 4, column = warp_column() + lane % 4 * 2;
+#pragma unroll 1
+    for (int j = 0; j < kColumns; ++j) {
+      const auto at = place(column + 8 * j);
+#pragma unroll 1
+      for (int i = 0; i < 2 * kRows; ++i) visit(row + 8 * i, at);
+    }
+  }
 };
 
 // Every product of the fragments of one step: a[i] are 16 rows, b[j] 8 columns.

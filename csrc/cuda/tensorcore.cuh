@@ -42,7 +42,7 @@ struct tfloat32 {  // 8 and 10, in the upper 19 bits of a float; the others do n
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
 #define FASTDL_PTX(...) asm volatile(__VA_ARGS__)
 #else
-#define FASTDL_PTX(...) __trap()
+#define FASTDL_PTX(...) (__trap(), __builtin_unreachable())  // the rest of the kernel is not compiled
 #endif
 
 __device__ __forceinline__ unsigned shared_address(const void* p) {

@@ -25,7 +25,7 @@ BARS = {
     ("mma_windows", 128): (240, (2, 1, 2)),
     ("mma_windows", 64): (112, (4, 2, 4)),
     ("mma_taps", 128): (255, (2, 1, 2)),
-    ("mma_taps", 64): (160, (3, 2, 3)),
+    ("mma_taps", 64): (168, (3, 2, 3)),
 }
 PRODUCT = {"bfloat16": "HMMA.16816.F32.BF16", "float16": "HMMA.16816.F32 ", "tfloat32": "HMMA.1688.F32.TF32"}
 

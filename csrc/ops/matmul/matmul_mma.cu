@@ -145,16 +145,29 @@ __global__ void __launch_bounds__(Tile::kThreads, 2) mma_windows(MmaProduct p) {
     at.first = where(w.pixels + column), at.second = where(w.pixels + (column + 1));
     return at;
   };
+  const Activation activation = p.epilogue.activation;
   results.each_pair(place, [&](int row, const PairPlace& at, float first, float second) {
     if (row >= w.rows || at.count <= 0) return;
     float* out = w.out + row * p.out_plane;
-    const int64_t bias = p.bias_of_rows ? w.first_row + row : w.column + at.column;
-    first = p.epilogue(first, bias);
-    if (at.count > 1) second = p.epilogue(second, p.bias_of_rows ? bias : bias + 1);
+    if (p.epilogue.bias) {
+      const int64_t channel = p.bias_of_rows ? w.first_row + row : w.column + at.column;
+      first += p.epilogue.bias[channel];
+      if (at.count > 1) second += p.epilogue.bias[p.bias_of_rows ? channel : channel + 1];
+    }
+    if (activation == Activation::kRelu)
+      first = activate(Activation::kRelu, first), second = activate(Activation::kRelu, second);
     if (even && at.count > 1 && at.first % 2 == 0 && at.second == at.first + 1)
       return store_vec(out + at.first, make_float2(first, second));
     out[at.first] = first;
     if (at.count > 1) out[at.second] = second;
+  });
+  if (activation == Activation::kNone || activation == Activation::kRelu) return;
+  // Exponentials are long: a thread reads its results back, from the caches, and the code is there once.
+  results.each_place(place, [&](int row, const PairPlace& at) {
+    if (row >= w.rows || at.count <= 0) return;
+    float* out = w.out + row * p.out_plane;
+    out[at.first] = activate(activation, out[at.first]);
+    if (at.count > 1) out[at.second] = activate(activation, out[at.second]);
   });
 }
 
