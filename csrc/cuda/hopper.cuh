@@ -10,8 +10,8 @@
 //   wgmma_fence(); wgmma(number, d, a, b, accumulate); wgmma_commit_group(); wgmma_wait_group<N>()
 //   setmaxnreg_inc<N>(), setmaxnreg_dec<N>()        registers of a thread, moved between warpgroups
 //
-// A warpgroup is 128 threads from a multiple of 128 on. wgmma multiplies a (64 rows of 32 bytes of k) by b (128 such
-// rows) into d, 64 x 128 floats, 64 a thread: thread t has
+// A warpgroup is 128 threads from a multiple of 128 on. wgmma multiplies a (64 rows of 32 bytes of k) by b (128 or 256
+// such rows) into d, 64 x 128 or 64 x 256 floats, 64 or 128 a thread: thread t has
 //
 //   d[4 j + i]  at row 16 (t / 32) + (t % 32) / 4 + 8 (i / 2), column 8 j + 2 (t % 4) + i % 2
 //
@@ -50,7 +50,7 @@ inline bool has_wgmma() {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL) || !defined(__CUDA_ARCH__)
 #define FASTDL_PTX(...) asm volatile(__VA_ARGS__)
 #else
-#define FASTDL_PTX(...) __trap()
+#define FASTDL_PTX(...) (__trap(), __builtin_unreachable())  // the rest of the kernel is not compiled
 #endif
 
 // ---- mbarriers ------------------------------------------------------------------------------------------------------
@@ -126,22 +126,43 @@ __device__ __forceinline__ void wgmma_wait_group() {
 // clang-format off
 #define FASTDL_D4(i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3])
 #define FASTDL_D16(i) FASTDL_D4(i), FASTDL_D4(i + 4), FASTDL_D4(i + 8), FASTDL_D4(i + 12)
-#define FASTDL_WGMMA(Number, instruction, orders)                                                                    \
-  __device__ __forceinline__ void wgmma(Number, [[maybe_unused]] float (&d)[64], [[maybe_unused]] uint64_t a,          \
-                                        [[maybe_unused]] uint64_t b, bool accumulate) {                               \
-    [[maybe_unused]] const int add = accumulate;                                                                      \
-    FASTDL_PTX("{\n .reg .pred add;\n setp.ne.b32 add, %66, 0;\n wgmma.mma_async.sync.aligned." instruction           \
-               "  {%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, " \
-               "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, " \
-               "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, " \
-               "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}, %64, %65, add, 1, 1" orders ";\n}" \
-               : FASTDL_D16(0), FASTDL_D16(16), FASTDL_D16(32), FASTDL_D16(48)                                        \
-               : "l"(a), "l"(b), "r"(add));                                                                           \
+#define FASTDL_D64(i) FASTDL_D16(i), FASTDL_D16(i + 16), FASTDL_D16(i + 32), FASTDL_D16(i + 48)
+#define FASTDL_LIST64 \
+  "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, " \
+  "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, " \
+  "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, " \
+  "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
+#define FASTDL_LIST128 FASTDL_LIST64 ", " \
+  "%64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, " \
+  "%80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95, " \
+  "%96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111, " \
+  "%112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127"
+// 128 or 256 columns: 64 or 128 sums a thread. Operands are counted: a, b and the flag follow the sums.
+#define FASTDL_WGMMA(Number, sums, shape, list, a_at, b_at, add_at, orders, ...)                                       \
+  __device__ __forceinline__ void wgmma(Number, [[maybe_unused]] float (&d)[sums], [[maybe_unused]] uint64_t a,        \
+                                        [[maybe_unused]] uint64_t b, bool accumulate) {                                \
+    [[maybe_unused]] const int add = accumulate;                                                                       \
+    FASTDL_PTX("{\n .reg .pred add;\n setp.ne.b32 add, " add_at ", 0;\n"                                               \
+               " wgmma.mma_async.sync.aligned." shape " {" list "}, " a_at ", " b_at ", add, 1, 1" orders ";\n}"       \
+               : __VA_ARGS__                                                                                           \
+               : "l"(a), "l"(b), "r"(add));                                                                            \
   }
-FASTDL_WGMMA(bfloat16, "m64n128k16.f32.bf16.bf16", ", 0, 0")
-FASTDL_WGMMA(float16, "m64n128k16.f32.f16.f16", ", 0, 0")
-FASTDL_WGMMA(tfloat32, "m64n128k8.f32.tf32.tf32", "")
+#define FASTDL_WGMMA_128(Number, shape, orders) \
+  FASTDL_WGMMA(Number, 64, shape, FASTDL_LIST64, "%64", "%65", "%66", orders, FASTDL_D64(0))
+#define FASTDL_WGMMA_256(Number, shape, orders) \
+  FASTDL_WGMMA(Number, 128, shape, FASTDL_LIST128, "%128", "%129", "%130", orders, FASTDL_D64(0), FASTDL_D64(64))
+FASTDL_WGMMA_128(bfloat16, "m64n128k16.f32.bf16.bf16", ", 0, 0")
+FASTDL_WGMMA_128(float16, "m64n128k16.f32.f16.f16", ", 0, 0")
+FASTDL_WGMMA_128(tfloat32, "m64n128k8.f32.tf32.tf32", "")
+FASTDL_WGMMA_256(bfloat16, "m64n256k16.f32.bf16.bf16", ", 0, 0")
+FASTDL_WGMMA_256(float16, "m64n256k16.f32.f16.f16", ", 0, 0")
+FASTDL_WGMMA_256(tfloat32, "m64n256k8.f32.tf32.tf32", "")
+#undef FASTDL_WGMMA_256
+#undef FASTDL_WGMMA_128
 #undef FASTDL_WGMMA
+#undef FASTDL_LIST128
+#undef FASTDL_LIST64
+#undef FASTDL_D64
 #undef FASTDL_D16
 #undef FASTDL_D4
 // clang-format on
@@ -162,14 +183,17 @@ __device__ __forceinline__ void setmaxnreg_dec() {
 
 #else
 
-__forceinline__ void wgmma(bfloat16, float (&d)[64], uint64_t a, uint64_t b, bool accumulate) {
-  emu::wgmma(emu::Number::kBfloat16, d, a, b, accumulate);
+template <int kSums>
+__forceinline__ void wgmma(bfloat16, float (&d)[kSums], uint64_t a, uint64_t b, bool accumulate) {
+  emu::wgmma(emu::Number::kBfloat16, d, kSums, a, b, accumulate);
 }
-__forceinline__ void wgmma(float16, float (&d)[64], uint64_t a, uint64_t b, bool accumulate) {
-  emu::wgmma(emu::Number::kFloat16, d, a, b, accumulate);
+template <int kSums>
+__forceinline__ void wgmma(float16, float (&d)[kSums], uint64_t a, uint64_t b, bool accumulate) {
+  emu::wgmma(emu::Number::kFloat16, d, kSums, a, b, accumulate);
 }
-__forceinline__ void wgmma(tfloat32, float (&d)[64], uint64_t a, uint64_t b, bool accumulate) {
-  emu::wgmma(emu::Number::kTfloat32, d, a, b, accumulate);
+template <int kSums>
+__forceinline__ void wgmma(tfloat32, float (&d)[kSums], uint64_t a, uint64_t b, bool accumulate) {
+  emu::wgmma(emu::Number::kTfloat32, d, kSums, a, b, accumulate);
 }
 
 #endif

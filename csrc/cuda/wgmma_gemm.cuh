@@ -1,37 +1,35 @@
 // The main loop of products on compute capability 9.0: C (m x n) = A (m x k) B (n x k)^T, both with k contiguous, by
-// blocks of three warpgroups. One thread of the last asks the copy engine for panels of A and B, the other two
-// multiply:
+// blocks of three warpgroups. One thread of the last asks the copy engine for panels of A and B, the others multiply:
 //
 //   copy engine --128 bytes of k, swizzled--> ring of four stages in shared memory --wgmma--> registers
 //
 //            stage 0     stage 1     stage 2     stage 3       full[s]:  the copy engine's bytes of stage s are there
 //   A      [ BM rows ] [         ] [         ] [         ]     empty[s]: all eight warps have multiplied what was there
-//   B      [ 128 rows] [         ] [         ] [         ]
+//   B      [ BN rows ] [         ] [         ] [         ]
 //            multiplied  arriving    arriving    asked for     The producer waits for empty, the consumers for full.
 //
 // No thread touches an operand: the panels go from global to shared memory and from there to the tensor cores. Types of
 // 16 and 32 bits move alike, 64 or 32 steps of k a panel, and differ in the multiplying instruction alone. A wait on an
 // mbarrier names the parity of its phase: each turn around the ring is one phase of every mbarrier.
 //
-// Who owns what: a consumer owns half of the tile's rows, kRowBlocks times 64 x 128 sums. While a panel is multiplied
-// the one before is given back, so that two products are always under way.
+// Who owns what: a consumer owns half of the tile's rows, 64 x BN sums. While a panel is multiplied the one before is
+// given back, so that two products are always under way.
 #pragma once
 #include "cuda/gemm.cuh"
 #include "cuda/hopper.cuh"
 
 namespace fastdl {
 
-constexpr int kWgmmaRows = 64, kWgmmaColumns = 128, kWgmmaSums = 64;  // of an instruction; of a thread
-constexpr int kWgmmaSteps = 4;                                        // instructions along k in a panel
+constexpr int kWgmmaRows = 64, kWgmmaSteps = 4;  // of an instruction; instructions along k in a panel
 constexpr int kWgmmaStages = 4, kConsumers = 2;
 // Registers a thread: 384 threads start with 168 of the 65536; the producer gives what the consumers take.
 constexpr int kProducerRegisters = 40, kConsumerRegisters = 232;
 
-template <class NumberType, int kBlocks>
+template <class NumberType, int kColumns>
 struct WgmmaTile {
   using Number = NumberType;
-  static constexpr int kRowBlocks = kBlocks;
-  static constexpr int BM = kConsumers * kRowBlocks * kWgmmaRows, BN = kWgmmaColumns;
+  static constexpr int BM = kConsumers * kWgmmaRows, BN = kColumns;
+  static constexpr int kSums = kWgmmaRows * BN / kWarpgroup;    // of a thread
   static constexpr int kPanel = kSwizzledRow / sizeof(Number);  // steps of k
   static constexpr int kBytesA = BM * kSwizzledRow, kBytesB = BN * kSwizzledRow, kStageBytes = kBytesA + kBytesB;
   static constexpr int kThreads = (kConsumers + 1) * kWarpgroup;
@@ -90,22 +88,16 @@ struct WgmmaRing {
 
 // sum += the products of `panels` panels, by one consumer.
 template <class Tile>
-__device__ __forceinline__ void wgmma_main_loop(WgmmaRing<Tile>& ring, int panels,
-                                                float (&sum)[Tile::kRowBlocks][kWgmmaSums]) {
-  constexpr uint64_t kBlockOfRows = kWgmmaRows * kSwizzledRow / 16;
-  const uint64_t own_rows = threadIdx.x / kWarpgroup * (Tile::kRowBlocks * kBlockOfRows);
+__device__ __forceinline__ void wgmma_main_loop(WgmmaRing<Tile>& ring, int panels, float (&sum)[Tile::kSums]) {
+  const uint64_t own_rows = threadIdx.x / kWarpgroup * (kWgmmaRows * kSwizzledRow / 16);
   int before = 0;
   for (int panel = 0; panel < panels; ++panel) {
     ring.wait_full();
     const uint64_t a = matrix_descriptor(ring.panel_a()) + own_rows, b = matrix_descriptor(ring.panel_b());
     wgmma_fence();
 #pragma unroll
-    for (int step = 0; step < kWgmmaSteps; ++step) {
-#pragma unroll
-      for (int i = 0; i < Tile::kRowBlocks; ++i)
-        wgmma(typename Tile::Number{}, sum[i], a + i * kBlockOfRows + step * kDescriptorStep,
-              b + step * kDescriptorStep, true);
-    }
+    for (int step = 0; step < kWgmmaSteps; ++step)
+      wgmma(typename Tile::Number{}, sum, a + step * kDescriptorStep, b + step * kDescriptorStep, true);
     wgmma_commit_group();
     wgmma_wait_group<1>();  // the panel before this one
     if (panel > 0) ring.give_back(before);
@@ -116,20 +108,32 @@ __device__ __forceinline__ void wgmma_main_loop(WgmmaRing<Tile>& ring, int panel
   if (panels > 0) ring.give_back(before);
 }
 
+// Row of the tile in which a thread's first sums stand; the others are 8 rows below.
+__device__ __forceinline__ int first_row_of_sums() {
+  return threadIdx.x / kWarp * 16 + threadIdx.x % kWarp / 4;
+}
+
 // place(column) says where the columns from `column` of the tile on are; store(row, place, first, second).
 template <class Tile, class Place, class Store>
-__device__ __forceinline__ void each_pair_of_sums(const float (&sum)[Tile::kRowBlocks][kWgmmaSums], Place&& place,
-                                                  Store&& store) {
-  const int lane = threadIdx.x % kWarp, warp = threadIdx.x % kWarpgroup / kWarp;
-  const int row = threadIdx.x / kWarpgroup * (Tile::kRowBlocks * kWgmmaRows) + 16 * warp + lane / 4;
+__device__ __forceinline__ void each_pair_of_sums(const float (&sum)[Tile::kSums], Place&& place, Store&& store) {
+  const int row = first_row_of_sums(), column = threadIdx.x % 4 * 2;
 #pragma unroll
-  for (int j = 0; j < kWgmmaColumns / 8; ++j) {
-    const auto at = place(8 * j + lane % 4 * 2);
-#pragma unroll
-    for (int i = 0; i < Tile::kRowBlocks; ++i) {
-      store(row + i * kWgmmaRows, at, sum[i][4 * j], sum[i][4 * j + 1]);
-      store(row + i * kWgmmaRows + 8, at, sum[i][4 * j + 2], sum[i][4 * j + 3]);
-    }
+  for (int j = 0; j < Tile::BN / 8; ++j) {
+    const auto at = place(column + 8 * j);
+    store(row, at, sum[4 * j], sum[4 * j + 1]);
+    store(row + 8, at, sum[4 * j + 2], sum[4 * j + 3]);
+  }
+}
+
+// The same walk without the sums, and not unrolled: for what takes more code than 128 copies of it are worth.
+template <class Tile, class Place, class Visit>
+__device__ __forceinline__ void each_place_of_sums(Place&& place, Visit&& visit) {
+  const int row = first_row_of_sums(), column = threadIdx.x % 4 * 2;
+#pragma unroll 1
+  for (int j = 0; j < Tile::BN / 8; ++j) {
+    const auto at = place(column + 8 * j);
+#pragma unroll 1
+    for (int i = 0; i < 2; ++i) visit(row + 8 * i, at);
   }
 }
 
@@ -138,16 +142,16 @@ constexpr int64_t kShortestWgmmaSplit = 8;
 
 // As plan_gemm, with k counted in panels. One block a multiprocessor: the ring takes most of its shared memory.
 inline GemmPlan plan_wgmma(int64_t m, int64_t n, int64_t panels, int64_t batch) {
-  using Large = WgmmaTile<bfloat16, 2>;
-  using Small = WgmmaTile<bfloat16, 1>;
-  const int64_t columns = ceil_div(n, Small::BN) * batch;
-  const int64_t large = ceil_div(m, Large::BM) * columns, small = ceil_div(m, Small::BM) * columns;
+  using Large = WgmmaTile<bfloat16, 256>;
+  using Small = WgmmaTile<bfloat16, 128>;
+  const int64_t rows = ceil_div(m, Small::BM) * batch;
+  const int64_t large = rows * ceil_div(n, Large::BN), small = rows * ceil_div(n, Small::BN);
   GemmPlan plan;
   // The large tile reads a quarter less for each product, and may cover a quarter more than small ones would.
   plan.large = large >= kBlocksToFill && 8 * large <= 5 * small;
   const int64_t blocks = plan.large ? large : small;
-  plan.tiles_m = static_cast<int>(ceil_div(m, plan.large ? Large::BM : Small::BM));
-  plan.tiles_n = static_cast<int>(ceil_div(n, Small::BN));
+  plan.tiles_m = static_cast<int>(ceil_div(m, Small::BM));
+  plan.tiles_n = static_cast<int>(ceil_div(n, plan.large ? Large::BN : Small::BN));
   const int64_t parts = max(int64_t{1}, min(kBlocksToFill / blocks, panels / kShortestWgmmaSplit));
   plan.chunk = ceil_div(panels, parts);
   plan.splits = static_cast<int>(ceil_div(panels, plan.chunk));

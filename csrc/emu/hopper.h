@@ -11,8 +11,8 @@ namespace fastdl {
 namespace emu {
 
 void load_box(void* to, const TensorMap* map, const int* coordinates, int rank, uint64_t* barrier);
-// d (64 x 128) of a warpgroup, 64 numbers a thread; `a` and `b` are descriptors.
-void wgmma(Number number, float* d, uint64_t a, uint64_t b, bool accumulate);
+// d (64 x 2 sums) of a warpgroup, `sums` numbers a thread: 64 or 128; `a` and `b` are descriptors.
+void wgmma(Number number, float* d, int sums, uint64_t a, uint64_t b, bool accumulate);
 void wait_wgmma(int groups_left);
 void set_registers(int count, bool more);
 

@@ -1,7 +1,7 @@
-// Products of a warpgroup: wgmma of 64 x 128 sums. They run beside the threads, from their issue to the wait for their
-// group; the sums are computed at the wait, the latest moment that the rules allow, and are NaN in the threads'
-// accumulators until then. Operands are checked at both ends: they must have arrived before the issue, and nobody may
-// change them before the wait. Each warp reads its 16 rows of A and all of B.
+// Products of a warpgroup: wgmma of 64 x 128 or 64 x 256 sums. They run beside the threads, from their issue to the
+// wait for their group; the sums are computed at the wait, the latest moment that the rules allow, and are NaN in the
+// threads' accumulators until then. Operands are checked at both ends: they must have arrived before the issue, and
+// nobody may change them before the wait. Each warp reads its 16 rows of A and all of B.
 #include <algorithm>
 #include <bit>
 #include <cmath>
@@ -14,24 +14,26 @@
 namespace fastdl::emu {
 namespace {
 
-constexpr int kGroupThreads = 128, kRows = 64, kColumns = 128, kEach = 64;
+constexpr int kGroupThreads = 128, kRows = 64, kMostColumns = 256, kMostSums = kMostColumns / 2;
 constexpr size_t kStepBytes = 32, kChunk = 16;  // of k in an instruction, and of the swizzle
 constexpr int kRegisterFile = 65536, kMostRegisters = 255;
 
 struct Product {
   Number number;
   float* d;
+  int sums;  // a thread
   uint64_t a, b;
   bool accumulate;
   const void* pc;
   bool same_as(const Product& p) const {
-    return number == p.number && a == p.a && b == p.b && accumulate == p.accumulate;
+    return number == p.number && sums == p.sums && a == p.a && b == p.b && accumulate == p.accumulate;
   }
 };
 struct Sums {  // of one array of accumulators, while products add to them
   float* d;
   int open;
-  float value[kEach];
+  int count;
+  float value[kMostSums];
 };
 struct Products {
   std::vector<Product> open;       // oldest first
@@ -65,6 +67,10 @@ void check_descriptor(uint64_t descriptor, const void* pc) {
               "expected a matrix with 128-byte swizzle that starts on 1024 bytes, got another descriptor");
 }
 
+int columns(const Product& p) {
+  return 2 * p.sums;
+}
+
 void check_rows(uint64_t descriptor, int first, int rows, const void* pc) {
   for (int row = first; row < first + rows; ++row)
     for (size_t chunk = 0; chunk < kStepBytes / kChunk; ++chunk)
@@ -74,7 +80,7 @@ void check_rows(uint64_t descriptor, int first, int rows, const void* pc) {
 // Checks what the warp of the running thread reads.
 void check_operands(const Product& p) {
   check_rows(p.a, current->number % kGroupThreads / kLanes * 16, 16, p.pc);
-  check_rows(p.b, 0, kColumns, p.pc);
+  check_rows(p.b, 0, columns(p), p.pc);
 }
 
 int read_row(const Product& p, uint64_t descriptor, int row, float* out) {
@@ -106,25 +112,25 @@ Sums& sums_of(Products& mine, float* d) {
   return *std::find_if(mine.sums.begin(), mine.sums.end(), [&](const Sums& s) { return s.d == d; });
 }
 
-void multiply(const Product& p, float (&sum)[kRows][kColumns]) {
-  static float a[kRows][16], b[16][kColumns], row[16];
+void multiply(const Product& p, float (&sum)[kRows][kMostColumns]) {
+  static float a[kRows][16], b[16][kMostColumns], row[16];
   int steps = 0;
   for (int i = 0; i < kRows; ++i) steps = read_row(p, p.a, i, a[i]);
-  for (int j = 0; j < kColumns; ++j) {
+  for (int j = 0; j < columns(p); ++j) {
     read_row(p, p.b, j, row);
     for (int k = 0; k < steps; ++k) b[k][j] = row[k];
   }
   for (int i = 0; i < kRows; ++i)
     for (int k = 0; k < steps; ++k)
-      for (int j = 0; j < kColumns; ++j) sum[i][j] += a[i][k] * b[k][j];
+      for (int j = 0; j < columns(p); ++j) sum[i][j] += a[i][k] * b[k][j];
 }
 
 // Product number `index` of every thread of the group.
 void run_product(const std::vector<Thread*>& group, size_t index) {
-  static float sum[kRows][kColumns];
+  static float sum[kRows][kMostColumns];
   const Product& first = products[group[0]->number].open[index];
   for (const Thread* t : group)
-    for (int i = 0; i < kEach; ++i) {
+    for (int i = 0; i < first.sums; ++i) {
       Products& mine = products[t->number];
       sum[row_of(t->number % kGroupThreads, i)][column_of(t->number % kGroupThreads, i)] =
           first.accumulate ? sums_of(mine, mine.open[index].d).value[i] : 0.0f;
@@ -136,7 +142,7 @@ void run_product(const std::vector<Thread*>& group, size_t index) {
   multiply(first, sum);
   for (const Thread* t : group) {
     Sums& s = sums_of(products[t->number], products[t->number].open[index].d);
-    for (int i = 0; i < kEach; ++i)
+    for (int i = 0; i < first.sums; ++i)
       s.value[i] = sum[row_of(t->number % kGroupThreads, i)][column_of(t->number % kGroupThreads, i)];
     --s.open;
   }
@@ -150,7 +156,7 @@ void hand_back(Thread* t) {
       ++i;
       continue;
     }
-    std::memcpy(mine.sums[i].d, mine.sums[i].value, sizeof mine.sums[i].value);
+    std::copy_n(mine.sums[i].value, mine.sums[i].count, mine.sums[i].d);
     mine.sums.erase(mine.sums.begin() + static_cast<std::ptrdiff_t>(i));
     mine.fenced = false;
   }
@@ -234,7 +240,7 @@ void check_products_at_return(const Thread* t) {
 
 bool is_open_sum(const Thread* t, uintptr_t address) {
   for (const Sums& s : products[t->number].sums)
-    if (address - reinterpret_cast<uintptr_t>(s.d) < sizeof s.value) return true;
+    if (address - reinterpret_cast<uintptr_t>(s.d) < sizeof(float) * static_cast<size_t>(s.count)) return true;
   return false;
 }
 
@@ -260,12 +266,12 @@ bool report_stuck_warpgroup() {
   return found;
 }
 
-void wgmma(Number number, float* d, uint64_t a, uint64_t b, bool accumulate) {
+void wgmma(Number number, float* d, int sums, uint64_t a, uint64_t b, bool accumulate) {
   const void* pc = __builtin_return_address(0);
   InEngine scope;
   start_clocks();
   Products& mine = products[current->number];
-  const Product p{number, d, a, b, accumulate, pc};
+  const Product p{number, d, sums, a, b, accumulate, pc};
   check_descriptor(a, pc);
   check_descriptor(b, pc);
   if (!mine.fenced && !repeated(Kind::kAsync, pc))
@@ -273,9 +279,9 @@ void wgmma(Number number, float* d, uint64_t a, uint64_t b, bool accumulate) {
   if (current->lane == 0) check_operands(p);
   const auto known = std::find_if(mine.sums.begin(), mine.sums.end(), [&](const Sums& s) { return s.d == d; });
   if (known == mine.sums.end()) {
-    Sums s{d, 1, {}};
-    std::memcpy(s.value, d, sizeof s.value);
-    std::fill_n(d, kEach, std::numeric_limits<float>::quiet_NaN());
+    Sums s{d, 1, sums, {}};
+    std::copy_n(d, sums, s.value);
+    std::fill_n(d, sums, std::numeric_limits<float>::quiet_NaN());
     mine.sums.push_back(s);
   } else {
     ++known->open;

@@ -19,11 +19,11 @@ SOURCE = ROOT / "csrc/ops/matmul/matmul_wgmma.cu"
 # Of a multiprocessor of 9.0: 65536 registers for 384 threads, in eights; 227 KB of shared memory for a block.
 MOST_REGISTERS, MOST_SHARED = 168, 227 * 1024
 PRODUCT = {
-    "bfloat16": "HGMMA.64x128x16.F32.BF16",
-    "float16": "HGMMA.64x128x16.F32 ",
-    "tfloat32": "HGMMA.64x128x8.F32.TF32",
+    "bfloat16": "HGMMA.64x{}x16.F32.BF16",
+    "float16": "HGMMA.64x{}x16.F32 ",
+    "tfloat32": "HGMMA.64x{}x8.F32.TF32",
 }
-STAGES, COLUMNS, ROW_BYTES, PATTERN = 4, 128, 128, 1024
+STAGES, ROWS, ROW_BYTES, PATTERN = 4, 128, 128, 1024
 
 
 # ---- machine code ---------------------------------------------------------------------------------------------------
@@ -36,14 +36,14 @@ def test_registers_and_instructions(nvcc, sass, tmp_path):
         assert (k.stack, k.spilled) == (0, 0), name
         assert instructions(k.code, "LDL") == instructions(k.code, "STL") == 0, name
     for number, product in PRODUCT.items():
-        for row_blocks in (1, 2):
-            name = next(n for n in found if f"wgmma_product<WgmmaTile<{number}, {row_blocks}>" in n)
+        for columns in (128, 256):
+            name = next(n for n in found if f"wgmma_product<WgmmaTile<{number}, {columns}>" in n)
             k = found[name]
             assert k.registers <= MOST_REGISTERS, name
-            stage = (2 * 64 * row_blocks + COLUMNS) * ROW_BYTES
+            stage = (ROWS + columns) * ROW_BYTES
             assert STAGES * stage + PATTERN + k.static_shared <= MOST_SHARED, name
-            assert instructions(k.code, product) == 4 * row_blocks, name  # a panel of 128 bytes of k
-            assert instructions(k.code, "HGMMA") == 4 * row_blocks, name
+            assert instructions(k.code, product.format(columns)) == 4, name  # a panel of 128 bytes of k
+            assert instructions(k.code, "HGMMA") == 4, name
             assert instructions(k.code, "HMMA") == instructions(k.code, "LDGSTS") == 0, name
             assert instructions(k.code, "UTMALDG.3D") == 2, name
             assert instructions(k.code, "USETMAXREG") >= 2, name
@@ -62,19 +62,22 @@ PTX = """
 #include "cuda/hopper.cuh"
 using namespace fastdl;
 #define IN(T, i) *reinterpret_cast<const T*>(in + (i) * 16)
-template <class Number>
+template <class Number, int kSums>
 __device__ void product(const uint32_t* in, uint32_t* out) {
-  float d[64];
+  float d[kSums];
 #pragma unroll
-  for (int i = 0; i < 64; ++i) d[i] = IN(float, i);
-  wgmma(Number{}, d, IN(uint64_t, 64), IN(uint64_t, 65), IN(uint32_t, 66) != 0);
+  for (int i = 0; i < kSums; ++i) d[i] = IN(float, i);
+  wgmma(Number{}, d, IN(uint64_t, kSums), IN(uint64_t, kSums + 1), IN(uint32_t, kSums + 2) != 0);
 #pragma unroll
-  for (int i = 0; i < 64; ++i) *reinterpret_cast<float*>(out + i * 16) = d[i];
+  for (int i = 0; i < kSums; ++i) *reinterpret_cast<float*>(out + i * 16) = d[i];
 }
 #define KERNEL(name) extern "C" __global__ void name(const uint32_t* in, uint32_t* out)
-KERNEL(bfloat16_product) { product<bfloat16>(in, out); }
-KERNEL(float16_product) { product<float16>(in, out); }
-KERNEL(tfloat32_product) { product<tfloat32>(in, out); }
+KERNEL(bfloat16_128) { product<bfloat16, 64>(in, out); }
+KERNEL(bfloat16_256) { product<bfloat16, 128>(in, out); }
+KERNEL(float16_128) { product<float16, 64>(in, out); }
+KERNEL(float16_256) { product<float16, 128>(in, out); }
+KERNEL(tfloat32_128) { product<tfloat32, 64>(in, out); }
+KERNEL(tfloat32_256) { product<tfloat32, 128>(in, out); }
 KERNEL(box) {
   extern __shared__ unsigned char bytes[];
   cp_async_bulk_tensor(bytes + 48, reinterpret_cast<const TensorMap*>(in + 32), {IN(int, 3), IN(int, 4), IN(int, 5)},
@@ -90,9 +93,9 @@ KERNEL(barriers) {
 }
 """
 SHAPES = {
-    "bfloat16": ("m64n128k16.f32.bf16.bf16", "add, 1, 1, 0, 0;"),
-    "float16": ("m64n128k16.f32.f16.f16", "add, 1, 1, 0, 0;"),
-    "tfloat32": ("m64n128k8.f32.tf32.tf32", "add, 1, 1;"),
+    "bfloat16": ("m64n{}k16.f32.bf16.bf16", "add, 1, 1, 0, 0;"),
+    "float16": ("m64n{}k16.f32.f16.f16", "add, 1, 1, 0, 0;"),
+    "tfloat32": ("m64n{}k8.f32.tf32.tf32", "add, 1, 1;"),
 }
 
 
@@ -105,16 +108,17 @@ def _ptx(nvcc, tmp_path_factory) -> dict[str, str]:
     return dict(part.split("(", 1) for part in text.read_text().split(".visible .entry ")[1:])
 
 
+@pytest.mark.parametrize("columns", [128, 256])
 @pytest.mark.parametrize("number", SHAPES)
-def test_operands_of_products(ptx, number):
-    text = ptx[f"{number}_product"]
+def test_operands_of_products(ptx, number, columns):
+    text, sums = ptx[f"{number}_{columns}"], columns // 2
     shape, ending = SHAPES[number]
-    (line,) = [line for line in text.splitlines() if "wgmma.mma_async.sync.aligned." + shape in line]
+    (line,) = [line for line in text.splitlines() if "wgmma.mma_async.sync.aligned." + shape.format(columns) in line]
     assert line.rstrip().endswith(ending)
     registers = operands(text, "wgmma.mma_async")
     loads, stores = places(text, "ld"), places(text, "st")
-    assert [loads[r] for r in registers] == list(range(66))
-    assert [stores[r] for r in registers[:64]] == list(range(64))
+    assert [loads[r] for r in registers] == list(range(sums + 2))
+    assert [stores[r] for r in registers[:sums]] == list(range(sums))
     (predicate,) = re.findall(r"setp\.ne\.b32 add, (%\w+), 0;", text)
     assert re.search(rf"selp\S*\s+{predicate}, 1, 0, %\w+;", text)
 
@@ -157,9 +161,9 @@ CUTE = """
 #include <cute/arch/mma_sm90_desc.hpp>
 #include <cute/atom/mma_traits_sm90_gmma.hpp>
 int main() {
-  cute::SM90::GMMA::CLayout_64x128 sums;
+  cute::SM90::GMMA::CLayout_64x256 sums;
   for (int thread = 0; thread < 128; ++thread)
-    for (int i = 0; i < 64; ++i) std::printf("sums %d\\n", int(sums(thread, i)));
+    for (int i = 0; i < 128; ++i) std::printf("sums %d\\n", int(sums(thread, i)));
   for (int byte = 0; byte < 2048; ++byte) std::printf("swizzle %d\\n", int(cute::Swizzle<3, 4, 3>{}(byte)));
   cute::GmmaDescriptor d;
   d.bitfield.start_address_ = 3 * 1024 >> 4;
@@ -184,9 +188,9 @@ def _cute(nvcc, tmp_path_factory) -> dict[str, np.ndarray]:
 
 
 def test_places_of_sums(cute):
-    thread, i = np.arange(128)[:, None], np.arange(64)[None]
+    thread, i = np.arange(128)[:, None], np.arange(128)[None]
     row, column = 16 * (thread // 32) + thread % 32 // 4 + 8 * (i % 4 // 2), 8 * (i // 4) + 2 * (thread % 4) + i % 2
-    np.testing.assert_array_equal(cute["sums"].reshape(128, 64), row + 64 * column)
+    np.testing.assert_array_equal(cute["sums"].reshape(128, 128), row + 64 * column)
 
 
 def test_swizzle(cute):

@@ -63,12 +63,12 @@ struct PairPlace {
 };
 
 template <class Tile>
-__device__ __forceinline__ void store_sums(const WgmmaProduct& p, const WgmmaWork& w,
-                                           const float (&sum)[Tile::kRowBlocks][kWgmmaSums]) {
+__device__ __forceinline__ void store_sums(const WgmmaProduct& p, const WgmmaWork& w, const float (&sum)[Tile::kSums]) {
   const int rows = static_cast<int>(min(p.rows - w.row, int64_t{Tile::BM}));
   float* out = p.out + w.at.split * p.out_size + w.at.batch * p.out_matrix + w.row * p.out_plane;
   const bool pairs = p.pairs && reinterpret_cast<uintptr_t>(out) % 8 == 0;
   const int64_t first_row = w.at.batch * p.rows + w.row;  // of the bias
+  const Activation activation = p.epilogue.activation;
   const auto place = [&](int column) {
     const int64_t c = w.column + column;
     const auto offset = [&](int64_t c) {
@@ -79,13 +79,25 @@ __device__ __forceinline__ void store_sums(const WgmmaProduct& p, const WgmmaWor
   };
   each_pair_of_sums<Tile>(sum, place, [&](int row, const PairPlace& at, float first, float second) {
     if (row >= rows || at.count == 0) return;
-    const int64_t bias = p.bias_of_rows ? first_row + row : at.column;
+    if (p.epilogue.bias) {
+      const int64_t channel = p.bias_of_rows ? first_row + row : at.column;
+      first += p.epilogue.bias[channel];
+      if (at.count == 2) second += p.epilogue.bias[p.bias_of_rows ? channel : channel + 1];
+    }
+    if (activation == Activation::kRelu)
+      first = activate(Activation::kRelu, first), second = activate(Activation::kRelu, second);
     float* to = out + row * p.out_plane;
-    first = p.epilogue(first, bias);
-    if (at.count == 2) second = p.epilogue(second, p.bias_of_rows ? bias : bias + 1);
     if (pairs && at.count == 2) return store_vec(to + at.first, make_float2(first, second));
     to[at.first] = first;
     if (at.count == 2) to[at.second] = second;
+  });
+  if (activation == Activation::kNone || activation == Activation::kRelu) return;
+  // Exponentials are long: a thread reads its results back, from the caches, and the code is there once.
+  each_place_of_sums<Tile>(place, [&](int row, const PairPlace& at) {
+    if (row >= rows || at.count == 0) return;
+    float* to = out + row * p.out_plane;
+    to[at.first] = activate(activation, to[at.first]);
+    if (at.count == 2) to[at.second] = activate(activation, to[at.second]);
   });
 }
 
@@ -104,7 +116,7 @@ __global__ void __launch_bounds__(Tile::kThreads, 1)
     setmaxnreg_inc<kConsumerRegisters>();
     for (unsigned tile = blockIdx.x; tile < p.plan.blocks; tile += gridDim.x) {
       const WgmmaWork w = WgmmaWork::of<Tile>(p, tile);
-      float sum[Tile::kRowBlocks][kWgmmaSums] = {};
+      float sum[Tile::kSums] = {};
       wgmma_main_loop<Tile>(ring, w.panels, sum);
       store_sums<Tile>(p, w, sum);
     }
@@ -183,9 +195,9 @@ void multiply_on_warpgroups(MmaProduct product, ProductPrecision precision, Stre
     visit_number(precision, [&](auto number) {
       using Number = decltype(number);
       if (p.plan.large)
-        launch_product<WgmmaTile<Number, 2>>(p, part, matrices_a, matrices_b, stream);
+        launch_product<WgmmaTile<Number, 256>>(p, part, matrices_a, matrices_b, stream);
       else
-        launch_product<WgmmaTile<Number, 1>>(p, part, matrices_a, matrices_b, stream);
+        launch_product<WgmmaTile<Number, 128>>(p, part, matrices_a, matrices_b, stream);
     });
   });
 }
