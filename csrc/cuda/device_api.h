@@ -10,6 +10,7 @@ constexpr bool kLaunchesWait = false;      // a launch returns before its kernel
 }  // namespace fastdl
 #else
 #include "emu/runtime_api.h"
+#include "emu/tensor_map.h"
 namespace fastdl {
 constexpr bool kExactAllocations = true;  // every array has its own bounds, so that the emulation sees one byte too far
 constexpr bool kLaunchesWait = true;

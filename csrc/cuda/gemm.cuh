@@ -286,14 +286,17 @@ struct TileIndex {
   int split, m, n;
 };
 
-__device__ inline TileIndex tile_of_block(const GemmPlan& plan) {
+__device__ inline TileIndex tile_of(const GemmPlan& plan, unsigned block) {
   // 8 x 8 tiles of 128 rows and columns are 2 x 8 panels for 64 products; in rows alone they would be 1 + 64.
   constexpr int kGroup = 8;
   const int tiles_m = plan.tiles_m, tiles_n = plan.tiles_n, splits = plan.splits;
-  const unsigned tiles = tiles_m * tiles_n, tile = blockIdx.x % tiles, rest = blockIdx.x / tiles;
+  const unsigned tiles = tiles_m * tiles_n, tile = block % tiles, rest = block / tiles;
   const int first = tile / (kGroup * tiles_n) * kGroup, in_group = tile % (kGroup * tiles_n);
   const int rows = tiles_m - first < kGroup ? tiles_m - first : kGroup;
   return {rest / splits, static_cast<int>(rest % splits), first + in_group % rows, in_group / rows};
+}
+__device__ inline TileIndex tile_of_block(const GemmPlan& plan) {
+  return tile_of(plan, blockIdx.x);
 }
 
 // Split k only for lack of tiles: each part costs a write and a read of its results, and a second launch.

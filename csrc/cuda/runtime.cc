@@ -96,8 +96,10 @@ int multiprocessors() {
   return n;
 }
 size_t max_shared_bytes() {
-  static const int n = attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin);
-  return static_cast<size_t>(n);
+  return static_cast<size_t>(attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin));
+}
+int compute_capability() {
+  return 10 * attribute(cudaDevAttrComputeCapabilityMajor) + attribute(cudaDevAttrComputeCapabilityMinor);
 }
 std::string device_name() {
   expect_device();

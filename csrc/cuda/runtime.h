@@ -16,6 +16,7 @@ int device_count();       // 0 without a device or driver; never throws
 bool is_available();
 int multiprocessors();      // of the current device: grids of persistent blocks are multiples of it
 size_t max_shared_bytes();  // shared memory that a block may ask for
+int compute_capability();   // 90 for 9.0
 std::string device_name();
 void synchronize();                                        // waits for all kernels; throws what they failed with
 void set_zero(void* device, size_t bytes, Stream stream);  // in stream order

@@ -74,12 +74,20 @@ void set_order(const std::string& name, uint64_t seed) {
   engine.random = seed * 2 + 1;  // the generator needs a state other than zero
 }
 
+void set_architecture(int architecture) {
+  if (architecture != 75 && architecture != 80 && architecture != 90)
+    throw ValueError("[set_architecture] expected 75, 80 or 90, got " + std::to_string(architecture));
+  std::lock_guard<std::mutex> lock(engine_mutex);
+  engine.architecture = architecture;
+}
+
 }  // namespace
 
 void bind_engine(py::module_& m) {
   m.def("report", &report);
   m.def("clear_report", &clear_findings);
   m.def("set_order", &set_order, py::arg("order"), py::arg("seed") = 0);
+  m.def("set_architecture", &set_architecture, py::arg("architecture"));
   m.def("kernels_run", &kernel_names);
   m.def("kernels", &kernel_list);
   m.def("set_profiling", &set_profiling, py::arg("on"));

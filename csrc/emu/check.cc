@@ -3,8 +3,9 @@
 //
 // A race: two threads access the same bytes, one of them writes, not both are atomic, and nothing orders them. Ordered
 // are a thread's own accesses, those of one block in different epochs (a barrier lies between), and those of one warp
-// with a __syncwarp between. Accesses of different blocks are never ordered, except that what a block wrote before it
-// ended is taken as published if it executed __threadfence (the "last block adds up" pattern).
+// with a __syncwarp between; in a block with mbarriers, what the accessing thread has seen (clocks.cc). Accesses of
+// different blocks are never ordered, except that what a block wrote before it ended is taken as published if it
+// executed __threadfence (the "last block adds up" pattern).
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
@@ -16,7 +17,7 @@ namespace fastdl::emu {
 namespace {
 
 constexpr uint32_t kThreadBits = 0x3ff, kWarpBits = 0x3e0, kClockBits = 0xffffu << 10, kByteBits = 0xfu << 26,
-                   kAtomicBit = 1u << 30;
+                   kAtomicBit = 1u << 30, kAsyncBit = 1u << 31;
 
 std::vector<std::pair<uint32_t, uint32_t>> fenced;  // epochs [first, last] of the launch's blocks that fenced
 
@@ -25,12 +26,21 @@ bool was_fenced(uint32_t epoch) {
   return after != fenced.begin() && epoch <= std::prev(after)->second;
 }
 
+// Is it known to the running thread that this was before?
+bool has_seen(const Stamp& before) {
+  const uint32_t who = before.who & kThreadBits, clock = (before.who & kClockBits) >> 10;
+  const Seen* seen = seen_by(current);
+  if (before.who & kAsyncBit) return clock <= seen[static_cast<uint32_t>(engine.threads) + who];
+  return who == static_cast<uint32_t>(current->number) || clock <= seen[who];
+}
+
 // `since`: the epoch in which the memory came to those who share it, the launch's for global and the block's for
 // shared. Nearly every access ends at the first line.
 inline bool races(const Stamp& before, uint32_t who, uint32_t since) {
   if (before.epoch < since) return false;
   if (!(before.who & who & kByteBits) || (before.who & who & kAtomicBit)) return false;
   if (before.epoch < engine.block_epoch) return !was_fenced(before.epoch);
+  if (engine.clocked) return (before.epoch == engine.epoch || before.who & kAsyncBit) && !has_seen(before);
   if (before.epoch < engine.epoch) return false;
   const uint32_t differs = before.who ^ who;
   if (!(differs & kThreadBits)) return false;
@@ -84,10 +94,11 @@ inline void check_word(Cell& c, uint32_t who, uint32_t since, Access access, uin
   c.write_pc = pc_offset;
 }
 
-inline void check_races(uintptr_t offset, size_t bytes, Access access, const void* pc) {
+// `async`: the copy engine writes; its copies are counted apart from the thread's own accesses.
+inline void check_races(uintptr_t offset, size_t bytes, Access access, const void* pc, bool async = false) {
   const Thread* t = current;
-  const uint32_t who = static_cast<uint32_t>(t->number) | (t->warp->clock & 0xffffu) << 10 |
-                       (access == Access::kAtomic ? kAtomicBit : 0);
+  const uint32_t who = static_cast<uint32_t>(t->number) | (async ? t->copies : t->clock) << 10 |
+                       (access == Access::kAtomic ? kAtomicBit : 0) | (async ? kAsyncBit : 0);
   const uint32_t pc_offset = static_cast<uint32_t>(reinterpret_cast<uintptr_t>(pc) - arena.code);
   const uint32_t since = offset < kSharedRegion ? engine.block_epoch : engine.launch_epoch;
   Cell* c = arena.cells + offset / 4;
@@ -174,6 +185,28 @@ bool check_outside(uintptr_t address, size_t bytes, Access access, const void* p
   abort_launch();
 }
 
+[[gnu::noinline, gnu::cold]] void report_open_sum(Access access, const void* pc) {
+  InEngine scope;
+  if (!repeated(Kind::kAsync, pc))
+    report_at(Kind::kAsync, pc, std::string(verb(access)) + "accumulators of a wgmma that nothing has waited for");
+}
+
+// Ordinary stores reach asynchronous readers only through a fence by who stored.
+void check_proxy(uintptr_t offset, size_t bytes, const void* pc) {
+  for (uintptr_t word = offset / 4; word * 4 < offset + bytes; ++word) {
+    const Cell& c = arena.cells[word];
+    if (c.write.epoch < engine.block_epoch || c.write.who & kAsyncBit) continue;
+    const Thread& writer = engine.thread[c.write.who & kThreadBits];
+    if (fenced_for_async(writer, c.write.epoch, (c.write.who & kClockBits) >> 10)) continue;
+    if (!repeated(Kind::kProxy, pc))
+      report_at(Kind::kProxy, pc,
+                "reads asynchronously what thread " + text(writer.index) +
+                    " stored without a fence_proxy_async behind the store",
+                c.write_pc, "stored");
+    return;
+  }
+}
+
 bool check_elsewhere(const void* p, size_t bytes, Access access, const void* pc) {
   const uintptr_t address = reinterpret_cast<uintptr_t>(p);
   if (!current) {
@@ -181,7 +214,11 @@ bool check_elsewhere(const void* p, size_t bytes, Access access, const void* pc)
       report_at(Kind::kHostAccess, pc, "host code " + std::string(verb(access)) + "device memory; copy it to the host");
     return true;
   }
-  if (!watched || address - current->fiber->stack_low < kStackBytes) return true;
+  if (!watched) return true;
+  if (address - current->fiber->stack_low < kStackBytes) {
+    if (current->open_sums > 0 && is_open_sum(current, address)) report_open_sum(access, pc);
+    return true;
+  }
   InEngine scope;
   return check_outside(address, bytes, access, pc);
 }
@@ -214,6 +251,34 @@ bool check_range(const void* p, size_t bytes, Access access, const void* pc) {
   if (profiling) [[unlikely]]
     count_access(offset, bytes, access, pc);
   return true;
+}
+
+bool check_async_read(const void* p, size_t bytes, const void* pc) {
+  const uintptr_t offset = reinterpret_cast<uintptr_t>(p) - arena.base;
+  if (offset >= arena.size) {
+    if (!repeated(Kind::kOutOfBounds, pc)) report_at(Kind::kOutOfBounds, pc, "reads what is not device memory");
+    return false;
+  }
+  if (!check_flags(offset, bytes, Access::kRead, pc)) return false;
+  check_races(offset, bytes, Access::kRead, pc);
+  check_proxy(offset, bytes, pc);
+  return true;
+}
+
+bool check_async_write(const void* p, size_t bytes, const void* pc) {
+  const uintptr_t offset = reinterpret_cast<uintptr_t>(p) - arena.base;
+  if (!check_flags(offset, bytes, Access::kWrite, pc)) return false;
+  check_races(offset, bytes, Access::kWrite, pc, true);
+  return true;
+}
+
+void fence_async(Thread* t) {
+  t->async_fence_epoch = engine.epoch;
+  t->async_fence_clock = t->clock;
+  next_clock(t);  // what it stores from here on
+}
+bool fenced_for_async(const Thread& t, uint32_t epoch, uint32_t clock) {
+  return t.async_fence_epoch > epoch || (t.async_fence_epoch == epoch && t.async_fence_clock >= clock);
 }
 
 void fence(bool device_wide) {

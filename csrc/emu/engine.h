@@ -5,6 +5,7 @@
 //   memory.cc     the device's memory and what is known of each byte
 //   async.cc      copies to shared memory that run beside the threads
 //   tensorcore.cc matrices and products of a warp
+//   mbarrier.cc, tma.cc, wgmma.cc  what compute capability 9.0 adds; clocks.cc: who has seen what
 //   check.cc      what is wrong with an access; hooks.cc and atomics.cc bring the accesses here
 //   traffic.cc    what accesses cost: bank conflicts, sectors
 //   report.cc     the findings; symbols.cc names kernels and source lines
@@ -24,11 +25,10 @@ constexpr int kLanes = 32;
 constexpr int kMaxThreads = 1024;
 constexpr int kMultiprocessors = 4;           // few, so that persistent kernels stay small
 constexpr uint64_t kLongestSlice = 1u << 28;  // some seconds; a thread that goes on so long waits for another in a loop
-constexpr size_t kMaxSharedBytes = 163 * 1024;  // compute capability 8.0
 
 // ---- threads --------------------------------------------------------------------------------------------------------
 
-enum class State { kReady, kAtBarrier, kInWarp, kDone };
+enum class State { kReady, kAtBarrier, kInWarp, kAtMbarrier, kInWarpgroup, kAtRegisters, kDone };
 
 struct Warp;
 struct Thread {
@@ -43,6 +43,13 @@ struct Thread {
   int vote_result;
   uint64_t value;  // what it brought to a warp intrinsic, and the result
   int argument;
+  uint32_t clock;       // orders its accesses within an epoch, see clocks.cc
+  uint32_t copies;      // boxes that it asked the copy engine for
+  const void* wait_pc;  // where it waits, beyond barriers and warp intrinsics
+  int registers;
+  int open_sums;  // arrays of accumulators that a wgmma adds to
+  // The last fences: what the thread wrote before is there for asynchronous readers.
+  uint32_t async_fence_epoch, async_fence_clock, mbarrier_fence_epoch, mbarrier_fence_clock;
 };
 
 // Lanes that wait at one warp intrinsic. `kind` tells intrinsics of one source line apart.
@@ -58,7 +65,6 @@ struct Group {
 struct Warp {
   Thread* lanes[kLanes];
   unsigned alive;  // lanes that exist and have not returned
-  unsigned clock;  // __syncwarp's passed: orders accesses of the warp's lanes
   int groups_waiting;
   Group groups[kLanes];
 };
@@ -80,6 +86,8 @@ struct Engine {
   // unless their threads share a warp that synchronised between them.
   uint32_t epoch = 1, launch_epoch = 1, block_epoch = 1;
   bool block_fenced = false;
+  bool clocked = false;  // the block's threads order themselves by more than barriers
+  int architecture = 80;
   uint64_t slice = 0;  // accesses of the running thread since it last waited
 };
 extern Engine engine;
@@ -91,8 +99,11 @@ extern FASTDL_THREAD_LOCAL Thread* current;
 // std::string for all files, which may be the instrumented one of a kernel file: its accesses are not the kernel's.
 extern FASTDL_THREAD_LOCAL Thread* watched;
 struct InEngine {
-  InEngine() { watched = nullptr; }
-  ~InEngine() { watched = current; }
+  InEngine() : outermost(watched != nullptr) { watched = nullptr; }
+  ~InEngine() {
+    if (outermost) watched = current;
+  }
+  const bool outermost;
 };
 
 void make_ready(Thread* t);  // queues it
@@ -103,6 +114,34 @@ bool report_stuck_warp();  // true if it found one
 // All 32 lanes bring a pointer to something of their own; the last lane to come computes for all.
 void meet_warp(void (*compute)(void* const* brought), void* own, Site site);
 uint64_t next_random();
+size_t max_shared_bytes();  // of a block, by architecture
+
+// ---- order between threads (clocks.cc) ------------------------------------------------------------------------------
+
+using Seen = uint16_t;
+void start_clocks();
+Seen* seen_by(const Thread* t);
+void release(Thread* t, std::vector<Seen>& into);  // what t did and saw so far
+void acquire(Thread* t, const std::vector<Seen>& from);
+void next_clock(Thread* t);
+void meet_clocks(const std::vector<Thread*>& threads);  // each sees what all did
+std::vector<Seen> copy_issued(Thread* t);               // what who waits for the copy will see
+void join_landed(std::vector<Seen>& into, const std::vector<Seen>& landed);
+
+// ---- mbarriers, the copy engine and wgmma ---------------------------------------------------------------------------
+
+void forget_mbarriers();  // before a block, as the other two
+void forget_boxes();
+void forget_products();
+void check_mbarriers_at_end();
+void check_boxes_at_end();
+void check_products_at_return(const Thread* t);
+bool report_stuck_mbarrier();  // true if it found one
+bool report_stuck_warpgroup();
+bool land_copy();  // false: none is under way
+void bytes_landed(const uint64_t* mbarrier, int64_t bytes, const std::vector<Seen>& landed, const void* pc);
+void expect_mbarrier_fenced(const uint64_t* mbarrier, const void* pc);
+bool is_open_sum(const Thread* t, uintptr_t address);
 
 // ---- memory ---------------------------------------------------------------------------------------------------------
 
@@ -111,7 +150,7 @@ enum : uint8_t { kAllocated = 1, kWritten = 2, kPending = 4 };  // flags of a by
 // An access: when and who. Kept for the last write and three reads of each 4-byte word.
 struct Stamp {
   uint32_t epoch;
-  uint32_t who;  // thread (10 bits), clock of its warp (16), bytes of the word (4), atomic (1)
+  uint32_t who;  // thread (10 bits), its clock (16), bytes of the word (4), atomic (1), asynchronous (1)
 };
 struct Cell {
   Stamp write;
@@ -157,6 +196,11 @@ extern ptrdiff_t code_shift;
 constexpr ptrdiff_t code_shift = 0;
 #endif
 #define FASTDL_CALLER (static_cast<const char*>(__builtin_return_address(0)) + ::fastdl::emu::code_shift)
+// The same for the copy engine and the tensor cores, on behalf of the running thread.
+bool check_async_read(const void* p, size_t bytes, const void* pc);
+bool check_async_write(const void* p, size_t bytes, const void* pc);
+void fence_async(Thread* t);
+bool fenced_for_async(const Thread& t, uint32_t epoch, uint32_t clock);
 void end_block_races();  // remembers whether the block fenced
 
 extern bool profiling;  // accesses are counted too
@@ -173,6 +217,10 @@ enum class Kind {
   kHostAccess,
   kSharedSize,
   kAsync,
+  kProxy,
+  kMbarrier,
+  kWarpgroup,
+  kDescriptor,
 };
 bool repeated(Kind kind, const void* pc);  // counts a finding that is known; spares building its message again
 void report_at(Kind kind, const void* pc, const std::string& message, uint32_t other_pc = 0, const char* other = "");

@@ -121,10 +121,10 @@ uintptr_t add_shared(const void* key, size_t bytes, size_t alignment) {
   const size_t align = std::max<size_t>(alignment, 16);
   const uintptr_t offset = (shared_end + kSharedGap + align - 1) / align * align;
   shared_bytes += bytes;
-  if (shared_bytes > kMaxSharedBytes) {
+  if (shared_bytes > max_shared_bytes()) {
     report_at(Kind::kSharedSize, key,
               "the block has " + std::to_string(shared_bytes) + " bytes of shared memory, the device " +
-                  std::to_string(kMaxSharedBytes));
+                  std::to_string(max_shared_bytes()));
     abort_launch();
   }
   std::memset(arena.flags + offset, kAllocated, bytes);

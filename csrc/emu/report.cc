@@ -12,7 +12,8 @@ namespace {
 
 constexpr size_t kMostFindings = 200;
 constexpr const char* kKindNames[] = {"OUT_OF_BOUNDS", "MISALIGNED", "UNINIT",      "RACE",        "DIVERGENT_BARRIER",
-                                      "WARP_MASK",     "DEADLOCK",   "HOST_ACCESS", "SHARED_SIZE", "ASYNC"};
+                                      "WARP_MASK",     "DEADLOCK",   "HOST_ACCESS", "SHARED_SIZE", "ASYNC",
+                                      "PROXY",         "MBARRIER",   "WARPGROUP",   "DESCRIPTOR"};
 
 struct Raw {
   Kind kind;

@@ -1,5 +1,6 @@
 #include "emu/runtime_api.h"
 
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <map>
@@ -105,12 +106,26 @@ cudaError_t cudaGetDevice(int* device) {
 }
 
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr which, int) {
-  *value = which == cudaDevAttrMultiProcessorCount ? kMultiprocessors : static_cast<int>(kMaxSharedBytes);
+  switch (which) {
+    case cudaDevAttrMultiProcessorCount:
+      *value = kMultiprocessors;
+      break;
+    case cudaDevAttrMaxSharedMemoryPerBlockOptin:
+      *value = static_cast<int>(max_shared_bytes());
+      break;
+    case cudaDevAttrComputeCapabilityMajor:
+      *value = engine.architecture / 10;
+      break;
+    case cudaDevAttrComputeCapabilityMinor:
+      *value = engine.architecture % 10;
+      break;
+  }
   return cudaSuccess;
 }
 
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
-  std::strcpy(properties->name, "CUDA emulation (compute capability 8.0)");
+  std::snprintf(properties->name, sizeof properties->name, "CUDA emulation (compute capability %d.%d)",
+                engine.architecture / 10, engine.architecture % 10);
   return cudaSuccess;
 }
 

@@ -105,11 +105,19 @@ void check_barrier(const Thread& first) {
   }
 }
 
+void meet_at_barrier() {
+  std::vector<Thread*> waiting;
+  for (Thread& t : engine.thread)
+    if (t.state == State::kAtBarrier) waiting.push_back(&t);
+  meet_clocks(waiting);
+}
+
 void open_barrier() {
   const auto waits = [](const Thread& t) { return t.state == State::kAtBarrier; };
   const Thread& first = *std::find_if(engine.thread.begin(), engine.thread.end(), waits);
   check_barrier(first);
   ++engine.epoch;
+  if (engine.clocked) meet_at_barrier();
   engine.at_barrier = 0;
   const int counted = static_cast<int>(std::count_if(engine.thread.begin(), engine.thread.end(),
                                                      [&](const Thread& t) { return waits(t) && t.predicate; }));
@@ -123,6 +131,7 @@ void open_barrier() {
 
 void thread_done(Thread* t) {
   check_copies_at_return(t);
+  check_products_at_return(t);
   t->state = State::kDone;
   --engine.alive;
   warp_thread_done(t);
@@ -146,7 +155,8 @@ void set_up_block(uint64_t number) {
   engine.at_barrier = 0;
   engine.block_epoch = ++engine.epoch;
   engine.block_fenced = false;
-  for (Warp& w : engine.warp) w.alive = 0, w.clock = 0, w.groups_waiting = 0;
+  engine.clocked = false;
+  for (Warp& w : engine.warp) w.alive = 0, w.groups_waiting = 0;
   uint3 index{0, 0, 0};
   for (int i = 0; i < engine.threads; ++i) {
     Thread& t = engine.thread[i];
@@ -154,6 +164,7 @@ void set_up_block(uint64_t number) {
     t.index = index;
     t.number = i;
     t.lane = i % kLanes;
+    t.clock = 1;
     t.warp = &engine.warp[i / kLanes];
     t.warp->lanes[t.lane] = &t;
     t.warp->alive |= 1u << t.lane;
@@ -163,7 +174,8 @@ void set_up_block(uint64_t number) {
 }
 
 void report_deadlock() {
-  if (report_stuck_warp()) return;
+  const bool found[] = {report_stuck_warp(), report_stuck_mbarrier(), report_stuck_warpgroup()};
+  if (found[0] || found[1] || found[2]) return;
   for (Thread& t : engine.thread) {
     if (t.state != State::kAtBarrier) continue;
     current = &t;
@@ -186,19 +198,27 @@ void drop_threads() {
 void run_block(uint64_t number, const std::vector<int>& order) {
   set_up_block(number);
   forget_copies();
+  forget_mbarriers();
+  forget_boxes();
+  forget_products();
   begin_block_memory(engine.launch->shared_bytes);
   ready_head = ready_tail = 0;
   for (int i : order) make_ready(&engine.thread[i]);
   while (engine.alive > 0 && !engine.aborted) {
     if (Thread* t = next_ready()) {
       resume(t);
-    } else {
+    } else if (!land_copy()) {
       report_deadlock();
       current = nullptr;
       engine.aborted = true;
     }
   }
-  if (engine.aborted) drop_threads();
+  if (engine.aborted) {
+    drop_threads();
+  } else {
+    check_boxes_at_end();
+    check_mbarriers_at_end();
+  }
   end_block_races();
 }
 
@@ -218,8 +238,8 @@ void check_limits(const Launch& launch) {
     throw std::runtime_error("[kernel launch] expected a launch that the device accepts, got " + std::string(got) +
                              text(size));
   }
-  if (launch.shared_bytes > kMaxSharedBytes)
-    throw std::runtime_error("[kernel launch] expected at most " + std::to_string(kMaxSharedBytes) +
+  if (launch.shared_bytes > max_shared_bytes())
+    throw std::runtime_error("[kernel launch] expected at most " + std::to_string(max_shared_bytes()) +
                              " bytes of shared memory, got " + std::to_string(launch.shared_bytes));
 }
 
@@ -255,6 +275,12 @@ void abort_launch() {
   engine.aborted = true;
   suspend();
   std::terminate();  // an aborted thread is never resumed
+}
+
+size_t max_shared_bytes() {
+  return engine.architecture >= 90   ? size_t{227} * 1024
+         : engine.architecture >= 80 ? size_t{163} * 1024
+                                     : size_t{64} * 1024;
 }
 
 uint64_t next_random() {

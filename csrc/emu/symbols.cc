@@ -120,7 +120,8 @@ std::string readable(const std::string& mangled) {
 bool is_machinery(const std::string& file) {
   return file.find("csrc/emu/intrinsics.h") != std::string::npos ||
          file.find("csrc/cuda/launch.h") != std::string::npos ||
-         file.find("csrc/cuda/tensorcore.cuh") != std::string::npos;
+         file.find("csrc/cuda/tensorcore.cuh") != std::string::npos ||
+         file.find("csrc/cuda/hopper.cuh") != std::string::npos || file.find("csrc/emu/hopper.h") != std::string::npos;
 }
 
 // "path:12 (discriminator 3)"

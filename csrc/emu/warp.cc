@@ -126,13 +126,23 @@ void do_together(const Warp& w, const Group& g) {
   g.together(brought);
 }
 
+// Some lanes are taken to order all of the warp, unless the block counts clocks.
+void pass_syncwarp(const Warp& w, const Group& g) {
+  std::vector<Thread*> met;
+  for (int i = 0; i < kLanes; ++i) {
+    if (engine.clocked ? g.arrived >> i & 1 : w.alive >> i & 1) met.push_back(w.lanes[i]);
+  }
+  if (engine.clocked) return meet_clocks(met);
+  for (Thread* t : met) t->clock = (t->clock + 1) & 0xffff;
+}
+
 // ---- meeting --------------------------------------------------------------------------------------------------------
 
 void complete(Warp& w, int index) {
   const Group g = w.groups[index];
   w.groups[index] = w.groups[--w.groups_waiting];
   if (g.kind == kSync)
-    ++w.clock;
+    pass_syncwarp(w, g);
   else if (g.kind == kBallot)
     do_ballot(w, g);
   else if (g.kind == kMatch)

@@ -6,6 +6,7 @@
 #include "cuda/pixel_run.cuh"
 #include "ops/matmul/mma_operand.cuh"
 #include "ops/matmul/mma_product.h"
+#include "ops/matmul/wgmma_product.h"
 
 namespace fastdl {
 namespace {
@@ -193,6 +194,7 @@ void prepare_operand(const MmaOperand& operand, ProductPrecision precision, Stre
 }
 
 void multiply_on_tensor_cores(MmaProduct p, ProductPrecision precision, Stream stream) {
+  if (on_warpgroups(p)) return multiply_on_warpgroups(p, precision, stream);
   int taps_y = 0, taps_x = 0;
   for (int i = 0; i < p.phases_y; ++i) taps_y = max(taps_y, p.y[i].taps);
   for (int i = 0; i < p.phases_x; ++i) taps_x = max(taps_x, p.x[i].taps);

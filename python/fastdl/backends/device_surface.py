@@ -79,6 +79,7 @@ class Emulation(Protocol):
     def report(self) -> list[dict[str, Any]]: ...  # what would be wrong on a GPU, with kernel, line, block and thread
     def clear_report(self) -> None: ...
     def set_order(self, order: str, seed: int = 0) -> None: ...  # "ascending", "descending", "shuffled"
+    def set_architecture(self, architecture: int) -> None: ...  # 75, 80 or 90, as in sm_90
     def kernels_run(self) -> list[str]: ...
     def kernels(self) -> list[tuple[str, int, bool]]: ...  # every instantiation: name, offset in the module, launched?
     def set_profiling(self, on: bool) -> None: ...  # counts requests and what they cost; see fastdl.emu.profile

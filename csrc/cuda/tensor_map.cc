@@ -1,0 +1,77 @@
+#include "cuda/tensor_map.h"
+
+#include <cstring>
+#include <stdexcept>
+#include <string>
+
+#include "cuda/device_api.h"
+
+#if defined(FASTDL_DEVICE_CUDA)
+#include <cudaTypedefs.h>
+#endif
+
+namespace fastdl {
+namespace {
+
+static_assert(sizeof(TensorMap) == sizeof(CUtensorMap) && alignof(TensorMap) >= alignof(CUtensorMap));
+
+// The driver's function is asked for by name: there may be no driver where the library is linked or imported.
+PFN_cuTensorMapEncodeTiled_v12000 find_encoder() {
+  void* function = nullptr;
+  cudaDriverEntryPointQueryResult found = cudaDriverEntryPointSymbolNotFound;
+  constexpr unsigned kVersion = 12000;
+  const cudaError_t error =
+      cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &function, kVersion, cudaEnableDefault, &found);
+  if (error != cudaSuccess || found != cudaDriverEntryPointSuccess || !function) {
+    cudaGetLastError();  // so that the next call does not report it again
+    throw std::runtime_error("[cuda] expected a driver of CUDA 12 or newer for tensor maps, got one without " +
+                             std::string("cuTensorMapEncodeTiled (") + cudaGetErrorName(error) + ")");
+  }
+  return reinterpret_cast<PFN_cuTensorMapEncodeTiled_v12000>(function);
+}
+
+CUtensorMapDataType driver_type(TensorMapType type) {
+  switch (type) {
+    case TensorMapType::kBfloat16:
+      return CU_TENSOR_MAP_DATA_TYPE_BFLOAT16;
+    case TensorMapType::kFloat16:
+      return CU_TENSOR_MAP_DATA_TYPE_FLOAT16;
+    case TensorMapType::kFloat32:
+      break;
+  }
+  return CU_TENSOR_MAP_DATA_TYPE_FLOAT32;
+}
+
+}  // namespace
+
+TensorMap tensor_map(TensorMapType type, const void* data, int64_t columns, int64_t rows, int64_t matrices,
+                     int64_t pitch, int box_columns, int box_rows) {
+  static const PFN_cuTensorMapEncodeTiled_v12000 encode = find_encoder();
+  const cuuint64_t item = type == TensorMapType::kFloat32 ? 4 : 2;
+  const cuuint64_t sizes[3] = {static_cast<cuuint64_t>(columns), static_cast<cuuint64_t>(rows),
+                               static_cast<cuuint64_t>(matrices)};
+  const cuuint64_t row_bytes = static_cast<cuuint64_t>(pitch) * item;
+  const cuuint64_t strides[2] = {row_bytes, row_bytes * sizes[1]};  // of the two outer axes
+  const cuuint32_t box[3] = {static_cast<cuuint32_t>(box_columns), static_cast<cuuint32_t>(box_rows), 1};
+  const cuuint32_t every[3] = {1, 1, 1};
+  CUtensorMap encoded;
+  const CUresult result = encode(&encoded, driver_type(type), 3, const_cast<void*>(data), sizes, strides, box, every,
+                                 CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+                                 CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+  if (result != CUDA_SUCCESS) {
+    const auto list = [](const auto& numbers) {
+      std::string text;
+      for (auto n : numbers) text += (text.empty() ? "" : ", ") + std::to_string(n);
+      return "(" + text + ")";
+    };
+    throw std::runtime_error("[cuda] expected a tensor map that the driver accepts, got error " +
+                             std::to_string(static_cast<int>(result)) + " for sizes " + list(sizes) + ", strides " +
+                             list(strides) + ", box " + list(box) + " and an address " +
+                             std::to_string(reinterpret_cast<uintptr_t>(data) % 16) + " bytes past a multiple of 16");
+  }
+  TensorMap map;
+  std::memcpy(&map, &encoded, sizeof map);
+  return map;
+}
+
+}  // namespace fastdl
