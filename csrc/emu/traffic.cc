@@ -181,7 +181,7 @@ struct Pending {
   std::vector<Request> requests;
 };
 struct WarpTraffic {
-  uint32_t epoch = 0, clock = 0;  // of the pending requests: a barrier or __syncwarp ends them
+  uint32_t epoch = 0, meetings = 0;  // of the pending requests: a barrier or __syncwarp ends them
   std::map<Instruction, Pending> pending;
 };
 std::vector<WarpTraffic> warps;
@@ -201,9 +201,9 @@ void note(uintptr_t offset, const Instruction& instruction) {
   const size_t number = static_cast<size_t>(t->number / kLanes);
   if (warps.size() <= number) warps.resize(number + 1);
   WarpTraffic& w = warps[number];
-  if (w.epoch != engine.epoch || w.clock != t->warp->clock) {
+  if (w.epoch != engine.epoch || w.meetings != t->warp->meetings) {
     finish(w);
-    w.epoch = engine.epoch, w.clock = t->warp->clock;
+    w.epoch = engine.epoch, w.meetings = t->warp->meetings;
   }
   Pending& p = w.pending[instruction];
   const size_t n = static_cast<size_t>(p.executed[t->lane]++);

@@ -142,7 +142,7 @@ void complete(Warp& w, int index) {
   const Group g = w.groups[index];
   w.groups[index] = w.groups[--w.groups_waiting];
   if (g.kind == kSync)
-    pass_syncwarp(w, g);
+    ++w.meetings, pass_syncwarp(w, g);
   else if (g.kind == kBallot)
     do_ballot(w, g);
   else if (g.kind == kMatch)
