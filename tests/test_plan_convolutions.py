@@ -122,7 +122,12 @@ def test_bad_arguments_are_refused(device):
     x, w = (backend.from_numpy(np.ones(s, "float32"), True) for s in ((2, 3, 4, 4), (5, 3, 1, 1)))
     rest = ((1, 1), (0, 0, 0, 0), (1, 1), 1)
     for shape, dtype, error, text in (
-        ((2, 5, 4, 1), "float32", ValueError, r"\[conv2d\] expected residual of shape \(2, 5, 4, 4\), got shape \(2, 5, 4, 1\)"),
+        (
+            (2, 5, 4, 1),
+            "float32",
+            ValueError,
+            r"\[conv2d\] expected residual of shape \(2, 5, 4, 4\), got shape \(2, 5, 4, 1\)",
+        ),
         ((5, 4, 4), "float32", ValueError, r"\[conv2d\] expected residual of shape"),
         ((2, 5, 4, 4), "float64", TypeError, r"\[conv2d\] expected residual of dtype float32, got float64"),
     ):
@@ -133,7 +138,9 @@ def test_bad_arguments_are_refused(device):
         return
     with pytest.raises(ValueError, match=r"\[conv2d_prepared\] expected weights that conv2d_prepare made"):
         backend.conv2d_prepared(x, w, None, *rest, "none", None, w)
-    with pytest.raises(ValueError, match=r"\[conv2d_prepare\] expected an input of 4 dimensions, got shape \(3, 4, 4\)"):
+    with pytest.raises(
+        ValueError, match=r"\[conv2d_prepare\] expected an input of 4 dimensions, got shape \(3, 4, 4\)"
+    ):
         backend.conv2d_prepare((3, 4, 4), w, None, *rest)
 
 
@@ -189,7 +196,9 @@ class Block(nn.Module):
 def test_a_residual_network(threads, algorithm):
     """Every block is as many kernels as it has convolutions, and no array is written while another one needs it."""
     fastdl.set_num_threads(threads)
-    model = nn.Sequential(Block(16, 16, 1), Block(16, 32, 2), Block(32, 32, 1), Block(32, 80, 2), Block(80, 80, 1)).eval()
+    model = nn.Sequential(
+        Block(16, 16, 1), Block(16, 32, 2), Block(32, 32, 1), Block(32, 80, 2), Block(80, 80, 1)
+    ).eval()
     x = fastdl.randn(2, 16, 20, 20)
     plan = fastdl.compile(model, x)
     assert [node.function for node in plan.graph.nodes] == ["conv2d"] * 12

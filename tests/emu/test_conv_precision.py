@@ -54,7 +54,7 @@ def test_convolution_and_its_gradients(emu, run, precision, name):
     groups = attributes[-1]
     emu.set_product_precision(precision)
     try:
-        out = run("conv2d", x, weight, bias, *attributes, "none")
+        out = run("conv2d", x, weight, bias, *attributes, "none", None)
         grad = np.random.default_rng(0).standard_normal(out.shape).astype(np.float32)
         to_x = ("conv2d_bwd_input", grad, weight, x.shape[2:], *attributes)
         to_weight = ("conv2d_bwd_weight", grad, x, weight.shape[2:], *attributes)
@@ -63,7 +63,7 @@ def test_convolution_and_its_gradients(emu, run, precision, name):
         emu.set_product_precision("float32")
     group_of_x, group_of_out = x.shape[1] // groups, out.shape[1] // groups
     for got, call, k, large in (
-        (out, ("conv2d", x, weight, bias, *attributes, "none"), weight[0].size, group_of_out),
+        (out, ("conv2d", x, weight, bias, *attributes, "none", None), weight[0].size, group_of_out),
         (grad_x, to_x, weight[:group_of_out, 0].size, group_of_x),
         (grad_weight, to_weight, out[:, 0].size, group_of_out),
     ):
@@ -96,7 +96,7 @@ def test_what_stays_in_float32(emu, run):
     depthwise, grad = rng.standard_normal((32, 1, 3, 3)), rng.standard_normal((1, 16, 4, 4))
     x, weight, depthwise, grad = (a.astype(np.float32) for a in (x, weight, depthwise, grad))
     calls = (
-        ("conv2d", x, depthwise, None, (1, 1), NONE, ONE, 16, "none"),
+        ("conv2d", x, depthwise, None, (1, 1), NONE, ONE, 16, "none", None),
         ("conv2d_bwd_input", grad, weight, (21, 21), (5, 5), NONE, ONE, 1),
     )
     for call in calls:

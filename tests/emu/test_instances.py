@@ -238,9 +238,9 @@ def test_large_tiles_of_convolutions(run, kernel: int) -> None:
     """128 tiles of 128 channels by 128 pixels, and as many of channels by taps."""
     x, weight = normal(1, 5, 128 + kernel - 1, 128 + kernel - 1), normal(128, 5, kernel, kernel)
     attributes = ((1, 1), (0, 0, 0, 0), (1, 1), 1)
-    out = run("conv2d", x, weight, None, *attributes, "none")
+    out = run("conv2d", x, weight, None, *attributes, "none", None)
     wide = [a.astype("float64") for a in (x, weight)]
-    assert_close(out, REFERENCE.conv2d(*wide, None, *attributes, "none"), 256)
+    assert_close(out, REFERENCE.conv2d(*wide, None, *attributes, "none", None), 256)
     x, grad = normal(1, 1408 // kernel**2, 3 + kernel, 3 + kernel), normal(1, 1408, 4, 4)
     out = run("conv2d_bwd_weight", grad, x, (kernel, kernel), *attributes)
     wide = [a.astype("float64") for a in (grad, x)]

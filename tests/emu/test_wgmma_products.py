@@ -98,7 +98,7 @@ def test_convolution_with_windows_of_one_pixel(emu, run, precision):
     x, weight, bias = (a.astype(np.float32) for a in (x, weight, rng.standard_normal(66)))
     attributes = ((1, 1), (0, 0, 0, 0), (1, 1), 1)
     emu.set_product_precision(precision)
-    got = run("conv2d", x, weight, bias, *attributes, "relu")
+    got = run("conv2d", x, weight, bias, *attributes, "relu", None)
     conv2d = backends.get("reference").conv2d
     want = conv2d(*(a.astype(np.float64) for a in (x, weight, bias)), *attributes, "relu")
     sizes = conv2d(*(np.abs(a).astype(np.float64) for a in (x, weight, bias)), *attributes, "none")

@@ -104,8 +104,7 @@ Conv2dFwdArgs forward_args(const char* op, const Array* x, const Dims& shape, co
     expect_shape(op, "residual", *residual, dims4(g.batch, g.out_channels, g.out_h, g.out_w));
   }
   const Activation act = activation_from_name(op, activation);
-  return {weight.dtype,        g,   data_or_null(x), weight.data,
-          data_or_null(bias), act, nullptr,         data_or_null(residual)};
+  return {weight.dtype, g, data_or_null(x), weight.data, data_or_null(bias), act, nullptr, data_or_null(residual)};
 }
 
 Array run_forward(Conv2dFwdArgs& args, size_t weight_bytes) {

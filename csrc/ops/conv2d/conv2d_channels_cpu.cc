@@ -8,8 +8,8 @@
 //   weights  conv2d_lanes-inl.h
 //   sums     [pixel of the block][lanes]     of a sliver; transposed at the end on their way to NCHW
 //
-// Pixels run through rows and images alike. A part of K is packed for a block in the level-2 cache, and all slivers pass
-// over it before the next; of a sliver as many steps as the level-1 cache has room for meet all panels in turn.
+// Pixels run through rows and images alike. A part of K is packed for a block in the level-2 cache, and all slivers
+// pass over it before the next; of a sliver as many steps as the level-1 cache has room for meet all panels in turn.
 //
 // A chunk of work owns a block and a range of slivers; what several chunks want is packed once for them.
 #include "cpu/gemm-inl.h"

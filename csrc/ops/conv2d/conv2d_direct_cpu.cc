@@ -117,8 +117,7 @@ void copy_rows(const T* from, int64_t plane, int64_t rows, int64_t slivers, int6
     for (int64_t s = 0; s < slivers; ++s) {
       const T* pixels = from + s * kPixels<T>;
       __builtin_prefetch(pixels + kAhead * plane + kPixels<T> - 1);
-      for (int i = 0; i < kPixels<T>; i += kLanes<T>)
-        store<T>(panels + s * sliver_size + i, load<T>(pixels + i));
+      for (int i = 0; i < kPixels<T>; i += kLanes<T>) store<T>(panels + s * sliver_size + i, load<T>(pixels + i));
     }
   }
 }
@@ -142,10 +141,10 @@ void pack_sliver(const View& v, int64_t group, int64_t first, T* panel, Sliver<T
 
 // `count` slivers from `first` on. Those that could be read in place are copied where that pays.
 template <class T>
-void pack_slivers(const View& v, int64_t group, int64_t first, int64_t count, bool copy, T* panels, Sliver<T>* slivers) {
+void pack_slivers(const View& v, int64_t group, int64_t first, int64_t count, bool copy, T* panels,
+                  Sliver<T>* slivers) {
   const int64_t size = (v.taps_and_channels() + 1) * kPixels<T>;
-  for (int64_t s = 0; s < count; ++s)
-    pack_sliver(v, group, (first + s) * kPixels<T>, panels + s * size, slivers[s]);
+  for (int64_t s = 0; s < count; ++s) pack_sliver(v, group, (first + s) * kPixels<T>, panels + s * size, slivers[s]);
   for (int64_t s = 0; copy && s < count;) {
     int64_t end = s + 1;
     const T* from = slivers[s].in_place;
@@ -261,9 +260,7 @@ int64_t panel_weights(const View& v) {
 }
 
 void prepare_panels(const View& v, void* to) {
-  visit_float(v.dtype, [&](auto zero) {
-    pack_all_weights(v, Panels(v.m_channels), static_cast<decltype(zero)*>(to));
-  });
+  visit_float(v.dtype, [&](auto zero) { pack_all_weights(v, Panels(v.m_channels), static_cast<decltype(zero)*>(to)); });
 }
 
 void conv_panels(const View& v) {

@@ -154,7 +154,8 @@ void make_band(const Plan& plan, int64_t image, int64_t y0, int64_t y1, const fl
     for (int64_t y = y0; y < y1; ++y) {
       to.out = p.out + image * p.out_image + g * kOuts * p.out_plane + y * M * p.out_row;
       to.rows = static_cast<int>(p.rows - y * M < M ? p.rows - y * M : M);
-      const bool whole = to.outs == kOuts && to.rows == M && to.pixels == kL && p.activation == Activation::kNone && !p.residual;
+      const bool whole =
+          to.outs == kOuts && to.rows == M && to.pixels == kL && p.activation == Activation::kNone && !p.residual;
       (whole ? &make_row<M, true> : &make_row<M, false>)(plan, lines + (y - y0) * plan.row_size(),
                                                          weights + g * plan.block_size(), to);
     }

@@ -10,7 +10,7 @@
 
 namespace fastdl::FASTDL_ISA {
 
-constexpr int kVecs = kTallTile.vecs;  // blocks of outputs in a sliver
+constexpr int kVecs = kTallTile.vecs;    // blocks of outputs in a sliver
 constexpr int64_t kWeightsAhead = 1024;  // numbers: weights that were made long before come from memory
 
 // MR tiles x NV blocks of outputs, at one position, summed over the input channels. The inputs of the next position,

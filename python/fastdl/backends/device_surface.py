@@ -20,7 +20,7 @@ class CpuSettings(Protocol):
     def fma_loop(self, dtype: str, iterations: int) -> float: ...  # multiply-adds alone; the FLOPs done
     def get_conv_algorithm(self) -> str: ...
     def set_conv_algorithm(self, name: str) -> None: ...
-    # The weights of a conv2d of inputs of this shape as its kernel packs or transforms them, or None where that does not
+    # The weights of a conv2d of inputs of this shape as its kernel packs or transforms them, None where that does not
     # pay; they belong to the settings of the time, and conv2d_prepared does not use them under others.
     def conv2d_prepare(
         self, shape: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: int
