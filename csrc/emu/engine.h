@@ -64,7 +64,7 @@ struct Group {
 
 struct Warp {
   Thread* lanes[kLanes];
-  unsigned alive;  // lanes that exist and have not returned
+  unsigned alive;     // lanes that exist and have not returned
   uint32_t meetings;  // __syncwarps that it has passed
   int groups_waiting;
   Group groups[kLanes];
