@@ -100,6 +100,6 @@ def test_convolution_with_windows_of_one_pixel(emu, run, precision):
     emu.set_product_precision(precision)
     got = run("conv2d", x, weight, bias, *attributes, "relu", None)
     conv2d = backends.get("reference").conv2d
-    want = conv2d(*(a.astype(np.float64) for a in (x, weight, bias)), *attributes, "relu")
-    sizes = conv2d(*(np.abs(a).astype(np.float64) for a in (x, weight, bias)), *attributes, "none")
+    want = conv2d(*(a.astype(np.float64) for a in (x, weight, bias)), *attributes, "relu", None)
+    sizes = conv2d(*(np.abs(a).astype(np.float64) for a in (x, weight, bias)), *attributes, "none", None)
     assert_near(got, want, sizes, 40, precision)
