@@ -54,7 +54,7 @@ def test_convolution_and_its_gradients(emu, run, precision, name):
     groups = attributes[-1]
     emu.set_product_precision(precision)
     try:
-        out = run("conv2d", x, weight, bias, *attributes, "none")
+        out = run("conv2d", x, weight, bias, *attributes, "none", None)
         grad = np.random.default_rng(0).standard_normal(out.shape).astype(np.float32)
         to_x = ("conv2d_bwd_input", grad, weight, x.shape[2:], *attributes)
         to_weight = ("conv2d_bwd_weight", grad, x, weight.shape[2:], *attributes)
@@ -63,7 +63,7 @@ def test_convolution_and_its_gradients(emu, run, precision, name):
         emu.set_product_precision("float32")
     group_of_x, group_of_out = x.shape[1] // groups, out.shape[1] // groups
     for got, call, k, large in (
-        (out, ("conv2d", x, weight, bias, *attributes, "none"), weight[0].size, group_of_out),
+        (out, ("conv2d", x, weight, bias, *attributes, "none", None), weight[0].size, group_of_out),
         (grad_x, to_x, weight[:group_of_out, 0].size, group_of_x),
         (grad_weight, to_weight, out[:, 0].size, group_of_out),
     ):
@@ -96,7 +96,7 @@ def test_what_stays_in_float32(emu, run):
     depthwise, grad = rng.standard_normal((32, 1, 3, 3)), rng.standard_normal((1, 16, 4, 4))
     x, weight, depthwise, grad = (a.astype(np.float32) for a in (x, weight, depthwise, grad))
     calls = (
-        ("conv2d", x, depthwise, None, (1, 1), NONE, ONE, 16, "none"),
+        ("conv2d", x, depthwise, None, (1, 1), NONE, ONE, 16, "none", None),
         ("conv2d_bwd_input", grad, weight, (21, 21), (5, 5), NONE, ONE, 1),
     )
     for call in calls:
@@ -121,4 +121,22 @@ def test_large_tiles_of_the_gradient_of_weights(emu, run, precision):
     want, sizes = in_float64("conv2d_bwd_weight", grad, x, (3, 3), ONE, (1, 1, 1, 1), ONE, 1)
     assert_near(got, want, sizes, 16, precision)
     assert was_rounded(got, want, sizes, 16)
+    assert emu.report() == []
+
+
+@pytest.mark.parametrize("precision", EPSILON)
+@pytest.mark.parametrize("channels", [20, 700], ids=["whole", "cut"])
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_a_residual_is_added_before_the_activation(emu, run, precision, channels, kernel):
+    rng = np.random.default_rng(4)
+    shapes = ((1, channels, 6, 5), (17, channels, kernel, kernel), (17,), (1, 17, 6, 5))
+    x, weight, bias, residual = (rng.standard_normal(s).astype(np.float32) for s in shapes)
+    attributes = (ONE, (kernel // 2,) * 4, ONE, 1)
+    emu.set_product_precision(precision)
+    try:
+        got = run("conv2d", x, weight, bias, *attributes, "relu", residual)
+    finally:
+        emu.set_product_precision("float32")
+    want, sizes = in_float64("conv2d", x, weight, bias, *attributes, "none", residual)
+    assert_near(got, np.maximum(want, 0), sizes, weight[0].size, precision)
     assert emu.report() == []
