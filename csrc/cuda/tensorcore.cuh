@@ -141,41 +141,41 @@ bool has_tensor_cores(void (*)(P...)) {
 }
 
 template <int kBytes>
-inline void copy_async(void* to, const void* from, int bytes) {
+__forceinline__ void copy_async(void* to, const void* from, int bytes) {
   static_assert(kBytes == 4 || kBytes == 8 || kBytes == 16, "one copy has 4, 8 or 16 bytes");
   emu::issue_copy(to, from, kBytes, bytes);
 }
-inline void commit_copies() {
+__forceinline__ void commit_copies() {
   emu::close_group();
 }
 template <int kLeft>
-inline void wait_copies() {
+__forceinline__ void wait_copies() {
   emu::wait_for_groups(kLeft);
 }
 template <int kCount>
-inline void load_matrices(uint32_t (&r)[kCount], const void* row, FASTDL_HERE) {
+__forceinline__ void load_matrices(uint32_t (&r)[kCount], const void* row, FASTDL_HERE) {
   emu::warp_load(r, kCount, false, row, {file, line});
 }
 template <int kCount>
-inline void load_transposed(uint32_t (&r)[kCount], const void* row, FASTDL_HERE) {
+__forceinline__ void load_transposed(uint32_t (&r)[kCount], const void* row, FASTDL_HERE) {
   emu::warp_load(r, kCount, true, row, {file, line});
 }
-inline void multiply(bfloat16, float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], FASTDL_HERE) {
+__forceinline__ void multiply(bfloat16, float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], FASTDL_HERE) {
   emu::warp_multiply(emu::Number::kBfloat16, c, a, b, {file, line});
 }
-inline void multiply(float16, float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], FASTDL_HERE) {
+__forceinline__ void multiply(float16, float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], FASTDL_HERE) {
   emu::warp_multiply(emu::Number::kFloat16, c, a, b, {file, line});
 }
-inline void multiply(tfloat32, float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], FASTDL_HERE) {
+__forceinline__ void multiply(tfloat32, float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], FASTDL_HERE) {
   emu::warp_multiply(emu::Number::kTfloat32, c, a, b, {file, line});
 }
-inline uint32_t pack(bfloat16, float first, float second) {
+__forceinline__ uint32_t pack(bfloat16, float first, float second) {
   return emu::to_bfloat16(first) | static_cast<uint32_t>(emu::to_bfloat16(second)) << 16;
 }
-inline uint32_t pack(float16, float first, float second) {
+__forceinline__ uint32_t pack(float16, float first, float second) {
   return emu::to_float16(first) | static_cast<uint32_t>(emu::to_float16(second)) << 16;
 }
-inline uint32_t round_to(tfloat32, float x) {
+__forceinline__ uint32_t round_to(tfloat32, float x) {
   return emu::to_tfloat32(x);
 }
 

@@ -35,9 +35,7 @@ bool in_shared(const void* p) {
 
 void land(const Copy& c) {
   mark_landed(c.to, static_cast<size_t>(c.bytes));
-  watched = current;  // the checks are those of kernel code
-  check_sized(c.to, c.bytes, Access::kWrite, c.pc);
-  watched = nullptr;
+  check_landing(c.to, static_cast<size_t>(c.bytes), c.pc);
   std::memset(c.to, c.from ? 0 : 0xff, static_cast<size_t>(c.bytes));
   if (c.from) std::memcpy(c.to, c.from, static_cast<size_t>(c.source_bytes));
 }

@@ -281,6 +281,10 @@ bool fenced_for_async(const Thread& t, uint32_t epoch, uint32_t clock) {
   return t.async_fence_epoch > epoch || (t.async_fence_epoch == epoch && t.async_fence_clock >= clock);
 }
 
+void check_landing(const void* p, size_t bytes, const void* pc) {
+  check_races(reinterpret_cast<uintptr_t>(p) - arena.base, bytes, Access::kWrite, pc);
+}
+
 void fence(bool device_wide) {
   engine.block_fenced |= device_wide;
 }

@@ -179,6 +179,7 @@ void repair_gaps();
 // An asynchronous copy to these bytes was issued: they are NaN and not to be touched until it has landed.
 void mark_pending(const void* p, size_t bytes);
 void mark_landed(const void* p, size_t bytes);
+void check_landing(const void* p, size_t bytes, const void* pc);  // a write of the waiting thread, now
 void check_copies_at_return(const Thread* t);  // async.cc
 void forget_copies();                          // before a block
 

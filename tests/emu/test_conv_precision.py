@@ -122,3 +122,21 @@ def test_large_tiles_of_the_gradient_of_weights(emu, run, precision):
     assert_near(got, want, sizes, 16, precision)
     assert was_rounded(got, want, sizes, 16)
     assert emu.report() == []
+
+
+@pytest.mark.parametrize("precision", EPSILON)
+@pytest.mark.parametrize("channels", [20, 700], ids=["whole", "cut"])
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_a_residual_is_added_before_the_activation(emu, run, precision, channels, kernel):
+    rng = np.random.default_rng(4)
+    shapes = ((1, channels, 6, 5), (17, channels, kernel, kernel), (17,), (1, 17, 6, 5))
+    x, weight, bias, residual = (rng.standard_normal(s).astype(np.float32) for s in shapes)
+    attributes = (ONE, (kernel // 2,) * 4, ONE, 1)
+    emu.set_product_precision(precision)
+    try:
+        got = run("conv2d", x, weight, bias, *attributes, "relu", residual)
+    finally:
+        emu.set_product_precision("float32")
+    want, sizes = in_float64("conv2d", x, weight, bias, *attributes, "none", residual)
+    assert_near(got, np.maximum(want, 0), sizes, weight[0].size, precision)
+    assert emu.report() == []

@@ -208,7 +208,7 @@ bool conv2d_fwd_on_tensor_cores(const Conv2dFwdArgs& p, Stream stream) {
   prepare_weights(p.weight, g.out_channels, depth, taps, weights, precision, stream);
   prepare_images(p.x, g.batch, g.groups, depth, source, images, precision, stream);
   const Epilogue<float> epilogue = {static_cast<const float*>(p.bias), p.activation, divide_by(result),
-                                    divide_by(g.out_channels)};
+                                    divide_by(g.out_channels), static_cast<const float*>(p.residual)};
   MmaProduct product = windows(weights, images, p.out, epilogue, g, rows, chunks, source, result);
   product.y[0] = forward_axis(y, g.kernel_w * chunks), product.x[0] = forward_axis(x, chunks);
   product.phases_y = product.phases_x = 1, product.out_width = x.out;

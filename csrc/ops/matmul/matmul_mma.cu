@@ -145,6 +145,7 @@ __global__ void __launch_bounds__(Tile::kThreads, 2) mma_windows(MmaProduct p) {
     return at;
   };
   const Activation activation = p.epilogue.activation;
+  const float* residual = p.epilogue.residual ? p.epilogue.residual + (w.out - p.out) : nullptr;
   results.each_pair(place, [&](int row, const PairPlace& at, float first, float second) {
     if (row >= w.rows || at.count <= 0) return;
     float* out = w.out + row * p.out_plane;
@@ -152,6 +153,10 @@ __global__ void __launch_bounds__(Tile::kThreads, 2) mma_windows(MmaProduct p) {
       const int64_t channel = p.bias_of_rows ? w.first_row + row : w.column + at.column;
       first += p.epilogue.bias[channel];
       if (at.count > 1) second += p.epilogue.bias[p.bias_of_rows ? channel : channel + 1];
+    }
+    if (residual) {
+      first += residual[row * p.out_plane + at.first];
+      if (at.count > 1) second += residual[row * p.out_plane + at.second];
     }
     if (activation == Activation::kRelu)
       first = activate(Activation::kRelu, first), second = activate(Activation::kRelu, second);
@@ -194,7 +199,7 @@ void prepare_operand(const MmaOperand& operand, ProductPrecision precision, Stre
 }
 
 void multiply_on_tensor_cores(MmaProduct p, ProductPrecision precision, Stream stream) {
-  if (on_warpgroups(p)) return multiply_on_warpgroups(p, precision, stream);
+  if (!p.epilogue.residual && on_warpgroups(p)) return multiply_on_warpgroups(p, precision, stream);
   int taps_y = 0, taps_x = 0;
   for (int i = 0; i < p.phases_y; ++i) taps_y = max(taps_y, p.y[i].taps);
   for (int i = 0; i < p.phases_x; ++i) taps_x = max(taps_x, p.x[i].taps);
