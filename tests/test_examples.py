@@ -69,7 +69,7 @@ def test_compare_architectures_knows_every_network():
     reason="needs packages of requirements-data.txt",
 )
 def test_mobilenet_beats_training_from_scratch(tmp_path):
-    """Five labels a class: by fifteen points and more, with features as they are and with the last blocks tuned."""
+    """Five labels a class: by ten points and more, with features as they are and with the last blocks tuned."""
     found = example("transfer_learning").main(["--short", "--out", str(tmp_path)])
     scratch = max(found["surfaces, from scratch"], found["surfaces, small CNN"])
     assert min(found["surfaces, new head"], found["surfaces, fine-tuned"]) > scratch + 0.1, found
