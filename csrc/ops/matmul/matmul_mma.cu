@@ -7,7 +7,6 @@
 #include "ops/matmul/mma_operand.cuh"
 #include "ops/matmul/mma_product.h"
 #include "ops/matmul/wgmma_product.h"
-#include "ops/matmul/wgmma_product.h"
 
 namespace fastdl {
 namespace {
