@@ -5,7 +5,8 @@
 //   memory.cc     the device's memory and what is known of each byte
 //   async.cc      copies to shared memory that run beside the threads
 //   tensorcore.cc matrices and products of a warp
-//   mbarrier.cc, tma.cc, wgmma.cc  what compute capability 9.0 adds; clocks.cc: who has seen what
+//   mbarrier.cc, tma.cc, wgmma.cc, registers.cc  what compute capability 9.0 adds
+//   clocks.cc     which thread has seen what
 //   check.cc      what is wrong with an access; hooks.cc and atomics.cc bring the accesses here
 //   traffic.cc    what accesses cost: bank conflicts, sectors
 //   report.cc     the findings; symbols.cc names kernels and source lines
@@ -131,14 +132,18 @@ void join_landed(std::vector<Seen>& into, const std::vector<Seen>& landed);
 
 // ---- mbarriers, the copy engine and wgmma ---------------------------------------------------------------------------
 
-void forget_mbarriers();  // before a block, as the other two
+// Before a block:
+void forget_mbarriers();
 void forget_boxes();
 void forget_products();
+void share_registers();
+// Behind it, and when nobody can run; the latter are true if they found one:
 void check_mbarriers_at_end();
 void check_boxes_at_end();
 void check_products_at_return(const Thread* t);
-bool report_stuck_mbarrier();  // true if it found one
+bool report_stuck_mbarrier();
 bool report_stuck_warpgroup();
+bool report_stuck_registers();
 bool land_copy();  // false: none is under way
 void bytes_landed(const uint64_t* mbarrier, int64_t bytes, const std::vector<Seen>& landed, const void* pc);
 void expect_mbarrier_fenced(const uint64_t* mbarrier, const void* pc);

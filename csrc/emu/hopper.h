@@ -1,5 +1,5 @@
 // What compute capability 9.0 adds, in the emulation: the functions of cuda/hopper.cuh under the same names, which a
-// kernel calls directly. mbarrier.cc, tma.cc and wgmma.cc are behind them.
+// kernel calls directly. mbarrier.cc, tma.cc, wgmma.cc and registers.cc are behind them.
 #pragma once
 #include <cstddef>
 #include <cstdint>

@@ -174,8 +174,10 @@ void set_up_block(uint64_t number) {
 }
 
 void report_deadlock() {
-  const bool found[] = {report_stuck_warp(), report_stuck_mbarrier(), report_stuck_warpgroup()};
-  if (found[0] || found[1] || found[2]) return;
+  // All of them look: who waits for whom shows from both ends.
+  bool found = report_stuck_warp();
+  for (const auto look : {report_stuck_mbarrier, report_stuck_warpgroup, report_stuck_registers}) found |= look();
+  if (found) return;
   for (Thread& t : engine.thread) {
     if (t.state != State::kAtBarrier) continue;
     current = &t;
@@ -201,6 +203,7 @@ void run_block(uint64_t number, const std::vector<int>& order) {
   forget_mbarriers();
   forget_boxes();
   forget_products();
+  share_registers();
   begin_block_memory(engine.launch->shared_bytes);
   ready_head = ready_tail = 0;
   for (int i : order) make_ready(&engine.thread[i]);

@@ -34,7 +34,8 @@ unsigned char* swizzled(unsigned char* p) {
   return reinterpret_cast<unsigned char*>(address ^ (address >> 7 & 7) << 4);
 }
 
-// One row of the box: `inside` bytes from `from`, zeros up to `bytes`. A chunk of 16 bytes is where the swizzle says.
+// One row of the box: `before` bytes of zeros, `inside` bytes from `from`, zeros up to `bytes`. A chunk of 16 bytes
+// goes where the swizzle says.
 void copy_row(const BoxCopy& c, unsigned char* to, const unsigned char* from, size_t before, size_t inside,
               size_t bytes) {
   std::vector<unsigned char> row(bytes, 0);
@@ -48,7 +49,7 @@ void copy_row(const BoxCopy& c, unsigned char* to, const unsigned char* from, si
     std::memcpy(c.map.swizzled ? swizzled(to + at) : to + at, row.data() + at, std::min<size_t>(16, bytes - at));
 }
 
-// Bytes of the row's first axis that lie inside the array, from the first of them on.
+// [first, last) of a row's numbers lie inside the array, if the row does.
 void copy_rows(const BoxCopy& c) {
   const EncodedMap& m = c.map;
   const int64_t first = std::max<int64_t>(0, -c.from[0]);

@@ -16,7 +16,6 @@ namespace {
 
 constexpr int kGroupThreads = 128, kRows = 64, kMostColumns = 256, kMostSums = kMostColumns / 2;
 constexpr size_t kStepBytes = 32, kChunk = 16;  // of k in an instruction, and of the swizzle
-constexpr int kRegisterFile = 65536, kMostRegisters = 255;
 
 struct Product {
   Number number;
@@ -42,6 +41,12 @@ struct Products {
   bool fenced = false;
 };
 Products products[kMaxThreads];
+bool used = false;  // by a thread of this block
+
+Products& own_products() {
+  used = true;
+  return products[current->number];
+}
 
 struct Warpgroup {
   std::vector<Thread*> waiting;
@@ -205,31 +210,13 @@ Warpgroup& warpgroup_of(const Thread* t) {
   return warpgroups[t->number / kGroupThreads];
 }
 
-// ---- registers ------------------------------------------------------------------------------------------------------
-
-int free_registers = 0;
-std::vector<Thread*> wanting;  // each wants t->argument
-
-void give_registers() {
-  std::erase_if(wanting, [](Thread* t) {
-    if (free_registers < t->argument - t->registers) return false;
-    free_registers -= t->argument - t->registers;
-    t->registers = t->argument;
-    t->state = State::kReady;
-    if (t != current) make_ready(t);
-    return true;
-  });
-}
-
 }  // namespace
 
 void forget_products() {
-  for (int i = 0; i < engine.threads; ++i) products[i] = Products();
+  if (!used) return;
+  used = false;
+  for (Products& p : products) p = Products();
   for (Warpgroup& g : warpgroups) g.waiting.clear();
-  wanting.clear();
-  const int each = std::min(kMostRegisters, kRegisterFile / engine.threads) / 8 * 8;
-  for (Thread& t : engine.thread) t.registers = each;
-  free_registers = kRegisterFile - each * engine.threads;
 }
 
 void check_products_at_return(const Thread* t) {
@@ -255,13 +242,6 @@ bool report_stuck_warpgroup() {
                   " of the 128 threads of a warpgroup wait for their wgmma here, the "
                   "others elsewhere");
   }
-  if (!wanting.empty()) {
-    found = true;
-    current = wanting[0];
-    report_at(Kind::kDeadlock, current->wait_pc,
-              "waits for " + std::to_string(current->argument) + " registers, but only " +
-                  std::to_string(free_registers) + " of the register file are free");
-  }
   current = nullptr;
   return found;
 }
@@ -270,7 +250,7 @@ void wgmma(Number number, float* d, int sums, uint64_t a, uint64_t b, bool accum
   const void* pc = __builtin_return_address(0);
   InEngine scope;
   start_clocks();
-  Products& mine = products[current->number];
+  Products& mine = own_products();
   const Product p{number, d, sums, a, b, accumulate, pc};
   check_descriptor(a, pc);
   check_descriptor(b, pc);
@@ -293,6 +273,7 @@ void wgmma(Number number, float* d, int sums, uint64_t a, uint64_t b, bool accum
 void wait_wgmma(int groups_left) {
   const void* pc = __builtin_return_address(0);
   InEngine scope;
+  used = true;
   Warpgroup& g = warpgroup_of(current);
   if (!g.waiting.empty() && g.groups_left != groups_left) {
     report_at(Kind::kWarpgroup, pc, "the threads of a warpgroup wait for different groups of wgmma");
@@ -308,34 +289,18 @@ void wait_wgmma(int groups_left) {
     suspend();
 }
 
-void set_registers(int count, bool more) {
-  const void* pc = __builtin_return_address(0);
-  InEngine scope;
-  Thread* t = current;
-  if ((more ? count < t->registers : count > t->registers) && !repeated(Kind::kWarpgroup, pc))
-    report_at(Kind::kWarpgroup, pc,
-              "changes " + std::to_string(t->registers) + " registers a thread to " + std::to_string(count) +
-                  ", the wrong way");
-  t->argument = count;
-  t->wait_pc = pc;
-  t->state = State::kAtRegisters;
-  wanting.push_back(t);
-  give_registers();
-  if (t->state == State::kAtRegisters) suspend();
-}
-
 }  // namespace fastdl::emu
 
 namespace fastdl {
 
 void wgmma_fence() {
   emu::InEngine scope;
-  emu::products[emu::current->number].fenced = true;
+  emu::own_products().fenced = true;
 }
 
 void wgmma_commit_group() {
   emu::InEngine scope;
-  emu::Products& mine = emu::products[emu::current->number];
+  emu::Products& mine = emu::own_products();
   mine.group_ends.push_back(mine.open.size());
 }
 

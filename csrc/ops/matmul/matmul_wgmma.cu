@@ -9,6 +9,7 @@
 namespace fastdl {
 namespace {
 
+// A plain product: columns are pixels of images, or each an image of one pixel.
 struct WgmmaProduct {
   float* out;
   Epilogue<float> epilogue;
@@ -21,6 +22,7 @@ struct WgmmaProduct {
   GemmPlan plan;
 };
 
+// What all roles of a block must agree about for a tile.
 struct WgmmaWork {
   TileIndex at;
   int64_t first_panel, row, column;
@@ -165,8 +167,11 @@ bool on_warpgroups(const MmaProduct& p) {
   if (p.phases_y != 1 || p.phases_x != 1 || !plain_axis(p.y[0]) || !plain_axis(p.x[0]) || p.channels == 0) return false;
   if (p.b_image != pixels_of(p) * pitch) return false;  // the pixels of images do not follow one another
   if (p.rows < kFewest || columns < kFewest || p.rows > kMost || columns > kMost) return false;
-  for (int axis = 0; axis < p.batch.shape.n; ++axis)
+  for (int axis = 0; axis < p.batch.shape.n; ++axis) {
+    // Groups of channels stand side by side in a pixel: not as matrices one after another.
+    if (p.batch.shape.d[axis] == 1) continue;
     if (p.batch.stride_a.d[axis] % (p.rows * p.a_row) || p.batch.stride_b.d[axis] % (columns * pitch)) return false;
+  }
   return has_wgmma();
 }
 
