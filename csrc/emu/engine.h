@@ -185,8 +185,8 @@ void repair_gaps();
 void mark_pending(const void* p, size_t bytes);
 void mark_landed(const void* p, size_t bytes);
 void check_landing(const void* p, size_t bytes, const void* pc);  // a write of the waiting thread, now
-void check_copies_at_return(const Thread* t);  // async.cc
-void forget_copies();                          // before a block
+void check_copies_at_return(const Thread* t);                     // async.cc
+void forget_copies();                                             // before a block
 
 // ---- checks and reports ---------------------------------------------------------------------------------------------
 
