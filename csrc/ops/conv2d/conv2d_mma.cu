@@ -199,8 +199,7 @@ bool conv2d_fwd_on_tensor_cores(const Conv2dFwdArgs& p, Stream stream) {
   const Conv2dGeometry& g = p.g;
   const int64_t source = g.in_h * g.in_w, result = g.out_h * g.out_w, taps = g.kernel_h * g.kernel_w;
   const int64_t rows = g.out_channels / g.groups, depth = g.in_channels / g.groups;
-  // Residuals come from plans, which run on the CPU: no epilogue here adds one.
-  if (p.residual || !on_tensor_cores(rows, g.batch * result, depth * taps)) return false;
+  if (!on_tensor_cores(rows, g.batch * result, depth * taps)) return false;
   const ProductPrecision precision = product_precision();
   const auto [y, x] = axes_of("conv2d", g);
   const int64_t chunks = chunks_of(depth, precision);
