@@ -1,6 +1,6 @@
 """All families of fastdl.models beside each other: parameters, multiply-adds, and measured time for one image.
 
-    python examples/compare_architectures.py            about a minute on one core; picture to ./out/architectures
+    python examples/compare_architectures.py            some two minutes on one core; picture to ./out/architectures
     python examples/compare_architectures.py --short    the small networks
 
 Every network runs on one image of the size that it was made for, on one thread: as it is ("eager") and as an inference
