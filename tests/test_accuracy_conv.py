@@ -57,8 +57,8 @@ def test_winograd_is_exact(channels, size, kernel, stride, groups, data):
     taps = (kernel, kernel) if isinstance(kernel, int) else kernel
     w = rng.standard_normal((16 * groups, channels // groups, *taps)).astype("float32")
     attributes = ((stride, stride), tuple(k // 2 for k in taps for _ in range(2)), (1, 1), groups)
-    ours = CPU.to_numpy(CPU.conv2d(CPU.from_numpy(x, False), CPU.from_numpy(w, False), None, *attributes, "none"))
-    exact = REFERENCE.conv2d(x.astype("float64"), w.astype("float64"), None, *attributes, "none")
+    ours = CPU.to_numpy(CPU.conv2d(CPU.from_numpy(x, False), CPU.from_numpy(w, False), None, *attributes, "none", None))
+    exact = REFERENCE.conv2d(x.astype("float64"), w.astype("float64"), None, *attributes, "none", None)
     assert np.abs(ours - exact).max() <= 6e-6 * np.abs(exact).max()
 
 
@@ -71,7 +71,7 @@ def test_direct_switches_winograd_off(kernel):
     found = []
     for algorithm in ("auto", "winograd", "direct"):
         CPU.set_conv_algorithm(algorithm)
-        found.append(CPU.to_numpy(CPU.conv2d(x, w, None, (1, 1), (1, 1, 1, 1), (1, 1), 1, "none")))
+        found.append(CPU.to_numpy(CPU.conv2d(x, w, None, (1, 1), (1, 1, 1, 1), (1, 1), 1, "none", None)))
     auto, winograd, direct = found
     assert np.array_equal(auto, winograd)
     assert not np.array_equal(direct, winograd)
@@ -105,7 +105,7 @@ def expect_exact(x, w, stride, padding):
 
     def conv(dtype):
         arrays = (CPU.from_numpy(a.astype(dtype), False) for a in (x, w))
-        return CPU.to_numpy(CPU.conv2d(*arrays, None, stride, padding, (1, 1), 1, "none"))
+        return CPU.to_numpy(CPU.conv2d(*arrays, None, stride, padding, (1, 1), 1, "none", None))
 
     exact = conv("float64")
     assert np.abs(conv("float32") - exact).max() <= 6e-6 * np.abs(exact).max()

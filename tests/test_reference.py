@@ -33,14 +33,14 @@ def rng():
 def test_conv2d_by_hand():
     x = np.arange(9.0).reshape(1, 1, 3, 3)
     w = np.array([[[[1.0, 2.0], [3.0, 4.0]]]])
-    out = ref.conv2d(x, w, np.array([1.0]), (1, 1), (0, 0, 0, 0), (1, 1), 1, "none")
+    out = ref.conv2d(x, w, np.array([1.0]), (1, 1), (0, 0, 0, 0), (1, 1), 1, "none", None)
     assert out.tolist() == [[[[28.0, 38.0], [58.0, 68.0]]]]
 
 
 def test_conv2d_asymmetric_padding():
     x = np.ones((1, 1, 1, 1))
     w = np.arange(1.0, 5.0).reshape(1, 1, 2, 2)
-    out = ref.conv2d(x, w, None, (1, 1), (1, 0, 0, 1), (1, 1), 1, "none")
+    out = ref.conv2d(x, w, None, (1, 1), (1, 0, 0, 1), (1, 1), 1, "none", None)
     assert out.tolist() == [[[[3.0]]]]
 
 
@@ -51,7 +51,7 @@ def test_conv2d_gradients_are_its_adjoints(groups, stride, padding, dilation):
     r = rng()
     x, w = r.standard_normal((2, 4, 7, 8)), r.standard_normal((8, 4 // groups, 3, 2))
     geometry = (stride, padding, dilation, groups)
-    out = ref.conv2d(x, w, None, *geometry, "none")
+    out = ref.conv2d(x, w, None, *geometry, "none", None)
     g = r.standard_normal(out.shape)
     assert np.vdot(g, out) == pytest.approx(np.vdot(ref.conv2d_bwd_input(g, w, (7, 8), *geometry), x))
     assert np.vdot(g, out) == pytest.approx(np.vdot(ref.conv2d_bwd_weight(g, x, (3, 2), *geometry), w))
@@ -208,17 +208,17 @@ BAD = [
         "[matmul] expected equal inner sizes (trans_a=False, trans_b=False), got shapes (2, 3) and (2, 3)",
     ),
     (
-        lambda: ref.conv2d(X, W, None, *GEOMETRY, 1, "none"),
+        lambda: ref.conv2d(X, W, None, *GEOMETRY, 1, "none", None),
         ValueError,
         "[conv2d] expected an input of 2 channels in each of 1 groups, got 4 channels",
     ),
     (
-        lambda: ref.conv2d(X, np.ones((6, 4, 7, 3)), None, *GEOMETRY, 1, "none"),
+        lambda: ref.conv2d(X, np.ones((6, 4, 7, 3)), None, *GEOMETRY, 1, "none", None),
         ValueError,
         "[conv2d] expected a dilated kernel of at most the padded input, 5, got 7",
     ),
     (
-        lambda: ref.conv2d(X, W, None, (0, 1), (0,) * 4, (1, 1), 2, "none"),
+        lambda: ref.conv2d(X, W, None, (0, 1), (0,) * 4, (1, 1), 2, "none", None),
         ValueError,
         "[conv2d] expected stride of at least 1, got (0, 1)",
     ),

@@ -54,7 +54,7 @@ def check_conv2d(dtype, batch, groups, ins, outs, rows, columns, seed):
         seed, (batch, ins * groups, *size), (outs * groups, ins, *kernel), outs * groups, (batch, outs * groups, *out)
     )
     attributes = (stride, (*sides[0], *sides[1]), dilation, groups)
-    expect_equal("conv2d", [x, w, b], (*attributes, "none"), dtype)
+    expect_equal("conv2d", [x, w, b], (*attributes, "none", None), dtype)
     expect_equal("conv2d_bwd_input", [g, w], (size, *attributes), dtype)
     expect_equal("conv2d_bwd_weight", [g, x], (kernel, *attributes), dtype)
 
@@ -118,7 +118,7 @@ def test_the_directions_of_conv2d_are_adjoint(batch, groups, ins, outs, rows, co
     kernel, stride, dilation, sides, size = zip(rows, columns, strict=True)
     x, w = (CPU.from_numpy(a, False) for a in arrays(seed, (batch, ins * groups, *size), (outs * groups, ins, *kernel)))
     attributes = (stride, (*sides[0], *sides[1]), dilation, groups)
-    out = CPU.to_numpy(CPU.conv2d(x, w, None, *attributes, "none"))
+    out = CPU.to_numpy(CPU.conv2d(x, w, None, *attributes, "none", None))
     g = np.random.default_rng(seed + 1).standard_normal(out.shape)
     back = CPU.from_numpy(g, False)
     forward = (out * g).sum()
