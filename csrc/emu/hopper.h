@@ -10,20 +10,20 @@
 namespace fastdl {
 namespace emu {
 
-void load_box(void* to, const TensorMap* map, const int* coordinates, int rank, uint64_t* barrier);
+FASTDL_ENGINE void load_box(void* to, const TensorMap* map, const int* coordinates, int rank, uint64_t* barrier);
 // d (64 x 2 sums) of a warpgroup, `sums` numbers a thread: 64 or 128; `a` and `b` are descriptors.
-void wgmma(Number number, float* d, int sums, uint64_t a, uint64_t b, bool accumulate);
-void wait_wgmma(int groups_left);
-void set_registers(int count, bool more);
+FASTDL_ENGINE void wgmma(Number number, float* d, int sums, uint64_t a, uint64_t b, bool accumulate);
+FASTDL_ENGINE void wait_wgmma(int groups_left);
+FASTDL_ENGINE void set_registers(int count, bool more);
 
 }  // namespace emu
 
-void mbarrier_init(uint64_t* barrier, uint32_t arrivals);
-void mbarrier_arrive(uint64_t* barrier);
-void mbarrier_arrive_expect_tx(uint64_t* barrier, uint32_t bytes);
-void mbarrier_wait_parity(uint64_t* barrier, uint32_t parity);
-void fence_mbarrier_init();
-void fence_proxy_async();
+FASTDL_ENGINE void mbarrier_init(uint64_t* barrier, uint32_t arrivals);
+FASTDL_ENGINE void mbarrier_arrive(uint64_t* barrier);
+FASTDL_ENGINE void mbarrier_arrive_expect_tx(uint64_t* barrier, uint32_t bytes);
+FASTDL_ENGINE void mbarrier_wait_parity(uint64_t* barrier, uint32_t parity);
+FASTDL_ENGINE void fence_mbarrier_init();
+FASTDL_ENGINE void fence_proxy_async();
 
 template <int kRank>
 __forceinline__ void cp_async_bulk_tensor(void* to, const TensorMap* map, const int (&coordinates)[kRank],
@@ -32,13 +32,13 @@ __forceinline__ void cp_async_bulk_tensor(void* to, const TensorMap* map, const 
 }
 __forceinline__ void prefetch_tensormap(const TensorMap*) {}
 
-void wgmma_fence();
-void wgmma_commit_group();
+FASTDL_ENGINE void wgmma_fence();
+FASTDL_ENGINE void wgmma_commit_group();
 template <int kLeft>
 __forceinline__ void wgmma_wait_group() {
   emu::wait_wgmma(kLeft);
 }
-uint32_t shared_address(const void* p);
+FASTDL_ENGINE uint32_t shared_address(const void* p);
 
 template <int kRegisters>
 __forceinline__ void setmaxnreg_inc() {

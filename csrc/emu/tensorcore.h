@@ -7,21 +7,22 @@
 namespace fastdl::emu {
 
 // Copies to shared memory (async.cc). Nothing arrives before the wait, and the source is read then.
-void issue_copy(void* to, const void* from, int bytes, int source_bytes);
-void close_group();
-void wait_for_groups(int groups_left);
+FASTDL_ENGINE void issue_copy(void* to, const void* from, int bytes, int source_bytes);
+FASTDL_ENGINE void close_group();
+FASTDL_ENGINE void wait_for_groups(int groups_left);
 
 // A warp's matrices and products (tensorcore.cc).
-void warp_load(uint32_t* registers, int count, bool transposed, const void* row, Site site);
+FASTDL_ENGINE void warp_load(uint32_t* registers, int count, bool transposed, const void* row, Site site);
 enum class Number { kBfloat16, kFloat16, kTfloat32 };
-void warp_multiply(Number number, float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], Site site);
+FASTDL_ENGINE void warp_multiply(Number number, float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2],
+                                 Site site);
 
 // Conversions as the device rounds.
-uint16_t to_bfloat16(float x);
-uint16_t to_float16(float x);
-uint32_t to_tfloat32(float x);
-float from_bfloat16(uint16_t bits);
-float from_float16(uint16_t bits);
-float from_tfloat32(uint32_t bits);
+FASTDL_ENGINE uint16_t to_bfloat16(float x);
+FASTDL_ENGINE uint16_t to_float16(float x);
+FASTDL_ENGINE uint32_t to_tfloat32(float x);
+FASTDL_ENGINE float from_bfloat16(uint16_t bits);
+FASTDL_ENGINE float from_float16(uint16_t bits);
+FASTDL_ENGINE float from_tfloat32(uint32_t bits);
 
 }  // namespace fastdl::emu
