@@ -195,7 +195,9 @@ std::string short_path(const std::string& path) {
 std::vector<std::pair<std::string, uintptr_t>> kernels_of_module() {
   std::vector<std::pair<std::string, uintptr_t>> out;
   for (const Function& f : functions(modules()[0]))
-    if (f.name.find("B6kernel") != std::string::npos) out.push_back({readable(f.name), f.start});
+    // (Lambdas and variables of a kernel, _ZZ..., are named after it.)
+    if (f.name.find("B6kernel") != std::string::npos && f.name.rfind("_ZZ", 0) != 0)
+      out.push_back({readable(f.name), f.start});
   return out;
 }
 

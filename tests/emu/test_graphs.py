@@ -86,6 +86,29 @@ def test_captured_steps_are_eager_steps(emu: ModuleType, name: str) -> None:
     assert emu.report() == []
 
 
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_captured_steps_of_doubles(emu: ModuleType, name: str) -> None:
+    def train(captured: bool) -> list[float]:
+        w = fastdl.tensor(np.linspace(-1.0, 1.0, 7), device="emu", requires_grad=True)
+        optimizer, graph = OPTIMIZERS[name]([w]), cuda.CUDAGraph(device="emu")
+
+        def step() -> None:
+            optimizer.zero_grad()
+            (w * w).sum().backward()
+            optimizer.step()
+
+        step()
+        if captured:
+            with cuda.graph(graph):
+                step()
+        for _ in range(3):
+            graph.replay() if captured else step()
+        return w.tolist()
+
+    assert train(True) == train(False)
+    assert emu.report() == []
+
+
 def test_random_numbers_go_on(emu: ModuleType) -> None:
     x, drop = fastdl.ones(100, device="emu"), nn.Dropout(0.5)
     fastdl.manual_seed(7)

@@ -52,13 +52,14 @@ def test_products_of_matrices(emu, run, precision, a, b, trans_a, trans_b):
     assert_near(got, x64 @ y64, np.abs(x64) @ np.abs(y64), x64.shape[-1], precision)
 
 
-def test_large_tiles(emu, run):
+@pytest.mark.parametrize("precision", EPSILON)
+def test_large_tiles(emu, run, precision):
     """Enough of them to fill a device: small integers are exact, so one wrong place would show."""
     rng = np.random.default_rng(0)
     x, y = (rng.integers(-8, 9, shape).astype(np.float32) for shape in ((2000, 24), (24, 2000)))
-    emu.set_product_precision("bfloat16")
+    emu.set_product_precision(precision)
     np.testing.assert_array_equal(run("matmul", x, y, False, False), x @ y)
-    assert used_warpgroups(emu, "bfloat16, 256>")
+    assert used_warpgroups(emu, f"{NUMBERS[precision]}, 256>")
 
 
 @pytest.mark.parametrize("precision", EPSILON)
