@@ -106,6 +106,13 @@ def test_kernels_know_no_python():
         assert "pybind11" not in p.read_text() and "Python.h" not in p.read_text(), p
 
 
+def test_classes_of_bindings_belong_to_their_module():
+    """Modules of two devices are compiled from the same bindings; one program loads both."""
+    for p in (ROOT / "csrc").rglob("*.cc"):
+        for found in re.findall(r"py::class_<.*?(?:;|\.def)", p.read_text(), re.DOTALL):
+            assert "module_local(" in found, f"{p.name}: {found}"
+
+
 PTX_HEADERS = ("tensorcore.cuh", "hopper.cuh")  # each instruction there has a body for the emulation
 
 

@@ -114,7 +114,7 @@ std::unique_ptr<Recorded> record(const py::object& build, const ArrayList& input
 
 void bind_recording(py::module_& m) {
   using namespace recording_binding;
-  py::class_<Recorded>(m, "_Recorded")
+  py::class_<Recorded>(m, "_Recorded", py::module_local())
       .def("run", &Recorded::run)
       .def("times", &Recorded::times)
       .def_property_readonly("steps", [](const Recorded& r) { return r.steps.size(); })

@@ -91,8 +91,9 @@ void to_pinned(const Array& a, Pinned& to) {
   copy_to_pinned(*to.block, a.data, a.bytes(), current_stream());
 }
 
+// Classes are local to their module, for the GPU's and the emulation's have the same ones, and a program may load both.
 void bind_pinned(py::module_& m) {
-  py::class_<Pinned>(m, "_Pinned", py::buffer_protocol()).def_buffer([](Pinned& p) {
+  py::class_<Pinned>(m, "_Pinned", py::buffer_protocol(), py::module_local()).def_buffer([](Pinned& p) {
     return py::buffer_info(static_cast<uint8_t*>(p.block->data), static_cast<py::ssize_t>(p.size));
   });
   m.def("pinned", [](size_t bytes) { return std::make_unique<Pinned>(bytes); });
@@ -111,7 +112,7 @@ void bind_streams(py::module_& m) {
   m.def("stream_synchronize", [](uintptr_t stream) { wait_for_stream(stream_at(stream)); }, Release());
   m.def("stream_wait_stream",
         [](uintptr_t stream, uintptr_t other) { stream_waits_for(stream_at(stream), stream_at(other)); });
-  py::class_<Event>(m, "_Event")
+  py::class_<Event>(m, "_Event", py::module_local())
       .def("record", [](Event& e, uintptr_t stream) { e.record(stream_at(stream)); })
       .def("wait", [](const Event& e, uintptr_t stream) { e.wait(stream_at(stream)); })
       .def("query", &Event::query)
@@ -134,9 +135,9 @@ void replay(Graph& g, const std::vector<py::object>& steps, uint64_t seed, uint6
 }
 
 void bind_graphs(py::module_& m) {
-  py::class_<PoolHandle>(m, "_Pool");
+  py::class_<PoolHandle>(m, "_Pool", py::module_local());
   m.def("graph_pool", [] { return PoolHandle{new_pool()}; });
-  py::class_<Graph>(m, "_Graph")
+  py::class_<Graph>(m, "_Graph", py::module_local())
       .def("begin", [](Graph& g, const PoolHandle& pool, const std::string& mode,
                        uint64_t counter) { g.begin(pool.pool, mode, counter); })
       .def("end", &Graph::end)
