@@ -30,6 +30,9 @@ FAMILIES = {
     "CIFAR": ["resnet20_cifar", "plain20_cifar", "resnet56_cifar", "plain56_cifar"],
     "digits": ["digits_network"],
 }  # fmt: skip
+# Where names stand beside their bubbles, else below on the right: so that none lies on another.
+PLACES = {"ResNet": ((-9, 3), "right"), "MobileNet": ((-9, 3), "right"), "Inception": ((0, 9), "center"),
+          "resnet18": ((7, -9), "left")}  # fmt: skip
 INPUTS = {"inception_v3": (3, 299, 299), "alexnet_undivided": (3, 227, 227), "alexnet_two_groups": (3, 227, 227),
           "digits_network": (1, 28, 28)}  # fmt: skip
 
@@ -103,9 +106,9 @@ def plot(rows: Sequence[Row], path: Path) -> None:
         axes.plot([at, at], [plan, r.eager], color=colours[r.family], linewidth=1.2, zorder=3)
         axes.scatter(at, plan, s=4 + r.parameters / 1e6 * 5, color=colours[r.family], alpha=0.45, linewidths=0.8,
                      edgecolors="white")  # fmt: skip
-        left = r.family in ("ResNet", "MobileNet")  # they stand higher than others of as many multiply-adds
-        axes.annotate(r.name, (at, plan), xytext=(-9, 3) if left else (9, -9), textcoords="offset points",
-                      fontsize=7.5, color=INK, ha="right" if left else "left", zorder=4)  # fmt: skip
+        offset, align = PLACES.get(r.name, PLACES.get(r.family, ((9, -9), "left")))
+        axes.annotate(r.name, (at, plan), xytext=offset, textcoords="offset points", fontsize=7.5, color=INK,
+                      ha=align, zorder=4)  # fmt: skip
     speeds(axes, np.array([0.6 * x.min(), 2 * x.max()]))
     for millions in (1, 10, 100):
         axes.scatter([], [], s=4 + millions * 5, color="#999999", alpha=0.45, label=f"{millions} M parameters")
