@@ -67,7 +67,6 @@ def test_a_set_with_itself_is_symmetric_and_zero(run):
     np.testing.assert_array_equal(np.diag(out), 0)
 
 
-@pytest.mark.slow
 def test_the_large_tile(run):
     x, y = rows(1, 1401, 25), rows(1, 1409, 25)
     y[0, ::100] = x[0, : len(y[0, ::100])]

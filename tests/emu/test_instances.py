@@ -243,7 +243,6 @@ def test_distances_with_a_look_for_close_pairs(run, close: bool) -> None:
     assert_close(run("cdist", x, y, "euclidean", 2.0), REFERENCE.cdist(x, y, "euclidean", 2.0), 1 << 20)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("trans_a", "trans_b"), [(a, b) for a in (False, True) for b in (False, True)])
 def test_large_tiles_of_products(run, trans_a: bool, trans_b: bool) -> None:
     a, b = normal(1408, 12), normal(12, 1411)
@@ -251,7 +250,6 @@ def test_large_tiles_of_products(run, trans_a: bool, trans_b: bool) -> None:
     assert_close(out, a.astype("float64") @ b.astype("float64"), 64)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kernel", [1, 2])
 def test_large_tiles_of_convolutions(run, kernel: int) -> None:
     """128 tiles of 128 channels by 128 pixels, and as many of channels by taps."""
