@@ -10,17 +10,6 @@ struct BoxVec {
   Vec<T> x1, y1, x2, y2, area;
 };
 
-// A product that is rounded before it is added to anything: the compiler must not make a multiply-add of it.
-template <class V>
-FASTDL_INLINE V rounded(V product) {
-#if defined(__x86_64__)
-  asm("" : "+v"(product));
-#elif defined(__aarch64__)
-  asm("" : "+w"(product));
-#endif
-  return product;
-}
-
 // std::max and std::min: the first operand unless the second is greater or less, hence also if either is NaN.
 template <class T>
 FASTDL_INLINE Vec<T> first_max(Vec<T> a, Vec<T> b) {

@@ -33,8 +33,12 @@ static bool machine_has(Isa isa) {
 #if defined(__x86_64__)
   __builtin_cpu_init();
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
+#if defined(FASTDL_AVX512_ON_AVX2)
+  const bool avx512 = avx2;
+#else
   const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
                       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw");
+#endif
   return isa == Isa::kBaseline || (isa == Isa::kAvx2 ? avx2 : avx512);
 #else
   return isa == Isa::kBaseline;

@@ -20,7 +20,7 @@ __attribute__((noinline)) T chains(int64_t iterations) {
 #pragma GCC unroll 12
     for (int c = 0; c < kChains; ++c) {
       sum[c] = sum[c] * a + b;
-      asm volatile("" : "+v"(sum[c]));  // keeps the compiler from merging iterations
+      asm volatile("" : FASTDL_PLACE(sum[c]));  // keeps the compiler from merging iterations
     }
   }
   Vec<T> total{};

@@ -16,11 +16,7 @@ FASTDL_INLINE void prefetch(const void* p) {
 // v, whose computation the compiler leaves where it stands between those of other vectors.
 template <class T>
 FASTDL_INLINE Vec<T> in_place(Vec<T> v) {
-#if defined(__x86_64__)
-  asm volatile("" : "+v"(v));
-#elif defined(__aarch64__)
-  asm volatile("" : "+w"(v));
-#endif
+  asm volatile("" : FASTDL_PLACE(v));
   return v;
 }
 

@@ -49,6 +49,24 @@ FASTDL_INLINE void store(T* p, Vec<T> v) {
   *reinterpret_cast<typename VecOf<T>::unaligned*>(p) = v;
 }
 
+// Where the compiler may have to put a vector whose making it must not change.
+#if defined(FASTDL_AVX512_ON_AVX2)
+#define FASTDL_PLACE "+m"  // two registers hold it
+#elif defined(__x86_64__)
+#define FASTDL_PLACE "+v"
+#elif defined(__aarch64__)
+#define FASTDL_PLACE "+w"
+#else
+#define FASTDL_PLACE "+m"
+#endif
+// A product (vector or number) that is rounded before it is added to anything: the compiler must not make a multiply-add
+// of it.
+template <class V>
+FASTDL_INLINE V rounded(V product) {
+  asm("" : FASTDL_PLACE(product));
+  return product;
+}
+
 // (0 + x would turn -0 into 0.)
 template <class T>
 FASTDL_INLINE Vec<T> broadcast(T x) {

@@ -61,7 +61,8 @@ static void adam_piece(const AdamArgs& a, const AdamScalars& s, const AdamTensor
   const T fresh1 = static_cast<T>(1 - a.beta1), beta2 = static_cast<T>(a.beta2), fresh2 = static_cast<T>(1 - a.beta2);
   const T step_size = static_cast<T>(s.step_size), root_correction = static_cast<T>(s.root_correction);
   for_each_vector<T>(n, [=](int64_t i, auto lanes) __attribute__((always_inline)) {
-    const Vec<T> p = rounded<T>(load_some<T>(param + i, lanes) * keep);
+    // PyTorch rounds the product before the subtraction; over the steps of a training the difference would add up.
+    const Vec<T> p = rounded(load_some<T>(param + i, lanes) * keep);
     Vec<T> g = load_some<T>(grad + i, lanes) * sign;
     if (decay != 0) g += p * decay;
     const Vec<T> m0 = load_some<T>(exp_avg + i, lanes);

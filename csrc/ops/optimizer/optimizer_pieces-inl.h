@@ -38,14 +38,5 @@ FASTDL_INLINE void for_each_vector(int64_t n, Update update) {
   for (; i + kLanes<T> <= n; i += kLanes<T>) update(i, std::integral_constant<int, kLanes<T>>{});
   if (i < n) update(i, n - i);
 }
-// The rounded product, not to be fused with the subtraction after it: PyTorch rounds here, and over the steps of a
-// training run the difference would add up.
-template <class T>
-FASTDL_INLINE Vec<T> rounded(Vec<T> v) {
-#if defined(__x86_64__)
-  asm("" : "+x"(v));
-#endif
-  return v;
-}
 
 }  // namespace fastdl::FASTDL_ISA
