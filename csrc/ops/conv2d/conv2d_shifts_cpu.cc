@@ -95,18 +95,27 @@ void copy_columns(const Work<T>& w, int64_t image, int64_t group, int64_t row0, 
 
 // ---- tiles ----------------------------------------------------------------------------------------------------------
 
+// What all tiles of a stretch have in common, in registers: numbers that are stored might be anything else.
+template <class T>
+struct Sums {
+  const int64_t *offsets, *end;
+  const T *weights, *bias;  // bias or null
+  int64_t plane;            // of the output
+  bool plain;               // neither a residual nor an activation
+};
+
 // OUTS channels x VECS vectors; of the last one `n` numbers are wanted.
 template <class T, int OUTS, int VECS>
-FASTDL_INLINE void make_tile(const Work<T>& w, const T* copies, const T* weights, const T* bias, T* out, int n) {
+FASTDL_INLINE void make_tile(const View& v, const Sums<T>& of, const T* copies, T* out, int n) {
   constexpr int L = kLanes<T>;
-  const View& v = w.v;
   Vec<T> sums[OUTS][VECS];
 #pragma GCC unroll 8
   for (int m = 0; m < OUTS; ++m)
 #pragma GCC unroll 4
-    for (int j = 0; j < VECS; ++j) sums[m][j] = bias ? broadcast<T>(bias[m]) : Vec<T>{};
-  const int64_t* const end = w.offsets + v.taps_and_channels();
-  for (const int64_t* offset = w.offsets; offset != end; ++offset, weights += OUTS) {
+    for (int j = 0; j < VECS; ++j) sums[m][j] = of.bias ? broadcast<T>(of.bias[m]) : Vec<T>{};
+  const T* weights = of.weights;
+#pragma GCC unroll 3
+  for (const int64_t* offset = of.offsets; offset != of.end; ++offset, weights += OUTS) {
     const T* src = copies + *offset;
     Vec<T> x[VECS];
 #pragma GCC unroll 4
@@ -116,33 +125,30 @@ FASTDL_INLINE void make_tile(const Work<T>& w, const T* copies, const T* weights
 #pragma GCC unroll 4
       for (int j = 0; j < VECS; ++j) sums[m][j] += weights[m] * x[j];
   }
+  if (of.plain && n == L) {
 #pragma GCC unroll 8
-  for (int m = 0; m < OUTS; ++m) {
-    T* const to = out + m * v.out_plane;
-    if (v.residual || v.activation != Activation::kNone) {
-      T line[VECS * L];
+    for (int m = 0; m < OUTS; ++m)
 #pragma GCC unroll 4
-      for (int j = 0; j < VECS; ++j) store<T>(line + j * L, sums[m][j]);
-      finish_row(v.activation, line, v.residual_at(to), to, (VECS - 1) * L + n);
-      continue;
-    }
-#pragma GCC unroll 4
-    for (int j = 0; j + 1 < VECS; ++j) store<T>(to + j * L, sums[m][j]);
-    if (n == L)
-      store<T>(to + (VECS - 1) * L, sums[m][VECS - 1]);
-    else
-      store_n<T>(to + (VECS - 1) * L, sums[m][VECS - 1], n);
+      for (int j = 0; j < VECS; ++j) store<T>(out + m * of.plane + j * L, sums[m][j]);
+    return;
   }
+  alignas(64) T tile[OUTS][VECS * L];
+#pragma GCC unroll 8
+  for (int m = 0; m < OUTS; ++m)
+#pragma GCC unroll 4
+    for (int j = 0; j < VECS; ++j) store<T>(tile[m] + j * L, sums[m][j]);
+  for (int m = 0; m < OUTS; ++m, out += of.plane)
+    finish_row(v.activation, tile[m], v.residual_at(out), out, (VECS - 1) * L + n);
 }
 
 // The last tile of a stretch, of `n` pixels.
 template <class T, int OUTS, int VECS = kTile.vecs>
-FASTDL_INLINE void make_last(const Work<T>& w, const T* copies, const T* weights, const T* bias, T* out, int64_t n) {
+FASTDL_INLINE void make_last(const View& v, const Sums<T>& of, const T* copies, T* out, int64_t n) {
   constexpr int L = kLanes<T>;
   if constexpr (VECS > 1) {
-    if (n <= (VECS - 1) * L) return make_last<T, OUTS, VECS - 1>(w, copies, weights, bias, out, n);
+    if (n <= (VECS - 1) * L) return make_last<T, OUTS, VECS - 1>(v, of, copies, out, n);
   }
-  make_tile<T, OUTS, VECS>(w, copies, weights, bias, out, static_cast<int>(n - (VECS - 1) * L));
+  make_tile<T, OUTS, VECS>(v, of, copies, out, static_cast<int>(n - (VECS - 1) * L));
 }
 
 // `n` pixels of OUTS channels. Lines that will be written are fetched: the processor alone does so for a few.
@@ -150,15 +156,17 @@ template <class T, int OUTS>
 __attribute__((noinline)) void make_stretch(const Work<T>& w, const T* copies, const T* weights, const T* bias, T* out,
                                             int64_t n) {
   constexpr int64_t kWidth = kTile.vecs * kLanes<T>, kLine = 64 / sizeof(T);
-  int64_t p = 0;
-  for (; p + kWidth <= n; p += kWidth) {
+  const View& v = w.v;
+  const Sums<T> of{w.offsets,   w.offsets + v.taps_and_channels(),
+                   weights,     bias,
+                   v.out_plane, !v.residual && v.activation == Activation::kNone};
+  for (; n >= kWidth; n -= kWidth, copies += kWidth, out += kWidth) {
 #pragma GCC unroll 8
     for (int m = 0; m < OUTS; ++m)
-      for (int64_t i = 0; i < kWidth; i += kLine)
-        __builtin_prefetch(out + m * w.v.out_plane + p + kTilesAhead * kWidth + i, 1);
-    make_tile<T, OUTS, kTile.vecs>(w, copies + p, weights, bias, out + p, kLanes<T>);
+      for (int64_t i = 0; i < kWidth; i += kLine) __builtin_prefetch(out + m * of.plane + kTilesAhead * kWidth + i, 1);
+    make_tile<T, OUTS, kTile.vecs>(v, of, copies, out, kLanes<T>);
   }
-  if (p < n) make_last<T, OUTS>(w, copies + p, weights, bias, out + p, n - p);
+  if (n > 0) make_last<T, OUTS>(v, of, copies, out, n);
 }
 
 // `outs` channels, as many as a tile has or fewer.
@@ -177,8 +185,8 @@ void make_band(const Work<T>& w, int64_t image, int64_t group, int64_t band, T* 
   copy_columns(w, image, group, row0, rows, copies);
   const T* const weights = w.weights + group * v.m_channels * v.taps_and_channels();
   const T* const bias = v.bias ? static_cast<const T*>(v.bias) + group * v.m_channels : nullptr;
-  T* const out = static_cast<T*>(v.out) + (image * v.groups + group) * v.m_channels * v.out_plane + v.out_start +
-                 row0 * v.cols;
+  T* const out =
+      static_cast<T*>(v.out) + (image * v.groups + group) * v.m_channels * v.out_plane + v.out_start + row0 * v.cols;
   for (int64_t p = 0; p < n; p += w.stretch)
     for (int64_t m = 0; m < v.m_channels; m += kTile.outs)
       make_block(w, v.m_channels - m, copies + p, weights + m * v.taps_and_channels(), bias ? bias + m : nullptr,
@@ -243,8 +251,8 @@ void shifts_of(const View& v) {
   size_band(w);
   for (int64_t k = 0; k < v.k_channels; ++k)
     for (int64_t t = 0; t < v.num_taps; ++t)
-      offsets[k * v.num_taps + t] = (k * w.num_columns + column_of_tap[t]) * w.plane() +
-                                    (v.taps[t].dy - w.first_y) / v.step_y * v.cols;
+      offsets[k * v.num_taps + t] =
+          (k * w.num_columns + column_of_tap[t]) * w.plane() + (v.taps[t].dy - w.first_y) / v.step_y * v.cols;
   pack_weights<T>(v, weights);
   const double flops = 2.0 * static_cast<double>(w.rows * v.cols * v.taps_and_channels() * v.m_channels);
   const int64_t grain = flops < kChunkFlops ? static_cast<int64_t>(kChunkFlops / flops) + 1 : 1;
