@@ -30,23 +30,26 @@ constexpr int64_t kPlanesAhead = 4;    // that pixels are fetched ahead
 template <class T>
 constexpr int kPixels = kTallTile.vecs * kLanes<T>;
 
+// Some (m, r): where it lies in the image of channel 0.
+struct Line {
+  int64_t offset, channel;
+};
+
 struct Plan {
   Conv2dGeometry g;
-  View v;         // packing: an image is one row of pixels
-  int64_t lines;  // (m, r) of a group
-  Split units;    // of them
+  View v;             // packing: an image is one row of pixels
+  const Line* lines;  // of a group
+  Split units;        // of these
   int64_t k() const { return v.k_channels; }
-  int64_t rows() const { return lines * g.kernel_w; }
+  int64_t rows() const { return units.total * g.kernel_w; }
   // Of packed slivers. They are apart by a line more than a power of two might be.
   template <class T>
   int64_t sliver_size() const {
     return (v.k_channels + 1) * kPixels<T>;
   }
-  // Calls of the micro-kernel for a unit: one unless kernel rows are longer than a tile is high.
-  Split calls(int64_t unit) const { return split_evenly(part_size(units, unit) * g.kernel_w, kTallTile.rows); }
 };
 
-Plan plan_for(const Conv2dBwdInputArgs& p, const Tap* here) {
+Plan plan_for(const Conv2dBwdInputArgs& p, const Tap* here, Line* lines) {
   const Conv2dGeometry& g = p.g;
   Plan plan{};
   plan.g = g;
@@ -57,8 +60,10 @@ Plan plan_for(const Conv2dBwdInputArgs& p, const Tap* here) {
   v.src_w = v.cols = g.out_h * g.out_w;
   v.taps = here, v.num_taps = 1;
   v.src = p.grad;
-  plan.lines = v.m_channels * g.kernel_h;
-  plan.units = split_evenly(plan.lines, g.kernel_w < kTallTile.rows ? kTallTile.rows / g.kernel_w : 1);
+  for (int64_t i = 0; i < v.m_channels * g.kernel_h; ++i)
+    lines[i] = {(i / g.kernel_h * g.in_h + i % g.kernel_h) * g.in_w, i / g.kernel_h};
+  plan.lines = lines;
+  plan.units = split_evenly(v.m_channels * g.kernel_h, g.kernel_w < kTallTile.rows ? kTallTile.rows / g.kernel_w : 1);
   return plan;
 }
 
@@ -66,10 +71,9 @@ Plan plan_for(const Conv2dBwdInputArgs& p, const Tap* here) {
 template <class T>
 void pack_weights(const Plan& plan, const T* weight, int64_t k0, int64_t k1, T* packed) {
   for (int64_t u = 0; u < plan.units.count; ++u) {
-    const Split calls = plan.calls(u);
-    for (int64_t i = 0; i < calls.count; ++i) {
-      const int64_t row = part_begin(plan.units, u) * plan.g.kernel_w + part_begin(calls, i);
-      const int rows = static_cast<int>(part_size(calls, i));
+    const int64_t last = part_begin(plan.units, u + 1) * plan.g.kernel_w;
+    for (int64_t row = part_begin(plan.units, u) * plan.g.kernel_w; row < last; row += kTallTile.rows) {
+      const int rows = static_cast<int>(min64(kTallTile.rows, last - row));
       pack_across<T>(packed + row * plan.k() + k0 * rows, rows, weight + k0 * plan.rows() + row, plan.rows(), rows,
                      k1 - k0);
     }
@@ -131,46 +135,56 @@ void find_sliver(const Plan& plan, int64_t first, Sliver<T>& sliver) {
   sliver.num_pieces = cut_stretches<T>(sliver.stretches, sliver.count, sliver.pieces);
 }
 
+// Lines of the image that a unit writes, fetched before its product.
+template <class T>
+FASTDL_INLINE void fetch_lines(const Line* lines, int64_t count, const Sliver<T>& sliver, T* out) {
+  for (int64_t i = 0; i < count; ++i)
+    for (int j = 0; j < sliver.count; ++j)
+      for (int p = 0; p < sliver.stretches[j].len; p += static_cast<int>(kLine<T>))
+        __builtin_prefetch(out + lines[i].offset + sliver.stretches[j].offset + p, 1);
+}
+
+// The columns of a line zipped, or to be as they are.
+template <class T>
+FASTDL_INLINE void write_line(const T* tile, int64_t columns, T bias, int vecs, const Sliver<T>& sliver, T* out) {
+  constexpr int W = kPixels<T>, L = kLanes<T>;
+  if (sliver.whole) return interleave<T>(tile, W, columns, bias, vecs, out + sliver.stretches[0].offset);
+  alignas(64) T line[kMaxColumns * W];
+  interleave<T>(tile, W, columns, bias, vecs, line);
+  for (int j = 0; j < sliver.num_pieces; ++j) {
+    const Piece piece = sliver.pieces[j];
+    store_between<T>(out + piece.offset, load<T>(line + piece.vec * L), piece.from, piece.to);
+  }
+}
+
 // One unit of one sliver. out: channel 0 of the group.
 template <class T>
 void make_unit(const Plan& plan, int64_t unit, const T* weights, const T* bias, const T* panel, const Sliver<T>& sliver,
                T* out) {
-  constexpr int W = kPixels<T>, L = kLanes<T>;
-  const Conv2dGeometry& g = plan.g;
-  const int64_t first = part_begin(plan.units, unit), last = first + part_size(plan.units, unit);
-  const auto line_of = [&](int64_t i) { return out + (i / g.kernel_h * g.in_h + i % g.kernel_h) * g.in_w; };
-  for (int64_t i = first; i < last; ++i)
-    for (int j = 0; j < sliver.count; ++j)
-      for (int p = 0; p < sliver.stretches[j].len; p += static_cast<int>(kLine<T>))
-        __builtin_prefetch(line_of(i) + sliver.stretches[j].offset + p, 1);
-
-  alignas(64) T tile[(kMaxColumns + kTallTile.rows) * W], line[kMaxColumns * W];
-  const int vecs = (sliver.lanes + L - 1) / L;
-  const Split calls = plan.calls(unit);
-  const T* w = weights + first * g.kernel_w * plan.k();
-  for (int64_t i = 0; i < calls.count; ++i) {
-    const int rows = static_cast<int>(part_size(calls, i));
-    const T* next = w + rows * plan.k();
-    microkernel_for<T>(rows, vecs).run(plan.k(), w, panel, W, tile + part_begin(calls, i) * W, W, false, next, rows);
-    w = next;
+  constexpr int W = kPixels<T>;
+  const int64_t first = part_begin(plan.units, unit), count = part_size(plan.units, unit), columns = plan.g.kernel_w;
+  const Line* const lines = plan.lines + first;
+  fetch_lines(lines, count, sliver, out);
+  alignas(64) T tile[(kMaxColumns + kTallTile.rows) * W];
+  const int vecs = (sliver.lanes + kLanes<T> - 1) / kLanes<T>;
+  const int64_t k = plan.k(), rows = count * columns;
+  const T* w = weights + first * columns * k;
+  for (int64_t row = 0; row < rows; row += kTallTile.rows) {
+    const int some = static_cast<int>(min64(kTallTile.rows, rows - row));
+    microkernel_for<T>(some, vecs).run(k, w, panel, W, tile + row * W, W, false, w + some * k, some);
+    w += some * k;
   }
-  const T* of_line = tile;
-  for (int64_t i = first; i < last; ++i, of_line += g.kernel_w * W) {
-    T* const to = line_of(i);
-    const T b = bias ? bias[i / g.kernel_h] : T{0};
-    interleave<T>(of_line, W, g.kernel_w, b, vecs, sliver.whole ? to + sliver.stretches[0].offset : line);
-    for (int j = 0; !sliver.whole && j < sliver.num_pieces; ++j) {
-      const Piece piece = sliver.pieces[j];
-      store_between<T>(to + piece.offset, load<T>(line + piece.vec * L), piece.from, piece.to);
-    }
-  }
+  for (int64_t i = 0; i < count; ++i)
+    write_line(tile + i * columns * W, columns, bias ? bias[lines[i].channel] : T{0}, vecs, sliver,
+               out + lines[i].offset);
 }
 
 template <class T>
 void blocks_of(const Conv2dBwdInputArgs& p, const T* bias) {
   const Conv2dGeometry& g = p.g;
   const Tap here{0, 0, 0};
-  const Plan plan = plan_for(p, &here);
+  Scratch<Line> lines(g.in_channels / g.groups * g.kernel_h);
+  const Plan plan = plan_for(p, &here, lines);
   const int64_t k = plan.k(), weights_size = plan.rows() * k, sliver_size = plan.sliver_size<T>();
   Scratch<T> weights(g.groups * weights_size);
   const int64_t packs = (k + kPackSteps - 1) / kPackSteps;
