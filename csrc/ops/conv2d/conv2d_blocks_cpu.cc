@@ -116,7 +116,7 @@ struct Sliver {
   Stretch stretches[kPixels<T>];
   Piece pieces[kMaxColumns * kTallTile.vecs + 2 * kPixels<T>];
   int lanes, count, num_pieces;
-  bool whole;  // one stretch of all lanes
+  bool whole;  // all pieces are vectors
 };
 template <class T>
 void find_sliver(const Plan& plan, int64_t first, Sliver<T>& sliver) {
@@ -131,8 +131,8 @@ void find_sliver(const Plan& plan, int64_t first, Sliver<T>& sliver) {
     lane += len, x = 0;
     if (++y == g.out_h) y = 0, ++image;
   }
-  sliver.whole = sliver.count == 1 && sliver.lanes == kPixels<T>;
   sliver.num_pieces = cut_stretches<T>(sliver.stretches, sliver.count, sliver.pieces);
+  sliver.whole = sliver.lanes % kLanes<T> == 0 && sliver.num_pieces == sliver.lanes / kLanes<T> * g.kernel_w;
 }
 
 // Lines of the image that a unit writes, fetched before its product.
@@ -144,13 +144,25 @@ FASTDL_INLINE void fetch_lines(const Line* lines, int64_t count, const Sliver<T>
         __builtin_prefetch(out + lines[i].offset + sliver.stretches[j].offset + p, 1);
 }
 
-// The columns of a line zipped, or to be as they are.
+// Two columns of a line zipped into whole vectors.
+template <class T>
+FASTDL_INLINE void zip_columns(const T* tile, T bias, int vecs, const Piece* pieces, T* out) {
+  constexpr int W = kPixels<T>, L = kLanes<T>;
+  const Vec<T> b = broadcast<T>(bias);
+#pragma GCC unroll 2
+  for (int i = 0; i < vecs; ++i) {
+    const Vec<T> even = load<T>(tile + i * L) + b, odd = load<T>(tile + W + i * L) + b;
+    store<T>(out + pieces[2 * i].offset, zip_low<T>(even, odd));
+    store<T>(out + pieces[2 * i + 1].offset, zip_high<T>(even, odd));
+  }
+}
+
+// The columns of a line in turn.
 template <class T>
 FASTDL_INLINE void write_line(const T* tile, int64_t columns, T bias, int vecs, const Sliver<T>& sliver, T* out) {
-  constexpr int W = kPixels<T>, L = kLanes<T>;
-  if (sliver.whole) return interleave<T>(tile, W, columns, bias, vecs, out + sliver.stretches[0].offset);
-  alignas(64) T line[kMaxColumns * W];
-  interleave<T>(tile, W, columns, bias, vecs, line);
+  constexpr int L = kLanes<T>;
+  alignas(64) T line[kMaxColumns * kPixels<T>];
+  interleave<T>(tile, kPixels<T>, columns, bias, vecs, line);
   for (int j = 0; j < sliver.num_pieces; ++j) {
     const Piece piece = sliver.pieces[j];
     store_between<T>(out + piece.offset, load<T>(line + piece.vec * L), piece.from, piece.to);
@@ -174,9 +186,14 @@ void make_unit(const Plan& plan, int64_t unit, const T* weights, const T* bias, 
     microkernel_for<T>(some, vecs).run(k, w, panel, W, tile + row * W, W, false, w + some * k, some);
     w += some * k;
   }
-  for (int64_t i = 0; i < count; ++i)
-    write_line(tile + i * columns * W, columns, bias ? bias[lines[i].channel] : T{0}, vecs, sliver,
-               out + lines[i].offset);
+  const T* from = tile;
+  for (int64_t i = 0; i < count; ++i, from += columns * W) {
+    const T b = bias ? bias[lines[i].channel] : T{0};
+    if (columns == 2 && sliver.whole)
+      zip_columns<T>(from, b, vecs, sliver.pieces, out + lines[i].offset);
+    else
+      write_line<T>(from, columns, b, vecs, sliver, out + lines[i].offset);
+  }
 }
 
 template <class T>
