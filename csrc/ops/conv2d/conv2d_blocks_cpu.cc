@@ -114,7 +114,7 @@ void pack_pixels(const Plan& plan, int64_t group, int64_t first, int64_t count, 
 template <class T>
 struct Sliver {
   Stretch stretches[kPixels<T>];
-  Piece pieces[kMaxColumns * kTallTile.vecs + 2 * kPixels<T>];
+  LinePiece pieces[kMaxColumns * kTallTile.vecs + 2 * kPixels<T>];
   int lanes, count, num_pieces;
   bool whole;  // all pieces are vectors
 };
@@ -146,7 +146,7 @@ FASTDL_INLINE void fetch_lines(const Line* lines, int64_t count, const Sliver<T>
 
 // Two columns of a line zipped into whole vectors.
 template <class T>
-FASTDL_INLINE void zip_columns(const T* tile, T bias, int vecs, const Piece* pieces, T* out) {
+FASTDL_INLINE void zip_columns(const T* tile, T bias, int vecs, const LinePiece* pieces, T* out) {
   constexpr int W = kPixels<T>, L = kLanes<T>;
   const Vec<T> b = broadcast<T>(bias);
 #pragma GCC unroll 2
@@ -164,7 +164,7 @@ FASTDL_INLINE void write_line(const T* tile, int64_t columns, T bias, int vecs, 
   alignas(64) T line[kMaxColumns * kPixels<T>];
   interleave<T>(tile, kPixels<T>, columns, bias, vecs, line);
   for (int j = 0; j < sliver.num_pieces; ++j) {
-    const Piece piece = sliver.pieces[j];
+    const LinePiece piece = sliver.pieces[j];
     store_between<T>(out + piece.offset, load<T>(line + piece.vec * L), piece.from, piece.to);
   }
 }
@@ -196,6 +196,18 @@ void make_unit(const Plan& plan, int64_t unit, const T* weights, const T* bias, 
   }
 }
 
+// [group][unit]
+template <class T>
+void pack_all_weights(const Plan& plan, const T* weight, T* packed) {
+  const int64_t k = plan.k(), size = plan.rows() * k, packs = (k + kPackSteps - 1) / kPackSteps;
+  parallel_for(plan.v.groups * packs, 1 + kPackGrain / (kPackSteps * plan.rows()), [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t group = i / packs, k0 = i % packs * kPackSteps;
+      pack_weights(plan, weight + group * size, k0, min64(k0 + kPackSteps, k), packed + group * size);
+    }
+  });
+}
+
 template <class T>
 void blocks_of(const Conv2dBwdInputArgs& p, const T* bias) {
   const Conv2dGeometry& g = p.g;
@@ -204,14 +216,7 @@ void blocks_of(const Conv2dBwdInputArgs& p, const T* bias) {
   const Plan plan = plan_for(p, &here, lines);
   const int64_t k = plan.k(), weights_size = plan.rows() * k, sliver_size = plan.sliver_size<T>();
   Scratch<T> weights(g.groups * weights_size);
-  const int64_t packs = (k + kPackSteps - 1) / kPackSteps;
-  parallel_for(g.groups * packs, 1 + kPackGrain / (kPackSteps * plan.rows()), [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t group = i / packs, k0 = i % packs * kPackSteps;
-      pack_weights(plan, static_cast<const T*>(p.weight) + group * weights_size, k0, min64(k0 + kPackSteps, k),
-                   weights + group * weights_size);
-    }
-  });
+  pack_all_weights(plan, static_cast<const T*>(p.weight), weights.get());
 
   const int64_t slivers = ceil_div(plan.v.pixels(), kPixels<T>), fit = kPanelBytes / (sliver_size * int64_t{sizeof(T)});
   const Split blocks = split_evenly(slivers, fit < 1 ? 1 : min64(fit, kMaxSlivers));
@@ -257,9 +262,10 @@ void blocks_of(const Conv2dBwdInputArgs& p, const T* bias) {
 }  // namespace
 
 bool blocks_serve(const Conv2dGeometry& g) {
-  return g.kernel_h == g.stride_h && g.kernel_w == g.stride_w && g.kernel_w <= kMaxColumns && g.dilation_h == 1 &&
-         g.dilation_w == 1 && g.pad_top == 0 && g.pad_left == 0 && g.in_h == g.out_h * g.kernel_h &&
-         g.in_w == g.out_w * g.kernel_w && g.out_channels / g.groups >= kLeastChannels;
+  return g.kernel_h * g.kernel_w > 1 && g.kernel_h == g.stride_h && g.kernel_w == g.stride_w &&
+         g.kernel_w <= kMaxColumns && g.dilation_h == 1 && g.dilation_w == 1 && g.pad_top == 0 && g.pad_left == 0 &&
+         g.in_h == g.out_h * g.kernel_h && g.in_w == g.out_w * g.kernel_w &&
+         g.out_channels / g.groups >= kLeastChannels;
 }
 
 void make_blocks(const Conv2dBwdInputArgs& p, const void* bias) {

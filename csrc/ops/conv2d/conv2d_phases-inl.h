@@ -40,12 +40,12 @@ FASTDL_INLINE void interleave(const T* tiles, int64_t tile_size, int64_t stride,
 
 // The part of a stretch in one vector of a line: lanes [from, to), lane 0 at `offset`. Whole vectors are loaded again,
 // as they were stored: any other load would wait for the stores.
-struct Piece {
+struct LinePiece {
   int64_t offset;
   int vec, from, to;
 };
 template <class T>
-static int cut_stretches(const Stretch* stretches, int n, Piece* pieces) {
+static int cut_stretches(const Stretch* stretches, int n, LinePiece* pieces) {
   constexpr int L = kLanes<T>;
   int count = 0;
   for (int i = 0; i < n; ++i) {

@@ -228,7 +228,7 @@ void make_rows(const Plan& plan, const T* weights, const T* bias, int rows, cons
       }
     }
   }
-  Piece pieces[kMaxStride * kTallTile.vecs + kPixels<float>];
+  LinePiece pieces[kMaxStride * kTallTile.vecs + kPixels<float>];
   const int num_pieces = cut_stretches<T>(stretches, count, pieces);
   alignas(64) T line[kMaxStride * width];
   for (int m = 0; m < rows; ++m) {
