@@ -82,6 +82,15 @@ SIZES = [
     size((1, 2, 10, 9), (7, 2, 5, 5), padding=2),
     size((2, 4, 13, 40), (18, 2, 4, 3), groups=2),
     size((1, 3, 30, 130), (4, 3, 2, 2), padding=1),
+    # few channels by shifted copies: strides, dilation, groups, several bands, outputs left over
+    size((2, 3, 21, 37), (11, 3, 3, 3), stride=2, padding=1),
+    size((1, 2, 30, 90), (6, 2, 3, 5), dilation=(2, 3), padding=(2, 6)),
+    size((2, 4, 13, 15), (10, 2, 3, 4), stride=(1, 3), groups=2),
+    size((3, 1, 20, 20), (9, 1, 5, 5), padding=2),
+    # views of channels that are whole vectors but no whole chunk; kernels that share no pixel
+    size((1, 80, 9, 7), (16, 80, 7, 1), padding=(3, 0)),
+    size((1, 80, 11, 12), (16, 80, 3, 3), stride=2, padding=1),
+    size((2, 20, 17, 38), (18, 20, 2, 2), stride=2),
 ]
 BAD = [
     BadCall(lambda d: F.conv2d(on(d, 2, 2), on(d, 1, 1, 1, 1)), ValueError,

@@ -45,6 +45,10 @@ SIZES = [
     size((3, 20, 5, 33), (20, 6, 5, 5), stride=3, padding=2, output_padding=2),
     size((2, 30, 9, 1), (30, 31, 4, 1), stride=(4, 1)),
     size((1, 33, 6, 40), (33, 15, 2, 6), stride=(2, 3), padding=(1, 2)),
+    # kernels side by side: three and four columns, groups, kernel rows longer than a tile is high
+    size((2, 9, 5, 6), (9, 4, 3, 3), stride=3),
+    size((3, 16, 5, 9), (16, 3, 2, 4), stride=(2, 4), groups=2),
+    size((1, 8, 3, 7), (8, 2, 2, 17), stride=(2, 17)),
 ]
 SEQUENCES = [
     size((2, 3, 9), (3, 4, 3)),

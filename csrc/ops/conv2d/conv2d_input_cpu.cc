@@ -68,6 +68,7 @@ void make_images(const Conv2dBwdInputArgs& p, const void* bias) {
     if (const ImageSum phase = largest_phase(g); use_winograd_for_phases(p.dtype, g, phase))
       return winograd_phases(p, static_cast<const float*>(bias));
   }
+  if (blocks_serve(g)) return make_blocks(p, bias);
   if (phases_serve(g)) return make_phases(p, bias);
   // Strides beyond the kernel leave pixels that no output has read.
   if (leaves_gaps(g)) {

@@ -10,7 +10,6 @@
 //
 // A chunk of work owns a block of pixels (of every phase) and a range of channels; chunks share the packed weights.
 #include "cpu/microkernel-inl.h"
-#include "cpu/shuffle-inl.h"
 #include "ops/conv2d/conv2d_phases-inl.h"
 #include "ops/conv2d/conv2d_shuffle-inl.h"
 
@@ -156,32 +155,7 @@ void pack_shifts(View v, int64_t group, const Sliver* slivers, int64_t count, in
   }
 }
 
-// `line` = the numbers of `stride` tiles in turn, plus the bias.
-template <class T>
-FASTDL_INLINE void interleave(const T* tiles, int64_t tile_size, int64_t stride, T bias, int vecs, T* line) {
-  constexpr int L = kLanes<T>;
-  const Vec<T> b = broadcast<T>(bias);
-  if (stride == 2) {
-    for (int i = 0; i < vecs; ++i) {
-      const Vec<T> even = load<T>(tiles + i * L) + b, odd = load<T>(tiles + tile_size + i * L) + b;
-      store<T>(line + 2 * i * L, zip_low<T>(even, odd));
-      store<T>(line + (2 * i + 1) * L, zip_high<T>(even, odd));
-    }
-    return;
-  }
-  if (stride == 1) {
-    for (int i = 0; i < vecs; ++i) store<T>(line + i * L, load<T>(tiles + i * L) + b);
-    return;
-  }
-  for (int64_t x = 0; x < stride; ++x)
-    for (int i = 0; i < vecs * L; ++i) line[i * stride + x] = tiles[x * tile_size + i] + bias;
-}
-
-// Pixels side by side in one output row.
-struct Stretch {
-  int64_t offset;  // in the image of channel 0
-  int from, len;   // of the line of a sliver
-};
+// Where row y of the squares of a sliver lies.
 int find_stretches(const Plan& plan, const Sliver& sliver, int64_t y, Stretch* stretches) {
   const Conv2dGeometry& g = plan.g;
   int count = 0;
@@ -194,38 +168,6 @@ int find_stretches(const Plan& plan, const Sliver& sliver, int64_t y, Stretch* s
                           static_cast<int>(run.lane * g.stride_w), static_cast<int>(len)};
   }
   return count;
-}
-
-// The part of a stretch in one vector of a line: lanes [from, to), lane 0 at `offset`. Whole vectors are loaded again,
-// as they were stored: any other load would wait for the stores.
-struct Piece {
-  int64_t offset;
-  int vec, from, to;
-};
-template <class T>
-int cut_stretches(const Stretch* stretches, int n, Piece* pieces) {
-  constexpr int L = kLanes<T>;
-  int count = 0;
-  for (int i = 0; i < n; ++i) {
-    const int first = stretches[i].from, last = first + stretches[i].len;
-    for (int vec = first / L; vec * L < last; ++vec)
-      pieces[count++] = {stretches[i].offset + vec * L - first, vec, first > vec * L ? first - vec * L : 0,
-                         last < (vec + 1) * L ? last - vec * L : L};
-  }
-  return count;
-}
-template <class T>
-FASTDL_INLINE void store_between(T* p, Vec<T> v, int from, int to) {
-#if defined(FASTDL_ISA_avx512)
-  const unsigned lanes = (1u << to) - (1u << from);
-  if constexpr (sizeof(T) == 4)
-    _mm512_mask_storeu_ps(p, static_cast<__mmask16>(lanes), (__m512)v);
-  else
-    _mm512_mask_storeu_pd(p, static_cast<__mmask8>(lanes), (__m512d)v);
-#else
-  if (to - from == kLanes<T>) return store<T>(p, v);
-  for (int i = from; i < to; ++i) p[i] = v[i];
-#endif
 }
 
 // Lines of `rows` planes that will be written, fetched while products are formed: some before each call of the
@@ -286,7 +228,7 @@ void make_rows(const Plan& plan, const T* weights, const T* bias, int rows, cons
       }
     }
   }
-  Piece pieces[kMaxStride * kTallTile.vecs + kPixels<float>];
+  LinePiece pieces[kMaxStride * kTallTile.vecs + kPixels<float>];
   const int num_pieces = cut_stretches<T>(stretches, count, pieces);
   alignas(64) T line[kMaxStride * width];
   for (int m = 0; m < rows; ++m) {

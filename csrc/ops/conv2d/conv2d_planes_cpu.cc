@@ -7,6 +7,7 @@
 // A chunk of work owns one band of rows of one group of one image.
 #include "ops/conv2d/conv2d_activation-inl.h"
 #include "ops/conv2d/conv2d_planes-inl.h"
+#include "ops/conv2d/conv2d_shifts-inl.h"
 
 namespace fastdl::FASTDL_ISA {
 namespace {
@@ -160,6 +161,7 @@ bool planes_serve(const View& v) {
 }
 
 void conv_planes(const View& v) {
+  if (shifts_serve(v)) return conv_shifts(v);
   visit_float(v.dtype, [&](auto zero) { planes_of<decltype(zero)>(v); });
 }
 

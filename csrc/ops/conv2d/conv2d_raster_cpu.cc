@@ -10,6 +10,7 @@
 //
 // A chunk of work owns whole planes.
 #include "ops/conv2d/conv2d_activation-inl.h"
+#include "ops/conv2d/conv2d_shifts-inl.h"
 #include "ops/conv2d/conv2d_view-inl.h"
 
 namespace fastdl::FASTDL_ISA {
@@ -153,7 +154,7 @@ int64_t centred_kernel(const View& v) {
 bool raster_serves(const View& v) {
   const bool same = v.step_y == 1 && v.step_x == 1 && v.src_h == v.rows && v.src_w == v.cols && v.out_x == 1 &&
                     v.out_y == v.cols && v.out_plane == v.rows * v.cols;
-  if (!same || v.k_channels != 1 || v.rows * v.cols > kLongestPlane) return false;
+  if (!same || v.k_channels != 1 || v.rows * v.cols > kLongestPlane || shifts_serve(v)) return false;
   const int64_t kernel = centred_kernel(v), lanes = kVecBytes / static_cast<int64_t>(itemsize(v.dtype));
   return (kernel == 3 || kernel == 5 || kernel == 7) && kernel / 2 <= lanes;
 }

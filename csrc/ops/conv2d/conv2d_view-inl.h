@@ -69,19 +69,23 @@ static inline int cut_runs(const View& v, int64_t first, int64_t n, Run* runs) {
   return count;
 }
 
+// Numbers 0, 2, 4, ... of 2 * kLanes - 1 side by side: a has the first of them, b the last.
+template <class T, int... J>
+FASTDL_INLINE Vec<T> even_numbers(Vec<T> a, Vec<T> b, std::integer_sequence<int, J...>) {
+  return __builtin_shuffle(a, b, Mask<T>{(2 * J < kLanes<T> ? 2 * J : 2 * J + 1)...});
+}
+
 // dst[i] = src[i * step], i < n. Reads nothing past src[(n - 1) * step].
 template <class T>
 FASTDL_INLINE void copy_steps(T* dst, const T* src, int64_t step, int n) {
   constexpr int L = kLanes<T>;
   int i = 0;
+#if defined(FASTDL_ISA_avx512)
   if (step == 1) {
     for (; i + L <= n; i += L) store<T>(dst + i, load<T>(src + i));
-#if defined(FASTDL_ISA_avx512)
     if (i < n) store_n<T>(dst + i, load_n<T>(src + i, n - i), n - i);
     return;
-#endif
   }
-#if defined(FASTDL_ISA_avx512)
   if (step == 2) {
     Mask<T> even;
     for (int j = 0; j < L; ++j) even[j] = 2 * j;
@@ -94,8 +98,21 @@ FASTDL_INLINE void copy_steps(T* dst, const T* src, int64_t step, int n) {
     return;
   }
 #else
-  if (step == 2)
-    for (; i + L < n; i += L) store<T>(dst + i, even_lanes<T>(load<T>(src + 2 * i), load<T>(src + 2 * i + L)));
+  // The last vector overlaps the one before it.
+  if (step == 1 && n >= L) {
+    for (; i + L <= n; i += L) store<T>(dst + i, load<T>(src + i));
+    if (i < n) store<T>(dst + n - L, load<T>(src + n - L));
+    return;
+  }
+  if (step == 2 && n >= L) {
+    const auto pick = [&](int at) FASTDL_BODY {
+      const T* from = src + 2 * at;
+      store<T>(dst + at, even_numbers<T>(load<T>(from), load<T>(from + L - 1), std::make_integer_sequence<int, L>{}));
+    };
+    for (; i + L <= n; i += L) pick(i);
+    if (i < n) pick(n - L);
+    return;
+  }
 #endif
   for (; i < n; ++i) dst[i] = src[i * step];
 }

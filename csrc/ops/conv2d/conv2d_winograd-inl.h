@@ -19,14 +19,20 @@
 
 namespace fastdl::FASTDL_ISA {
 
-// The channels that a sum runs through are those of one view after another, if they come in whole chunks, since the
-// weights of some views are zeros at some positions; else all views of one channel after another, which share lanes.
+constexpr int kL = kLanes<float>;  // channels of a block
+
+// The channels that a sum runs through are those of one view after another, if they come in whole blocks and are many,
+// since the weights of some views are zeros at some positions; else all views of one channel after another, which share
+// lanes.
 constexpr int64_t kChunk = 64;
+FASTDL_INLINE bool views_apart(int64_t channels) {
+  return channels % kL == 0 && channels >= kChunk;
+}
 struct Place {
   int64_t channel, view;
 };
 FASTDL_INLINE Place place_of(int64_t k, int64_t channels, int64_t views) {
-  if (channels % kChunk == 0) return {k % channels, k / channels};
+  if (views_apart(channels)) return {k % channels, k / channels};
   return {k / views, k % views};
 }
 
@@ -87,8 +93,7 @@ void winograd_few(const WinogradArgs& p);
 void winograd_weight_gradient(const Conv2dBwdWeightArgs& p);
 
 using V = Vec<float>;
-constexpr int kL = kLanes<float>;  // channels of a block
-constexpr int kPatch = 6;          // inputs
+constexpr int kPatch = 6;  // inputs
 constexpr int kPositions = kPatch * kPatch;
 
 constexpr float kA = 0.75f, kA2 = kA * kA, kA3 = kA2 * kA;
@@ -306,7 +311,7 @@ static int find_lanes(const Images& s, int64_t k0, Lane* lanes) {
 
 // Whether a block is channels of one view at unit steps, side by side in their planes.
 FASTDL_INLINE bool blocks_are_channels(const Images& s) {
-  return s.views_x.step == 1 && s.views_y.step == 1 && (s.views() == 1 || s.channels % kChunk == 0);
+  return s.views_x.step == 1 && s.views_y.step == 1 && (s.views() == 1 || views_apart(s.channels));
 }
 FASTDL_INLINE Images view_of_block(Images s, int64_t k0) {
   const int64_t view = place_of(k0, s.channels, s.views()).view;

@@ -23,7 +23,8 @@ constexpr int64_t kBlockBytes = 230 << 10;  // inputs and products of a block: a
 constexpr int64_t kMinTiles = 24;           // but tiles enough to use the weights that pass through it
 constexpr int64_t kMinBlocks = 4;           // with fewer, threads share a block
 // Transformed weights of this size are made once and read from the caches. Larger ones would travel to memory and back:
-// they are made again for each block, kChunk input channels of one sliver at a time, and used from the level-2 cache.
+// they are made again for each block, up to kChunk input channels of one sliver at a time, and used from the level-2
+// cache.
 constexpr int64_t kWeightBytes = 3 << 20;
 constexpr int64_t kNearBytes = 1 << 20;               // the bound where there is one block alone: nothing is made again
 constexpr int64_t kGroupFrom = 8 * kVecs;             // blocks of outputs from which slivers are grouped
@@ -108,10 +109,18 @@ static inline bool reaches_last(const Views& v, int64_t i, int64_t kernel) {
   return v.offset(i) + (v.taps - 1) * v.step < kernel;
 }
 
-// Those that the chunk from k on adds to: one view's if channels come in whole chunks. The first one sets all products.
+// The end of the chunk from k on: chunks of `most` channels or fewer, of about the same size, that see one view each
+// where views are apart.
+static int64_t chunk_end(const WinogradArgs& p, int64_t k, int64_t most) {
+  const int64_t whole = p.views() > 1 && views_apart(p.channels) ? p.channels : p.depth(), at = k % whole;
+  const int64_t chunks = (whole + most - 1) / most, size = ((whole + chunks - 1) / chunks + kL - 1) / kL * kL;
+  return k + (whole - at < size ? whole - at : size);
+}
+
+// Those that the chunk from k on adds to: one view's. The first one sets all products.
 template <class Form>
 static Reached positions_of_chunk(const WinogradArgs& p, int64_t k) {
-  return k > 0 && p.channels % kChunk == 0 ? Form::reached(p, k / p.channels) : kAllPositions<Form>;
+  return k > 0 && views_apart(p.channels) ? Form::reached(p, k / p.channels) : kAllPositions<Form>;
 }
 
 // Channels and views [k0, k1) of one sliver of outputs: to[position * stride + (k - k0) * vecs * kL].
@@ -139,17 +148,17 @@ static void transform_sliver(const WinogradArgs& p, const Sizes<Form>& z, int64_
 template <class Form>
 static void multiply_positions(const WinogradArgs& p, const Sizes<Form>& z, int64_t tiles, const float* in,
                                const float* weights, float* products) {
-  const int64_t slivers = z.slivers, step = p.views() > 1 && p.channels % kChunk == 0 ? kChunk : kSumChannels;
+  const int64_t slivers = z.slivers;
   parallel_for(z.kPositions * slivers, 4, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t position = i / slivers, sliver = i % slivers;
       const int64_t vecs = z.vecs(sliver);
       const float* w = weights + position * z.weight_position + sliver * kVecs * kL * p.depth();
-      for (int64_t k = 0; k < p.depth(); k += step) {
+      for (int64_t k = 0, k1 = 0; k < p.depth(); k = k1) {
+        k1 = chunk_end(p, k, kSumChannels);
         const Reached reached = positions_of_chunk<Form>(p, k);
         if (position / Form::kCols >= reached.rows || position % Form::kCols >= reached.cols) continue;
-        multiply_tiles(z, tiles, vecs, p.depth() - k < step ? p.depth() - k : step,
-                       in + position * z.in_position + k / kL * z.in_block, w + k * vecs * kL,
+        multiply_tiles(z, tiles, vecs, k1 - k, in + position * z.in_position + k / kL * z.in_block, w + k * vecs * kL,
                        products + position * z.out_position + sliver * kVecs * z.out_block, k > 0);
       }
     }
@@ -220,8 +229,8 @@ static void make_slivers(const WinogradArgs& p, const Sizes<Form>& z, int64_t ro
   static_assert(kChunk % kL == 0, "a chunk is made of whole blocks of channels");
   constexpr int64_t stride = kChunk * kVecs * kL + kL, size = z.kPositions * stride;
   const int64_t tiles = (row1 - row0) * z.grid.across;
-  for (int64_t k = 0; k < p.depth(); k += kChunk) {
-    const int64_t k1 = k + kChunk < p.depth() ? k + kChunk : p.depth();
+  for (int64_t k = 0, k1 = 0; k < p.depth(); k = k1) {
+    k1 = chunk_end(p, k, kChunk);
     for (int64_t sliver = first; sliver < last; ++sliver)
       transform_sliver(p, z, sliver, k, k1, weights + (sliver - first) * size, stride);
     const Reached reached = positions_of_chunk<Form>(p, k);

@@ -1,0 +1,278 @@
+// The gradient of the input where kernels lie side by side (stride = kernel, no padding), and transposed convolution: a
+// pixel makes a block of kernel_h x kernel_w pixels that no other one adds to. That is a product of matrices,
+//
+//   out[(m, r, s)][pixel] = sum over k of weight[k][(m, r, s)] * src[k][pixel]
+//
+// both of which lie as a product wants them. Only its rows have to be written elsewhere: those of one (m, r), the
+// columns of a kernel row, are zipped to a row of the image.
+//
+//   units     some (m, r) whose rows fill a register tile; packed weights [unit][call of the micro-kernel][k][rows]
+//   slivers   [k][kPixels] of pixels, which run through rows and images
+//
+// A chunk of work owns a block of slivers and a range of units. A few units at a time stay in the level-2 cache with
+// the slivers; one sliver stays in the level-1 cache for all of them.
+#include "cpu/gemm-inl.h"
+#include "ops/conv2d/conv2d_phases-inl.h"
+
+namespace fastdl::FASTDL_ISA {
+namespace {
+
+constexpr int64_t kPanelBytes = 256 << 10;  // of the slivers of a chunk
+constexpr int64_t kUnitBytes = 96 << 10;    // of the units that pass over them together
+constexpr int kMaxSlivers = 16;
+constexpr int64_t kChunks = 16;        // wanted of a large convolution, whatever the number of threads
+constexpr double kChunkFlops = 1e6;    // below that a chunk is not worth a thread
+constexpr int64_t kLeastChannels = 8;  // summed
+constexpr int64_t kMaxColumns = 32;    // of a kernel: a line of pixels on the stack has so many for each
+constexpr int64_t kPackSteps = 16;     // of k whose weights are packed together: they stay in the level-1 cache
+constexpr int64_t kPlanesAhead = 4;    // that pixels are fetched ahead
+
+template <class T>
+constexpr int kPixels = kTallTile.vecs * kLanes<T>;
+
+// Some (m, r): where it lies in the image of channel 0.
+struct Line {
+  int64_t offset, channel;
+};
+
+struct Plan {
+  Conv2dGeometry g;
+  View v;             // packing: an image is one row of pixels
+  const Line* lines;  // of a group
+  Split units;        // of these
+  int64_t k() const { return v.k_channels; }
+  int64_t rows() const { return units.total * g.kernel_w; }
+  // Of packed slivers. They are apart by a line more than a power of two might be.
+  template <class T>
+  int64_t sliver_size() const {
+    return (v.k_channels + 1) * kPixels<T>;
+  }
+};
+
+Plan plan_for(const Conv2dBwdInputArgs& p, const Tap* here, Line* lines) {
+  const Conv2dGeometry& g = p.g;
+  Plan plan{};
+  plan.g = g;
+  View& v = plan.v;
+  v.batch = g.batch, v.groups = g.groups;
+  v.m_channels = g.in_channels / g.groups, v.k_channels = g.out_channels / g.groups;
+  v.src_h = v.rows = v.step_y = v.step_x = 1;
+  v.src_w = v.cols = g.out_h * g.out_w;
+  v.taps = here, v.num_taps = 1;
+  v.src = p.grad;
+  for (int64_t i = 0; i < v.m_channels * g.kernel_h; ++i)
+    lines[i] = {(i / g.kernel_h * g.in_h + i % g.kernel_h) * g.in_w, i / g.kernel_h};
+  plan.lines = lines;
+  plan.units = split_evenly(v.m_channels * g.kernel_h, g.kernel_w < kTallTile.rows ? kTallTile.rows / g.kernel_w : 1);
+  return plan;
+}
+
+// Steps [k0, k1) of all units of a group.
+template <class T>
+void pack_weights(const Plan& plan, const T* weight, int64_t k0, int64_t k1, T* packed) {
+  for (int64_t u = 0; u < plan.units.count; ++u) {
+    const int64_t last = part_begin(plan.units, u + 1) * plan.g.kernel_w;
+    for (int64_t row = part_begin(plan.units, u) * plan.g.kernel_w; row < last; row += kTallTile.rows) {
+      const int rows = static_cast<int>(min64(kTallTile.rows, last - row));
+      pack_across<T>(packed + row * plan.k() + k0 * rows, rows, weight + k0 * plan.rows() + row, plan.rows(), rows,
+                     k1 - k0);
+    }
+  }
+}
+
+// Steps [k0, k1) of slivers [first, first + count) of a group. Slivers of one image are read a line of all at a time,
+// since single lines of planes come slowly.
+template <class T>
+void pack_pixels(const Plan& plan, int64_t group, int64_t first, int64_t count, int64_t k0, int64_t k1, T* panel) {
+  constexpr int W = kPixels<T>;
+  const View& v = plan.v;
+  const int64_t plane = v.cols, size = plan.sliver_size<T>();
+  for (int64_t s = 0; s < count;) {
+    const int64_t pixel = (first + s) * W, image = pixel / plane, at = pixel % plane;
+    const int64_t whole = min64(count - s, (plane - at) / W);
+    if (whole == 0) {
+      Run runs[W];
+      const int64_t n = v.pixels() - pixel;
+      const int cut = cut_runs(v, pixel, n < W ? n : W, runs);
+      pack_runs(v, group, runs, cut, panel + s * size + k0 * W, W, k0, k1);
+      ++s;
+      continue;
+    }
+    const T* from = static_cast<const T*>(v.src) + ((image * v.groups + group) * v.k_channels + k0) * plane + at;
+    T* to = panel + s * size + k0 * W;
+    for (int64_t k = k0; k < k1; ++k, from += plane, to += W) {
+      for (int64_t i = 0; i < whole; ++i) {
+        __builtin_prefetch(from + kPlanesAhead * plane + (i + 1) * W - 1);
+        for (int j = 0; j < W; j += kLanes<T>) store<T>(to + i * size + j, load<T>(from + i * W + j));
+      }
+    }
+    s += whole;
+  }
+}
+
+// Where the pixels of a sliver go in the image of channel 0: stretches of its line of pixels, and the vectors of these.
+template <class T>
+struct Sliver {
+  Stretch stretches[kPixels<T>];
+  LinePiece pieces[kMaxColumns * kTallTile.vecs + 2 * kPixels<T>];
+  int lanes, count, num_pieces;
+  bool whole;  // all pieces are vectors
+};
+template <class T>
+void find_sliver(const Plan& plan, int64_t first, Sliver<T>& sliver) {
+  const Conv2dGeometry& g = plan.g;
+  const int64_t pixel = first * kPixels<T>, n = plan.v.pixels() - pixel;
+  sliver.lanes = static_cast<int>(n < kPixels<T> ? n : kPixels<T>), sliver.count = 0;
+  int64_t image = pixel / (g.out_h * g.out_w), y = pixel / g.out_w % g.out_h, x = pixel % g.out_w;
+  for (int64_t lane = 0; lane < sliver.lanes;) {
+    const int64_t len = min64(sliver.lanes - lane, g.out_w - x);
+    sliver.stretches[sliver.count++] = {(image * g.in_channels * g.in_h + y * g.kernel_h) * g.in_w + x * g.kernel_w,
+                                        static_cast<int>(lane * g.kernel_w), static_cast<int>(len * g.kernel_w)};
+    lane += len, x = 0;
+    if (++y == g.out_h) y = 0, ++image;
+  }
+  sliver.num_pieces = cut_stretches<T>(sliver.stretches, sliver.count, sliver.pieces);
+  sliver.whole = sliver.lanes % kLanes<T> == 0 && sliver.num_pieces == sliver.lanes / kLanes<T> * g.kernel_w;
+}
+
+// Lines of the image that a unit writes, fetched before its product.
+template <class T>
+FASTDL_INLINE void fetch_lines(const Line* lines, int64_t count, const Sliver<T>& sliver, T* out) {
+  for (int64_t i = 0; i < count; ++i)
+    for (int j = 0; j < sliver.count; ++j)
+      for (int p = 0; p < sliver.stretches[j].len; p += static_cast<int>(kLine<T>))
+        __builtin_prefetch(out + lines[i].offset + sliver.stretches[j].offset + p, 1);
+}
+
+// Two columns of a line zipped into whole vectors.
+template <class T>
+FASTDL_INLINE void zip_columns(const T* tile, T bias, int vecs, const LinePiece* pieces, T* out) {
+  constexpr int W = kPixels<T>, L = kLanes<T>;
+  const Vec<T> b = broadcast<T>(bias);
+#pragma GCC unroll 2
+  for (int i = 0; i < vecs; ++i) {
+    const Vec<T> even = load<T>(tile + i * L) + b, odd = load<T>(tile + W + i * L) + b;
+    store<T>(out + pieces[2 * i].offset, zip_low<T>(even, odd));
+    store<T>(out + pieces[2 * i + 1].offset, zip_high<T>(even, odd));
+  }
+}
+
+// The columns of a line in turn.
+template <class T>
+FASTDL_INLINE void write_line(const T* tile, int64_t columns, T bias, int vecs, const Sliver<T>& sliver, T* out) {
+  constexpr int L = kLanes<T>;
+  alignas(64) T line[kMaxColumns * kPixels<T>];
+  interleave<T>(tile, kPixels<T>, columns, bias, vecs, line);
+  for (int j = 0; j < sliver.num_pieces; ++j) {
+    const LinePiece piece = sliver.pieces[j];
+    store_between<T>(out + piece.offset, load<T>(line + piece.vec * L), piece.from, piece.to);
+  }
+}
+
+// One unit of one sliver. out: channel 0 of the group.
+template <class T>
+void make_unit(const Plan& plan, int64_t unit, const T* weights, const T* bias, const T* panel, const Sliver<T>& sliver,
+               T* out) {
+  constexpr int W = kPixels<T>;
+  const int64_t first = part_begin(plan.units, unit), count = part_size(plan.units, unit), columns = plan.g.kernel_w;
+  const Line* const lines = plan.lines + first;
+  fetch_lines(lines, count, sliver, out);
+  alignas(64) T tile[(kMaxColumns + kTallTile.rows) * W];
+  const int vecs = (sliver.lanes + kLanes<T> - 1) / kLanes<T>;
+  const int64_t k = plan.k(), rows = count * columns;
+  const T* w = weights + first * columns * k;
+  for (int64_t row = 0; row < rows; row += kTallTile.rows) {
+    const int some = static_cast<int>(min64(kTallTile.rows, rows - row));
+    microkernel_for<T>(some, vecs).run(k, w, panel, W, tile + row * W, W, false, w + some * k, some);
+    w += some * k;
+  }
+  const T* from = tile;
+  for (int64_t i = 0; i < count; ++i, from += columns * W) {
+    const T b = bias ? bias[lines[i].channel] : T{0};
+    if (columns == 2 && sliver.whole)
+      zip_columns<T>(from, b, vecs, sliver.pieces, out + lines[i].offset);
+    else
+      write_line<T>(from, columns, b, vecs, sliver, out + lines[i].offset);
+  }
+}
+
+// [group][unit]
+template <class T>
+void pack_all_weights(const Plan& plan, const T* weight, T* packed) {
+  const int64_t k = plan.k(), size = plan.rows() * k, packs = (k + kPackSteps - 1) / kPackSteps;
+  parallel_for(plan.v.groups * packs, 1 + kPackGrain / (kPackSteps * plan.rows()), [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t group = i / packs, k0 = i % packs * kPackSteps;
+      pack_weights(plan, weight + group * size, k0, min64(k0 + kPackSteps, k), packed + group * size);
+    }
+  });
+}
+
+template <class T>
+void blocks_of(const Conv2dBwdInputArgs& p, const T* bias) {
+  const Conv2dGeometry& g = p.g;
+  const Tap here{0, 0, 0};
+  Scratch<Line> lines(g.in_channels / g.groups * g.kernel_h);
+  const Plan plan = plan_for(p, &here, lines);
+  const int64_t k = plan.k(), weights_size = plan.rows() * k, sliver_size = plan.sliver_size<T>();
+  Scratch<T> weights(g.groups * weights_size);
+  pack_all_weights(plan, static_cast<const T*>(p.weight), weights.get());
+
+  const int64_t slivers = ceil_div(plan.v.pixels(), kPixels<T>), fit = kPanelBytes / (sliver_size * int64_t{sizeof(T)});
+  const Split blocks = split_evenly(slivers, fit < 1 ? 1 : min64(fit, kMaxSlivers));
+  // Too few blocks to share out: the units are split as well, and the parts share slivers that are packed before.
+  const int64_t wanted = min64(ceil_div(kChunks, g.groups * blocks.count), plan.units.count / 2);
+  const int64_t parts = wanted < 1 ? 1 : wanted;
+  Scratch<T> shared(parts > 1 ? g.groups * slivers * sliver_size : 1);
+  if (parts > 1) {
+    parallel_for(g.groups * blocks.count * parts, 1 + kPackGrain / (blocks.base * sliver_size / parts),
+                 [&](int64_t begin, int64_t end) {
+                   for (int64_t i = begin; i < end; ++i) {
+                     const int64_t part = i % parts, block = i / parts % blocks.count, group = i / parts / blocks.count;
+                     const int64_t first = part_begin(blocks, block);
+                     pack_pixels(plan, group, first, part_size(blocks, block), k * part / parts, k * (part + 1) / parts,
+                                 shared + (group * slivers + first) * sliver_size);
+                   }
+                 });
+  }
+
+  const int64_t unit_bytes = weights_size / plan.units.count * int64_t{sizeof(T)};
+  const int64_t together = unit_bytes < kUnitBytes ? kUnitBytes / unit_bytes : 1;
+  const double flops = 2.0 * static_cast<double>(part_size(blocks, 0) * kPixels<T> * weights_size / parts);
+  const int64_t grain = flops < kChunkFlops ? static_cast<int64_t>(kChunkFlops / (flops + 1)) + 1 : 1;
+  parallel_for(g.groups * blocks.count * parts, grain, [&](int64_t begin, int64_t end) {
+    Scratch<T> own(parts > 1 ? 1 : part_size(blocks, 0) * sliver_size);
+    Scratch<Sliver<T>> meta(kMaxSlivers);
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t part = i % parts, block = i / parts % blocks.count, group = i / parts / blocks.count;
+      const int64_t first = part_begin(blocks, block), count = part_size(blocks, block);
+      if (parts <= 1) pack_pixels(plan, group, first, count, 0, k, own.get());
+      const T* panel = parts > 1 ? shared + (group * slivers + first) * sliver_size : own.get();
+      for (int64_t s = 0; s < count; ++s) find_sliver(plan, first + s, meta[s]);
+      const int64_t channel = group * plan.v.m_channels, last = plan.units.count * (part + 1) / parts;
+      for (int64_t u = plan.units.count * part / parts; u < last; u += together)
+        for (int64_t s = 0; s < count; ++s)
+          for (int64_t j = u; j < min64(u + together, last); ++j)
+            make_unit(plan, j, weights + group * weights_size, bias ? bias + channel : nullptr, panel + s * sliver_size,
+                      meta[s], static_cast<T*>(p.grad_x) + channel * g.in_h * g.in_w);
+    }
+  });
+}
+
+}  // namespace
+
+bool blocks_serve(const Conv2dGeometry& g) {
+  return g.kernel_h * g.kernel_w > 1 && g.kernel_h == g.stride_h && g.kernel_w == g.stride_w &&
+         g.kernel_w <= kMaxColumns && g.dilation_h == 1 && g.dilation_w == 1 && g.pad_top == 0 && g.pad_left == 0 &&
+         g.in_h == g.out_h * g.kernel_h && g.in_w == g.out_w * g.kernel_w &&
+         g.out_channels / g.groups >= kLeastChannels;
+}
+
+void make_blocks(const Conv2dBwdInputArgs& p, const void* bias) {
+  visit_float(p.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    blocks_of<T>(p, static_cast<const T*>(bias));
+  });
+}
+
+}  // namespace fastdl::FASTDL_ISA
