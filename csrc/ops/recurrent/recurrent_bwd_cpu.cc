@@ -194,17 +194,8 @@ static void walk_backward(const Backward<T>& b, const Walker& w, const T** grads
   const RecurrentShape& s = b.a.s;
   const int d = w.direction;
   const T* const weights = b.weights + d * b.panels * b.gates * b.units;
-  const auto multiply = [&](int64_t i, int64_t count, int64_t gates, Coming<T> coming,
-                            const auto& done) __attribute__((always_inline)) {
-    for (int64_t q = 0; q < w.last_panel - w.first_panel; ++q) {
-      const int64_t panel = panel_at(w, i, q);
-      const Product<T> p{0, gates, grads, grads, weights + panel * b.gates * b.units, b.zeros, 0, tiles};
-      const T* const next =
-          weights + panel_at(w, i, q + 1 < w.last_panel - w.first_panel ? q + 1 : q) * b.gates * b.units;
-      multiply_rows<T>(p, count, false, next, coming,
-                       [&](int64_t first, int64_t rows) __attribute__((always_inline)) { done(first, rows, panel); });
-    }
-    team.wait();
+  const auto product_with = [&](int64_t panel, int64_t gates) {
+    return Product<T>{0, gates, grads, grads, weights + panel * b.gates * b.units, b.zeros};
   };
   for (int64_t i = s.steps - 1; i >= 0; --i) {
     const int64_t t = step_at(s, d, i), next = with_next(s, d, t);
@@ -213,10 +204,14 @@ static void walk_backward(const Backward<T>& b, const Walker& w, const T** grads
       const int64_t j = w.first + k;
       grads[k] = j < next ? gates_row<T>(b, b.grad_h_side, d, d ? t - 1 : t + 1, j) : b.zeros;
     }
-    multiply(i, count > 0 ? count : 0, next > 0 ? b.gates : 0, coming_grads<T>(b, w, i),
-             [&](int64_t first, int64_t rows, int64_t panel) {
-               finish_grad_tile<T>(b, w, t, first, rows, panel, tiles + first * kTileStep<T>);
-             });
+    const int64_t gates = next > 0 ? b.gates : 0;
+    const auto product = [&](int64_t panel) { return product_with(panel, gates); };
+    Coming<T> coming = coming_grads<T>(b, w, i);
+    multiply_panels<T>(w, i, count > 0 ? count : 0, false, tiles, coming, product,
+                       [&](int64_t first, int64_t rows, int64_t panel, const T* tile) {
+                         finish_grad_tile<T>(b, w, t, first, rows, panel, tile);
+                       });
+    team.wait();
   }
   if (!b.a.grad_h0 || s.steps < 2) return;
   int64_t t = d ? s.steps - 1 : 0;
@@ -224,9 +219,13 @@ static void walk_backward(const Backward<T>& b, const Walker& w, const T** grads
     while (d && s.active[t] <= j) --t;  // where the walk of this sequence began
     grads[j - w.first] = gates_row<T>(b, b.grad_h_side, d, t, j);
   }
-  multiply(0, w.last - w.first, b.gates, Coming<T>{}, [&](int64_t first, int64_t rows, int64_t panel) {
-    finish_first_states<T>(b, w, first, rows, panel, tiles + first * kTileStep<T>);
-  });
+  const auto product = [&](int64_t panel) { return product_with(panel, b.gates); };
+  Coming<T> nothing;
+  multiply_panels<T>(w, 0, w.last - w.first, false, tiles, nothing, product,
+                     [&](int64_t first, int64_t rows, int64_t panel, const T* tile) {
+                       finish_first_states<T>(b, w, first, rows, panel, tile);
+                     });
+  team.wait();
 }
 
 // ---- products over all steps ----------------------------------------------------------------------------------------
@@ -382,7 +381,7 @@ static void backward(const RecurrentBwdArgs& a) {
 
   const Division division = divide_steps(s, b.panels, 2 * b.gates * s.hidden);
   Scratch<const T*> grads(slots(s, division) * s.batch);
-  const int64_t tiles_size = s.batch * kTileStep<T>;
+  const int64_t tiles_size = (s.batch + 1) * kTileStep<T>;
   Scratch<T> tiles(slots(s, division) * tiles_size);
   walk_all(s, division, b.panels, [&](const Walker& w, int64_t slot, Team& team) {
     walk_backward<T>(b, w, grads.get() + slot * s.batch, tiles.get() + slot * tiles_size, team);

@@ -187,7 +187,6 @@ static void walk_forward(const Forward<T>& f, const Walker& w, const Rows<T>& ro
   const int64_t together = fused ? 1 : kInputRows / batch;
   const T* const weights = f.weights + w.direction * f.panels * panel_size;
   const T* const bias = f.bias + w.direction * f.panels * kTileStep<T>;
-  T* const tile = rows.tiles;
   for (int64_t begin = 0; begin < s.steps; begin += together) {
     const int64_t end = min64(begin + together, s.steps);
     int64_t inputs = 0;
@@ -209,25 +208,17 @@ static void walk_forward(const Forward<T>& f, const Walker& w, const Rows<T>& ro
         collect_states<T>(f, w, t, count, rows.h);
         Coming<T> coming = coming_rows<T>(f, w, i);
         const bool starts = !f.a.h0 && with_previous(s, w.direction, t) == 0;  // all states are zeros
-        for (int64_t q = 0; q < w.last_panel - w.first_panel; ++q) {
-          const int64_t panel = panel_at(w, i, q);
-          Product<T> p{s.input,
-                       starts ? 0 : s.hidden,
-                       rows.x,
-                       rows.h,
-                       weights + panel * panel_size,
-                       bias + panel * kTileStep<T>,
-                       0,
-                       tile};
-          if (!fused) {
-            p.kx = 0, p.panel += s.input * f.width, p.start_step = kTileStep<T>;
-            p.start = rows.inputs + ((panel - w.first_panel) * kInputRows + input) * kTileStep<T>;
-          }
-          const T* const next = weights + panel_at(w, i, q + 1 < w.last_panel - w.first_panel ? q + 1 : q) * panel_size;
-          multiply_rows<T>(p, count, apart, next, coming, [&](int64_t first, int64_t n) __attribute__((always_inline)) {
-            finish_tile<T>(f, w, t, first, n, panel, tile + first * kTileStep<T>, rows.h);
-          });
-        }
+        const auto product = [&](int64_t panel) {
+          const T* const own = weights + panel * panel_size;
+          if (fused)
+            return Product<T>{s.input, starts ? 0 : s.hidden, rows.x, rows.h, own, bias + panel * kTileStep<T>};
+          const T* const start = rows.inputs + ((panel - w.first_panel) * kInputRows + input) * kTileStep<T>;
+          return Product<T>{0, starts ? 0 : s.hidden, rows.x, rows.h, own + s.input * f.width, start, kTileStep<T>};
+        };
+        multiply_panels<T>(w, i, count, apart, rows.tiles, coming, product,
+                           [&](int64_t first, int64_t n, int64_t panel, const T* tile) __attribute__((always_inline)) {
+                             finish_tile<T>(f, w, t, first, n, panel, tile, rows.h);
+                           });
         input += count;
       }
       team.wait();
@@ -332,7 +323,7 @@ static void forward(const RecurrentFwdArgs& a) {
   const int64_t pointers = s.batch + kInputRows, inputs = f.panels * kInputRows * kTileStep<T>;
   const int64_t walkers = slots(s, division);
   Scratch<const T*> rows(walkers * 2 * pointers);
-  const int64_t tiles = s.batch * kTileStep<T>;
+  const int64_t tiles = (s.batch + 1) * kTileStep<T>;
   Scratch<T> products(walkers * (inputs + tiles));
   walk_all(s, division, f.panels, [&](const Walker& w, int64_t slot, Team& team) {
     const T** const x = rows.get() + slot * 2 * pointers;

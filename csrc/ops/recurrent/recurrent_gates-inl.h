@@ -14,6 +14,8 @@ FASTDL_INLINE Vec<float> at_least(Vec<float> x, float bound) {
   const Vec<float> b = broadcast<float>(bound);
 #if defined(FASTDL_ISA_avx512)
   return (Vec<float>)_mm512_maskz_max_ps(0xffff, (__m512)b, (__m512)x);
+#elif defined(FASTDL_ISA_avx2)
+  return (Vec<float>)_mm256_max_ps((__m256)b, (__m256)x);
 #else
   return select<float>(x < b, b, x);
 #endif
@@ -22,6 +24,8 @@ FASTDL_INLINE Vec<float> at_most(Vec<float> x, float bound) {
   const Vec<float> b = broadcast<float>(bound);
 #if defined(FASTDL_ISA_avx512)
   return (Vec<float>)_mm512_maskz_min_ps(0xffff, (__m512)b, (__m512)x);
+#elif defined(FASTDL_ISA_avx2)
+  return (Vec<float>)_mm256_min_ps((__m256)b, (__m256)x);
 #else
   return select<float>(x > b, b, x);
 #endif
