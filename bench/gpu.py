@@ -26,6 +26,7 @@ class Device:
     multiprocessors: int
     clock: float  # boost, Hz
     flops: float  # float32, a multiply-add is two
+    tensor_flops: float  # bfloat16 on tensor cores, sums in float32
     bandwidth: float  # bytes a second, of memory
     threads: int
     blocks: int
@@ -34,10 +35,10 @@ class Device:
 
 
 DEVICES = (
-    Device("A100", "sm_80", 108, 1.41e9, 19.5e12, 2.04e12, 2048, 32, 164 * 1024),  # SXM, 80 GB
-    Device("H100", "sm_90", 132, 1.98e9, 66.9e12, 3.35e12, 2048, 32, 228 * 1024),  # SXM
-    Device("H200", "sm_90", 132, 1.98e9, 66.9e12, 4.8e12, 2048, 32, 228 * 1024),
-    Device("RTX 4090", "sm_89", 128, 2.52e9, 82.6e12, 1.01e12, 1536, 24, 100 * 1024),
+    Device("A100", "sm_80", 108, 1.41e9, 19.5e12, 312e12, 2.04e12, 2048, 32, 164 * 1024),  # SXM, 80 GB
+    Device("H100", "sm_90", 132, 1.98e9, 66.9e12, 989e12, 3.35e12, 2048, 32, 228 * 1024),  # SXM
+    Device("H200", "sm_90", 132, 1.98e9, 66.9e12, 989e12, 4.8e12, 2048, 32, 228 * 1024),
+    Device("RTX 4090", "sm_89", 128, 2.52e9, 82.6e12, 165e12, 1.01e12, 1536, 24, 100 * 1024),
 )
 
 
@@ -76,6 +77,7 @@ class Work:
     bytes: float  # of memory, each counted once
     wavefronts: float  # of shared memory
     bytes_in_flight: float  # a thread asks for before it needs the first
+    tensor_cores: bool = False
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ def estimate(device: Device, kernel: Resources, work: Work) -> Estimate:
     threads = min(work.blocks, at_once) * kernel.threads
     in_flight = threads * work.bytes_in_flight / LATENCY if work.bytes_in_flight else math.inf
     times = {
-        "arithmetic": work.flops / (device.flops * filled),
+        "arithmetic": work.flops / ((device.tensor_flops if work.tensor_cores else device.flops) * filled),
         "memory": work.bytes / device.bandwidth,
         "latency": work.bytes / in_flight,
         "shared memory": work.wavefronts / (device.multiprocessors * device.clock * filled),
@@ -126,6 +128,7 @@ def estimate(device: Device, kernel: Resources, work: Work) -> Estimate:
 TABLE = Path(__file__).with_name("registers.json")
 ENTRY = re.compile(r"Compiling entry function '(\w+)' for '(\w+)'")
 ARCHITECTURES = sorted({device.architecture for device in DEVICES})
+WARPGROUPS = "sm_90a"  # the code that may contain wgmma
 
 
 def parse_ptxas(text: str) -> dict[tuple[str, str], tuple[int, int]]:
@@ -161,9 +164,10 @@ def _short(name: str) -> str:
 def compile_registers(files: list[Path], kernels: set[str]) -> None:
     """Writes registers.json for some kernels: a minute or two of nvcc."""
     root = TABLE.parents[1]
-    table: dict[str, dict[str, list[int]]] = {a: {} for a in ARCHITECTURES}
+    table: dict[str, dict[str, list[int]]] = {a: {} for a in [*ARCHITECTURES, WARPGROUPS]}
     for file in files:
-        targets = [f"-gencode=arch=compute_{a[3:]},code={a}" for a in ARCHITECTURES]
+        architectures = [WARPGROUPS] if file.stem.endswith("_wgmma") else ARCHITECTURES
+        targets = [f"-gencode=arch=compute_{a[3:]},code={a}" for a in architectures]
         command = ["nvcc", "-std=c++20", "--expt-relaxed-constexpr", "--extended-lambda", "-DFASTDL_DEVICE_CUDA=1",
                    f"-I{root / 'csrc'}", *targets, "-Xptxas", "-v", "-c", file, "-o", "/dev/null"]  # fmt: skip
         add_to(table, subprocess.run(command, capture_output=True, text=True, check=True).stderr, kernels)

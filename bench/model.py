@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import fastdl
 import fastdl.functional as F
-from bench.gpu import DEVICES, Device, Estimate, Resources, Work, compile_registers, estimate, registers
+from bench.gpu import DEVICES, WARPGROUPS, Device, Estimate, Resources, Work, compile_registers, estimate, registers
 from fastdl import emu
 
 ROOT = Path(__file__).parents[1]
@@ -67,15 +67,57 @@ class Model:
             bytes_in_flight=min(64.0, kernel.read / (kernel.blocks * kernel.threads)),
         )
 
-    def estimates(self, devices: tuple[Device, ...]) -> tuple[str, list[Estimate]]:
-        """The kernel's name, and its times on devices."""
+    @property
+    def file(self) -> Path:
+        """Where its kernel is."""
+        return ROOT / "csrc" / "ops" / self.room / f"{self.room}.cu"
+
+    def kernel(self) -> str:
+        """The kernel's name."""
+        return self.counted()[0].kernel
+
+    def estimates(self, devices: tuple[Device, ...]) -> list[Estimate | None]:
+        """Its times on devices."""
         kernel, wavefronts = self.counted()
         work = self.work(kernel, wavefronts)
-        out = []
+        out: list[Estimate | None] = []
         for device in devices:
             used, shared = registers(device.architecture, kernel.kernel)
             out.append(estimate(device, Resources(kernel.threads, used, shared), work))
-        return kernel.kernel, out
+        return out
+
+
+@dataclass(frozen=True)
+class WarpgroupModel:
+    """A product in bfloat16 by the warpgroups of compute capability 9.0, by formula alone: the copy engine and wgmma
+    pass the threads by, so the emulation counts nothing of what limits them. What the second-level cache delivers,
+    48 bytes a clock and multiprocessor, is not in the model."""
+
+    name: str
+    file: Path
+    kernel_name: str
+    tiles: int  # of 128 x 256
+    panels: int  # of 64 steps of k, in a tile
+    flops: float
+    bytes: float
+
+    THREADS, STAGES, STAGE_BYTES = 384, 4, (128 + 256) * 128
+    # Of a panel: eight products read 64 + 256 rows of 32 bytes each, and the panel is written; 128 bytes a wavefront.
+    WAVEFRONTS = 8 * (64 + 256) * 32 // 128 + STAGE_BYTES // 128
+
+    def kernel(self) -> str:
+        """The kernel's name."""
+        return self.kernel_name
+
+    def estimates(self, devices: tuple[Device, ...]) -> list[Estimate | None]:
+        """Its times on devices, None where it does not run."""
+        work = Work(
+            self.tiles, self.flops, self.bytes, self.tiles * self.panels * self.WAVEFRONTS,
+            (self.STAGES - 1) * self.STAGE_BYTES / self.THREADS, tensor_cores=True,
+        )  # fmt: skip
+        used, static = registers(WARPGROUPS, self.kernel_name)
+        resources = Resources(self.THREADS, used, static + self.STAGES * self.STAGE_BYTES + 1024)
+        return [estimate(d, resources, work) if d.architecture == "sm_90" else None for d in devices]
 
 
 def counts(run: Callable[[], object]) -> tuple[emu.KernelTraffic, float]:
@@ -98,7 +140,7 @@ def pointwise(channels: int) -> object:
 
 
 # Full sizes: 64 million numbers in elementwise kernels, batches of 32 to 64 images, products of 4096.
-MODELS = (
+MODELS: tuple[Model | WarpgroupModel, ...] = (
     Model("add, 64 M", "elementwise", lambda: randn(1 << 14) + randn(1 << 14), 4096, 2.0**26),
     Model("gelu, 64 M", "activation", lambda: F.gelu(randn(1 << 14)), 4096, 20 * 2.0**26),
     Model("sum of rows, 65536 x 1024", "reduce", lambda: randn(64, 1024).sum(1), 1024, 2.0**26),
@@ -111,7 +153,17 @@ MODELS = (
           lambda: square(8), 4096 / 16),
     Model("conv2d 1 x 1, 64 of 128 -> 128, 32 x 32", "conv2d", lambda: pointwise(16), 64 * 32**2 / 128**2,
           2.0 * 64 * 32**2 * 128 * 128, 4.0 * (64 * 32**2 * 256 + 128 * 128), lambda: pointwise(8), 128 / 16),
+    WarpgroupModel("conv2d 3 x 3 in bfloat16, as above", ROOT / "csrc/ops/matmul/windows_wgmma.cu",
+                   "wgmma_windows<WgmmaTile<bfloat16, 128, 256> >", 64 * 32**2 // 256, 9 * 128 // 64,
+                   2.0 * 64 * 32**2 * 128 * 128 * 9, 64 * 32**2 * 128 * (2.0 + 4.0) + 2.0 * 9 * 128 * 128),
 )  # fmt: skip
+
+
+def cell(e: Estimate | None) -> str:
+    """Three columns of a row."""
+    if e is None:
+        return f"{'-':>12}     {'':13} {'':5}"
+    return f"{1e6 * e.seconds:>12.0f} us  {e.limit:13} {100 * e.occupancy:4.0f}%"
 
 
 def table(devices: tuple[Device, ...]) -> str:
@@ -119,10 +171,7 @@ def table(devices: tuple[Device, ...]) -> str:
     head = f"{'kernel':42}" + "".join(f"{d.name:>12} us  limit          occ." for d in devices)
     rows = []
     for model in MODELS:
-        _, found = model.estimates(devices)
-        rows.append(f"{model.name:42}" + "".join(
-            f"{1e6 * e.seconds:>12.0f} us  {e.limit:13} {100 * e.occupancy:4.0f}%" for e in found
-        ))  # fmt: skip
+        rows.append(f"{model.name:42}" + "".join(map(cell, model.estimates(devices))))
     return "\n".join([head, *rows])
 
 
@@ -134,10 +183,7 @@ def main(arguments: list[str] | None = None) -> None:
     if not emu.is_available():
         raise SystemExit("this build of fastdl has no emulated device")
     if options.registers:
-        rooms = sorted({model.room for model in MODELS})
-        compile_registers(
-            [ROOT / "csrc" / "ops" / room / f"{room}.cu" for room in rooms], {m.counted()[0].kernel for m in MODELS}
-        )
+        compile_registers(sorted({model.file for model in MODELS}), {model.kernel() for model in MODELS})
     print(table(tuple(d for d in DEVICES if options.device in (None, d.name))))
 
 

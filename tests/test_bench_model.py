@@ -100,22 +100,32 @@ def test_registers_are_read_from_the_compiler() -> None:
 
 def test_the_table_has_every_architecture_and_fits() -> None:
     table = json.loads(gpu.TABLE.read_text())
-    assert sorted(table) == gpu.ARCHITECTURES
+    assert sorted(table) == [*gpu.ARCHITECTURES, gpu.WARPGROUPS]
     for architecture, kernels in table.items():
-        device = next(d for d in DEVICES if d.architecture == architecture)
+        device = next(d for d in DEVICES if architecture.startswith(d.architecture))
+        threads, least = (384, 1) if architecture == gpu.WARPGROUPS else (256, 2)
         for name, (registers, shared) in kernels.items():
             assert 0 < registers <= 255, name
-            assert gpu.blocks_resident(device, Resources(256, registers, shared)) >= 2, name
+            assert gpu.blocks_resident(device, Resources(threads, registers, shared)) >= least, name
 
 
 @pytest.mark.skipif(not emu.is_available(), reason="this build has no emulation module")
 def test_a_bandwidth_kernel_is_limited_by_memory() -> None:
-    name, found = model.MODELS[0].estimates(DEVICES)
-    assert name == "binary_kernel<(Binary)0, 4, float>"
-    for device, e in zip(DEVICES, found, strict=True):
+    assert model.MODELS[0].kernel() == "binary_kernel<(Binary)0, 4, float>"
+    for device, e in zip(DEVICES, model.MODELS[0].estimates(DEVICES), strict=True):
+        assert e is not None
         assert e.limit == "memory"
         assert e.seconds == pytest.approx(3 * 4 * 2**26 / device.bandwidth)
         assert e.occupancy >= 0.75 and math.isfinite(e.filled)
+
+
+def test_warpgroups_multiply_where_they_are() -> None:
+    """19 GFLOP at 989 TFLOP/s, 256 tiles on 132 multiprocessors; shared memory is as busy as the tensor cores."""
+    row = next(m for m in model.MODELS if isinstance(m, model.WarpgroupModel))
+    a100, h100, _, rtx = row.estimates(DEVICES)
+    assert a100 is None and rtx is None and h100 is not None
+    assert h100.times["arithmetic"] == pytest.approx(row.flops / 989e12 * 264 / 256)
+    assert h100.times["shared memory"] == pytest.approx(2 * 18 * 1024 / 1.98e9)
 
 
 @pytest.mark.slow

@@ -1,7 +1,9 @@
 // Integers of an argument that a binding has to read, wherever the array lies.
 #pragma once
+#include <type_traits>
 #include <vector>
 
+#include "bind/call.h"
 #include "core/array.h"
 
 namespace fastdl {
@@ -16,6 +18,20 @@ inline int64_t number_at(const void* data, DType dtype, int64_t i) {
   else
     copy_to_host(&narrow, at, sizeof narrow);
   return dtype == DType::kInt64 ? wide : narrow;
+}
+
+// What a kernel that has used no index outside [0, n) says of them: 1 + the position of the first one, or 0. A Fault or
+// LateFault.
+template <class AnyFault>
+void expect_inside(const char* op, AnyFault& bad, const Array& index, int64_t n) {
+  const auto look = [op, at = index.data, dtype = index.dtype, n](const int64_t* found) {
+    EXPECT(*found == 0, IndexError, op, text("indices in [0, ", n, ")"),
+           text(number_at(at, dtype, *found - 1), " at position ", *found - 1));
+  };
+  if constexpr (std::is_same_v<AnyFault, LateFault>)
+    bad.check(look, index);
+  else
+    bad.check(look);
 }
 
 // All numbers of an int64 array: on the CPU the array itself, of a device a copy.

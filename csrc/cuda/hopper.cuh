@@ -6,6 +6,7 @@
 //   mbarrier_arrive(b), mbarrier_arrive_expect_tx(b, bytes)
 //   mbarrier_wait_parity(b, parity)         returns when the phase of that parity is over; the first phase has parity 0
 //   cp_async_bulk_tensor(to, &map, {x, y, z}, b)    a box of an array to shared memory; b counts its bytes
+//   cp_async_bulk_tensor_im2col(to, &map, {c, x, y, image}, {dx, dy}, b)    a run of pixels, moved by a tap
 //   fence_proxy_async()                     after ordinary stores to what the copy engine or wgmma will read
 //   wgmma_fence(); wgmma(number, d, a, b, accumulate); wgmma_commit_group(); wgmma_wait_group<N>()
 //   setmaxnreg_inc<N>(), setmaxnreg_dec<N>()        registers of a thread, moved between warpgroups
@@ -104,6 +105,17 @@ __device__ __forceinline__ void cp_async_bulk_tensor(void* to, [[maybe_unused]] 
       "cp.async.bulk.tensor.3d.shared::cluster.global.tile.mbarrier::complete_tx::bytes"
       " [%0], [%1, {%2, %3, %4}], [%5];" ::"r"(shared),
       "l"(map), "r"(at[0]), "r"(at[1]), "r"(at[2]), "r"(full) : "memory");
+}
+// The offset of the tap has 16 bits in the instruction, of which the copy engine takes 8.
+__device__ __forceinline__ void cp_async_bulk_tensor_im2col(void* to, [[maybe_unused]] const TensorMap* map,
+                                                            [[maybe_unused]] const int (&at)[4],
+                                                            [[maybe_unused]] const uint16_t (&offset)[2],
+                                                            uint64_t* barrier) {
+  [[maybe_unused]] const uint32_t shared = shared_address(to), full = shared_address(barrier);
+  FASTDL_PTX(
+      "cp.async.bulk.tensor.4d.shared::cluster.global.im2col.mbarrier::complete_tx::bytes"
+      " [%0], [%1, {%2, %3, %4, %5}], [%6], {%7, %8};" ::"r"(shared),
+      "l"(map), "r"(at[0]), "r"(at[1]), "r"(at[2]), "r"(at[3]), "r"(full), "h"(offset[0]), "h"(offset[1]) : "memory");
 }
 // The description is fetched before the first copy needs it.
 __device__ __forceinline__ void prefetch_tensormap([[maybe_unused]] const TensorMap* map) {

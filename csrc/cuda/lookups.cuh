@@ -61,21 +61,19 @@ __global__ void __launch_bounds__(kBlock)
   store_pack<N>(out + i * N, load_pack<N>(x + s.place(i, at) * N));
 }
 
-// out[o][j][:] = x[o][index[j]][:]. 1 + the position of the first bad index, or 0; out is garbage then.
+// out[o][j][:] = x[o][index[j]][:]; lines of bad indices are left alone.
 template <class T, class I>
-int64_t look_up_lines(const T* x, const I* index, T* out, int64_t outer, int64_t n, int64_t inner, int64_t m,
-                      Stream stream) {
+void look_up_lines(const T* x, const I* index, T* out, int64_t outer, int64_t n, int64_t inner, int64_t m,
+                   FailureReport report, Stream stream) {
+  if (m == 0) return;
   // Without columns nothing is copied, but indices are checked.
-  if (outer * inner == 0) return first_failure(OutsideRange<I>{index, n}, m, stream);
-  if (m == 0) return 0;
-  const Failures failures(stream);
+  if (outer * inner == 0) return report_failures(OutsideRange<I>{index, n}, m, report, stream);
   with_packs<kPack<T>>(lines_in_packs<T>(x, out, inner), [&](auto elements) {
     constexpr int N = decltype(elements)::value;
     const int64_t packs = outer * m * inner / N;
     launch(copy_lines<T, N, I>, blocks_for(packs, kBlock), kBlock, 0, stream, x, index, out, packs,
-           LineShape{divide_by(inner / N), divide_by(m), n}, failures.report());
+           LineShape{divide_by(inner / N), divide_by(m), n}, report);
   });
-  return failures.first();
 }
 
 // ---- sums -----------------------------------------------------------------------------------------------------------
@@ -134,7 +132,7 @@ template <int N, class T, class Key>
 __device__ __forceinline__ void store_sum(const Sums<T, Key>& p, int64_t i, int64_t count, int64_t outer,
                                           int64_t column, Pack<T, N> sum) {
   const int64_t target = static_cast<int64_t>(p.x.target[i]);
-  if (target == p.to.skip) return;
+  if (target == p.to.skip || target >= p.s.n) return;  // beyond the last: what a bad index added
   const int64_t line = p.to.slot ? p.to.slot[i] : target;
   T* const out = p.to.out + ((outer * p.s.n + line) * p.s.inner.divisor + column) * N;
   if (p.to.by_frequency) {
@@ -230,18 +228,24 @@ void sum_lookups(const Lookups<Key>& x, const Addends<T>& a, const SumTarget<T>&
   });
 }
 
-// key[i] = index[i], as sorting wants it.
+// key[i] = index[i], as sorting wants it; bad ones become `lines`, behind all others.
 template <class Key, class I>
-__global__ void __launch_bounds__(kBlock) keys_of_indices(const I* index, int64_t n, Key* keys) {
+__global__ void __launch_bounds__(kBlock)
+    keys_of_indices(const I* index, int64_t n, int64_t lines, Key* keys, FailureReport report) {
   const int64_t i = global_thread();
-  if (i < n) keys[i] = static_cast<Key>(index[i]);
+  if (i >= n) return;
+  const int64_t at = index[i];
+  const bool outside = at < 0 || at >= lines;
+  if (outside) report(i);
+  keys[i] = static_cast<Key>(outside ? lines : at);
 }
 
-// n lookups of lines below `lines` by their line. Indices have been checked.
+// n lookups of lines by their line; Key has room for `lines` itself.
 template <class Key, class I>
-void sort_lookups(RadixSort<Key>& sorted, const I* index, int64_t n, int64_t lines, Stream stream) {
-  launch(keys_of_indices<Key, I>, blocks_for(n, kBlock), kBlock, 0, stream, index, n, sorted.keys());
-  sorted.run(bits_below(lines), stream);
+void sort_lookups(RadixSort<Key>& sorted, const I* index, int64_t n, int64_t lines, FailureReport report,
+                  Stream stream) {
+  launch(keys_of_indices<Key, I>, blocks_for(n, kBlock), kBlock, 0, stream, index, n, lines, sorted.keys(), report);
+  sorted.run(bits_below(lines + 1), stream);
 }
 
 }  // namespace

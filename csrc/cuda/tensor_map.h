@@ -18,6 +18,27 @@ enum class TensorMapType { kFloat32, kBfloat16, kFloat16 };
 //
 // data: on 16 bytes; pitch: a multiple of 16 bytes. Throws runtime_error where the driver refuses.
 TensorMap tensor_map(TensorMapType type, const void* data, int64_t columns, int64_t rows, int64_t matrices,
-                     int64_t pitch, int box_columns, int box_rows);
+                     int64_t pitch, int box_columns, int box_rows, int box_matrices = 1);
+
+// One axis of the pixels that an image map counts: first, first + stride, ..., `count` of them along `size`; taps move
+// them on by up to `farthest`. What then lies outside arrives as zeros.
+struct PixelAxis {
+  int64_t size;
+  int first, stride, count, farthest;
+
+  // What the copy engine can do: corners of 8 bits with a sign, offsets without one.
+  constexpr bool fits() const {
+    return first >= -128 && first <= 127 && last_corner() >= -128 && last_corner() <= 127 && stride <= 8 &&
+           farthest <= 255;
+  }
+  // The last pixel's distance from the end, as the driver wants it.
+  constexpr int64_t last_corner() const { return first + int64_t{count - 1} * stride - (size - 1); }
+};
+
+// Runs of `run` pixels, each `box_channels` of its channels, of images (image, y, x, channel) without gaps: im2col
+// mode, in the driver's words. A run counts along x, then y, then images; cp_async_bulk_tensor_im2col says where it
+// starts and how far its tap moves it. Swizzled as boxes are.
+TensorMap image_map(TensorMapType type, const void* data, int64_t channels, int64_t images, const PixelAxis& y,
+                    const PixelAxis& x, int box_channels, int run);
 
 }  // namespace fastdl

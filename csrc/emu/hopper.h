@@ -11,6 +11,8 @@ namespace fastdl {
 namespace emu {
 
 FASTDL_ENGINE void load_box(void* to, const TensorMap* map, const int* coordinates, int rank, uint64_t* barrier);
+FASTDL_ENGINE void load_pixels(void* to, const TensorMap* map, const int (&coordinates)[4],
+                               const uint16_t (&offsets)[2], uint64_t* barrier);
 // d (64 x 2 sums) of a warpgroup, `sums` numbers a thread: 64 or 128; `a` and `b` are descriptors.
 FASTDL_ENGINE void wgmma(Number number, float* d, int sums, uint64_t a, uint64_t b, bool accumulate);
 FASTDL_ENGINE void wait_wgmma(int groups_left);
@@ -29,6 +31,10 @@ template <int kRank>
 __forceinline__ void cp_async_bulk_tensor(void* to, const TensorMap* map, const int (&coordinates)[kRank],
                                           uint64_t* barrier) {
   emu::load_box(to, map, coordinates, kRank, barrier);
+}
+__forceinline__ void cp_async_bulk_tensor_im2col(void* to, const TensorMap* map, const int (&coordinates)[4],
+                                                 const uint16_t (&offsets)[2], uint64_t* barrier) {
+  emu::load_pixels(to, map, coordinates, offsets, barrier);
 }
 __forceinline__ void prefetch_tensormap(const TensorMap*) {}
 

@@ -26,6 +26,11 @@ using PFN_cuTensorMapEncodeTiled_v12000 = CUresult (*)(CUtensorMap*, CUtensorMap
                                                        const cuuint64_t*, const cuuint64_t*, const cuuint32_t*,
                                                        const cuuint32_t*, CUtensorMapInterleave, CUtensorMapSwizzle,
                                                        CUtensorMapL2promotion, CUtensorMapFloatOOBfill);
+using PFN_cuTensorMapEncodeIm2col_v12000 = CUresult (*)(CUtensorMap*, CUtensorMapDataType, cuuint32_t, void*,
+                                                        const cuuint64_t*, const cuuint64_t*, const int*, const int*,
+                                                        cuuint32_t, cuuint32_t, const cuuint32_t*,
+                                                        CUtensorMapInterleave, CUtensorMapSwizzle,
+                                                        CUtensorMapL2promotion, CUtensorMapFloatOOBfill);
 
 enum cudaDriverEntryPointQueryResult { cudaDriverEntryPointSuccess = 0, cudaDriverEntryPointSymbolNotFound = 1 };
 constexpr unsigned long long cudaEnableDefault = 0;
@@ -40,10 +45,15 @@ constexpr uint64_t kEncodedMap = 0x70616d726f736e65;  // tells a tensor map from
 struct EncodedMap {  // axes from the contiguous one on
   uint64_t magic;
   const unsigned char* data;
-  int64_t size[kMostAxes];
+  uint32_t size[kMostAxes];   // less one: up to 2^32
   int64_t stride[kMostAxes];  // bytes
-  uint16_t box[kMostAxes];
+  uint16_t box[kMostAxes];    // of pixels: channels, then the pixels of a run
   uint8_t item, rank, swizzled;
+  bool pixels;  // im2col mode, of four axes: what follows is of x and y
+  int8_t lower[2], upper[2];
+  uint8_t every[2];
+
+  int64_t size_of(int axis) const { return int64_t{size[axis]} + 1; }
 };
 static_assert(sizeof(EncodedMap) <= sizeof(CUtensorMap));
 

@@ -15,7 +15,10 @@ from .test_fragments import headers
 from .test_machine_code import instructions, kernels
 from .test_ptx_operands import operands, places
 
-SOURCE = ROOT / "csrc/ops/matmul/matmul_wgmma.cu"
+SOURCES = {
+    "wgmma_product": ROOT / "csrc/ops/matmul/matmul_wgmma.cu",
+    "wgmma_windows": ROOT / "csrc/ops/matmul/windows_wgmma.cu",
+}
 # Of a multiprocessor of 9.0: 65536 registers for 384 threads, in eights; 227 KB of shared memory for a block.
 MOST_REGISTERS, MOST_SHARED = 168, 227 * 1024
 PRODUCT = {
@@ -23,37 +26,43 @@ PRODUCT = {
     "float16": "HGMMA.64x{}x16.F32 ",
     "tfloat32": "HGMMA.64x{}x8.F32.TF32",
 }
-STAGES, ROWS, ROW_BYTES, PATTERN = 4, 128, 128, 1024
+STAGES, ROW_BYTES, PATTERN = 4, 128, 1024
+TILES = ((128, 128), (128, 256), (64, 256))
 
 
 # ---- machine code ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow  # half a minute
-def test_registers_and_instructions(nvcc, sass, tmp_path):
-    found = kernels(nvcc, sass, SOURCE, "90a", tmp_path)
+@pytest.mark.parametrize("kernel", SOURCES)
+def test_registers_and_instructions(nvcc, sass, tmp_path, kernel):
+    found = kernels(nvcc, sass, SOURCES[kernel], "90a", tmp_path)
     for name, k in found.items():
         assert (k.stack, k.spilled) == (0, 0), name
         assert instructions(k.code, "LDL") == instructions(k.code, "STL") == 0, name
     for number, product in PRODUCT.items():
-        for columns in (128, 256):
-            name = next(n for n in found if f"wgmma_product<WgmmaTile<{number}, {columns}>" in n)
+        for rows, columns in TILES:
+            name = next(n for n in found if f"{kernel}<WgmmaTile<{number}, {rows}, {columns}>" in n)
             k = found[name]
             assert k.registers <= MOST_REGISTERS, name
-            stage = (ROWS + columns) * ROW_BYTES
+            stage = (rows + columns) * ROW_BYTES
             assert STAGES * stage + PATTERN + k.static_shared <= MOST_SHARED, name
-            assert instructions(k.code, product.format(columns)) == 4, name  # a panel of 128 bytes of k
+            own = columns * rows // 128  # of a consumer
+            assert instructions(k.code, product.format(own)) == 4, name  # a panel of 128 bytes of k
             assert instructions(k.code, "HGMMA") == 4, name
             assert instructions(k.code, "HMMA") == instructions(k.code, "LDGSTS") == 0, name
-            assert instructions(k.code, "UTMALDG.3D") == 2, name
+            windows = kernel == "wgmma_windows"
+            assert instructions(k.code, "UTMALDG.3D") == (1 if windows else 2), name
+            assert instructions(k.code, "UTMALDG.4D.IM2COL") == (1 if windows else 0), name
             assert instructions(k.code, "USETMAXREG") >= 2, name
             # No operand passes through registers: threads read nothing but arguments, bias and mbarriers.
             assert instructions(k.code, "LDS") == 0, name
 
 
-def test_compiles_for_devices_without_it(nvcc, tmp_path):
+@pytest.mark.parametrize("source", SOURCES.values(), ids=lambda p: p.stem)
+def test_compiles_for_devices_without_it(nvcc, tmp_path, source):
     """There the kernels stop at their first instruction, and no launcher starts them."""
-    nvcc("-cubin", "-arch=sm_75", SOURCE, "-o", tmp_path / "a.cubin")
+    nvcc("-cubin", "-arch=sm_75", source, "-o", tmp_path / "a.cubin")
 
 
 # ---- inline PTX -----------------------------------------------------------------------------------------------------
@@ -82,6 +91,12 @@ KERNEL(box) {
   extern __shared__ unsigned char bytes[];
   cp_async_bulk_tensor(bytes + 48, reinterpret_cast<const TensorMap*>(in + 32), {IN(int, 3), IN(int, 4), IN(int, 5)},
                        reinterpret_cast<uint64_t*>(bytes + 16));
+}
+KERNEL(pixels) {
+  extern __shared__ unsigned char bytes[];
+  cp_async_bulk_tensor_im2col(bytes + 48, reinterpret_cast<const TensorMap*>(in + 32),
+                              {IN(int, 3), IN(int, 4), IN(int, 5), IN(int, 6)}, {IN(uint16_t, 7), IN(uint16_t, 8)},
+                              reinterpret_cast<uint64_t*>(bytes + 16));
 }
 KERNEL(barriers) {
   extern __shared__ unsigned char bytes[];
@@ -136,6 +151,17 @@ def test_operands_of_copies(ptx):
     assert (shared_offset(text, to), shared_offset(text, barrier)) == (48, 16)
     assert re.search(rf"add\.s64\s+{tensor}, %\w+, 128;", text)
     assert [places(text, "ld")[r] for r in (x, y, z)] == [3, 4, 5]
+
+
+def test_operands_of_runs_of_pixels(ptx):
+    text = ptx["pixels"]
+    numbers = r"\{(%\w+), (%\w+), (%\w+), (%\w+)\}"
+    pattern = rf"complete_tx::bytes \[(%\w+)\], \[(%\w+), {numbers}\], \[(%\w+)\], \{{(%\w+), (%\w+)\}};"
+    ((to, tensor, c, x, y, image, barrier, dx, dy),) = re.findall(pattern, text)
+    assert "cp.async.bulk.tensor.4d.shared::cluster.global.im2col.mbarrier::" in text
+    assert (shared_offset(text, to), shared_offset(text, barrier)) == (48, 16)
+    assert re.search(rf"add\.s64\s+{tensor}, %\w+, 128;", text)
+    assert [places(text, "ld")[r] for r in (c, x, y, image, dx, dy)] == [3, 4, 5, 6, 7, 8]
 
 
 @pytest.mark.parametrize(

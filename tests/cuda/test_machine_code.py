@@ -14,7 +14,7 @@ from .conftest import ROOT, run_program
 pytestmark = pytest.mark.slow  # half a minute an architecture
 SOURCES = {
     "mma_windows": ROOT / "csrc/ops/matmul/matmul_mma.cu",
-    "mma_taps": ROOT / "csrc/ops/conv2d/conv2d_mma.cu",
+    "mma_taps": ROOT / "csrc/ops/conv2d/conv2d_weight_mma.cu",
 }
 SHARED_OF_MULTIPROCESSOR = {"80": 164, "86": 100, "90": 228}  # KB
 REGISTERS_OF_MULTIPROCESSOR = 65536

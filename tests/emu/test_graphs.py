@@ -11,7 +11,7 @@ import pytest
 
 import fastdl
 from fastdl import cuda, nn, optim
-from fastdl.functional import cross_entropy
+from fastdl.functional import adaptive_max_pool2d, cross_entropy, max_pool2d, max_unpool2d
 
 OPTIMIZERS: dict[str, Callable[[Any], Any]] = {
     "sgd": lambda p: optim.SGD(p, lr=0.1),
@@ -201,6 +201,92 @@ def test_bad_targets_are_reported_after_a_replay(emu: ModuleType) -> None:
     y.fill_(1)
     graph.replay()
     assert loss.item() == pytest.approx(np.log(4))
+    assert emu.report() == []
+
+
+def test_a_step_with_an_embedding(emu: ModuleType) -> None:
+    """Its lookups, and their gradient; indices that differ from replay to replay, and wrong ones."""
+
+    def train(captured: bool) -> tuple[list[float], Any]:
+        fastdl.manual_seed(1)
+        table, layer = nn.Embedding(7, 4, padding_idx=0).to("emu"), nn.Linear(4, 3).to("emu")
+        optimizer = optim.Adam([*table.parameters(), *layer.parameters()], lr=0.1)
+        words, y = fastdl.zeros(5, dtype=fastdl.int64, device="emu"), fastdl.tensor([0, 1, 2, 0, 1], device="emu")
+
+        def step() -> fastdl.Tensor:
+            optimizer.zero_grad()
+            loss = cross_entropy(layer(table(words)), y)
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        losses, graph = [], cuda.CUDAGraph(device="emu")
+        for i in range(4):
+            words.copy_(fastdl.tensor([i, 6, 0, 3, i + 1]))
+            if i == 0 or not captured:
+                loss = step()
+            elif i == 1:
+                with cuda.graph(graph):
+                    loss = step()
+            if i > 0 and captured:
+                graph.replay()
+            losses.append(loss.item())
+        if captured:
+            words.copy_(fastdl.tensor([1, 2, 7, 3, 4]))
+            with pytest.raises(IndexError, match=r"^\[embedding\] expected indices in \[0, 7\), got 7 at position 2$"):
+                graph.replay()
+        return losses, emu.report()
+
+    assert train(True) == train(False)
+
+
+INDEXED: dict[str, Callable[[Any, Any], Any]] = {
+    "index_select": lambda x, i: x.index_select(0, i),
+    "index_add": lambda x, i: fastdl.zeros(4, 3, device="emu").index_add(0, i, x),
+    "gather": lambda x, i: x.gather(0, i.reshape(4, 1).expand(4, 3).contiguous()),
+    "scatter": lambda x, i: fastdl.zeros(4, 3, device="emu").scatter(0, i.reshape(4, 1).expand(4, 3).contiguous(), x),
+    "scatter_add": lambda x, i: fastdl.zeros(4, 3, device="emu").scatter_add(
+        0, i.reshape(4, 1).expand(4, 3).contiguous(), x
+    ),
+}
+
+
+@pytest.mark.parametrize("name", INDEXED)
+def test_indices_are_those_of_the_replay(emu: ModuleType, name: str) -> None:
+    use = INDEXED[name]
+    x = fastdl.tensor(np.arange(12, dtype=np.float32).reshape(4, 3), device="emu")
+    index, graph = fastdl.tensor([0, 1, 2, 3], device="emu"), cuda.CUDAGraph(device="emu")
+    with cuda.graph(graph):
+        out = use(x, index)
+    for places in ([3, 0, 2, 1], [1, 1, 0, 3]):
+        index.copy_(fastdl.tensor(places))
+        graph.replay()
+        assert out.tolist() == use(x, fastdl.tensor(places, device="emu")).tolist()
+    index.copy_(fastdl.tensor([3, 0, -1, 4]))
+    with pytest.raises(IndexError, match=r"expected indices in \[0, 4\), got -1 at position "):
+        graph.replay()
+    assert emu.report() == []
+
+
+def test_places_of_maxima_in_a_graph(emu: ModuleType) -> None:
+    rng = np.random.default_rng(2)
+    x = fastdl.zeros(1, 2, 6, 6, device="emu", requires_grad=True)
+    graph = cuda.CUDAGraph(device="emu")
+
+    def step() -> fastdl.Tensor:
+        x.grad = None
+        pooled, places = max_pool2d(x, 2, return_indices=True)
+        (max_unpool2d(pooled, places, 2).sum() + (adaptive_max_pool2d(x, 2) * 2).sum() + x.max(3)[0].sum()).backward()
+        assert x.grad is not None
+        return x.grad
+
+    with cuda.graph(graph):
+        grad = step()
+    for _ in range(2):
+        x.data.copy_(fastdl.tensor(rng.standard_normal((1, 2, 6, 6)).astype(np.float32)))
+        graph.replay()
+        replayed = grad.tolist()
+        assert replayed == step().tolist()
     assert emu.report() == []
 
 

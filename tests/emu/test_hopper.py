@@ -51,9 +51,30 @@ def test_box_arrives_swizzled_with_zeros_outside(lab: Lab, _finds_nothing: None,
     np.testing.assert_array_equal(out.reshape(8, 8, 4), expected)
 
 
-def test_tensor_maps_that_the_driver_would_refuse(lab: Lab) -> None:
+@pytest.mark.parametrize("c", [0, 8])
+@pytest.mark.parametrize("tap", [(0, 0), (1, 2), (1, 0)], ids=str)
+@pytest.mark.parametrize("window", [(0, 0, 0), (2, 1, 0), (1, 3, 1), (0, 2, 2)], ids=str)
+def test_run_of_pixels(
+    lab: Lab, _finds_nothing: None, window: tuple[int, int, int], tap: tuple[int, int], c: int
+) -> None:
+    """Windows of 3 x 4 on images of 6 x 5, as selftest/hopper.cu has them."""
+    images = np.arange(1, 3241, dtype=np.float32).reshape(3, 5, 6, 36)
+    (x, y, image), (dx, dy) = window, tap
+    start = np.array([c, -1 + 3 * x, -2 + 2 * y, image, dx, dy], np.int32)
+    out = lab.run("tensor_pixels", images, start, ((256,), "int32"))[2].view(np.float32).reshape(8, 8, 4)
+    padded = np.zeros((6, 20, 20, 48), np.float32)
+    padded[:3, 5:10, 5:11, :36] = images
+    first = (image * 4 + y) * 3 + x
+    for row in range(8):
+        n, at_y, at_x = np.unravel_index(first + row, (6, 4, 3))
+        pixel = padded[n, 5 - 2 + 2 * at_y + dy, 5 - 1 + 3 * at_x + dx, c : c + 32].reshape(8, 4)
+        np.testing.assert_array_equal(out[row], pixel[np.arange(8) ^ row])
+
+
+@pytest.mark.parametrize("name", ["tensor_map_refused", "image_map_refused"])
+def test_tensor_maps_that_the_driver_would_refuse(lab: Lab, name: str) -> None:
     with pytest.raises(RuntimeError, match=r"^\[cuda\] expected a tensor map that the driver accepts, got error 1"):
-        lab.run("tensor_map_refused", np.zeros(600, np.float32))
+        lab.run(name, np.zeros(600, np.float32))
 
 
 def _rows(kind: str, rows: int) -> tuple[np.ndarray, np.ndarray]:

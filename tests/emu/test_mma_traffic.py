@@ -31,7 +31,6 @@ CALLS = {
 # Sectors for each that could hold the bytes.
 MOST_SECTORS = 1.1
 EXEMPT = {
-    ("mma_taps", "write"): "weights of a channel are a tap apart",
     ("prepare_along_k", "read"): "the eight numbers of a chunk are two accesses to one sector",
 }
 
@@ -45,7 +44,7 @@ def test_panels_meet_each_bank_once(emu, run, precision, name):
             run(*CALLS[name])
     finally:
         emu.set_product_precision("float32")
-    lines = [line for line in profile.lines if line.kernel.startswith(("mma_", "prepare_"))]
+    lines = [line for line in profile.lines if line.kernel.startswith(("mma_", "prepare_", "turn_"))]
     shared = [line for line in lines if line.space == "shared" and line.kernel.startswith("mma_")]
     assert shared
     assert [str(line) for line in shared if line.units > line.ideal] == []

@@ -59,7 +59,7 @@ def test_large_tiles(emu, run, precision):
     x, y = (rng.integers(-8, 9, shape).astype(np.float32) for shape in ((2000, 24), (24, 2000)))
     emu.set_product_precision(precision)
     np.testing.assert_array_equal(run("matmul", x, y, False, False), x @ y)
-    assert used_warpgroups(emu, f"{NUMBERS[precision]}, 256>")
+    assert used_warpgroups(emu, f"{NUMBERS[precision]}, 128, 256>")
 
 
 @pytest.mark.parametrize("precision", EPSILON)

@@ -90,6 +90,44 @@ FASTDL_SELFTEST(tensor_box) {
   const TensorMap map = tensor_map(TensorMapType::kFloat32, operands[0].data, 38, 10, 2, 40, 32, 8);
   launch(copy_box, 1, 2 * kWarp, 2 * kSwizzlePattern, stream, map, from, operands[2].as<uint32_t>());
 }
+
+struct RunStart {
+  int from[4];  // c, x, y, image
+  int dx, dy;
+};
+
+// A run of 8 pixels of 128 bytes, likewise.
+__global__ void copy_run(const __grid_constant__ TensorMap map, RunStart start, uint32_t* out) {
+  FASTDL_DYNAMIC_SHARED(memory);
+  FASTDL_SHARED(uint64_t, full, [1]);
+  unsigned char* run = memory + (kSwizzlePattern - shared_address(memory) % kSwizzlePattern) % kSwizzlePattern;
+  if (threadIdx.x == 0) {
+    mbarrier_init(full, 1);
+    fence_mbarrier_init();
+    mbarrier_arrive_expect_tx(full, kSwizzlePattern);
+    const uint16_t dx = static_cast<uint16_t>(start.dx), dy = static_cast<uint16_t>(start.dy);
+    cp_async_bulk_tensor_im2col(run, &map, {start.from[0], start.from[1], start.from[2], start.from[3]}, {dx, dy},
+                                full);
+  }
+  __syncthreads();
+  mbarrier_wait_parity(full, 0);
+  for (unsigned i = threadIdx.x; i < kSwizzlePattern / 4; i += blockDim.x)
+    out[i] = reinterpret_cast<const uint32_t*>(run)[i];
+}
+// operands: images (3, 5, 6, 36) of float32; start; out. Windows of 3 x 2 taps, 2 x 3 steps apart, with padding 2
+// and 1.
+FASTDL_SELFTEST(tensor_pixels) {
+  RunStart start;
+  copy_to_host(&start, operands[1].data, sizeof start);
+  const TensorMap map =
+      image_map(TensorMapType::kFloat32, operands[0].data, 36, 3, {5, -2, 2, 4, 2}, {6, -1, 3, 3, 1}, 32, 8);
+  launch(copy_run, 1, 2 * kWarp, 2 * kSwizzlePattern, stream, map, start, operands[2].as<uint32_t>());
+}
+// Corners have 8 bits.
+FASTDL_SELFTEST(image_map_refused) {
+  image_map(TensorMapType::kFloat32, operands[0].data, 32, 1, {4, -129, 1, 4, 0}, {4, 0, 1, 4, 0}, 32, 8);
+}
+
 // Conditions of the driver: this address is not on 16 bytes.
 FASTDL_SELFTEST(tensor_map_refused) {
   tensor_map(TensorMapType::kFloat32, operands[0].as<float>() + 1, 32, 8, 1, 32, 32, 8);

@@ -212,6 +212,55 @@ FASTDL_SELFTEST(read_before_full) {
   launch(read_before_full, 1, kWarp, kPanelA, stream, map, operands[2].as<float>());
 }
 
+enum class Run { kBoxOfImages, kRunOfBoxes, kBetweenWindows, kBeyondWindows, kTapTooFar };
+
+// Runs of 8 pixels of 64 channels: images of 4 x 6 pixels, every second of which starts a window.
+template <Run bug>
+__global__ void bring_run(const __grid_constant__ TensorMap images, const __grid_constant__ TensorMap boxes,
+                          float* out) {
+  FASTDL_DYNAMIC_SHARED(memory);
+  FASTDL_SHARED(uint64_t, full, [1]);
+  if (threadIdx.x == 0) {
+    mbarrier_init(full, 1);
+    fence_mbarrier_init();
+    mbarrier_arrive_expect_tx(full, kSwizzlePattern);
+    const int x = bug == Run::kBetweenWindows ? 1 : bug == Run::kBeyondWindows ? 6 : 0;
+    const uint16_t dx = bug == Run::kTapTooFar ? 256 : 0;
+    if (bug == Run::kBoxOfImages) {
+      // finds DESCRIPTOR box_of_images
+      cp_async_bulk_tensor(memory, &images, {0, 0, 0, 0}, full);
+    } else {
+      // finds DESCRIPTOR run_of_boxes, DESCRIPTOR between_windows, DESCRIPTOR beyond_windows, DESCRIPTOR tap_too_far
+      cp_async_bulk_tensor_im2col(memory, bug == Run::kRunOfBoxes ? &boxes : &images, {0, x, 0, 0}, {dx, 0}, full);
+    }
+  }
+  __syncthreads();
+  mbarrier_wait_parity(full, 0);
+  out[threadIdx.x] = 1.0f;
+}
+template <Run bug>
+void run_pixels(const Operand* operands, Stream stream) {
+  const TensorMap images =
+      image_map(TensorMapType::kBfloat16, operands[0].data, 64, 2, {4, 0, 2, 2, 1}, {6, 0, 2, 3, 1}, kSteps, 8);
+  const TensorMap boxes = tensor_map(TensorMapType::kBfloat16, operands[0].data, kSteps, 64, 1, kSteps, kSteps, 8);
+  launch(bring_run<bug>, 1, kWarp, kSwizzlePattern, stream, images, boxes, operands[2].as<float>());
+}
+FASTDL_SELFTEST(box_of_images) {
+  run_pixels<Run::kBoxOfImages>(operands, stream);
+}
+FASTDL_SELFTEST(run_of_boxes) {
+  run_pixels<Run::kRunOfBoxes>(operands, stream);
+}
+FASTDL_SELFTEST(between_windows) {
+  run_pixels<Run::kBetweenWindows>(operands, stream);
+}
+FASTDL_SELFTEST(beyond_windows) {
+  run_pixels<Run::kBeyondWindows>(operands, stream);
+}
+FASTDL_SELFTEST(tap_too_far) {
+  run_pixels<Run::kTapTooFar>(operands, stream);
+}
+
 __global__ void block_ends(const __grid_constant__ TensorMap map) {
   FASTDL_DYNAMIC_SHARED(memory);
   FASTDL_SHARED(uint64_t, full, [1]);

@@ -114,11 +114,18 @@ __global__ void __launch_bounds__(kBlock)
 // Indices may come from anywhere, so one thread adds those of a plane, in order. Few outputs a plane make this short.
 template <class T, class I>
 __global__ void __launch_bounds__(kBlock)
-    max_gradient_kernel(int64_t planes, int64_t outputs, int64_t inputs, const T* grad, const I* indices, T* grad_x) {
+    max_gradient_kernel(int64_t planes, int64_t outputs, int64_t inputs, const T* grad, const I* indices, T* grad_x,
+                        FailureReport report) {
   const int64_t plane = global_thread();
   if (plane >= planes) return;
   T* to = grad_x + plane * inputs;
-  for (int64_t i = plane * outputs; i < (plane + 1) * outputs; ++i) to[indices[i]] += grad[i];
+  for (int64_t i = plane * outputs; i < (plane + 1) * outputs; ++i) {
+    const I at = indices[i];
+    if (at < 0 || at >= inputs)
+      report(i);
+    else
+      to[at] += grad[i];
+  }
 }
 
 int64_t outputs_of(const AdaptiveSizes& s) {
@@ -159,18 +166,16 @@ void adaptive_max_pool2d_fwd(const AdaptiveMaxPool2dArgs& p, Stream stream) {
 }
 
 void adaptive_max_pool2d_bwd(const AdaptiveMaxPool2dBwdArgs& p, Stream stream) {
-  *p.bad_index = 0;
   const AdaptiveSizes& s = p.s;
   visit_float(p.dtype, [&](auto zero) {
     using T = decltype(zero);
     const auto run = [&](auto index) {
       using I = decltype(index);
       const I* indices = static_cast<const I*>(p.indices);
-      *p.bad_index = first_failure(OutsideRange<I>{indices, s.in_h * s.in_w}, outputs_of(s), stream);
-      if (*p.bad_index) return;
       set_zero(p.grad_x, static_cast<size_t>(inputs_of(s)) * sizeof(T), stream);
       launch(max_gradient_kernel<T, I>, blocks_for(s.planes, kBlock), kBlock, 0, stream, s.planes, s.out_h * s.out_w,
-             s.in_h * s.in_w, static_cast<const T*>(p.grad), indices, static_cast<T*>(p.grad_x));
+             s.in_h * s.in_w, static_cast<const T*>(p.grad), indices, static_cast<T*>(p.grad_x),
+             report_to(p.bad_index));
     };
     p.index_dtype == DType::kInt64 ? run(int64_t{}) : run(int32_t{});
   });

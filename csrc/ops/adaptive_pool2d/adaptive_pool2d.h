@@ -41,7 +41,7 @@ struct AdaptiveMaxPool2dBwdArgs {
   const void* indices;
   DType index_dtype;   // int32 or int64
   void* grad_x;        // every element is written
-  int64_t* bad_index;  // 1 + the position of the first index outside its plane, or 0
+  int64_t* bad_index;  // 1 + the position of the first index outside its plane, or 0 (LateFault)
 };
 
 }  // namespace fastdl

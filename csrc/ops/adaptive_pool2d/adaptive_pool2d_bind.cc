@@ -56,7 +56,7 @@ Array adaptive_max_pool2d_backward(const Array& grad, const Array& indices, cons
   expect_index_dtype(op, indices.dtype);
   expect_shape(op, "indices", indices, grad.shape);
   Array grad_x = empty(shape, grad.dtype);
-  Fault bad;
+  LateFault bad;
   const AdaptiveMaxPool2dBwdArgs args{
       grad.dtype, sizes(shape, grad.shape), grad.data, indices.data, indices.dtype, grad_x.data, bad.place()};
   call(adaptive_max_pool2d_bwd, args, static_cast<int64_t>(grad.bytes() + grad_x.bytes()));

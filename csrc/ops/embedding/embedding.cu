@@ -75,17 +75,17 @@ void embedding_fwd(const EmbeddingFwdArgs& a, Stream stream) {
     using I = decltype(zero);
     visit_itemsize(static_cast<int>(itemsize(t.dtype)), [&](auto number) {
       using T = decltype(number);
-      *t.bad_index = look_up_lines(static_cast<const T*>(a.weight), static_cast<const I*>(t.index),
-                                   static_cast<T*>(a.out), 1, t.rows, t.width, t.count, stream);
+      look_up_lines(static_cast<const T*>(a.weight), static_cast<const I*>(t.index), static_cast<T*>(a.out), 1, t.rows,
+                    t.width, t.count, report_to(t.bad_index), stream);
     });
   });
 }
 
 void embedding_bwd(const EmbeddingBwdArgs& a, Stream stream) {
-  visit_checked_table(a.t, stream, [&](auto zero, auto index) {
+  visit_table(a.t, [&](auto zero, auto index) {
     using T = decltype(zero);
     const Addends<T> grads = {static_cast<const T*>(a.grad), nullptr, nullptr, nullptr};
-    add_to_table<T>(a.t, index, a.t.count, grads, a.t.count, a.g, stream);
+    add_to_table<T>(a.t, index, a.t.count, grads, a.t.count, a.g, report_to(a.t.bad_index), stream);
   });
 }
 

@@ -10,8 +10,8 @@ struct EmbeddingTable {
   DType dtype, index_dtype;
   int64_t rows, width, count;
   const void* index;
-  int64_t* bad_index;  // one number on the host: 1 + the position of the first index outside [0, rows), or 0.
-                       // Indices are checked before any row is read or written by one.
+  int64_t* bad_index;  // one number: 1 + the position of the first index outside [0, rows), or 0; of embedding_fwd and
+                       // embedding_bwd a LateFault's. No row is read or written through such an index.
 };
 
 struct EmbeddingFwdArgs {

@@ -171,7 +171,7 @@ void add_bags(const EmbeddingBagBwdArgs& a, const I* index, Stream stream) {
   if (mean) launch(mean_scales<T, I>, blocks_for(a.bags.count, kBlock), kBlock, 0, stream, index, a.bags, scale.get());
   const Addends<T> grads = {static_cast<const T*>(a.grad), bag, static_cast<const T*>(a.bags.weights),
                             mean ? scale.get() : nullptr};
-  add_to_table<T>(a.t, index, a.bags.used, grads, a.bags.count, a.g, stream);
+  add_to_table<T>(a.t, index, a.bags.used, grads, a.bags.count, a.g, FailureReport{nullptr}, stream);
 }
 
 template <class T, class I>

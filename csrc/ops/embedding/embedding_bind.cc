@@ -6,7 +6,7 @@ namespace embedding_binding {
 Array embedding(const Array& weight, const Array& index) {
   constexpr const char* kOp = "embedding";
   expect_weight(kOp, weight);
-  Fault bad;
+  LateFault bad;
   const EmbeddingTable t = table(kOp, weight.dtype, weight.dim(0), weight.dim(1), index, bad.place());
   EXPECT(index.ndim() < kMaxDims, ValueError, kOp, text("index with at most ", kMaxDims - 1, " dimensions"),
          text("shape ", index.shape));
@@ -25,7 +25,7 @@ py::object embedding_backward(const Array& grad, const Array& index, int64_t row
   const bool fits = grad.ndim() == index.ndim() + 1 && grad.shape.product(0, index.ndim()) == index.size;
   EXPECT(fits, ValueError, kOp, text("a row of grad for each index of shape ", index.shape),
          text("shape ", grad.shape));
-  Fault bad;
+  LateFault bad;
   const EmbeddingTable t = table(kOp, grad.dtype, rows, grad.dim(grad.ndim() - 1), index, bad.place());
   GradientTarget to = gradient_target(t, kAllRows);
   call(embedding_bwd, EmbeddingBwdArgs{t, grad.data, gradient(to, padding, by_frequency)},

@@ -28,14 +28,6 @@ inline void expect_weight(const char* op, const Array& weight) {
   expect_ndim(op, "weight", weight, 2);
 }
 
-// After the kernel, which then has touched nothing.
-inline void expect_inside(const char* op, Fault& bad, const Array& index, int64_t rows) {
-  bad.check([op, at = index.data, dtype = index.dtype, rows](const int64_t* found) {
-    EXPECT(*found == 0, IndexError, op, text("indices in [0, ", rows, ")"),
-           text(number_at(at, dtype, *found - 1), " at position ", *found - 1));
-  });
-}
-
 // ---- gradients ------------------------------------------------------------------------------------------------------
 
 // What a gradient is written to: all rows of the table, or the touched ones and their numbers.

@@ -6,12 +6,14 @@
 namespace fastdl {
 namespace {
 
-// Whether sorted lookup i is the first of its row, and the row is not left out.
+// Whether sorted lookup i is the first of its row, and the row is not left out. Bad lookups have row `rows`.
 struct StartsRow {
   const unsigned* row;
-  int64_t skip;
+  int64_t skip, rows;
 
-  __device__ bool operator()(int64_t i) const { return (i == 0 || row[i] != row[i - 1]) && row[i] != skip; }
+  __device__ bool operator()(int64_t i) const {
+    return (i == 0 || row[i] != row[i - 1]) && row[i] != skip && row[i] < rows;
+  }
 };
 
 // Rows that were looked up are numbered in their order.
@@ -25,12 +27,12 @@ struct NumberRows {
   }
 };
 
-// `n` indices, all inside the table; lookup i adds what `a` says, of `lines` lines.
+// Lookup i of `n` adds what `a` says, of `lines` lines. Bad indices are reported and add nothing.
 template <class T, class I>
 void add_to_table(const EmbeddingTable& t, const I* index, int64_t n, const Addends<T>& a, int64_t lines,
-                  const EmbeddingGradient& g, Stream stream) {
+                  const EmbeddingGradient& g, FailureReport report, Stream stream) {
   RadixSort<unsigned> sorted(1, n);
-  sort_lookups(sorted, index, n, t.rows, stream);
+  sort_lookups(sorted, index, n, t.rows, report, stream);
   const Lookups<unsigned> x = {sorted.keys(), sorted.places(), n};
   SumTarget<T> to = {static_cast<T*>(g.out), nullptr, g.padding, false, g.by_frequency};
   if (!g.touched_rows) {
@@ -39,7 +41,7 @@ void add_to_table(const EmbeddingTable& t, const I* index, int64_t n, const Adde
     return sum_lookups(x, a, to, 1, lines, t.rows, t.width, stream);
   }
   const DeviceScratch<int64_t> slot(n);
-  const Chosen<StartsRow> rows({x.target, g.padding}, n, stream);
+  const Chosen<StartsRow> rows({x.target, g.padding, t.rows}, n, stream);
   rows.visit(NumberRows{x.target, slot, g.touched_rows}, stream);
   to.slot = slot;
   sum_lookups(x, a, to, 1, lines, t.rows, t.width, stream);

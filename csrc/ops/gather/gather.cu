@@ -24,9 +24,12 @@ LineShape shape_of(const IndexGeometry& g, int pack = 1) {
 
 // latest[place] = 1 + the last source that goes there.
 __global__ void __launch_bounds__(kBlock)
-    find_latest_lines(const int64_t* index, int64_t m, unsigned long long* latest) {
+    find_latest_lines(const int64_t* index, int64_t m, int64_t n, unsigned long long* latest, FailureReport report) {
   const int64_t j = global_thread();
-  if (j < m) atomicMax(&latest[index[j]], static_cast<unsigned long long>(j + 1));
+  if (j >= m) return;
+  const int64_t at = index[j];
+  if (at < 0 || at >= n) return report(j);
+  atomicMax(&latest[at], static_cast<unsigned long long>(j + 1));
 }
 
 template <class T, int N>
@@ -36,7 +39,7 @@ __global__ void __launch_bounds__(kBlock)
   const int64_t i = global_thread();
   if (i >= packs) return;
   const int64_t j = s.lookup(i), at = index[j];
-  if (latest[at] == static_cast<unsigned long long>(j + 1))
+  if (at >= 0 && at < s.n && latest[at] == static_cast<unsigned long long>(j + 1))
     store_pack<N>(x + s.place(i, at) * N, load_pack<N>(value + i * N));
 }
 
@@ -45,7 +48,9 @@ void assign(const IndexAssignArgs& a, Stream stream) {
   const IndexGeometry& g = a.g;
   const DeviceScratch<unsigned long long> latest(g.n);
   set_zero(latest.get(), static_cast<size_t>(g.n) * sizeof(unsigned long long), stream);
-  launch(find_latest_lines, blocks_for(g.m, kBlock), kBlock, 0, stream, a.index, g.m, latest.get());
+  launch(find_latest_lines, blocks_for(g.m, kBlock), kBlock, 0, stream, a.index, g.m, g.n, latest.get(),
+         report_to(a.bad_index));
+  if (numbers_of(g) == 0) return;
   const T* const value = static_cast<const T*>(a.value);
   T* const x = static_cast<T*>(a.x);
   with_packs<kPack<T>>(lines_in_packs<T>(value, x, g.inner), [&](auto elements) {
@@ -60,7 +65,7 @@ template <class T, class Key>
 void add_lines(const IndexAddArgs& a, Stream stream) {
   const IndexGeometry& g = a.g;
   RadixSort<Key> sorted(1, g.m);
-  sort_lookups(sorted, a.index, g.m, g.n, stream);
+  sort_lookups(sorted, a.index, g.m, g.n, report_to(a.bad_index), stream);
   const Addends<T> lines = {static_cast<const T*>(a.source), nullptr, nullptr, nullptr};
   const SumTarget<T> to = {static_cast<T*>(a.out), nullptr, -1, false, false};
   sum_lookups<T, Key>({sorted.keys(), sorted.places(), g.m}, lines, to, g.outer, g.m, g.n, g.inner, stream);
@@ -78,39 +83,55 @@ __global__ void __launch_bounds__(kBlock)
   out[i] = x[s.place(i, at)];
 }
 
-__global__ void __launch_bounds__(kBlock)
-    find_latest_numbers(const int64_t* index, int64_t n, LineShape s, unsigned long long* latest) {
+// Where number i goes; a bad index is reported, and -1.
+__device__ int64_t checked_place(const LineShape& s, const int64_t* index, int64_t i, FailureReport report) {
+  const int64_t at = index[i];
+  if (at >= 0 && at < s.n) return s.place(i, at);
+  report(i);
+  return -1;
+}
+
+__global__ void __launch_bounds__(kBlock) find_latest_numbers(const int64_t* index, int64_t n, LineShape s,
+                                                              unsigned long long* latest, FailureReport report) {
   const int64_t i = global_thread();
+  if (i >= n) return;
+  const int64_t place = checked_place(s, index, i, report);
   // Sources of one place differ in j alone, and i grows with it.
-  if (i < n) atomicMax(&latest[s.place(i, index[i])], static_cast<unsigned long long>(i + 1));
+  if (place >= 0) atomicMax(&latest[place], static_cast<unsigned long long>(i + 1));
 }
 
 template <class T>
 __global__ void __launch_bounds__(kBlock)
     scatter_numbers(const T* source, const int64_t* index, const unsigned long long* latest, T* x, int64_t n,
-                    LineShape s) {
+                    LineShape s, FailureReport report) {
   const int64_t i = global_thread();
   if (i >= n) return;
-  const int64_t place = s.place(i, index[i]);
-  if (latest[place] == static_cast<unsigned long long>(i + 1)) x[place] = source[i];
+  const int64_t place = checked_place(s, index, i, report);
+  if (place >= 0 && latest[place] == static_cast<unsigned long long>(i + 1)) x[place] = source[i];
 }
 
-__global__ void __launch_bounds__(kBlock) keys_of_places(const int64_t* index, int64_t n, LineShape s, uint64_t* keys) {
+// A bad index stands behind all places.
+__global__ void __launch_bounds__(kBlock)
+    keys_of_places(const int64_t* index, int64_t n, LineShape s, int64_t places, uint64_t* keys, FailureReport report) {
   const int64_t i = global_thread();
-  if (i < n) keys[i] = static_cast<uint64_t>(s.place(i, index[i]));
+  if (i >= n) return;
+  const int64_t place = checked_place(s, index, i, report);
+  keys[i] = static_cast<uint64_t>(place < 0 ? places : place);
 }
 
 void sort_places(RadixSort<uint64_t>& sorted, const ScatterArgs& a, int64_t n, Stream stream) {
-  launch(keys_of_places, blocks_for(n, kBlock), kBlock, 0, stream, a.index, n, shape_of(a.g), sorted.keys());
-  sorted.run(bits_below(a.g.outer * a.g.n * a.g.inner), stream);
+  const int64_t places = a.g.outer * a.g.n * a.g.inner;
+  launch(keys_of_places, blocks_for(n, kBlock), kBlock, 0, stream, a.index, n, shape_of(a.g), places, sorted.keys(),
+         report_to(a.bad_index));
+  sorted.run(bits_below(places + 1), stream);
 }
 
 // Of sorted sources the last of each place writes.
 template <class T>
 __global__ void __launch_bounds__(kBlock)
-    scatter_sorted(const T* source, const uint64_t* places, const unsigned* from, T* x, int64_t n) {
+    scatter_sorted(const T* source, const uint64_t* places, const unsigned* from, T* x, int64_t n, uint64_t end) {
   const int64_t i = global_thread();
-  if (i < n && (i == n - 1 || places[i] != places[i + 1])) x[places[i]] = source[from[i]];
+  if (i < n && places[i] < end && (i == n - 1 || places[i] != places[i + 1])) x[places[i]] = source[from[i]];
 }
 
 // Beyond so many places a source, memory for each place costs more than sorting the sources.
@@ -126,13 +147,14 @@ void scatter(const ScatterArgs& a, Stream stream) {
     RadixSort<uint64_t> sorted(1, n);
     sort_places(sorted, a, n, stream);
     return launch(scatter_sorted<T>, blocks_for(n, kBlock), kBlock, 0, stream, source, sorted.keys(), sorted.places(),
-                  x, n);
+                  x, n, static_cast<uint64_t>(places));
   }
   const DeviceScratch<unsigned long long> latest(places);
   set_zero(latest.get(), static_cast<size_t>(places) * sizeof(unsigned long long), stream);
-  launch(find_latest_numbers, blocks_for(n, kBlock), kBlock, 0, stream, a.index, n, shape_of(g), latest.get());
-  launch(scatter_numbers<T>, blocks_for(n, kBlock), kBlock, 0, stream, source, a.index, latest.get(), x, n,
-         shape_of(g));
+  launch(find_latest_numbers, blocks_for(n, kBlock), kBlock, 0, stream, a.index, n, shape_of(g), latest.get(),
+         report_to(a.bad_index));
+  launch(scatter_numbers<T>, blocks_for(n, kBlock), kBlock, 0, stream, source, a.index, latest.get(), x, n, shape_of(g),
+         report_to(a.bad_index));
 }
 
 // Integers wrap, whatever their sign: one addition serves both.
@@ -145,9 +167,11 @@ __device__ inline void add_atomically(int64_t* p, int64_t v) {
 
 template <class T>
 __global__ void __launch_bounds__(kBlock)
-    add_integers(const T* source, const int64_t* index, T* x, int64_t n, LineShape s) {
+    add_integers(const T* source, const int64_t* index, T* x, int64_t n, LineShape s, FailureReport report) {
   const int64_t i = global_thread();
-  if (i < n) add_atomically(x + s.place(i, index[i]), source[i]);
+  if (i >= n) return;
+  const int64_t place = checked_place(s, index, i, report);
+  if (place >= 0) add_atomically(x + place, source[i]);
 }
 
 template <class T>
@@ -157,7 +181,8 @@ void scatter_add(const ScatterArgs& a, Stream stream) {
   const T* const source = static_cast<const T*>(a.source);
   T* const x = static_cast<T*>(a.x);
   if constexpr (std::is_integral_v<T>) {
-    launch(add_integers<T>, blocks_for(n, kBlock), kBlock, 0, stream, source, a.index, x, n, shape_of(g));
+    launch(add_integers<T>, blocks_for(n, kBlock), kBlock, 0, stream, source, a.index, x, n, shape_of(g),
+           report_to(a.bad_index));
   } else {
     RadixSort<uint64_t> sorted(1, n);
     sort_places(sorted, a, n, stream);
@@ -173,24 +198,21 @@ void scatter_add(const ScatterArgs& a, Stream stream) {
 void index_select(const IndexSelectArgs& a, Stream stream) {
   visit_itemsize(a.itemsize, [&](auto zero) {
     using T = decltype(zero);
-    *a.bad_index = look_up_lines(static_cast<const T*>(a.x), a.index, static_cast<T*>(a.out), a.g.outer, a.g.n,
-                                 a.g.inner, a.g.m, stream);
+    look_up_lines(static_cast<const T*>(a.x), a.index, static_cast<T*>(a.out), a.g.outer, a.g.n, a.g.inner, a.g.m,
+                  report_to(a.bad_index), stream);
   });
 }
 
 void index_assign(const IndexAssignArgs& a, Stream stream) {
-  *a.bad_index = first_failure(OutsideRange<int64_t>{a.index, a.g.n}, a.g.m, stream);
-  if (*a.bad_index || numbers_of(a.g) == 0) return;
+  if (a.g.m == 0) return;
   visit_itemsize(a.itemsize, [&](auto zero) { assign<decltype(zero)>(a, stream); });
 }
 
 void index_add(const IndexAddArgs& a, Stream stream) {
-  *a.bad_index = first_failure(OutsideRange<int64_t>{a.index, a.g.n}, a.g.m, stream);
-  if (*a.bad_index) return;
   set_zero(a.out, static_cast<size_t>(a.g.outer * a.g.n * a.g.inner) * itemsize(a.dtype), stream);
   visit_number(a.dtype, [&](auto zero) {
     using T = decltype(zero);
-    if (a.g.n <= int64_t{1} << 32)
+    if (a.g.n < int64_t{1} << 32)
       add_lines<T, unsigned>(a, stream);
     else
       add_lines<T, uint64_t>(a, stream);
@@ -199,20 +221,16 @@ void index_add(const IndexAddArgs& a, Stream stream) {
 
 void gather_along(const GatherArgs& a, Stream stream) {
   const int64_t n = numbers_of(a.g);
-  *a.bad_index = 0;
   if (n == 0) return;
-  const Failures failures(stream);
   visit_itemsize(a.itemsize, [&](auto zero) {
     using T = decltype(zero);
     launch(gather_numbers<T>, blocks_for(n, kBlock), kBlock, 0, stream, static_cast<const T*>(a.x), a.index,
-           static_cast<T*>(a.out), n, shape_of(a.g), failures.report());
+           static_cast<T*>(a.out), n, shape_of(a.g), report_to(a.bad_index));
   });
-  *a.bad_index = failures.first();
 }
 
 void scatter_along(const ScatterArgs& a, Stream stream) {
-  *a.bad_index = first_failure(OutsideRange<int64_t>{a.index, a.g.n}, numbers_of(a.g), stream);
-  if (*a.bad_index || numbers_of(a.g) == 0) return;
+  if (numbers_of(a.g) == 0) return;
   if (a.add)
     visit_number(a.dtype, [&](auto zero) { scatter_add<decltype(zero)>(a, stream); });
   else

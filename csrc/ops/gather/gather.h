@@ -15,8 +15,8 @@ struct IndexGeometry {
 struct IndexSelectArgs {
   int itemsize;
   IndexGeometry g;
-  const int64_t* index;  // int64, as in all of this room; checked before memory is touched through it:
-  int64_t* bad_index;    // one number on the host: 1 + the position of the first index outside [0, n), or 0
+  const int64_t* index;  // int64, as in all of this room; no memory is touched through a bad one
+  int64_t* bad_index;    // one number (LateFault): 1 + the position of the first index outside [0, n), or 0
   const void* x;
   void* out;  // (outer, m, inner)
 };

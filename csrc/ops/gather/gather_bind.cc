@@ -27,13 +27,6 @@ int64_t traffic(const Array& a) {
 const int64_t* numbers(const Array& index) {
   return static_cast<const int64_t*>(index.data);
 }
-// After the kernel, which has used none of these indices.
-void expect_inside(const char* op, Fault& bad, const Array& index, int64_t n) {
-  bad.check([op, at = index.data, n](const int64_t* found) {
-    EXPECT(*found == 0, IndexError, op, text("indices in [0, ", n, ")"),
-           text(number_at(at, DType::kInt64, *found - 1), " at position ", *found - 1));
-  });
-}
 void expect_index(const char* op, const Array& index) {
   expect_same_dtype(op, "index", index, DType::kInt64);
 }
@@ -51,7 +44,7 @@ Array select(const Array& x, const Array& index, int64_t axis) {
   expect_line_index(kOp, x, index, axis);
   const IndexGeometry g = around(x, axis, index.size);
   Array out = empty(with_size(x, axis, index.size), x.dtype);
-  Fault bad;
+  LateFault bad;
   const int size = static_cast<int>(itemsize(x.dtype));
   call(index_select, IndexSelectArgs{size, g, numbers(index), bad.place(), x.data, out.data}, traffic(out));
   expect_inside(kOp, bad, index, g.n);
@@ -64,7 +57,7 @@ void assign(Array& x, const Array& index, const Array& value, int64_t axis) {
   expect_same_dtype(kOp, "value", value, x.dtype);
   expect_shape(kOp, "value", value, with_size(x, axis, index.size));
   const IndexGeometry g = around(x, axis, index.size);
-  Fault bad;
+  LateFault bad;
   const int size = static_cast<int>(itemsize(x.dtype));
   call(index_assign, IndexAssignArgs{size, g, numbers(index), bad.place(), value.data, x.data}, traffic(value));
   expect_inside(kOp, bad, index, g.n);
@@ -79,7 +72,7 @@ Array add(const Array& source, const Array& index, int64_t axis, int64_t size) {
   EXPECT(size >= 0, ValueError, kOp, text("size of at least 0"), text(size));
   Array out = empty(with_size(source, axis, size), source.dtype);
   const IndexGeometry g = around(out, axis, index.size);
-  Fault bad;
+  LateFault bad;
   call(index_add, IndexAddArgs{source.dtype, g, numbers(index), bad.place(), source.data, out.data},
        traffic(source) + traffic(out));
   expect_inside(kOp, bad, index, g.n);
@@ -102,7 +95,7 @@ Array gather(const Array& x, const Array& index, int64_t axis) {
   expect_place_index(kOp, x, index, axis);
   const IndexGeometry g = around(x, axis, index.dim(static_cast<int>(axis)));
   Array out = empty(index.shape, x.dtype);
-  Fault bad;
+  LateFault bad;
   const int size = static_cast<int>(itemsize(x.dtype));
   call(gather_along, GatherArgs{size, g, numbers(index), bad.place(), x.data, out.data}, traffic(out));
   expect_inside(kOp, bad, index, g.n);
@@ -117,7 +110,7 @@ void scatter(Array& x, const Array& index, const Array& source, int64_t axis) {
   expect_same_dtype(kOp, "source", source, x.dtype);
   expect_shape(kOp, "source", source, index.shape);
   const IndexGeometry g = around(x, axis, index.dim(static_cast<int>(axis)));
-  Fault bad;
+  LateFault bad;
   call(scatter_along, ScatterArgs{x.dtype, g, numbers(index), bad.place(), source.data, x.data, kAdd}, traffic(source));
   expect_inside(kOp, bad, index, g.n);
 }

@@ -199,7 +199,8 @@ void prepare_operand(const MmaOperand& operand, ProductPrecision precision, Stre
 }
 
 void multiply_on_tensor_cores(MmaProduct p, ProductPrecision precision, Stream stream) {
-  if (!p.epilogue.residual && on_warpgroups(p)) return multiply_on_warpgroups(p, precision, stream);
+  if (on_warpgroups(p)) return multiply_on_warpgroups(p, precision, stream);
+  if (windows_on_warpgroups(p)) return multiply_windows_on_warpgroups(p, precision, stream);
   int taps_y = 0, taps_x = 0;
   for (int i = 0; i < p.phases_y; ++i) taps_y = max(taps_y, p.y[i].taps);
   for (int i = 0; i < p.phases_x; ++i) taps_x = max(taps_x, p.x[i].taps);

@@ -5,6 +5,7 @@
 #include "cuda/wgmma_gemm.cuh"
 #include "ops/matmul/mma_operand.cuh"
 #include "ops/matmul/wgmma_product.h"
+#include "ops/matmul/wgmma_results.cuh"
 
 namespace fastdl {
 namespace {
@@ -18,8 +19,8 @@ struct WgmmaProduct {
   Batch batch;  // strides in matrices
   int64_t out_matrix, out_size, out_plane, out_image;
   Divider pixels;  // columns of an image
-  bool pairs;      // columns 2 i and 2 i + 1 are neighbours of one image, on 8 bytes where `out` is
-  GemmPlan plan;
+  bool pairs;      // columns 2 i and 2 i + 1 are neighbours of one image, at an even place
+  WgmmaPlan plan;
 };
 
 // What all roles of a block must agree about for a tile.
@@ -58,49 +59,37 @@ __device__ void produce(const WgmmaProduct& p, const TensorMap* map_a, const Ten
   }
 }
 
-// Two neighbouring columns: how many of them there are, the first one's bias, and where both are written.
-struct PairPlace {
-  int count;
-  int64_t column, first, second;
+// Where the columns of a thread are written: pixels of images that stand one after another.
+struct ColumnPlaces {
+  const WgmmaProduct& p;
+  int64_t first;  // column of the tile
+  int column;     // of the tile
+
+  __device__ int64_t offset(int64_t c) const {
+    const int64_t image = p.pixels.divide(c);
+    return image * p.out_image + (c - image * p.pixels.divisor);
+  }
+  __device__ PairPlace here() const {
+    const int64_t c = first + column;
+    return {column, static_cast<int>(max(int64_t{0}, min(p.columns - c, int64_t{2}))), p.pairs, offset(c),
+            offset(c + 1)};
+  }
+  __device__ void next() { column += 8; }
 };
 
 template <class Tile>
-__device__ __forceinline__ void store_sums(const WgmmaProduct& p, const WgmmaWork& w, const float (&sum)[Tile::kSums]) {
-  const int rows = static_cast<int>(min(p.rows - w.row, int64_t{Tile::BM}));
-  float* out = p.out + w.at.split * p.out_size + w.at.batch * p.out_matrix + w.row * p.out_plane;
-  const bool pairs = p.pairs && reinterpret_cast<uintptr_t>(out) % 8 == 0;
-  const int64_t first_row = w.at.batch * p.rows + w.row;  // of the bias
-  const Activation activation = p.epilogue.activation;
-  const auto place = [&](int column) {
-    const int64_t c = w.column + column;
-    const auto offset = [&](int64_t c) {
-      const int64_t image = p.pixels.divide(c);
-      return image * p.out_image + (c - image * p.pixels.divisor);
-    };
-    return PairPlace{static_cast<int>(max(int64_t{0}, min(p.columns - c, int64_t{2}))), c, offset(c), offset(c + 1)};
-  };
-  each_pair_of_sums<Tile>(sum, place, [&](int row, const PairPlace& at, float first, float second) {
-    if (row >= rows || at.count == 0) return;
-    if (p.epilogue.bias) {
-      const int64_t channel = p.bias_of_rows ? first_row + row : at.column;
-      first += p.epilogue.bias[channel];
-      if (at.count == 2) second += p.epilogue.bias[p.bias_of_rows ? channel : channel + 1];
-    }
-    if (activation == Activation::kRelu)
-      first = activate(Activation::kRelu, first), second = activate(Activation::kRelu, second);
-    float* to = out + row * p.out_plane;
-    if (pairs && at.count == 2) return store_vec(to + at.first, make_float2(first, second));
-    to[at.first] = first;
-    if (at.count == 2) to[at.second] = second;
-  });
-  if (activation == Activation::kNone || activation == Activation::kRelu) return;
-  // Exponentials are long: a thread reads its results back, from the caches, and the code is there once.
-  each_place_of_sums<Tile>(place, [&](int row, const PairPlace& at) {
-    if (row >= rows || at.count == 0) return;
-    float* to = out + row * p.out_plane;
-    to[at.first] = activate(activation, to[at.first]);
-    if (at.count == 2) to[at.second] = activate(activation, to[at.second]);
-  });
+__device__ __forceinline__ void store_product(const WgmmaProduct& p, const WgmmaWork& w,
+                                              const float (&sum)[Tile::kSums]) {
+  const int64_t skip = w.at.batch * p.out_matrix + w.row * p.out_plane;
+  const int64_t channel = p.bias_of_rows ? w.at.batch * p.rows + w.row : w.column;
+  const ResultRows rows = {p.out + w.at.split * p.out_size + skip,
+                           p.epilogue.residual ? p.epilogue.residual + skip : nullptr,
+                           p.epilogue.bias ? p.epilogue.bias + channel : nullptr,
+                           p.bias_of_rows,
+                           static_cast<int>(min(p.rows - w.row, int64_t{Tile::BM})),
+                           p.out_plane,
+                           p.epilogue.activation};
+  store_sums<Tile>(rows, ColumnPlaces{p, w.column, first_column_of_sums<Tile>()}, sum);
 }
 
 template <class Tile>
@@ -120,17 +109,10 @@ __global__ void __launch_bounds__(Tile::kThreads, 1)
       const WgmmaWork w = WgmmaWork::of<Tile>(p, tile);
       float sum[Tile::kSums] = {};
       wgmma_main_loop<Tile>(ring, w.panels, sum);
-      store_sums<Tile>(p, w, sum);
+      store_product<Tile>(p, w, sum);
     }
   }
 }
-
-template <class Number>
-constexpr TensorMapType kMapType = TensorMapType::kFloat32;
-template <>
-constexpr TensorMapType kMapType<bfloat16> = TensorMapType::kBfloat16;
-template <>
-constexpr TensorMapType kMapType<float16> = TensorMapType::kFloat16;
 
 int64_t pixels_of(const MmaProduct& p) {
   return int64_t{p.y[0].pixels} * p.x[0].pixels;
@@ -180,8 +162,7 @@ void multiply_on_warpgroups(MmaProduct product, ProductPrecision precision, Stre
   WgmmaProduct p = {};
   p.bias_of_rows = product.bias_of_rows;
   p.rows = product.rows, p.columns = product.images * pixels;
-  constexpr int64_t kPanelChunks = kSwizzledRow / 16;
-  p.panels = ceil_div(product.channels, kPanelChunks);
+  p.panels = ceil_div(product.channels, kWgmmaPanelChunks);
   p.out_matrix = product.out_matrix, p.out_size = product.out_size;
   p.out_plane = product.out_plane, p.out_image = product.out_image;
   p.pixels = divide_by(pixels);
@@ -194,15 +175,13 @@ void multiply_on_warpgroups(MmaProduct product, ProductPrecision precision, Stre
     b = product.batch.stride_b.d[axis] / (p.columns * column_pitch(product));
     matrices_a += a * (product.batch.shape.d[axis] - 1), matrices_b += b * (product.batch.shape.d[axis] - 1);
   }
-  p.plan = product.plan = plan_wgmma(p.rows, p.columns, p.panels, product.matrices);
+  p.plan = plan_wgmma(p.rows, p.columns, p.panels, product.matrices);
   with_partial_sums(product, p.plan.splits, product.out_size, stream, [&](const MmaProduct& part) {
     p.out = part.out, p.epilogue = part.epilogue;
     visit_number(precision, [&](auto number) {
       using Number = decltype(number);
-      if (p.plan.large)
-        launch_product<WgmmaTile<Number, 256>>(p, part, matrices_a, matrices_b, stream);
-      else
-        launch_product<WgmmaTile<Number, 128>>(p, part, matrices_a, matrices_b, stream);
+      visit_wgmma_tile<Number>(
+          p.plan.form, [&](auto tile) { launch_product<decltype(tile)>(p, part, matrices_a, matrices_b, stream); });
     });
   });
 }

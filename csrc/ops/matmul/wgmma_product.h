@@ -9,4 +9,9 @@ namespace fastdl {
 bool on_warpgroups(const MmaProduct& product);
 void multiply_on_warpgroups(MmaProduct product, ProductPrecision precision, Stream stream);
 
+// Likewise for products with windows: images without gaps, groups as images behind one another, 33 rows or more, taps
+// and padding that the copy engine can count, and channels that fill most of its panels.
+bool windows_on_warpgroups(const MmaProduct& product);
+void multiply_windows_on_warpgroups(const MmaProduct& product, ProductPrecision precision, Stream stream);
+
 }  // namespace fastdl

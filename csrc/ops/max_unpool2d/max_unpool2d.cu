@@ -15,11 +15,12 @@ namespace {
 // last[place] = 1 + the largest position in the plane that names it, or 0.
 template <class I>
 __global__ void __launch_bounds__(kBlock)
-    note_kernel(int64_t n, Divider inputs, int64_t outputs, const I* indices, unsigned* last) {
+    note_kernel(int64_t n, Divider inputs, int64_t outputs, const I* indices, unsigned* last, FailureReport report) {
   const int64_t i = global_thread();
   if (i >= n) return;
-  const int64_t plane = inputs.divide(i);
-  atomicMax(last + plane * outputs + indices[i], static_cast<unsigned>(i - plane * inputs.divisor + 1));
+  const int64_t plane = inputs.divide(i), at = indices[i];
+  if (at < 0 || at >= outputs) return report(i);
+  atomicMax(last + plane * outputs + at, static_cast<unsigned>(i - plane * inputs.divisor + 1));
 }
 
 template <class T>
@@ -32,10 +33,13 @@ __global__ void __launch_bounds__(kBlock)
 }
 
 template <class T, class I>
-__global__ void __launch_bounds__(kBlock)
-    gather_kernel(int64_t n, Divider inputs, int64_t outputs, const T* grad, const I* indices, T* grad_x) {
+__global__ void __launch_bounds__(kBlock) gather_kernel(int64_t n, Divider inputs, int64_t outputs, const T* grad,
+                                                        const I* indices, T* grad_x, FailureReport report) {
   const int64_t i = global_thread();
-  if (i < n) grad_x[i] = grad[inputs.divide(i) * outputs + indices[i]];
+  if (i >= n) return;
+  const int64_t at = indices[i];
+  if (at < 0 || at >= outputs) return report(i);
+  grad_x[i] = grad[inputs.divide(i) * outputs + at];
 }
 
 template <class T>
@@ -60,18 +64,14 @@ __global__ void __launch_bounds__(kBlock)
   grad_x[i] = grad[row * small.w.divisor * kernel_w + at.x * kernel_w];
 }
 
-// run(typed x, typed indices, typed out) after the indices have been checked.
+// run(typed x, typed indices, typed out).
 template <class Run>
-void with_indices(const MaxUnpool2dArgs& p, Stream stream, Run run) {
-  *p.bad_index = 0;
-  const UnpoolSizes& s = p.s;
+void with_indices(const MaxUnpool2dArgs& p, Run run) {
   visit_float(p.dtype, [&](auto zero) {
     using T = decltype(zero);
     const auto typed = [&](auto index) {
       using I = decltype(index);
-      const I* indices = static_cast<const I*>(p.indices);
-      *p.bad_index = first_failure(OutsideRange<I>{indices, s.out_h * s.out_w}, s.planes * s.in_h * s.in_w, stream);
-      if (!*p.bad_index) run(static_cast<const T*>(p.x), indices, static_cast<T*>(p.out));
+      run(static_cast<const T*>(p.x), static_cast<const I*>(p.indices), static_cast<T*>(p.out));
     };
     p.index_dtype == DType::kInt64 ? typed(int64_t{}) : typed(int32_t{});
   });
@@ -97,13 +97,13 @@ void max_unpool2d_fwd(const MaxUnpool2dArgs& p, Stream stream) {
   const UnpoolSizes& s = p.s;
   const int64_t inputs = s.in_h * s.in_w, outputs = s.out_h * s.out_w, n = s.planes * inputs, all = s.planes * outputs;
   EXPECT(inputs < int64_t{1} << 32, ValueError, "max_unpool2d", "planes of fewer than 2^32 elements", text(inputs));
-  with_indices(p, stream, [&](auto x, auto indices, auto out) {
+  with_indices(p, [&](auto x, auto indices, auto out) {
     using T = std::remove_pointer_t<decltype(out)>;
     using I = std::remove_const_t<std::remove_pointer_t<decltype(indices)>>;
     const DeviceScratch<unsigned> last(all);
     set_zero(last.get(), static_cast<size_t>(all) * sizeof(unsigned), stream);
-    launch(note_kernel<I>, blocks_for(n, kBlock), kBlock, 0, stream, n, divide_by(inputs), outputs, indices,
-           last.get());
+    launch(note_kernel<I>, blocks_for(n, kBlock), kBlock, 0, stream, n, divide_by(inputs), outputs, indices, last.get(),
+           report_to(p.bad_index));
     launch(fetch_kernel<T>, blocks_for(all, kBlock), kBlock, 0, stream, all, inputs, divide_by(outputs), x, last.get(),
            out);
   });
@@ -112,11 +112,11 @@ void max_unpool2d_fwd(const MaxUnpool2dArgs& p, Stream stream) {
 void max_unpool2d_bwd(const MaxUnpool2dArgs& p, Stream stream) {
   const UnpoolSizes& s = p.s;
   const int64_t n = s.planes * s.in_h * s.in_w;
-  with_indices(p, stream, [&](auto x, auto indices, auto out) {
+  with_indices(p, [&](auto x, auto indices, auto out) {
     using T = std::remove_pointer_t<decltype(out)>;
     using I = std::remove_const_t<std::remove_pointer_t<decltype(indices)>>;
     launch(gather_kernel<T, I>, blocks_for(n, kBlock), kBlock, 0, stream, n, divide_by(s.in_h * s.in_w),
-           s.out_h * s.out_w, x, indices, out);
+           s.out_h * s.out_w, x, indices, out, report_to(p.bad_index));
   });
 }
 

@@ -16,7 +16,7 @@ struct MaxUnpool2dArgs {
   const void* indices;  // y * out_w + x of each value
   DType index_dtype;    // int32 or int64
   void* out;            // every element is written
-  int64_t* bad_index;   // 1 + the position of the first index outside its plane, or 0
+  int64_t* bad_index;   // 1 + the position of the first index outside its plane, or 0 (LateFault)
 };
 
 // "Bed of nails": each value to the upper left corner of a window. Backward: reads the corners.

@@ -24,7 +24,7 @@ Array max_unpool2d(const Array& x, const Array& indices, const Dims& output_hw) 
   expect_pair(op, "output_size", output_hw, 0);
   expect_plane(op, output_hw[0], output_hw[1]);
   Array out = empty(with_plane(x.shape, output_hw[0], output_hw[1]), x.dtype);
-  Fault bad;
+  LateFault bad;
   const MaxUnpool2dArgs args{x.dtype,    sizes(x.shape, out.shape), x.data, indices.data, indices.dtype, out.data,
                              bad.place()};
   call(max_unpool2d_fwd, args, static_cast<int64_t>(x.bytes() + out.bytes()));
@@ -40,7 +40,7 @@ Array max_unpool2d_backward(const Array& grad, const Array& indices) {
   expect_ndim(op, "indices", indices, 4);
   expect_shape(op, "indices", indices, with_plane(grad.shape, indices.dim(2), indices.dim(3)));
   Array grad_x = empty(indices.shape, grad.dtype);
-  Fault bad;
+  LateFault bad;
   const MaxUnpool2dArgs args{
       grad.dtype, sizes(indices.shape, grad.shape), grad.data, indices.data, indices.dtype, grad_x.data, bad.place()};
   call(max_unpool2d_bwd, args, static_cast<int64_t>(grad.bytes() + grad_x.bytes()));

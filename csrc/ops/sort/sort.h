@@ -48,11 +48,11 @@ struct KthArgs {
 struct ChosenBwdArgs {
   DType dtype;
   Lines lines;  // of out
-  int64_t m;    // of grad and indices (outer, m, inner); all in [0, n): checked before memory is touched
+  int64_t m;    // of grad and indices (outer, m, inner); none is used that is not in [0, n)
   const void* grad;
   const int64_t* indices;
   void* out;
-  int64_t* bad_index;  // one number on the host: 1 + the position of the first bad one, or 0
+  int64_t* bad_index;  // one number (LateFault): 1 + the position of the first bad one, or 0
 };
 // How many numbers of its sequence lie below each x, or (right) not above it.
 struct SearchSortedArgs {
@@ -74,7 +74,7 @@ struct GroupEqualArgs {
   int64_t* inverse;
   int64_t* first;      // n numbers; the first *groups of them are written
   int64_t* groups;     // one number on the host
-  int64_t* bad_index;  // as above
+  int64_t* bad_index;  // one number on the host, likewise
 };
 
 }  // namespace fastdl

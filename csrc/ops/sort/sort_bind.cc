@@ -29,14 +29,6 @@ int64_t bytes_of(const Array& x) {
   return 8 * static_cast<int64_t>(x.bytes());
 }
 
-// After the kernel, which then has touched nothing.
-void expect_inside(const char* op, Fault& bad, const Array& indices, int64_t n) {
-  bad.check([op, at = indices.data, n](const int64_t* found) {
-    EXPECT(*found == 0, IndexError, op, text("indices in [0, ", n, ")"),
-           text(number_at(at, DType::kInt64, *found - 1), " at position ", *found - 1));
-  });
-}
-
 // ---- order ----------------------------------------------------------------------------------------------------------
 
 py::tuple sort(const Array& x, int64_t axis, bool descending) {
@@ -95,7 +87,7 @@ Array chosen_gradient(const Array& grad, const Array& indices, int64_t axis, int
   expect_shape(kOp, "indices", indices, grad.shape);
   EXPECT(size >= chosen.n, ValueError, kOp, text("size of at least ", chosen.n), text(size));
   Array out = empty(with_size(grad, axis, size), grad.dtype);
-  Fault bad;
+  LateFault bad;
   const Lines whole{chosen.outer, size, chosen.inner};
   call(chosen_bwd, ChosenBwdArgs{grad.dtype, whole, chosen.n, grad.data, numbers(indices), out.data, bad.place()},
        static_cast<int64_t>(out.bytes()));

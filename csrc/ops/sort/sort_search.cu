@@ -47,9 +47,12 @@ struct WriteGroups {
 
 template <class T>
 __global__ void __launch_bounds__(kBlock)
-    put_chosen(const T* grad, const int64_t* indices, T* out, int64_t n, LineShape s) {
+    put_chosen(const T* grad, const int64_t* indices, T* out, int64_t n, LineShape s, FailureReport report) {
   const int64_t i = global_thread();
-  if (i < n) out[s.place(i, indices[i])] = grad[i];
+  if (i >= n) return;
+  const int64_t at = indices[i];
+  if (at < 0 || at >= s.n) return report(i);
+  out[s.place(i, at)] = grad[i];
 }
 
 }  // namespace
@@ -79,13 +82,12 @@ void group_equal(const GroupEqualArgs& a, Stream stream) {
 
 void chosen_bwd(const ChosenBwdArgs& a, Stream stream) {
   const int64_t n = a.lines.outer * a.m * a.lines.inner, numbers = a.lines.outer * a.lines.n * a.lines.inner;
-  *a.bad_index = first_failure(OutsideRange<int64_t>{a.indices, a.lines.n}, n, stream);
-  if (*a.bad_index) return;
   set_zero(a.out, static_cast<size_t>(numbers) * itemsize(a.dtype), stream);
   visit_float(a.dtype, [&](auto zero) {
     using T = decltype(zero);
     launch(put_chosen<T>, blocks_for(n, kBlock), kBlock, 0, stream, static_cast<const T*>(a.grad), a.indices,
-           static_cast<T*>(a.out), n, LineShape{divide_by(a.lines.inner), divide_by(a.m), a.lines.n});
+           static_cast<T*>(a.out), n, LineShape{divide_by(a.lines.inner), divide_by(a.m), a.lines.n},
+           report_to(a.bad_index));
   });
 }
 
