@@ -47,7 +47,7 @@ def _expect(value: Any, op: str, name: str) -> Tensor:
 class Tensor:
     """A multi-dimensional array with a dtype, a device and, if asked for, a gradient. Make one with `fastdl.tensor`."""
 
-    __slots__ = ("__weakref__", "_array", "_backend", "_node", "grad", "requires_grad")
+    __slots__ = ("__weakref__", "_array", "_backend", "_node", "_origin", "grad", "requires_grad")
 
     # Operators and methods that functional/methods.py adds; named here for the type checker.
     if TYPE_CHECKING:
@@ -69,6 +69,8 @@ class Tensor:
         self._array = array
         self._backend = backend
         self._node: Any = None
+        # Of a part of another tensor: that tensor, how it was taken and with what (functional/in_place.py).
+        self._origin: tuple[Tensor, str, Any] | None = None
         self.grad: Tensor | None = None
         self.requires_grad = False
 
@@ -301,7 +303,10 @@ class Tensor:
 
     def detach(self) -> Tensor:
         """The same memory, outside the tape."""
-        return Tensor(self._array, self._backend)
+        out = Tensor(self._array, self._backend)
+        if self._origin is not None:
+            out._origin = (self, "detach", None)
+        return out
 
     def requires_grad_(self, requires_grad: Any = True) -> Tensor:
         if not self.is_leaf:

@@ -54,6 +54,7 @@ def reshape(input: Tensor, *shape: Any) -> Tensor:
             raise ValueError(f"[reshape] expected a shape of {x.numel()} elements, got {target}")
         target = tuple(x.numel() // known if n == -1 else n for n in target)
     out = Tensor(x._backend.reshape(x._array, target), x._backend)
+    out._origin = (x, "reshape", None)
     return record(out, _reshape_bwd, (x,), x.shape) if autograd.recording(x) else out
 
 
@@ -96,16 +97,15 @@ def _permute_bwd(node: Node, g: Array) -> tuple[Array]:
 
 
 def permute(input: Tensor, *dims: Any) -> Tensor:
-    """Axes in another order, copied to a contiguous tensor (`torch.permute`)."""
+    """Axes in another order (`torch.permute`): a contiguous copy that writes through, as `index` says."""
     x = _expect(input, "permute")
     order = tuple(normalized_axis(d, x.ndim, "permute") for d in _sizes(dims, "permute"))
     if sorted(order) != list(range(x.ndim)):
         raise ValueError(f"[permute] expected each of {x.ndim} axes once, got {dims}")
+    inverse = tuple(sorted(range(x.ndim), key=order.__getitem__))
     out = Tensor(x._backend.permute(x._array, order), x._backend)
-    if autograd.recording(x):
-        inverse = tuple(sorted(range(x.ndim), key=order.__getitem__))
-        record(out, _permute_bwd, (x,), inverse)
-    return out
+    out._origin = (x, "permute", inverse)
+    return record(out, _permute_bwd, (x,), inverse) if autograd.recording(x) else out
 
 
 def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
@@ -244,7 +244,10 @@ def _index_bwd(node: Node, g: Array) -> tuple[Array]:
 
 
 def index(input: Tensor, item: Any) -> Tensor:
-    """input[item] for integers, slices with positive steps, None and an ellipsis: a copy.
+    """input[item] for integers, slices with positive steps, None and an ellipsis.
+
+    The numbers are a copy, but one that writes through: what changes it in place changes `input` too, as PyTorch's
+    views do. The other way it does not: later changes of `input` leave it as it is.
 
     >>> import fastdl
     >>> fastdl.arange(6).reshape(2, 3)[1, ::2].tolist()
@@ -254,6 +257,7 @@ def index(input: Tensor, item: Any) -> Tensor:
     starts, lengths, steps, result = (tuple(part) for part in _selection(item, x.shape))
     k = x._backend
     out = Tensor(k.reshape(k.slice(x._array, starts, lengths, steps), result), k)
+    out._origin = (x, "index", item)
     if autograd.recording(x):
         record(out, _index_bwd, (x,), (x.shape, starts, lengths, steps))
     return out

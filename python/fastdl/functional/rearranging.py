@@ -21,8 +21,12 @@ from .reduction import normalized_axes, normalized_axis
 Array = Any
 
 
+def _span(axis: int, start: int, stop: int) -> tuple[slice, ...]:
+    return (*[slice(None)] * axis, slice(start, stop))
+
+
 def _part(x: Tensor, axis: int, start: int, stop: int) -> Tensor:
-    return index(x, (*[slice(None)] * axis, slice(start, stop)))
+    return index(x, _span(axis, start, stop))
 
 
 def flip(input: Tensor, *dims: Any) -> Tensor:
@@ -77,6 +81,8 @@ def parts(x: Tensor, sizes: Sequence[int], axis: int) -> list[Tensor]:
     """Neighbours of these sizes. Their gradients are joined once; slices would each give one of the whole size."""
     ends = list(itertools.accumulate(sizes))
     outs = [_part(x.detach(), axis, end - n, end) for n, end in zip(sizes, ends, strict=True)]
+    for out, n, end in zip(outs, sizes, ends, strict=True):
+        out._origin = (x, "index", _span(axis, end - n, end))
     if outs and recording(x):
         record_several(outs, _parts_bwd, (x,), (axis, [o.shape for o in outs], x.dtype, x.device))
     return outs
