@@ -26,6 +26,9 @@ class device(str):
 
     __slots__ = ()
 
+    def __new__(cls, type: str, index: int | None = None) -> device:
+        return super().__new__(cls, type if index is None else f"{type}:{index}")
+
     @property
     def type(self) -> str:
         return str(self).partition(":")[0]
@@ -65,9 +68,14 @@ class Tensor:
 
     __array_priority__ = 1000  # numpy_array + tensor comes to Tensor.__radd__
 
-    def __init__(self, array: Any, backend: ModuleType) -> None:
+    def __init__(self, array: Any = (), backend: Any = None, *sizes: int) -> None:
+        # As torch.Tensor: Tensor(2, 3) is memory as it comes, Tensor([1, 2]) are float32 numbers.
+        if backend is None or backend.__class__ is int:
+            from .creation import of_sizes_or_numbers
+
+            array, backend = of_sizes_or_numbers(array, backend, sizes)
         self._array = array
-        self._backend = backend
+        self._backend: ModuleType = backend
         self._node: Any = None
         # Of a part of another tensor: that tensor, how it was taken and with what (functional/in_place.py).
         self._origin: tuple[Tensor, str, Any] | None = None

@@ -10,6 +10,7 @@ from .. import autograd, dtypes
 from ..autograd import Node, fresh, record
 from ..creation import tensor
 from ..tensor import Tensor
+from .arguments import INTEGERS
 from .arithmetic import Array, unbroadcast
 from .reduction import normalized_axis
 
@@ -96,12 +97,12 @@ def _permute_bwd(node: Node, g: Array) -> tuple[Array]:
     return (node.backend.permute(g, node.saved),)
 
 
-def permute(input: Tensor, *dims: Any) -> Tensor:
+def permute(input: Tensor, *axes: Any, dims: Any = ()) -> Tensor:
     """Axes in another order (`torch.permute`): a contiguous copy that writes through, as `index` says."""
     x = _expect(input, "permute")
-    order = tuple(normalized_axis(d, x.ndim, "permute") for d in _sizes(dims, "permute"))
+    order = tuple(normalized_axis(d, x.ndim, "permute") for d in _sizes(axes or (dims,), "permute"))
     if sorted(order) != list(range(x.ndim)):
-        raise ValueError(f"[permute] expected each of {x.ndim} axes once, got {dims}")
+        raise ValueError(f"[permute] expected each of {x.ndim} axes once, got {axes or dims}")
     inverse = tuple(sorted(range(x.ndim), key=order.__getitem__))
     out = Tensor(x._backend.permute(x._array, order), x._backend)
     out._origin = (x, "permute", inverse)
@@ -152,6 +153,8 @@ def _sequence(tensors: Any, op: str) -> list[Tensor]:
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Tensors one after another along an existing axis (`torch.cat`); dtypes are promoted to a common one."""
     parts = _sequence(tensors, "cat")
+    if any(x.shape == (0,) for x in parts):  # as in PyTorch, they fit everything
+        parts = [x for x in parts if x.shape != (0,)] or parts[:1]
     name = parts[0].dtype.name
     for x in parts[1:]:
         name = dtypes.promote(name, x.dtype.name)
@@ -222,10 +225,10 @@ def _selection(index: Any, shape: tuple[int, ...]) -> tuple[list[int], list[int]
                 raise ValueError(f"[index] expected a step of at least 1, got {step}")
             length = len(range(start, stop, step))
             result.append(length)
-        elif isinstance(item, int) and not isinstance(item, bool):
+        elif isinstance(item, INTEGERS) and not isinstance(item, bool):
             if not -size <= item < size:
                 raise IndexError(f"[index] expected an index in [{-size}, {size - 1}] on axis {axis}, got {item}")
-            start, length, step = item % size, 1, 1
+            start, length, step = int(item) % size, 1, 1
         else:
             raise NotImplementedError(
                 f"[index] expected integers, slices, None or an ellipsis, got {type(item).__name__} on axis {axis}"
