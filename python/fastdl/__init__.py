@@ -9,7 +9,7 @@
 
 from math import e, inf, nan, pi
 
-from . import amp, autograd, backends, cuda, dtypes, emu, functional, nn, ops, optim, utils
+from . import amp, autograd, backends, cuda, dtypes, emu, functional, linalg, nn, ops, optim, utils
 from .amp import autocast, get_autocast_dtype, is_autocast_enabled
 from .autograd import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from .creation import (
@@ -289,6 +289,7 @@ true_divide, fix, sgn, ger, trapz, asarray = div, trunc, sign, outer, trapezoid,
 arcsin, arccos, arctan, arctan2, arcsinh, arccosh, arctanh = asin, acos, atan, atan2, asinh, acosh, atanh
 FloatTensor, DoubleTensor, LongTensor = TensorType("float32"), TensorType("float64"), TensorType("int64")
 IntTensor, ByteTensor, BoolTensor = TensorType("int32"), TensorType("uint8"), TensorType("bool")
+inverse, det = linalg.inv, linalg.det
 newaxis = None
 Size = tuple  # shapes are plain tuples
 
