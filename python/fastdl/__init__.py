@@ -9,7 +9,7 @@
 
 from math import e, inf, nan, pi
 
-from . import amp, autograd, backends, cuda, dtypes, emu, functional, linalg, nn, ops, optim, utils
+from . import amp, autograd, backends, cuda, distributions, dtypes, emu, functional, linalg, nn, ops, optim, utils
 from .amp import autocast, get_autocast_dtype, is_autocast_enabled
 from .autograd import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from .creation import (
