@@ -7,10 +7,13 @@
 [2.0, 4.0, 6.0]
 """
 
-from . import amp, autograd, backends, cuda, dtypes, emu, functional, nn, ops, optim, utils
+from math import e, inf, nan, pi
+
+from . import amp, autograd, backends, cuda, distributions, dtypes, emu, functional, linalg, nn, ops, optim, utils
 from .amp import autocast, get_autocast_dtype, is_autocast_enabled
 from .autograd import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from .creation import (
+    TensorType,
     arange,
     as_tensor,
     empty,
@@ -38,6 +41,7 @@ from .creation import (
 from .dtypes import (
     bfloat16,
     bool,
+    can_cast,
     double,
     dtype,
     finfo,
@@ -45,36 +49,80 @@ from .dtypes import (
     float16,
     float32,
     float64,
+    get_default_dtype,
     half,
     iinfo,
     int,
     int32,
     int64,
     long,
+    promote_types,
+    set_default_dtype,
     uint8,
+)
+from .functional import (
+    adaptive_avg_pool1d,
+    alpha_dropout,
+    avg_pool1d,
+    bilinear,
+    binary_cross_entropy_with_logits,
+    celu,
+    channel_shuffle,
+    conv1d,
+    conv2d,
+    conv_transpose1d,
+    conv_transpose2d,
+    cosine_similarity,
+    dropout,
+    layer_norm,
+    max_pool1d,
+    max_pool2d,
+    pairwise_distance,
+    pdist,
+    pixel_shuffle,
+    pixel_unshuffle,
+    prelu,
+    relu_,
+    rms_norm,
+    selu,
+    threshold,
 )
 from .functional import methods as _methods
 from .functional.activation import log_softmax, relu, sigmoid, softmax, tanh
+from .functional.angles import acos, asin, atan, atan2, copysign, signbit, sinc
 from .functional.arithmetic import add, div, maximum, minimum, mul, pow, sub
 from .functional.comparison import allclose, clamp, clip, eq, equal, ge, gt, le, lt, ne, where
 from .functional.compositions import (
+    acosh,
     addcdiv,
     addcmul,
+    asinh,
+    atanh,
     clamp_max,
     clamp_min,
     cosh,
     erfc,
     exp2,
+    float_power,
+    fmax,
+    fmin,
     fmod,
     frac,
+    heaviside,
     hypot,
     isclose,
+    isneginf,
+    isposinf,
+    ldexp,
     lerp,
     log2,
     log10,
     logaddexp,
+    logaddexp2,
     logit,
     nan_to_num,
+    positive,
+    rsub,
     sinh,
     tan,
     xlogy,
@@ -102,6 +150,22 @@ from .functional.elementary import (
     sqrt,
     square,
     trunc,
+)
+from .functional.gathering import (
+    addmv,
+    addr,
+    atleast_3d,
+    broadcast_shapes,
+    combinations,
+    diagflat,
+    dstack,
+    histogram,
+    hsplit,
+    logcumsumexp,
+    mode,
+    unravel_index,
+    vander,
+    vsplit,
 )
 from .functional.indexing import (
     gather,
@@ -200,7 +264,7 @@ from .nn.summary import summary
 from .plan import compile
 from .printing import set_printoptions
 from .random import Generator, get_rng_state, initial_seed, manual_seed, set_rng_state
-from .sampling import bernoulli, multinomial, normal
+from .sampling import bernoulli, multinomial, normal, poisson
 from .saving import load, save
 from .settings import (
     empty_cache,
@@ -211,6 +275,7 @@ from .settings import (
     set_conv_algorithm,
     set_float32_matmul_precision,
     set_num_threads,
+    use_deterministic_algorithms,
 )
 from .tensor import Tensor, device, is_floating_point, is_tensor, numel
 
@@ -220,6 +285,15 @@ ravel = flatten
 moveaxis = movedim
 absolute, negative, multiply, divide, subtract = abs, neg, mul, div, sub
 greater, greater_equal, less, less_equal, not_equal = gt, ge, lt, le, ne
+true_divide, fix, sgn, ger, trapz, asarray = div, trunc, sign, outer, trapezoid, as_tensor
+arcsin, arccos, arctan, arctan2, arcsinh, arccosh, arctanh = asin, acos, atan, atan2, asinh, acosh, atanh
+FloatTensor, DoubleTensor, LongTensor = TensorType("float32"), TensorType("float64"), TensorType("int64")
+IntTensor, ByteTensor, BoolTensor = TensorType("int32"), TensorType("uint8"), TensorType("bool")
+inverse, det = linalg.inv, linalg.det
+newaxis = None
 Size = tuple  # shapes are plain tuples
+
+for _name in _methods.WITH_AXIS.split():
+    globals()[_name] = _methods.numpy_names(globals()[_name])
 
 __version__ = "0.1.0"

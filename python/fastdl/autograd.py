@@ -312,68 +312,9 @@ def grad(
     return tuple(results)
 
 
-# ---- operations written by users -------------------------------------------------------------------------------------
+def Variable(data: Tensor, requires_grad: bool = False) -> Tensor:
+    """The tensor itself: PyTorch's name from when tensors had no gradients of their own."""
+    return data.requires_grad_() if requires_grad else data
 
 
-class Context:
-    """What `Function.forward` leaves for `Function.backward`."""
-
-    saved_tensors: tuple[Tensor, ...] = ()
-    needs_input_grad: tuple[bool, ...] = ()
-
-    def save_for_backward(self, *tensors: Tensor) -> None:
-        self.saved_tensors = tensors
-
-
-class Function:
-    """A differentiable operation of your own (`torch.autograd.Function`): one output, first-order gradients.
-
-    >>> import fastdl
-    >>> class Cube(fastdl.autograd.Function):
-    ...     @staticmethod
-    ...     def forward(ctx, x):
-    ...         ctx.save_for_backward(x)
-    ...         return x * x * x
-    ...     @staticmethod
-    ...     def backward(ctx, grad):
-    ...         (x,) = ctx.saved_tensors
-    ...         return grad * 3 * x * x
-    >>> x = fastdl.tensor([2.0], requires_grad=True)
-    >>> Cube.apply(x).backward(); x.grad.item()
-    12.0
-    """
-
-    @staticmethod
-    def forward(ctx: Context, *args: Any) -> Tensor:
-        raise NotImplementedError("[Function] expected a subclass that defines forward, got none")
-
-    @staticmethod
-    def backward(ctx: Context, grad: Tensor) -> Any:
-        raise NotImplementedError("[Function] expected a subclass that defines backward, got none")
-
-    @classmethod
-    def apply(cls, *args: Any) -> Tensor:
-        from .tensor import Tensor
-
-        tensors = tuple(a for a in args if isinstance(a, Tensor))
-        ctx = Context()
-        ctx.needs_input_grad = tuple(isinstance(a, Tensor) and a.requires_grad for a in args)
-        with no_grad():
-            out = cls.forward(ctx, *args)
-        if not isinstance(out, Tensor):
-            raise TypeError(f"[{cls.__name__}] expected forward to return a Tensor, got {type(out).__name__}")
-        if not recording(*tensors):
-            return out
-        if any(out is t for t in tensors):
-            out = Tensor(out._array, out._backend)
-        places = [i for i, a in enumerate(args) if isinstance(a, Tensor)]
-
-        def rule(node: Node, g: Array) -> list[Array | None]:
-            with no_grad():
-                grads = cls.backward(ctx, Tensor(g, node.backend))
-            grads = grads if isinstance(grads, tuple) else (grads,)
-            if len(grads) != len(args):
-                raise RuntimeError(f"[{cls.__name__}] expected {len(args)} gradients from backward, got {len(grads)}")
-            return [None if grads[i] is None else grads[i]._array for i in places]
-
-        return record(out, rule, tensors, None)
+from .function import Context, Function  # noqa: E402 (they need what is defined above)

@@ -35,11 +35,16 @@ def save_checkpoint(state: Any, path: str | os.PathLike) -> None:
     >>> found = load_checkpoint(file); found["w"].tolist(), found["epoch"], found["betas"]
     ([1.0, 1.0], 3, (0.9, 0.99))
     """
+    write_atomic(path, encoded(state, "save_checkpoint"))
+
+
+def encoded(state: Any, op: str) -> bytes:
+    """The bytes of a checkpoint."""
     from safetensors.numpy import save as encode
 
     arrays: dict[str, np.ndarray] = {}
-    structure = json.dumps(_packed(state, arrays))
-    write_atomic(path, encode(arrays, {"format": FORMAT, "structure": structure}))
+    structure = json.dumps(_packed(state, arrays, op))
+    return encode(arrays, {"format": FORMAT, "structure": structure})
 
 
 def load_checkpoint(path: str | os.PathLike, device: Any = None) -> Any:
@@ -48,20 +53,37 @@ def load_checkpoint(path: str | os.PathLike, device: Any = None) -> Any:
     Raises FileNotFoundError, or ValueError `[load_checkpoint] expected a checkpoint ...` for any other file.
     """
     from safetensors import SafetensorError
-    from safetensors.numpy import load as decode
 
     content = Path(path).read_bytes()
     try:
-        arrays = decode(content)
-        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-        if header["__metadata__"]["format"] != FORMAT:
-            raise KeyError("format")
-        return _unpacked(json.loads(header["__metadata__"]["structure"]), arrays, device)
+        return decoded(content, device)
     except (SafetensorError, KeyError, ValueError) as error:
         raise ValueError(f"[load_checkpoint] expected a checkpoint, got {os.fspath(path)}: {error}") from None
 
 
-def _packed(value: Any, arrays: dict[str, np.ndarray]) -> Any:
+def _metadata(content: bytes) -> dict[str, str]:
+    return json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")]).get("__metadata__", {})
+
+
+def is_checkpoint(content: bytes) -> bool:
+    """Whether a safetensors file holds a state rather than names with tensors."""
+    try:
+        return _metadata(content).get("format") == FORMAT
+    except (ValueError, AttributeError):
+        return False
+
+
+def decoded(content: bytes, device: Any) -> Any:
+    """The state in the bytes of a checkpoint."""
+    from safetensors.numpy import load as decode
+
+    arrays = decode(content)
+    if not is_checkpoint(content):
+        raise KeyError("format")
+    return _unpacked(json.loads(_metadata(content)["structure"]), arrays, device)
+
+
+def _packed(value: Any, arrays: dict[str, np.ndarray], op: str) -> Any:
     """JSON for a value. What JSON lacks becomes a list that begins with its kind: ["tuple", ...]."""
     if isinstance(value, PLAIN):
         return value
@@ -74,11 +96,11 @@ def _packed(value: Any, arrays: dict[str, np.ndarray]) -> Any:
         return value.item()
     if isinstance(value, dict):
         if not all(isinstance(key, str | int) for key in value):
-            raise TypeError(f"[save_checkpoint] expected keys of type str or int, got {list(value)}")
-        return ["dict", *([key, _packed(v, arrays)] for key, v in value.items())]
-    if isinstance(value, list | tuple):
-        return [type(value).__name__, *(_packed(v, arrays) for v in value)]
-    raise TypeError(f"[save_checkpoint] expected tensors, containers and plain values, got {type(value).__name__}")
+            raise TypeError(f"[{op}] expected keys of type str or int, got {list(value)}")
+        return ["dict", *([key, _packed(v, arrays, op)] for key, v in value.items())]
+    if type(value) in (list, tuple):
+        return [type(value).__name__, *(_packed(v, arrays, op) for v in value)]
+    raise TypeError(f"[{op}] expected tensors, containers and plain values, got {type(value).__name__}")
 
 
 def _unpacked(value: Any, arrays: dict[str, np.ndarray], device: Any) -> Any:

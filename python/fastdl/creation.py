@@ -84,7 +84,7 @@ def tensor(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool
     if dtype is not None:
         target = dtypes.as_dtype(dtype, "tensor").numpy
     elif (array.size == 0 and from_python) or (from_python and array.dtype == np.float64):
-        target = np.dtype("float32")
+        target = dtypes.get_default_dtype().numpy
     else:
         target = array.dtype
     if array.dtype.kind not in "fiub" or target.name not in dtypes.dtype._by_name:
@@ -126,32 +126,39 @@ def from_dlpack(source: Any) -> Tensor:
 def full(size: Sizes, fill_value: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor filled with one number (`torch.full`)."""
     if dtype is None:
-        dtype = "bool" if isinstance(fill_value, bool) else "int64" if isinstance(fill_value, int) else "float32"
+        dtype = "bool" if isinstance(fill_value, bool) else "int64" if isinstance(fill_value, int) else None
     return _filled(_shape((size,), "full"), fill_value, dtype, device, requires_grad)
 
 
 def _filled(shape: tuple[int, ...], value: Any, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
     backend = backends.get(device or "cpu")
-    array = backend.empty(shape, dtypes.as_dtype(dtype or "float32").name)
+    array = backend.empty(shape, dtypes.as_dtype(dtype or dtypes.get_default_dtype()).name)
     backend.fill_(array, value)
     out = Tensor(array, backend)
     return out.requires_grad_() if requires_grad else out
 
 
-def zeros(*size: Sizes, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def zeros(
+    *sizes: Sizes, size: Sizes = (), dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """Zeros, float32 by default (`torch.zeros`)."""
-    return _filled(_shape(size, "zeros"), 0, dtype, device, requires_grad)
+    return _filled(_shape(sizes or (size,), "zeros"), 0, dtype, device, requires_grad)
 
 
-def ones(*size: Sizes, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def ones(*sizes: Sizes, size: Sizes = (), dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Ones, float32 by default (`torch.ones`)."""
-    return _filled(_shape(size, "ones"), 1, dtype, device, requires_grad)
+    return _filled(_shape(sizes or (size,), "ones"), 1, dtype, device, requires_grad)
 
 
-def empty(*size: Sizes, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def empty(
+    *sizes: Sizes, size: Sizes = (), dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """Memory as it comes (`torch.empty`)."""
     backend = backends.get(device or "cpu")
-    out = Tensor(backend.empty(_shape(size, "empty"), dtypes.as_dtype(dtype or "float32").name), backend)
+    out = Tensor(
+        backend.empty(_shape(sizes or (size,), "empty"), dtypes.as_dtype(dtype or dtypes.get_default_dtype()).name),
+        backend,
+    )
     return out.requires_grad_() if requires_grad else out
 
 
@@ -191,11 +198,13 @@ def arange(
         _number(value, "arange", name)
     if step == 0:
         raise ValueError("[arange] expected a step other than 0, got 0")
+    if (end - start) / step < 0:
+        raise ValueError(f"[arange] expected a step from start towards end, got {start}, {end} and {step}")
     if abs((end - start) / step) >= 2**46:
         raise ValueError(f"[arange] expected a size that memory can hold, got {(end - start) / step:g} elements")
     values = np.arange(start, end, step)
     return tensor(
-        values if dtype or values.dtype != np.float64 else values.astype(np.float32), dtype, device, requires_grad
+        values, dtype or (dtypes.get_default_dtype() if values.dtype == np.float64 else None), device, requires_grad
     )
 
 
@@ -205,7 +214,7 @@ def linspace(
     """`steps` numbers from start to end inclusive (`torch.linspace`)."""
     ends = _number(start, "linspace", "start"), _number(end, "linspace", "end")
     values = np.linspace(*ends, _count(steps, "linspace", "steps"))
-    return tensor(values, dtype or "float32", device, requires_grad)
+    return tensor(values, dtype or dtypes.get_default_dtype(), device, requires_grad)
 
 
 def logspace(start: float, end: float, steps: int, base: float = 10.0, dtype: Any = None, device: Any = None) -> Tensor:
@@ -217,20 +226,45 @@ def logspace(start: float, end: float, steps: int, base: float = 10.0, dtype: An
     """
     ends = _number(start, "logspace", "start"), _number(end, "logspace", "end")
     values = np.logspace(*ends, _count(steps, "logspace", "steps"), base=_number(base, "logspace", "base"))
-    return tensor(values, dtype or "float32", device)
+    return tensor(values, dtype or dtypes.get_default_dtype(), device)
 
 
 def eye(n: int, m: int | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """The identity matrix (`torch.eye`)."""
     columns = None if m is None else _count(m, "eye", "m")
-    return tensor(np.eye(_count(n, "eye", "n"), columns), dtype or "float32", device, requires_grad)
+    return tensor(np.eye(_count(n, "eye", "n"), columns), dtype or dtypes.get_default_dtype(), device, requires_grad)
+
+
+def of_sizes_or_numbers(first: Any, second: int | None, more: tuple[int, ...]) -> tuple[Any, Any]:
+    """Array and backend of `Tensor(2, 3)` and `Tensor([1, 2])`."""
+    sizes = (first, *(() if second is None else (second,)), *more)
+    made = empty(sizes) if isinstance(first, int) else tensor(first, "float32")
+    return made._array, made._backend
+
+
+class TensorType:
+    """A maker of tensors of one dtype, of sizes or of numbers: `FloatTensor(2, 3)`, `LongTensor([1, 2])`.
+
+    Also a dtype: `x.type(fastdl.LongTensor)`.
+
+    >>> TensorType("int64")([1, 2]).dtype
+    fastdl.int64
+    """
+
+    def __init__(self, name: str) -> None:
+        self.dtype = dtypes.as_dtype(name).numpy
+
+    def __call__(self, *args: Any, device: Any = None) -> Tensor:
+        if args and isinstance(args[0], int):
+            return empty(*args, dtype=self.dtype, device=device)
+        return tensor(args[0] if args else (), self.dtype, device)
 
 
 # ---- random numbers: drawn on the host, so equal on every device -----------------------------------------------------
 
 
 def _drawn(values: np.ndarray, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
-    return _wrap(values.astype(dtypes.as_dtype(dtype or "float32").numpy), device, requires_grad)
+    return _wrap(values.astype(dtypes.as_dtype(dtype or dtypes.get_default_dtype()).numpy), device, requires_grad)
 
 
 def _rng(generator: random.Generator | None) -> np.random.Generator:
@@ -238,24 +272,26 @@ def _rng(generator: random.Generator | None) -> np.random.Generator:
 
 
 def rand(
-    *size: Sizes, dtype: Any = None, device: Any = None, requires_grad: bool = False, generator: Any = None
-) -> Tensor:
+    *sizes: Sizes, size: Sizes = (), dtype: Any = None, device: Any = None, requires_grad: bool = False,
+    generator: Any = None,
+) -> Tensor:  # fmt: skip
     """Uniform in [0, 1) (`torch.rand`)."""
     # float32 draws: rounding a float64 draw could give 1.0
-    draw = _rng(generator).random(_shape(size, "rand"), dtype=np.float32)
+    draw = _rng(generator).random(_shape(sizes or (size,), "rand"), dtype=np.float32)
     return _drawn(np.asarray(draw), dtype, device, requires_grad)
 
 
 def randn(
-    *size: Sizes, dtype: Any = None, device: Any = None, requires_grad: bool = False, generator: Any = None
-) -> Tensor:
+    *sizes: Sizes, size: Sizes = (), dtype: Any = None, device: Any = None, requires_grad: bool = False,
+    generator: Any = None,
+) -> Tensor:  # fmt: skip
     """Standard normal (`torch.randn`).
 
     >>> import fastdl
     >>> fastdl.randn(2, 3, generator=fastdl.Generator(1)).shape
     (2, 3)
     """
-    draw = _rng(generator).standard_normal(_shape(size, "randn"))
+    draw = _rng(generator).standard_normal(_shape(sizes or (size,), "randn"))
     return _drawn(np.asarray(draw), dtype, device, requires_grad)
 
 

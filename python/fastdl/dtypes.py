@@ -77,6 +77,44 @@ def as_dtype(value: object, op: str = "dtype") -> dtype:
     return found
 
 
+_default = [float32]
+
+
+def get_default_dtype() -> dtype:
+    """The dtype of tensors made of Python's floats, and of `zeros`, `randn` and the like: float32 unless set."""
+    return _default[0]
+
+
+def set_default_dtype(d: object) -> None:
+    """Makes float32 or float64 the dtype that floats have by default (`torch.set_default_dtype`).
+
+    >>> set_default_dtype(float64); get_default_dtype()
+    fastdl.float64
+    >>> set_default_dtype(float32)
+    """
+    found = as_dtype(d, "set_default_dtype")
+    if not found.is_floating_point:
+        raise TypeError(f"[set_default_dtype] expected float32 or float64, got {found!r}")
+    _default[0] = found
+
+
+def promote_types(type1: object, type2: object) -> dtype:
+    """The dtype that holds both (`torch.promote_types`).
+
+    >>> promote_types(int32, float32)
+    fastdl.float32
+    """
+    a, b = as_dtype(type1, "promote_types"), as_dtype(type2, "promote_types")
+    return dtype._by_name[promote(a.name, b.name)]
+
+
+def can_cast(from_: object, to: object) -> builtins.bool:
+    """Whether numbers may become this dtype without a change of kind: no float an integer (`torch.can_cast`)."""
+    kinds = [as_dtype(d, "can_cast") for d in (from_, to)]
+    order = [2 if d.is_floating_point else builtins.int(d.name != "bool") for d in kinds]
+    return order[0] <= order[1]
+
+
 def promote(a: str, b: str) -> str:
     """Name of the dtype that holds an operation on arrays of dtypes `a` and `b`.
 

@@ -73,6 +73,17 @@ def bernoulli(input: Tensor, generator: Any = None) -> Tensor:
     return tensor((draw < p).astype(input.dtype.numpy), device=input.device)
 
 
+def poisson(input: Tensor, generator: Any = None) -> Tensor:
+    """Counts of events whose mean is in each element of `input`; dtype as input (`torch.poisson`).
+
+    >>> import fastdl
+    >>> fastdl.poisson(fastdl.zeros(2)).tolist()
+    [0.0, 0.0]
+    """
+    draw = np.asarray((generator or default_generator).numpy.poisson(_probabilities(input, "poisson")))
+    return tensor(draw.astype(input.dtype.numpy), device=input.device)
+
+
 def normal(mean: Any, std: Any = 1.0, size: Any = None, generator: Any = None) -> Tensor:
     """Normal numbers with a mean and deviation for each element, or one for all of `size` (`torch.normal`).
 

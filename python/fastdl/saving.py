@@ -1,8 +1,10 @@
-"""Weights on disk: safetensors files written and read, PyTorch's read."""
+"""Weights and states on disk: safetensors files written and read, PyTorch's read."""
 
 from __future__ import annotations
 
+import io
 import os
+import pickle
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,49 +15,100 @@ import numpy as np
 from .creation import tensor
 from .tensor import Tensor
 
+PICKLE = (b"\x80\x04", 4)  # how a pickle of Python objects begins; PyTorch's have protocol 2
 
-def save(state: Mapping[str, Any], path: str | os.PathLike) -> None:
-    """Writes a state dict (names to tensors) as a safetensors file.
 
-    The file appears whole or not at all: it is written beside its place, flushed to the disk and then renamed.
+def save(obj: Any, f: Any) -> None:
+    """Writes tensors, or whatever holds them, to a file or an open binary stream (`torch.save`).
 
-    Raises TypeError for anything but a flat mapping of names to tensors.
+    Names with tensors (a state dict) become a safetensors file. Nested dicts, lists and tuples of tensors, arrays,
+    numbers, strings and None, such as `{"epoch": 3, "model": model.state_dict(), "optimizer": ...}`, become a
+    checkpoint: safetensors with the structure beside it. Neither holds code. Anything else, such as a whole model, is
+    pickled: better save its state dict, which does not depend on where its class is defined.
+
+    A file appears whole or not at all: it is written beside its place, flushed to the disk and then renamed.
 
     >>> import fastdl, tempfile, os
     >>> file = os.path.join(tempfile.mkdtemp(), "w.safetensors")
     >>> fastdl.save({"w": fastdl.ones(2)}, file); fastdl.load(file)["w"].tolist()
     [1.0, 1.0]
+    >>> fastdl.save({"epoch": 3, "model": {"w": fastdl.ones(2)}}, file); fastdl.load(file)["epoch"]
+    3
     """
-    from safetensors.numpy import save as encode
-
-    if not isinstance(state, Mapping):
-        raise TypeError(f"[save] expected a mapping of names to tensors, got {type(state).__name__}")
-    arrays = {}
-    for name, value in state.items():
-        if not isinstance(name, str) or not isinstance(value, Tensor | np.ndarray):
-            raise TypeError(f"[save] expected names with tensors, got {name!r} with {type(value).__name__}")
-        arrays[name] = np.asarray(value if isinstance(value, np.ndarray) else value._host(), order="C")
-    write_atomic(path, encode(arrays))
+    content = _encoded(obj)
+    if hasattr(f, "write"):
+        f.write(content)
+    else:
+        write_atomic(f, content)
 
 
-def load(path: str | os.PathLike, device: Any = None) -> dict[str, Tensor]:
-    """The state dict of a safetensors file, or of PyTorch's `.pth` or `.pt` (see `fastdl.torch_files`).
+def _encoded(obj: Any) -> bytes:
+    from .checkpoint import encoded
+
+    if isinstance(obj, Mapping) and all(_is_named_array(*item) for item in obj.items()):
+        from safetensors.numpy import save as encode
+
+        return encode({name: np.array(v if isinstance(v, np.ndarray) else v._host(), order="C")
+                       for name, v in obj.items()})  # fmt: skip
+    try:
+        return encoded(obj, "save")
+    except TypeError:  # something that is neither a container nor plain
+        pass
+    try:
+        return pickle.dumps(obj, PICKLE[1])
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise TypeError(f"[save] expected something that can be pickled, got {type(obj).__name__}: {error}") from None
+
+
+def _is_named_array(name: Any, value: Any) -> bool:
+    return isinstance(name, str) and isinstance(value, Tensor | np.ndarray)
+
+
+def load(f: Any, map_location: Any = None, weights_only: bool = True, *, device: Any = None) -> Any:
+    """What `save` wrote, a safetensors file, or PyTorch's `.pth` or `.pt` (`fastdl.torch_files`); or a stream of one.
+
+    `map_location` (also called `device`) says where the tensors go, by default to the CPU. Pickled objects are read
+    only with `weights_only=False`: a pickle may run any code, so ask for it only with files that you trust.
 
     float16 and bfloat16 become float32; int8, int16 and uint16 become int32, uint32 becomes int64.
 
     Raises FileNotFoundError, or ValueError `[load] expected a safetensors file ...` for a damaged one.
     """
-    content = Path(path).read_bytes()
+    where = device if device is not None else map_location
+    where = where if isinstance(where, str) else None  # PyTorch's functions and dicts of places: the CPU
+    content, name = read_from(f)
     if content[8:9] != b"{" and content[:2] in (b"PK", b"\x80\x02"):
         from .torch_files import load_torch
 
-        return load_torch(path, device)
+        return load_torch(f if isinstance(f, str | os.PathLike) else io.BytesIO(content), where)
+    if content[:2] == PICKLE[0]:
+        return _unpickled(content, name, weights_only)
     from safetensors import SafetensorError, deserialize
 
+    from .checkpoint import decoded, is_checkpoint
+
     try:
-        return {name: tensor(_numbers(**entry), device=device) for name, entry in deserialize(content)}
-    except (SafetensorError, KeyError) as error:
-        raise ValueError(f"[load] expected a safetensors file, got {os.fspath(path)}: {error}") from None
+        if is_checkpoint(content):
+            return decoded(content, where)
+        return {name: tensor(_numbers(**entry), device=where) for name, entry in deserialize(content)}
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise ValueError(f"[load] expected a safetensors file, got {name}: {error}") from None
+
+
+def _unpickled(content: bytes, name: str, weights_only: bool) -> Any:
+    if weights_only:
+        raise ValueError(f"[load] expected weights_only=False for pickled objects, which may run code, got {name}")
+    try:
+        return pickle.loads(content)
+    except Exception as error:  # whatever a damaged pickle makes of itself
+        raise ValueError(f"[load] expected a pickle that is whole, got {name}: {error}") from None
+
+
+def read_from(f: Any) -> tuple[bytes, str]:
+    """All of a file or of an open binary stream, and its name for messages."""
+    if hasattr(f, "read"):
+        return f.read(), str(getattr(f, "name", type(f).__name__))
+    return Path(f).read_bytes(), os.fspath(f)
 
 
 # Name in the file: NumPy's dtype, and what it is widened to.

@@ -24,6 +24,10 @@ def set_num_threads(n: int) -> None:
     backends.get("cpu").set_num_threads(n)
 
 
+def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:
+    """Nothing to switch: every kernel is deterministic (`torch.use_deterministic_algorithms`)."""
+
+
 def get_num_threads() -> int:
     """Threads that CPU kernels use."""
     return backends.get("cpu").get_num_threads()

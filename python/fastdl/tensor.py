@@ -26,6 +26,9 @@ class device(str):
 
     __slots__ = ()
 
+    def __new__(cls, type: str, index: int | None = None) -> device:
+        return super().__new__(cls, type if index is None else f"{type}:{index}")
+
     @property
     def type(self) -> str:
         return str(self).partition(":")[0]
@@ -47,7 +50,7 @@ def _expect(value: Any, op: str, name: str) -> Tensor:
 class Tensor:
     """A multi-dimensional array with a dtype, a device and, if asked for, a gradient. Make one with `fastdl.tensor`."""
 
-    __slots__ = ("__weakref__", "_array", "_backend", "_node", "grad", "requires_grad")
+    __slots__ = ("__weakref__", "_array", "_backend", "_node", "_origin", "grad", "requires_grad")
 
     # Operators and methods that functional/methods.py adds; named here for the type checker.
     if TYPE_CHECKING:
@@ -65,10 +68,17 @@ class Tensor:
 
     __array_priority__ = 1000  # numpy_array + tensor comes to Tensor.__radd__
 
-    def __init__(self, array: Any, backend: ModuleType) -> None:
+    def __init__(self, array: Any = (), backend: Any = None, *sizes: int) -> None:
+        # As torch.Tensor: Tensor(2, 3) is memory as it comes, Tensor([1, 2]) are float32 numbers.
+        if backend is None or backend.__class__ is int:
+            from .creation import of_sizes_or_numbers
+
+            array, backend = of_sizes_or_numbers(array, backend, sizes)
         self._array = array
-        self._backend = backend
+        self._backend: ModuleType = backend
         self._node: Any = None
+        # Of a part of another tensor: that tensor, how it was taken and with what (functional/in_place.py).
+        self._origin: tuple[Tensor, str, Any] | None = None
         self.grad: Tensor | None = None
         self.requires_grad = False
 
@@ -301,7 +311,10 @@ class Tensor:
 
     def detach(self) -> Tensor:
         """The same memory, outside the tape."""
-        return Tensor(self._array, self._backend)
+        out = Tensor(self._array, self._backend)
+        if self._origin is not None:
+            out._origin = (self, "detach", None)
+        return out
 
     def requires_grad_(self, requires_grad: Any = True) -> Tensor:
         if not self.is_leaf:

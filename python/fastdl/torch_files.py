@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import collections
 import io
-import os
 import pickle
 import zipfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .creation import tensor
+from .saving import read_from
 from .tensor import Tensor
 
 # Name of a storage's class: NumPy dtype. bfloat16 is widened by hand, float16 by NumPy: fastdl computes in neither.
@@ -96,8 +95,8 @@ class _Unpickler(pickle.Unpickler):
         return _Storage(str(key), saved[1].dtype, length)
 
 
-def load_torch(path: str | os.PathLike, device: Any = None) -> Any:
-    """What `torch.save` wrote: a state dict, or nested dicts, lists and tuples with tensors and plain values.
+def load_torch(path: Any, device: Any = None) -> Any:
+    """What `torch.save` wrote to a file or a stream: a state dict, or nested containers with tensors and plain values.
 
     float16 and bfloat16 become float32; int8 and int16 become int32.
 
@@ -106,13 +105,12 @@ def load_torch(path: str | os.PathLike, device: Any = None) -> Any:
         ValueError: `[load_torch] expected a file of weights, got ...` for a damaged file, or one whose pickle names
             anything but tensors and containers (a whole model that was pickled, or an attack).
     """
-    path = Path(path)
-    content = path.read_bytes()
+    content, name = read_from(path)
     try:
         found, storages = _read_zip(content) if content[:2] == b"PK" else _read_legacy(content)
         return _with_tensors(found, storages, device)
     except Exception as error:  # whatever a damaged archive or pickle makes Python's readers raise
-        raise ValueError(f"[load_torch] expected a file of weights, got {path}: {error}") from None
+        raise ValueError(f"[load_torch] expected a file of weights, got {name}: {error}") from None
 
 
 Storages = Callable[[_Storage], np.ndarray]

@@ -14,6 +14,13 @@ NAMES = ("cpu", "cuda", "emu", "reference")
 _loaded: dict[str, ModuleType] = {}  # also under aliases such as "cuda:0"
 
 
+def __getattr__(name: str) -> ModuleType:
+    """`backends.cudnn` and `backends.mps`, for programs that set their switches."""
+    if name in ("cudnn", "mps"):
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 def get(name: str) -> ModuleType:
     """The backend module of a device.
 

@@ -24,6 +24,9 @@ class Dataset:
     def __getitem__(self, i: int) -> Any:
         raise NotImplementedError(f"[{type(self).__name__}] expected a __getitem__ method, got none")
 
+    def __add__(self, other: Any) -> ConcatDataset:
+        return ConcatDataset([self, other])
+
 
 class IterableDataset(Dataset):
     """Base class of streams, which have no length and no items by number: define `__iter__`.
@@ -139,8 +142,12 @@ def collate(items: list[Any]) -> Any:
         return tuple(collate(list(part)) for part in zip(*items, strict=True))
     if isinstance(first, dict):
         return {key: collate([item[key] for item in items]) for key in first}
-    if isinstance(first, Tensor):
-        return np.stack([item.detach().cpu().numpy() for item in items])
+    if isinstance(first, Tensor | np.ndarray):
+        arrays = [item.detach().cpu().numpy() if isinstance(item, Tensor) else np.asarray(item) for item in items]
+        shapes = {a.shape for a in arrays}
+        if len(shapes) > 1:
+            raise ValueError(f"[collate] expected items of one shape (or a collate_fn), got {sorted(shapes)}")
+        return np.stack(arrays)
     if isinstance(first, str | bytes):
         return list(items)
     if isinstance(first, float):

@@ -22,7 +22,7 @@ class DataLoader:
 
     Args:
         dataset: anything with a length and items by number (see `Dataset`), or an `IterableDataset`.
-        batch_size: items a batch; the last batch may be smaller unless `drop_last`.
+        batch_size: items a batch; the last batch may be smaller unless `drop_last`. None gives the items themselves.
         shuffle: a new order in every epoch, drawn from the seed.
         sampler: numbers of items in the order of an epoch, instead of `shuffle`; see `data.WeightedRandomSampler`.
         batch_sampler: lists of numbers, one a batch, instead of all these.
@@ -52,7 +52,7 @@ class DataLoader:
     """
 
     def __init__(
-        self, dataset: Any, batch_size: int = 1, shuffle: bool = False, sampler: Iterable[int] | None = None,
+        self, dataset: Any, batch_size: int | None = 1, shuffle: bool = False, sampler: Iterable[int] | None = None,
         batch_sampler: Iterable[Sequence[int]] | None = None, num_workers: int = 0,
         collate_fn: Callable[[list[Any]], Any] | None = None, pin_memory: bool = False, drop_last: bool = False,
         timeout: float = 0, worker_init_fn: Callable[[int], None] | None = None, multiprocessing_context: Any = None,
@@ -60,6 +60,8 @@ class DataLoader:
         persistent_workers: bool = False, transform: Callable[[Any, np.random.Generator], Any] | None = None,
         prefetch: int = 2, device: Any = "cpu", pin_memory_device: str = "",
     ) -> None:  # fmt: skip
+        if batch_size is None:
+            batch_size, collate_fn = 1, collate_fn or _only
         self.dataset, self.batch_size, self.shuffle, self.drop_last = dataset, batch_size, shuffle, drop_last
         self.sampler, self.batch_sampler = sampler, batch_sampler
         self.collate_fn, self.transform = collate_fn, transform
@@ -182,6 +184,10 @@ class DataLoader:
                 self._processes = pool
             else:
                 pool.close()
+
+
+def _only(items: list[Any]) -> Any:
+    return items[0]
 
 
 def tensors(batch: Any, device: Any) -> Any:

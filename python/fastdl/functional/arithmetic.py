@@ -229,8 +229,13 @@ def _rdiv_scalar_bwd(node: Node, g: Array) -> tuple[Array]:  # out = s / x; d ou
     return (k.neg(k.div(k.mul(g, out), x)),)
 
 
-def div(input: Any, other: Any) -> Tensor:
-    """input / other, true division, broadcast (`torch.div`); integers divide as float32."""
+def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
+    """input / other, true division, broadcast (`torch.div`); integers divide as float32.
+
+    `rounding_mode` "floor" or "trunc" rounds the quotient; integers then stay integers.
+    """
+    if rounding_mode is not None:
+        return _rounded_quotient(input, other, rounding_mode)
     if is_number(other):
         x, s = for_scalar(input, other, "div", True)
         out = Tensor(x._backend.div_scalar(x._array, s), x._backend)
@@ -244,6 +249,18 @@ def div(input: Any, other: Any) -> Tensor:
     if (a.requires_grad or b.requires_grad) and mode.enabled:
         record_pair(out, _div_bwd, a, b, (b._array, out._array, a._array.shape))
     return out
+
+
+def _rounded_quotient(input: Any, other: Any, mode: str) -> Tensor:
+    from .division import floor_divide
+
+    if mode not in ("floor", "trunc"):
+        raise ValueError(f"[div] expected rounding_mode None, 'floor' or 'trunc', got {mode!r}")
+    down = floor_divide(input, other)
+    if mode == "floor":
+        return down
+    between = div(input, other).detach().lt(0) & (mul(down, other) != input)  # rounded away from 0
+    return add(down, between._cast(down.dtype))
 
 
 @fresh

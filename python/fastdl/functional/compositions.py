@@ -9,7 +9,7 @@ from .. import dtypes
 from ..tensor import Tensor
 from .arguments import expect_number, expect_tensor, flag
 from .arithmetic import add, div, matched, maximum, mul, pow, sub
-from .comparison import clamp, eq, le, lt, ne, where
+from .comparison import clamp, eq, gt, le, lt, ne, where
 from .division import remainder
 from .elementary import abs, cos, erf, exp, expm1, log, log1p, neg, sin, sqrt, square, trunc
 from .logical import isfinite, isnan, logical_and, logical_or
@@ -73,6 +73,26 @@ def frac(input: Tensor) -> Tensor:
     return sub(x, trunc(x))
 
 
+def asinh(input: Tensor) -> Tensor:
+    """The number whose hyperbolic sine is x, exact near 0 (`torch.asinh`)."""
+    x = _float(input, "asinh")
+    size = abs(x)
+    grown = log1p(add(size, div(square(size), add(sqrt(add(square(size), 1.0)), 1.0))))
+    return where(lt(x, 0), neg(grown), grown)
+
+
+def acosh(input: Tensor) -> Tensor:
+    """The number of at least 0 whose hyperbolic cosine is x; NaN below 1 (`torch.acosh`)."""
+    x = _float(input, "acosh")
+    return log(add(x, mul(sqrt(sub(x, 1.0)), sqrt(add(x, 1.0)))))
+
+
+def atanh(input: Tensor) -> Tensor:
+    """The number whose hyperbolic tangent is x; NaN beyond 1 (`torch.atanh`)."""
+    x = _float(input, "atanh")
+    return mul(sub(log1p(x), log1p(neg(x))), 0.5)
+
+
 def logit(input: Tensor, eps: float | None = None) -> Tensor:
     """log(x / (1 - x)); with `eps` of x limited to [eps, 1 - eps] (`torch.logit`)."""
     x = _float(input, "logit")
@@ -102,6 +122,64 @@ def logaddexp(input: Tensor, other: Tensor) -> Tensor:
     a, b = matched(_float(input, "logaddexp"), _float(other, "logaddexp"), "logaddexp")
     top = finite_or_zero(maximum(a.detach(), b.detach()))
     return add(log(add(exp(sub(a, top)), exp(sub(b, top)))), top)
+
+
+def logaddexp2(input: Tensor, other: Tensor) -> Tensor:
+    """log2(2^input + 2^other) without overflow (`torch.logaddexp2`)."""
+    return div(logaddexp(mul(input, math.log(2)), mul(other, math.log(2))), math.log(2))
+
+
+def heaviside(input: Tensor, values: Tensor) -> Tensor:
+    """0 below 0, 1 above and `values` at 0 (`torch.heaviside`).
+
+    >>> import fastdl
+    >>> fastdl.heaviside(fastdl.tensor([-2.0, 0.0, 3.0]), fastdl.tensor(0.5)).tolist()
+    [0.0, 0.5, 1.0]
+    """
+    x, at_zero = matched(expect_tensor(input, "heaviside"), expect_tensor(values, "heaviside", "values"), "heaviside")
+    return where(eq(x, 0), at_zero, where(isnan(x), x, gt(x, 0)._cast(x.dtype)))
+
+
+def fmax(input: Tensor, other: Tensor) -> Tensor:
+    """The larger of each pair; of a NaN and a number the number (`torch.fmax`)."""
+    a, b = matched(expect_tensor(input, "fmax"), expect_tensor(other, "fmax", "other"), "fmax")
+    return where(isnan(a), b, where(isnan(b), a, maximum(a, b)))
+
+
+def fmin(input: Tensor, other: Tensor) -> Tensor:
+    """The smaller of each pair; of a NaN and a number the number (`torch.fmin`)."""
+    return neg(fmax(neg(input), neg(other)))
+
+
+def float_power(input: Any, exponent: Any) -> Tensor:
+    """`pow` computed in float64 (`torch.float_power`)."""
+    base, raised = (v._cast(dtypes.float64) if isinstance(v, Tensor) else float(v) for v in (input, exponent))
+    return pow(base, raised)
+
+
+def ldexp(input: Tensor, other: Tensor) -> Tensor:
+    """input * 2^other (`torch.ldexp`)."""
+    return mul(_float(input, "ldexp"), exp2(other))
+
+
+def rsub(input: Tensor, other: Any, *, alpha: float = 1) -> Tensor:
+    """other - alpha * input (`torch.rsub`)."""
+    return sub(other, mul(input, alpha))
+
+
+def positive(input: Tensor) -> Tensor:
+    """+input, which is input (`torch.positive`)."""
+    return expect_tensor(input, "positive")
+
+
+def isposinf(input: Tensor) -> Tensor:
+    """Where elements are infinity; bool (`torch.isposinf`)."""
+    return eq(expect_tensor(input, "isposinf"), math.inf)
+
+
+def isneginf(input: Tensor) -> Tensor:
+    """Where elements are minus infinity; bool (`torch.isneginf`)."""
+    return eq(expect_tensor(input, "isneginf"), -math.inf)
 
 
 def xlogy(input: Tensor, other: Tensor) -> Tensor:

@@ -126,7 +126,9 @@ class _Choice:
 
 
 def getitem(input: Tensor, item: Any) -> Tensor:
-    """input[item] for integers, slices with positive steps, None, an ellipsis, index arrays and masks: a copy.
+    """input[item] for integers, slices with positive steps, None, an ellipsis, index arrays and masks.
+
+    With arrays or masks a copy; without them one that writes through (`layout.index`).
 
     Raises:
         IndexError: for an index out of range, a mask of another shape, or index arrays that do not broadcast.

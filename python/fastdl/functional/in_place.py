@@ -1,8 +1,10 @@
 """Methods that change their tensor: x += y, x.fill_(v), x[i] = v.
 
 Outside the tape they write x's memory. On the tape x becomes the result, in memory of its own, so that what earlier
-operations saved stays as it was; a leaf that requires a gradient is refused, as in PyTorch. The elements of a slice are
-copies here: `x[0] += 1` changes x, `x[0].add_(1)` does not.
+operations saved stays as it was; a leaf that requires a gradient is refused, as in PyTorch.
+
+Every tensor is contiguous, so x[0], x.T or x.chunk(2) have memory of their own. They remember where they came from, and
+what changes them is written there too: `x[0].fill_(1)`, `x.T[0, 1] = 5` and `a, b = x.chunk(2); a.mul_(2)` change x.
 """
 
 from __future__ import annotations
@@ -12,21 +14,42 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Node, mode, record, recording
+from ..autograd import Node, mode, no_grad, record, recording
 from ..creation import tensor
 from ..random import default_generator
 from ..tensor import Tensor
 from .arguments import expect_number, expect_tensor
 from .arithmetic import Array, unbroadcast
 from .getitem import getitem, setitem
-from .layout import expand, reshape
+from .layout import expand, permute, reshape
 
 
 def _refuse_leaf(x: Tensor) -> None:
-    if mode.enabled and x.requires_grad and x.is_leaf:
+    """Neither a leaf on the tape nor a part of one may change."""
+    if not (mode.enabled and x.requires_grad):
+        return
+    if x.is_leaf:
         raise RuntimeError(
             "[in-place] expected a tensor inside the graph or no_grad(), got a leaf that requires a gradient"
         )
+    if x._origin is not None and x._origin[1] != "detach":
+        _refuse_leaf(x._origin[0])
+
+
+def write_through(part: Tensor) -> None:
+    """Writes a part that has changed into the tensor that it was taken from, and that one into its own."""
+    if part._origin is None:
+        return
+    whole, way, detail = part._origin
+    if way == "index":
+        assign(whole, detail, part)
+    elif way == "permute":
+        copy_(whole, permute(part, detail))
+    elif way == "reshape" and recording(part):
+        _become(whole, reshape(part, whole.shape))
+    elif whole._origin is not None:  # the two share memory
+        with no_grad():
+            write_through(whole)
 
 
 def _become(x: Tensor, out: Tensor) -> Tensor:
@@ -40,6 +63,7 @@ def _become(x: Tensor, out: Tensor) -> Tensor:
         x._array, x._node, x.requires_grad = out._array, out._node, True
     else:
         x._backend.copy_(x._array, out._array)
+    write_through(x)
     return x
 
 
@@ -71,6 +95,7 @@ def fill_(self: Tensor, value: Any) -> Tensor:
     _refuse_leaf(self)
     if not recording(self):
         self._backend.fill_(self._array, value)
+        write_through(self)
         return self
     out = Tensor(self._backend.empty(self.shape, self.dtype.name), self._backend)
     self._backend.fill_(out._array, value)
@@ -92,6 +117,7 @@ def copy_(self: Tensor, source: Tensor, non_blocking: Any = False) -> Tensor:
     if recording(self):
         return _become(self, record(moved.detach(), _forgotten_bwd, (self,), None))
     self._backend.copy_(self._array, moved._array)
+    write_through(self)
     return self
 
 
@@ -120,7 +146,8 @@ def assign(self: Tensor, item: Any, value: Any) -> None:
     """
     given = value if isinstance(value, Tensor) else None
     if not recording(self, given):
-        return setitem(self, item, value)
+        setitem(self, item, value)
+        return write_through(self)
     _refuse_leaf(self)
     out = Tensor(self._backend.cast(self._array, self.dtype.name), self._backend)
     setitem(out, item, value.detach() if given is not None else value)
@@ -137,6 +164,7 @@ def _drawn(self: Tensor, op: str, values: np.ndarray) -> Tensor:
         raise RuntimeError(f"[{op}] expected a tensor outside the tape, got one that requires a gradient")
     k, values = self._backend, np.ascontiguousarray(values).astype(self.dtype.numpy).reshape(self.shape)
     k.copy_(self._array, k.from_numpy(values, True))
+    write_through(self)
     return self
 
 

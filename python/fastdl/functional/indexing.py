@@ -222,15 +222,19 @@ def _replaced(x: Tensor, part: Tensor, whole: Array) -> Tensor:
     return record(out, _replaced_bwd, (x, part), part.shape) if recording(x, part) else out
 
 
-def scatter(input: Tensor, dim: int, index: Tensor, src: Any) -> Tensor:
-    """`input` with src (a tensor or a number) at the places that `index` names along `dim`; of several for one place
-    the last along `dim` wins (`torch.scatter`).
+def scatter(
+    input: Tensor, dim: int, index: Tensor, src: Any = None, value: Any = None, *, reduce: Any = None
+) -> Tensor:
+    """`input` with src (a tensor, or a number also called `value`) at the places that `index` names along `dim`; of
+    several for one place the last along `dim` wins. With `reduce="add"` it is added there (`torch.scatter`).
 
     >>> import fastdl
     >>> scatter(fastdl.zeros(2, 3), 1, fastdl.tensor([[2], [0]]), 1.0).tolist()
     [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]
     """
-    return _scattered(input, dim, index, src, False)
+    if reduce not in (None, "add"):
+        raise NotImplementedError(f"[scatter] expected reduce None or 'add', got {reduce!r}")
+    return _scattered(input, dim, index, value if src is None else src, reduce == "add")
 
 
 def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from .. import autograd, dtypes
 from ..autograd import Node, fresh, record
 from ..creation import tensor
 from ..tensor import Tensor
+from .arguments import INTEGERS
 from .arithmetic import Array, unbroadcast
 from .reduction import normalized_axis
 
@@ -54,6 +55,7 @@ def reshape(input: Tensor, *shape: Any) -> Tensor:
             raise ValueError(f"[reshape] expected a shape of {x.numel()} elements, got {target}")
         target = tuple(x.numel() // known if n == -1 else n for n in target)
     out = Tensor(x._backend.reshape(x._array, target), x._backend)
+    out._origin = (x, "reshape", None)
     return record(out, _reshape_bwd, (x,), x.shape) if autograd.recording(x) else out
 
 
@@ -95,17 +97,16 @@ def _permute_bwd(node: Node, g: Array) -> tuple[Array]:
     return (node.backend.permute(g, node.saved),)
 
 
-def permute(input: Tensor, *dims: Any) -> Tensor:
-    """Axes in another order, copied to a contiguous tensor (`torch.permute`)."""
+def permute(input: Tensor, *axes: Any, dims: Any = ()) -> Tensor:
+    """Axes in another order (`torch.permute`): a contiguous copy that writes through, as `index` says."""
     x = _expect(input, "permute")
-    order = tuple(normalized_axis(d, x.ndim, "permute") for d in _sizes(dims, "permute"))
+    order = tuple(normalized_axis(d, x.ndim, "permute") for d in _sizes(axes or (dims,), "permute"))
     if sorted(order) != list(range(x.ndim)):
-        raise ValueError(f"[permute] expected each of {x.ndim} axes once, got {dims}")
+        raise ValueError(f"[permute] expected each of {x.ndim} axes once, got {axes or dims}")
+    inverse = tuple(sorted(range(x.ndim), key=order.__getitem__))
     out = Tensor(x._backend.permute(x._array, order), x._backend)
-    if autograd.recording(x):
-        inverse = tuple(sorted(range(x.ndim), key=order.__getitem__))
-        record(out, _permute_bwd, (x,), inverse)
-    return out
+    out._origin = (x, "permute", inverse)
+    return record(out, _permute_bwd, (x,), inverse) if autograd.recording(x) else out
 
 
 def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
@@ -152,6 +153,8 @@ def _sequence(tensors: Any, op: str) -> list[Tensor]:
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Tensors one after another along an existing axis (`torch.cat`); dtypes are promoted to a common one."""
     parts = _sequence(tensors, "cat")
+    if any(x.shape == (0,) for x in parts):  # as in PyTorch, they fit everything
+        parts = [x for x in parts if x.shape != (0,)] or parts[:1]
     name = parts[0].dtype.name
     for x in parts[1:]:
         name = dtypes.promote(name, x.dtype.name)
@@ -222,10 +225,10 @@ def _selection(index: Any, shape: tuple[int, ...]) -> tuple[list[int], list[int]
                 raise ValueError(f"[index] expected a step of at least 1, got {step}")
             length = len(range(start, stop, step))
             result.append(length)
-        elif isinstance(item, int) and not isinstance(item, bool):
+        elif isinstance(item, INTEGERS) and not isinstance(item, bool):
             if not -size <= item < size:
                 raise IndexError(f"[index] expected an index in [{-size}, {size - 1}] on axis {axis}, got {item}")
-            start, length, step = item % size, 1, 1
+            start, length, step = int(item) % size, 1, 1
         else:
             raise NotImplementedError(
                 f"[index] expected integers, slices, None or an ellipsis, got {type(item).__name__} on axis {axis}"
@@ -244,7 +247,10 @@ def _index_bwd(node: Node, g: Array) -> tuple[Array]:
 
 
 def index(input: Tensor, item: Any) -> Tensor:
-    """input[item] for integers, slices with positive steps, None and an ellipsis: a copy.
+    """input[item] for integers, slices with positive steps, None and an ellipsis.
+
+    The numbers are a copy, but one that writes through: what changes it in place changes `input` too, as PyTorch's
+    views do. The other way it does not: later changes of `input` leave it as it is.
 
     >>> import fastdl
     >>> fastdl.arange(6).reshape(2, 3)[1, ::2].tolist()
@@ -254,6 +260,7 @@ def index(input: Tensor, item: Any) -> Tensor:
     starts, lengths, steps, result = (tuple(part) for part in _selection(item, x.shape))
     k = x._backend
     out = Tensor(k.reshape(k.slice(x._array, starts, lengths, steps), result), k)
+    out._origin = (x, "index", item)
     if autograd.recording(x):
         record(out, _index_bwd, (x,), (x.shape, starts, lengths, steps))
     return out

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from .. import creation, exchange, sampling
 from ..tensor import Tensor
 from . import (
     activation,
+    angles,
     arithmetic,
     comparison,
     compositions,
     diagonals,
     division,
     elementary,
+    gathering,
     getitem,
     in_place,
     indexing,
@@ -28,6 +31,24 @@ from . import (
     shaping,
     sorting,
     statistics,
+)
+
+_NUMPY = {"axis": "dim", "keepdims": "keepdim"}
+
+
+def numpy_names(function: Any) -> Any:
+    """The function with NumPy's `axis` and `keepdims` for `dim` and `keepdim` too, as PyTorch has it."""
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return function(*args, **{_NUMPY.get(name, name): value for name, value in kwargs.items()})
+
+    return call
+
+
+WITH_AXIS: str = (
+    "sum mean var std amax amin argmax argmin max min any all prod cumsum cumprod count_nonzero norm logsumexp median "
+    "nansum nanmean std_mean var_mean sort argsort softmax log_softmax squeeze unsqueeze cat stack"
 )
 
 
@@ -125,8 +146,11 @@ _FUNCTIONS = {
     product: "matmul mm bmm dot mv outer addmm baddbmm inner",
     compositions: (
         "tan sinh cosh log2 log10 exp2 erfc frac logit lerp hypot logaddexp xlogy addcmul addcdiv fmod clamp_min "
-        "clamp_max nan_to_num isclose"
+        "clamp_max nan_to_num isclose asinh acosh atanh logaddexp2 heaviside fmax fmin float_power ldexp positive "
+        "isposinf isneginf"
     ),
+    angles: "atan2 atan asin acos sinc signbit copysign",
+    gathering: "addmv addr diagflat hsplit vsplit logcumsumexp mode",
     diagonals: "tril triu diagonal diag_embed diag trace",
     shaping: (
         "repeat tile repeat_interleave broadcast_to expand_as view_as select narrow unbind tensor_split unflatten "
@@ -208,6 +232,13 @@ _OPERATORS = {
     "less_equal": comparison.le,
     "not_equal": comparison.ne,
     "absolute": elementary.abs,
+    "arctan2": angles.atan2,
+    "arctan": angles.atan,
+    "arcsin": angles.asin,
+    "arccos": angles.acos,
+    "fix": elementary.trunc,
+    "sgn": elementary.sign,
+    "ger": product.outer,
     "moveaxis": shaping.movedim,
     "detach_": _detach_,
     "fill_diagonal_": _fill_diagonal_,
@@ -240,14 +271,18 @@ _OPERATORS = {
 _IN_PLACE = {  # x.add_(y) for x + y
     arithmetic: "add sub mul div pow",
     division: "floor_divide remainder",
-    elementary: "exp log sqrt rsqrt reciprocal square abs neg sin cos floor ceil round trunc",
-    comparison: "clamp clip",
+    elementary: "exp expm1 log log1p sqrt rsqrt reciprocal square abs neg sign sin cos erf floor ceil round trunc",
+    angles: "atan2 atan asin acos copysign",
+    comparison: "eq ne lt le gt ge clamp clip",
     indexing: "masked_fill scatter scatter_add index_add",
     selecting: "index_fill index_copy index_put masked_scatter scatter_reduce",
     logical: "bitwise_and bitwise_or bitwise_xor logical_and logical_or logical_xor logical_not",
     rearranging: "cumsum",
     activation: "sigmoid tanh",
-    compositions: "lerp addcmul addcdiv clamp_min clamp_max nan_to_num",
+    compositions: (
+        "tan sinh cosh asinh acosh atanh log2 log10 exp2 erfc frac logit fmod hypot lerp addcmul addcdiv clamp_min "
+        "clamp_max nan_to_num"
+    ),
     diagonals: "tril triu",
 }
 
@@ -262,6 +297,9 @@ def install() -> None:
             setattr(Tensor, name + "_", in_place.in_place(getattr(module, name)))
     for name in ("squeeze", "unsqueeze", "t", "transpose"):
         setattr(Tensor, name + "_", _reshaped(getattr(layout, name)))
+    for name in WITH_AXIS.split():
+        if hasattr(Tensor, name):
+            setattr(Tensor, name, numpy_names(getattr(Tensor, name)))
     for name, function in _OPERATORS.items():
         setattr(Tensor, name, function)
 

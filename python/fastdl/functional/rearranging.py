@@ -21,11 +21,15 @@ from .reduction import normalized_axes, normalized_axis
 Array = Any
 
 
+def _span(axis: int, start: int, stop: int) -> tuple[slice, ...]:
+    return (*[slice(None)] * axis, slice(start, stop))
+
+
 def _part(x: Tensor, axis: int, start: int, stop: int) -> Tensor:
-    return index(x, (*[slice(None)] * axis, slice(start, stop)))
+    return index(x, _span(axis, start, stop))
 
 
-def flip(input: Tensor, *dims: Any) -> Tensor:
+def flip(input: Tensor, *axes: Any, dims: Any = ()) -> Tensor:
     """The axes `dims` backwards (`torch.flip`).
 
     >>> import fastdl
@@ -33,12 +37,13 @@ def flip(input: Tensor, *dims: Any) -> Tensor:
     [[3, 4], [1, 2]]
     """
     x = expect_tensor(input, "flip")
-    wanted = dims[0] if len(dims) == 1 and isinstance(dims[0], tuple | list) else dims
-    axes = normalized_axes(list(wanted), x.ndim, "flip") if wanted else ()
-    for axis in axes:
+    given = axes or (dims if isinstance(dims, tuple | list) else (dims,))
+    wanted = given[0] if len(given) == 1 and isinstance(given[0], tuple | list) else given
+    turned = normalized_axes(list(wanted), x.ndim, "flip") if wanted else ()
+    for axis in turned:
         backwards = np.arange(x.shape[axis])[::-1]
         x = select(x, x._backend.from_numpy(np.ascontiguousarray(backwards), False), axis)
-    return x if axes and x.ndim else clone(x)
+    return x if turned and x.ndim else clone(x)
 
 
 def roll(input: Tensor, shifts: int | Sequence[int], dims: int | Sequence[int] | None = None) -> Tensor:
@@ -77,6 +82,8 @@ def parts(x: Tensor, sizes: Sequence[int], axis: int) -> list[Tensor]:
     """Neighbours of these sizes. Their gradients are joined once; slices would each give one of the whole size."""
     ends = list(itertools.accumulate(sizes))
     outs = [_part(x.detach(), axis, end - n, end) for n, end in zip(sizes, ends, strict=True)]
+    for out, n, end in zip(outs, sizes, ends, strict=True):
+        out._origin = (x, "index", _span(axis, end - n, end))
     if outs and recording(x):
         record_several(outs, _parts_bwd, (x,), (axis, [o.shape for o in outs], x.dtype, x.device))
     return outs
@@ -126,7 +133,7 @@ def _cumsum_bwd(node: Node, g: Array) -> tuple[Array]:
     return (node.backend.cumsum(g, node.saved, True),)
 
 
-def cumsum(input: Tensor, dim: int) -> Tensor:
+def cumsum(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     """The sum of all elements up to each along `dim` (`torch.cumsum`); integers and bools add up as int64.
 
     >>> import fastdl
@@ -134,6 +141,8 @@ def cumsum(input: Tensor, dim: int) -> Tensor:
     [[1.0, 3.0, 6.0]]
     """
     x = expect_tensor(input, "cumsum")
+    if dtype is not None:
+        x = x._cast(dtypes.as_dtype(dtype, "cumsum"))
     if not x.dtype.is_floating_point:
         x = x._cast(dtypes.int64)
     if x.ndim == 0:

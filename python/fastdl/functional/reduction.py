@@ -79,9 +79,11 @@ def _mean_bwd(node: Node, g: Array) -> tuple[Array]:
     return (_expanded(k, k.mul_scalar(g, 1.0 / count if count else float("nan")), shape, axes),)
 
 
-def mean(input: Tensor, dim: Axes = None, keepdim: bool = False) -> Tensor:
+def mean(input: Tensor, dim: Axes = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """Mean over `dim`, or over everything (`torch.mean`)."""
     x = _expect(input, "mean")
+    if dtype is not None:
+        x = x._cast(dtypes.as_dtype(dtype, "mean"))
     if not x.dtype.is_floating_point:
         raise TypeError(f"[mean] expected input of dtype float32 or float64, got {x.dtype.name}")
     axes = normalized_axes(dim, x.ndim, "mean")

@@ -72,7 +72,8 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
     given = None if weights is None else expect_tensor(weights, "bincount", "weights")._host()
     if given is not None and given.shape != x.shape:
         raise ValueError(f"[bincount] expected weights of shape {x.shape}, got {given.shape}")
-    return tensor(np.bincount(x._host().astype(np.int64), given, minlength), device=x.device)
+    counts = np.bincount(x._host().astype(np.int64), given, minlength)
+    return tensor(counts, "float32" if given is not None and given.dtype == np.float32 else None, device=x.device)
 
 
 # ---- products --------------------------------------------------------------------------------------------------------
@@ -106,7 +107,7 @@ def prod(input: Tensor, dim: int | None = None, keepdim: bool = False, dtype: An
     return x if flag(keepdim, "prod", "keepdim") else squeeze(x, axis)
 
 
-def cumprod(input: Tensor, dim: int) -> Tensor:
+def cumprod(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     """The product of all elements up to each along `dim` (`torch.cumprod`); integers multiply as int64.
 
     >>> import fastdl
@@ -114,6 +115,7 @@ def cumprod(input: Tensor, dim: int) -> Tensor:
     [1.0, 2.0, 6.0]
     """
     x = expect_tensor(input, "cumprod")
+    x = x._cast(dtypes.as_dtype(dtype, "cumprod")) if dtype is not None else x
     x = x if x.dtype.is_floating_point else x._cast(dtypes.int64)
     if x.ndim == 0:
         return x

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from ..autograd import no_grad
+from ..functional.in_place import write_through
 from ..random import default_generator
 from ..tensor import Tensor
 
@@ -25,6 +27,8 @@ def _check(tensor: Any, op: str) -> Tensor:
 def _write(tensor: Tensor, values: np.ndarray) -> Tensor:
     k = tensor._backend
     k.copy_(tensor._array, k.from_numpy(np.ascontiguousarray(values, tensor.dtype.numpy).reshape(tensor.shape), True))
+    with no_grad():
+        write_through(tensor)
     return tensor
 
 
@@ -65,9 +69,8 @@ def trunc_normal_(
 
 def constant_(tensor: Tensor, val: float) -> Tensor:
     """Every element `val`."""
-    _check(tensor, "constant_")
-    tensor._backend.fill_(tensor._array, float(val))
-    return tensor
+    with no_grad():
+        return _check(tensor, "constant_").fill_(float(val))
 
 
 def zeros_(tensor: Tensor) -> Tensor:

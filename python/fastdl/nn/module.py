@@ -67,6 +67,8 @@ class Module(Hooked):
         self._check_name(name)
         if tensor is not None and not isinstance(tensor, Tensor):
             raise TypeError(f"[register_buffer] expected a Tensor or None for {name}, got {type(tensor).__name__}")
+        if name not in self._buffers and hasattr(self, name):
+            raise KeyError(f"[register_buffer] expected a new name, got {name!r}, which the module has already")
         self._buffers[name] = tensor
         (self._transient.discard if persistent else self._transient.add)(name)
 

@@ -155,8 +155,10 @@ class Optimizer:
         """Takes over what `state_dict` gave, here or in PyTorch; tensors are copied to their parameter's place.
 
         Raises:
-            ValueError: for groups that differ from this optimizer's in number or size.
+            ValueError: for something else, or groups that differ from this optimizer's in number or size.
         """
+        if "param_groups" not in state_dict or "state" not in state_dict:
+            raise ValueError(f"[load_state_dict] expected 'state' and 'param_groups', got {list(state_dict)}")
         groups = state_dict["param_groups"]
         sizes, own = [len(g["params"]) for g in groups], [len(g["params"]) for g in self.param_groups]
         if sizes != own:
