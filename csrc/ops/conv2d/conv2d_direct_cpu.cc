@@ -2,8 +2,8 @@
 // K = input channels x taps. The panel holds what im2col would, but only for a few slivers of pixels at a time, packed
 // into the level-2 cache straight from NCHW:
 //
-//                 sliver of kPixels     K is never split, so a tile of the output stays in registers to its end;
-//               k=0 [............]      the bias is one more step, a row of ones.
+//                 sliver of kPixels     K is never split, so a tile of the output stays in registers from its
+//               k=0 [............]      bias to its activation.
 //   weights     k=1 [............]
 //   [k][rows] x      ...                Slivers run through rows and images alike: no lanes are lost at row ends.
 //
@@ -84,6 +84,44 @@ int merge_targets(const View& v, const Run* runs, int count, Target* targets) {
   return merged;
 }
 
+// MR channels x NV vectors of pixels, from `bias` on (MR numbers) to the residual and the limits of `now`. Rows of C
+// and of the residual (null: none) lie ldc apart.
+template <class T, int MR, int NV>
+__attribute__((noinline)) void sum_tile(int64_t k, const T* weights, const T* panel, int64_t ld, const T* bias,
+                                        const T* residual, Activation now, T* c, int64_t ldc) {
+  constexpr int L = kLanes<T>;
+  Vec<T> tile[MR][NV];
+#pragma GCC unroll 32
+  for (int i = 0; i < MR; ++i)
+#pragma GCC unroll 8
+    for (int j = 0; j < NV; ++j) tile[i][j] = broadcast<T>(bias[i]);
+  add_product<T, MR, NV>(tile, k, weights, panel, ld, c, ldc, panel, ld);
+  if (residual) {
+#pragma GCC unroll 32
+    for (int i = 0; i < MR; ++i)
+#pragma GCC unroll 8
+      for (int j = 0; j < NV; ++j) tile[i][j] += load<T>(residual + i * ldc + j * L);
+  }
+#pragma GCC unroll 32
+  for (int i = 0; i < MR; ++i)
+#pragma GCC unroll 8
+    for (int j = 0; j < NV; ++j) store<T>(c + i * ldc + j * L, limit<T>(now, tile[i][j]));
+}
+
+template <class T>
+using SumTile = void (*)(int64_t, const T*, const T*, int64_t, const T*, const T*, Activation, T*, int64_t);
+template <class T, int NV, int... I>
+SumTile<T> sum_tile_of(int rows, std::integer_sequence<int, I...>) {
+  static constexpr SumTile<T> kInstances[] = {&sum_tile<T, I + 1, NV>...};
+  return kInstances[rows - 1];
+}
+template <class T>
+SumTile<T> sum_tile_for(int rows, int vecs) {
+  using Rows = std::make_integer_sequence<int, kTallTile.rows>;
+  static_assert(kTallTile.vecs == 2, "the cases below");
+  return vecs == 1 ? sum_tile_of<T, 1>(rows, Rows{}) : sum_tile_of<T, 2>(rows, Rows{});
+}
+
 template <class T>
 void scatter(const View& v, const T* tile, int rows, const Target* targets, int count, T* out) {
   for (int m = 0; m < rows; ++m, tile += kPixels<T>, out += v.out_plane) {
@@ -124,7 +162,7 @@ void copy_rows(const T* from, int64_t plane, int64_t rows, int64_t slivers, int6
 
 template <class T>
 void pack_sliver(const View& v, int64_t group, int64_t first, T* panel, Sliver<T>& sliver) {
-  const int64_t n = v.pixels() - first, k_size = v.taps_and_channels();
+  const int64_t n = v.pixels() - first;
   Run runs[kPixels<T>];
   sliver.lanes = static_cast<int>(n < kPixels<T> ? n : kPixels<T>);
   const int count = cut_runs(v, first, sliver.lanes, runs);
@@ -135,7 +173,6 @@ void pack_sliver(const View& v, int64_t group, int64_t first, T* panel, Sliver<T
       sliver.in_place = static_cast<const T*>(v.src) + group * v.k_channels * v.src_h * v.src_w + reach.offset;
   }
   if (!sliver.in_place) pack_runs(v, group, runs, count, panel, kPixels<T>, 0, v.k_channels);
-  for (int i = 0; i < kPixels<T>; ++i) panel[k_size * kPixels<T> + i] = T{1};
   sliver.count = merge_targets(v, runs, count, sliver.targets);
 }
 
@@ -143,7 +180,7 @@ void pack_sliver(const View& v, int64_t group, int64_t first, T* panel, Sliver<T
 template <class T>
 void pack_slivers(const View& v, int64_t group, int64_t first, int64_t count, bool copy, T* panels,
                   Sliver<T>* slivers) {
-  const int64_t size = (v.taps_and_channels() + 1) * kPixels<T>;
+  const int64_t size = v.taps_and_channels() * kPixels<T>;
   for (int64_t s = 0; s < count; ++s) pack_sliver(v, group, (first + s) * kPixels<T>, panels + s * size, slivers[s]);
   for (int64_t s = 0; copy && s < count;) {
     int64_t end = s + 1;
@@ -158,32 +195,25 @@ void pack_slivers(const View& v, int64_t group, int64_t first, int64_t count, bo
 template <class T>
 void make_tile(const View& v, const T* weights, int rows, const T* panel, const Sliver<T>& sliver, T* out) {
   constexpr int width = kPixels<T>;
-  const int64_t sums = v.taps_and_channels(), steps = sums + (v.bias ? 1 : 0);
+  const int64_t steps = v.taps_and_channels();
+  const T* const bias = weights + steps * rows;
   const int vecs = sliver.lanes <= kLanes<T> ? 1 : kTallTile.vecs;
-  const Microkernel<T> kernel = microkernel_for<T>(rows, vecs);
-  const bool direct = sliver.count == 1 && sliver.lanes == width && v.out_x == 1;
-  alignas(64) T tile[kTallTile.rows * width];
-  T* c = direct ? out + sliver.targets[0].offset : tile;
-  const int64_t ldc = direct ? v.out_plane : width;
-  if (v.residual && direct)
-    for (int m = 0; m < rows; ++m) __builtin_prefetch(v.residual_at(c + m * ldc) + width - 1);
-  if (sliver.in_place) {  // the row of ones is elsewhere
-    if (v.bias) kernel(1, weights + sums * rows, panel + sums * width, width, c, ldc, false);
-    kernel(sums, weights, sliver.in_place, v.src_h * v.src_w, c, ldc, v.bias != nullptr);
-  } else {
-    kernel(steps, weights, panel, width, c, ldc, false);
+  const SumTile<T> kernel = sum_tile_for<T>(rows, vecs);
+  const T* const pixels = sliver.in_place ? sliver.in_place : panel;
+  const int64_t ld = sliver.in_place ? v.src_h * v.src_w : width;
+  if (sliver.count > 1 || sliver.lanes < width || v.out_x != 1) {
+    alignas(64) T tile[kTallTile.rows * width];
+    kernel(steps, weights, pixels, ld, bias, nullptr, Activation::kNone, tile, width);
+    return scatter(v, tile, rows, sliver.targets, sliver.count, out);
   }
-  if (!direct) return scatter(v, tile, rows, sliver.targets, sliver.count, out);
-  if (!v.residual && v.activation == Activation::kNone) return;
-  for (int m = 0; m < rows; ++m) {
-    T* row = c + m * ldc;
-    const T* residual = v.residual_at(row);
-#pragma GCC unroll 4
-    for (int i = 0; i < width; i += kLanes<T>) {
-      const Vec<T> sum = residual ? load<T>(row + i) + load<T>(residual + i) : load<T>(row + i);
-      store<T>(row + i, activate<T>(v.activation, sum));
-    }
-  }
+  T* const c = out + sliver.targets[0].offset;
+  const T* const residual = v.residual_at(c);
+  if (residual)
+    for (int m = 0; m < rows; ++m) __builtin_prefetch(residual + m * v.out_plane + width - 1);
+  const Activation now = only_limits(v.activation) ? v.activation : Activation::kNone;
+  kernel(steps, weights, pixels, ld, bias, residual, now, c, v.out_plane);
+  if (now != v.activation)
+    for (int m = 0; m < rows; ++m) activate_row(v.activation, c + m * v.out_plane, width);
 }
 
 // packed[group][panel]
@@ -203,7 +233,7 @@ void panels_of(const View& v) {
   const Panels panels(v.m_channels);
   const int64_t steps = v.taps_and_channels() + 1;
   const int64_t weights_size = v.m_channels * steps;  // of one group, the bias with them
-  const int64_t sliver_size = steps * kPixels<T>, slivers = (v.pixels() + kPixels<T> - 1) / kPixels<T>;
+  const int64_t sliver_size = v.taps_and_channels() * kPixels<T>, slivers = (v.pixels() + kPixels<T> - 1) / kPixels<T>;
   int64_t per_block = kPanelBytes / (sliver_size * static_cast<int64_t>(sizeof(T)));
   per_block = per_block < 1 ? 1 : per_block > kMaxSlivers ? kMaxSlivers : per_block;
   const int64_t blocks = (slivers + per_block - 1) / per_block;

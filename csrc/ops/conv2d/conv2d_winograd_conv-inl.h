@@ -194,7 +194,7 @@ static void finish_tile_rows(const WinogradArgs& p, const Sizes<Form>& z, int64_
   const int channels = static_cast<int>(p.out_channels - block * kL < kL ? p.out_channels - block * kL : kL);
   const V bias = p.bias ? load_n<float>(p.bias + block * kL, channels) : V{};
   const Activation now = p.residual ? Activation::kNone : p.activation;
-  const bool later = now == Activation::kSigmoid || now == Activation::kTanh;
+  const bool later = now != Activation::kNone && now != Activation::kRelu;
   Scratch<float> lines(Form::kDown * line);
   const float* m = products;
   for (int64_t row = row0; row < row1; ++row) {
