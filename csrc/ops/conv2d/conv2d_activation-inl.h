@@ -10,6 +10,11 @@ namespace fastdl::FASTDL_ISA {
 FASTDL_INLINE bool only_limits(Activation activation) {
   return activation == Activation::kNone || activation == Activation::kRelu || activation == Activation::kRelu6;
 }
+// That of it which a kernel does in registers. The rest follows in rows (activate_row): inlined among the registers of
+// a tile, exponentials would send them all to the stack, used or not.
+FASTDL_INLINE Activation in_registers(Activation activation) {
+  return only_limits(activation) ? activation : Activation::kNone;
+}
 template <class T>
 FASTDL_INLINE Vec<T> limit(Activation activation, Vec<T> v) {
   if (activation == Activation::kNone) return v;

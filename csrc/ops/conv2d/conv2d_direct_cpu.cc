@@ -210,7 +210,7 @@ void make_tile(const View& v, const T* weights, int rows, const T* panel, const 
   const T* const residual = v.residual_at(c);
   if (residual)
     for (int m = 0; m < rows; ++m) __builtin_prefetch(residual + m * v.out_plane + width - 1);
-  const Activation now = only_limits(v.activation) ? v.activation : Activation::kNone;
+  const Activation now = in_registers(v.activation);
   kernel(steps, weights, pixels, ld, bias, residual, now, c, v.out_plane);
   if (now != v.activation)
     for (int m = 0; m < rows; ++m) activate_row(v.activation, c + m * v.out_plane, width);

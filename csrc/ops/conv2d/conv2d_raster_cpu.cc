@@ -57,7 +57,7 @@ template <class T, int K>
 __attribute__((noinline)) void make_plane(const Raster<T>& r, const T* x, const T* w, T bias, T* out) {
   constexpr int L = kLanes<T>;
   const int64_t cols = r.v.cols;
-  const Activation now = only_limits(r.v.activation) ? r.v.activation : Activation::kNone;
+  const Activation now = in_registers(r.v.activation);
   const T* residual = r.v.residual_at(out);
   // The weights of 3x3 stay in registers: read for each vector they would cost as much as the products.
   Vec<T> kept[K * K];

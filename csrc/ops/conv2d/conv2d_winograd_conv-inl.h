@@ -162,6 +162,7 @@ static void multiply_positions(const WinogradArgs& p, const Sizes<Form>& z, int6
 // A residual is added on the way, and the activation then applied.
 static void store_line(const float* line, int64_t n, int channels, const float* residual, Activation activation,
                        float* out, int64_t plane, int64_t ahead) {
+  const Activation now = in_registers(activation);
   for (int64_t i = 0; i < n; i += kL) {
     if (n - i < kL && n >= kL) i = n - kL;
     const int pixels = static_cast<int>(n - i < kL ? n - i : kL);
@@ -174,7 +175,7 @@ static void store_line(const float* line, int64_t n, int channels, const float* 
     if (residual) {
 #pragma GCC unroll 16
       for (int c = 0; c < kL; ++c)
-        if (c < channels) r[c] = activate<float>(activation, r[c] + load_n<float>(residual + c * plane + i, pixels));
+        if (c < channels) r[c] = limit<float>(now, r[c] + load_some<float>(residual + c * plane + i, pixels));
     }
     if (pixels == kL && channels == kL) {
 #pragma GCC unroll 16
@@ -185,6 +186,7 @@ static void store_line(const float* line, int64_t n, int channels, const float* 
         if (c < channels) store_n<float>(out + c * plane + i, r[c], pixels);
     }
   }
+  for (int c = 0; residual && now != activation && c < channels; ++c) activate_row(activation, out + c * plane, n);
 }
 
 template <class Form>
