@@ -16,7 +16,7 @@
 namespace fastdl::FASTDL_ISA {
 namespace {
 
-constexpr int64_t kPanelBytes = 384 << 10;  // of one chunk's panel, in the level-2 cache beside the weights
+constexpr int64_t kPanelBytes = 224 << 10;  // of one chunk's panel, in the level-2 cache beside the weights
 constexpr int kMaxSlivers = 16;
 constexpr int64_t kChunks = 32;      // wanted of a large convolution, whatever the number of threads
 constexpr double kChunkFlops = 1e6;  // below that a chunk is not worth a thread
@@ -26,6 +26,13 @@ constexpr int64_t kPlacePanels = 4;
 
 template <class T>
 constexpr int kPixels = kTallTile.vecs * kLanes<T>;
+
+// Of a sliver in the panel: one row more than K, so that rows of several slivers, which are copied together, do not
+// fall into the same set of the level-1 cache.
+template <class T>
+int64_t sliver_size(const View& v) {
+  return (v.taps_and_channels() + 1) * kPixels<T>;
+}
 
 // Balanced panels of output channels: sizes differ by at most one, so that no tile runs on padding.
 struct Panels {
@@ -149,13 +156,13 @@ struct Sliver {
 // Pixels that lie as panels want them, a plane apart: a row of all slivers at a time, since single lines of planes come
 // slowly.
 template <class T>
-void copy_rows(const T* from, int64_t plane, int64_t rows, int64_t slivers, int64_t sliver_size, T* panels) {
+void copy_rows(const T* from, int64_t plane, int64_t rows, int64_t slivers, int64_t size, T* panels) {
   constexpr int64_t kAhead = 4;
   for (; rows > 0; --rows, from += plane, panels += kPixels<T>) {
     for (int64_t s = 0; s < slivers; ++s) {
       const T* pixels = from + s * kPixels<T>;
       __builtin_prefetch(pixels + kAhead * plane + kPixels<T> - 1);
-      for (int i = 0; i < kPixels<T>; i += kLanes<T>) store<T>(panels + s * sliver_size + i, load<T>(pixels + i));
+      for (int i = 0; i < kPixels<T>; i += kLanes<T>) store<T>(panels + s * size + i, load<T>(pixels + i));
     }
   }
 }
@@ -180,7 +187,7 @@ void pack_sliver(const View& v, int64_t group, int64_t first, T* panel, Sliver<T
 template <class T>
 void pack_slivers(const View& v, int64_t group, int64_t first, int64_t count, bool copy, T* panels,
                   Sliver<T>* slivers) {
-  const int64_t size = v.taps_and_channels() * kPixels<T>;
+  const int64_t size = sliver_size<T>(v);
   for (int64_t s = 0; s < count; ++s) pack_sliver(v, group, (first + s) * kPixels<T>, panels + s * size, slivers[s]);
   for (int64_t s = 0; copy && s < count;) {
     int64_t end = s + 1;
@@ -233,8 +240,8 @@ void panels_of(const View& v) {
   const Panels panels(v.m_channels);
   const int64_t steps = v.taps_and_channels() + 1;
   const int64_t weights_size = v.m_channels * steps;  // of one group, the bias with them
-  const int64_t sliver_size = v.taps_and_channels() * kPixels<T>, slivers = (v.pixels() + kPixels<T> - 1) / kPixels<T>;
-  int64_t per_block = kPanelBytes / (sliver_size * static_cast<int64_t>(sizeof(T)));
+  const int64_t size = sliver_size<T>(v), slivers = (v.pixels() + kPixels<T> - 1) / kPixels<T>;
+  int64_t per_block = kPanelBytes / (size * static_cast<int64_t>(sizeof(T)));
   per_block = per_block < 1 ? 1 : per_block > kMaxSlivers ? kMaxSlivers : per_block;
   const int64_t blocks = (slivers + per_block - 1) / per_block;
 
@@ -251,19 +258,19 @@ void panels_of(const View& v) {
   const double flops = 2.0 * per_block * kPixels<T> * weights_size / parts;
   const int64_t grain = flops < kChunkFlops ? static_cast<int64_t>(kChunkFlops / (flops + 1)) + 1 : 1;
   const bool shared_slivers = parts > 1, copy = panels.count > kPlacePanels;
-  Scratch<T> all(shared_slivers ? v.groups * slivers * sliver_size : 1);
+  Scratch<T> all(shared_slivers ? v.groups * slivers * size : 1);
   Scratch<Sliver<T>> all_meta(shared_slivers ? v.groups * slivers : 1);
   if (shared_slivers)
-    parallel_for(v.groups * slivers, 1 + kPackGrain / sliver_size, [&](int64_t begin, int64_t end) {
+    parallel_for(v.groups * slivers, 1 + kPackGrain / size, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end;) {
         const int64_t n = min64(slivers - i % slivers, end - i);
-        pack_slivers(v, i / slivers, i % slivers, n, copy, all + i * sliver_size, all_meta + i);
+        pack_slivers(v, i / slivers, i % slivers, n, copy, all + i * size, all_meta + i);
         i += n;
       }
     });
 
   parallel_for(v.groups * blocks * parts, grain, [&](int64_t begin, int64_t end) {
-    Scratch<T> own(shared_slivers ? 1 : per_block * sliver_size);
+    Scratch<T> own(shared_slivers ? 1 : per_block * size);
     Scratch<T> own_weights(shared_weights ? 1 : kTallTile.rows * steps + kLanes<T>);
     Sliver<T> own_meta[kMaxSlivers];
     for (int64_t i = begin; i < end; ++i) {
@@ -271,13 +278,13 @@ void panels_of(const View& v) {
       const int64_t first = block * per_block, at = group * slivers + first;
       const int64_t count = slivers - first < per_block ? slivers - first : per_block;
       if (!shared_slivers) pack_slivers(v, group, first, count, copy, own.get(), own_meta);
-      const T* panel = shared_slivers ? all + at * sliver_size : own.get();
+      const T* panel = shared_slivers ? all + at * size : own.get();
       const Sliver<T>* meta = shared_slivers ? all_meta + at : own_meta;
       for (int64_t j = panels.count * part / parts; j < panels.count * (part + 1) / parts; ++j) {
         if (!shared_weights) pack_weights(v, group, panels, j, own_weights.get());
         const T* w = shared_weights ? weights + group * weights_size + panels.begin(j) * steps : own_weights.get();
         T* out = static_cast<T*>(v.out) + (group * v.m_channels + panels.begin(j)) * v.out_plane;
-        for (int64_t s = 0; s < count; ++s) make_tile(v, w, panels.rows(j), panel + s * sliver_size, meta[s], out);
+        for (int64_t s = 0; s < count; ++s) make_tile(v, w, panels.rows(j), panel + s * size, meta[s], out);
       }
     }
   });
