@@ -6,12 +6,30 @@
 
 namespace fastdl::FASTDL_ISA {
 
+// Activations of a comparison or two, which kernels apply to registers: NaN stays, as no comparison holds for it.
+FASTDL_INLINE bool only_limits(Activation activation) {
+  return activation == Activation::kNone || activation == Activation::kRelu || activation == Activation::kRelu6;
+}
+// That of it which a kernel does in registers. The rest follows in rows (activate_row): inlined among the registers of
+// a tile, exponentials would send them all to the stack, used or not.
+FASTDL_INLINE Activation in_registers(Activation activation) {
+  return only_limits(activation) ? activation : Activation::kNone;
+}
+template <class T>
+FASTDL_INLINE Vec<T> limit(Activation activation, Vec<T> v) {
+  if (activation == Activation::kNone) return v;
+  v = select<T>(v < T{0}, Vec<T>{}, v);
+  return activation == Activation::kRelu6 ? select<T>(v > T{6}, broadcast<T>(6), v) : v;
+}
+
 template <class T>
 FASTDL_INLINE Vec<T> activate(Activation activation, Vec<T> v) {
-  if (activation == Activation::kRelu) return max_nan<T>(v, Vec<T>{});
+  if (only_limits(activation)) return limit<T>(activation, v);
   if (activation == Activation::kSigmoid) return vsigmoid<T>(v);
   if (activation == Activation::kTanh) return vtanh<T>(v);
-  return v;
+  if (activation == Activation::kSilu) return v * vsigmoid<T>(v);
+  const Vec<T> hard = limit<T>(Activation::kRelu6, v + T{3});
+  return (activation == Activation::kHardswish ? v * hard : hard) / T{6};
 }
 
 // to[i] = activation(from[i] + residual[i]), where there is a residual.

@@ -61,7 +61,14 @@ constexpr int64_t kFewChannels = 8;  // of both sides: planes serve (conv2d_plan
 constexpr int64_t kFewChannels = 4;
 #endif
 
-static inline double winograd_steps(const ImageSum& s) {
+// Weights that are kept transformed come from memory, a vector of 16 for each position, while tiles use those before.
+constexpr double kKeptSteps = 11;
+static inline double weight_steps(bool kept, double transform, double positions, double tiles) {
+  if (!kept) return transform;
+  return tiles < kKeptSteps ? positions * (kKeptSteps - tiles) : 0;
+}
+
+static inline double winograd_steps(const ImageSum& s, bool kept) {
   const auto up = [](int64_t n, int64_t to) { return static_cast<double>((n + to - 1) / to); };
   const int64_t r = winograd_taps(s), m = kWinogradPatch + 1 - r;
   const double tiles = up(s.rows, m) * up(s.cols, m) * static_cast<double>(s.batch), outs = up(s.out_channels, 16);
@@ -69,7 +76,7 @@ static inline double winograd_steps(const ImageSum& s) {
   const double positions = static_cast<double>(kWinogradPatch * kWinogradPatch);
   return tiles * (positions * outs * (static_cast<double>(depth) + kStoreSteps) + up(depth, 16) * kPatchSteps +
                   outs * kTileSteps) +
-         kWeightSteps * outs * static_cast<double>(depth);
+         weight_steps(kept, kWeightSteps, positions, tiles) * outs * static_cast<double>(depth);
 }
 
 static inline double direct_steps(const ImageSum& s) {
@@ -86,7 +93,7 @@ static inline double direct_steps(const ImageSum& s) {
 // As winograd_steps, for the lines of a kernel of one axis. There few products cost a direct sum more than they do
 // where the taps of two axes share what they load.
 constexpr double kLinePatchSteps = 80, kLineTileSteps = 40, kLineWeightSteps = 80, kFewLineSteps = 1.2;
-static inline double winograd_line_steps(const ImageSum& s) {
+static inline double winograd_line_steps(const ImageSum& s, bool kept) {
   const auto up = [](int64_t n, int64_t to) { return static_cast<double>((n + to - 1) / to); };
   const int64_t r = winograd_taps(s), m = kWinogradLine + 1 - r;
   const double tiles =
@@ -96,7 +103,7 @@ static inline double winograd_line_steps(const ImageSum& s) {
   const double outs = up(s.out_channels, 16);
   return tiles * (static_cast<double>(kWinogradLine) * outs * (static_cast<double>(depth) + kStoreSteps) +
                   up(depth, 16) * kLinePatchSteps + outs * kLineTileSteps) +
-         kLineWeightSteps * outs * static_cast<double>(depth);
+         weight_steps(kept, kLineWeightSteps, kWinogradLine, tiles) * outs * static_cast<double>(depth);
 }
 
 // As winograd_steps, where the transforms run along columns alone (conv2d_winograd_few_cpu.cc): nothing is transposed,
@@ -128,14 +135,14 @@ static inline bool of_one_axis(const ImageSum& s) {
   return s.kernel_h == 1 || s.kernel_w == 1;
 }
 
-// Which of Winograd's forms makes an image, if one does.
+// Which of Winograd's forms makes an image, if one does; kept: where weights may be transformed beforehand.
 enum class WinogradForm { kNone, kSquares, kLines, kFew };
 
-static inline WinogradForm winograd_form(DType dtype, const Conv2dGeometry& g, const ImageSum& s) {
+static inline WinogradForm winograd_form(DType dtype, const Conv2dGeometry& g, const ImageSum& s, bool kept) {
   if (!winograd_can(dtype, g, s) || s.kernel_h * s.kernel_w == 1) return WinogradForm::kNone;
   const bool line = of_one_axis(s),
              few_products = s.channels * s.kernel_h * s.kernel_w <= static_cast<int64_t>(kFewSteps);
-  double least = line ? winograd_line_steps(s) : winograd_steps(s);
+  double least = line ? winograd_line_steps(s, kept) : winograd_steps(s, kept);
   WinogradForm form = line ? WinogradForm::kLines : WinogradForm::kSquares;
   if (s.stride_h == 1 && s.stride_w == 1 && s.kernel_h >= kLeastTaps && s.kernel_h <= kMostTaps &&
       winograd_few_steps(s) < least)

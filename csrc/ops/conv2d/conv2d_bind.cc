@@ -5,6 +5,7 @@
 
 #include "bind/call.h"
 #include "ops/conv2d/conv2d.h"
+#include "ops/matmul/activation_name.h"
 #if defined(FASTDL_DEVICE_CPU)
 #include "ops/conv2d/conv2d_algorithm.h"
 #endif
@@ -70,14 +71,6 @@ Conv2dGeometry geometry(const char* op, const Dims& x, const Dims& weight, const
   if (g.kernel_h == 1) g.dilation_h = 1;
   if (g.kernel_w == 1) g.dilation_w = 1;
   return g;
-}
-
-Activation activation_from_name(const char* op, const std::string& name) {
-  if (name == "none") return Activation::kNone;
-  if (name == "relu") return Activation::kRelu;
-  if (name == "sigmoid") return Activation::kSigmoid;
-  if (name == "tanh") return Activation::kTanh;
-  throw ValueError(text("[", op, "] expected activation none, relu, sigmoid or tanh, got ", name));
 }
 
 Dims dims4(int64_t a, int64_t b, int64_t c, int64_t d) {

@@ -126,6 +126,7 @@ void multiply_panels(const Split& rows, int64_t steps, const T* panels, const T*
 template <class T>
 void store_planes(const View& v, const T* sums, int64_t width, int64_t n, int channels, Vec<T> bias, T* out) {
   constexpr int L = kLanes<T>;
+  const Activation now = in_registers(v.activation);
   for (int64_t i = 0; i < n; i += L) {
     if (n - i < L && n >= L) i = n - L;  // the last vector overlaps the one before
     const int pixels = static_cast<int>(n - i < L ? n - i : L);
@@ -138,9 +139,10 @@ void store_planes(const View& v, const T* sums, int64_t width, int64_t n, int ch
       if (c >= channels) break;
       T* to = out + c * v.out_plane + i;
       if (v.residual) r[c] += load_some<T>(v.residual_at(to), pixels);
-      store_some<T>(to, activate<T>(v.activation, r[c]), pixels);
+      store_some<T>(to, limit<T>(now, r[c]), pixels);
     }
   }
+  for (int c = 0; now != v.activation && c < channels; ++c) activate_row(v.activation, out + c * v.out_plane, n);
 }
 
 template <class T>

@@ -58,6 +58,20 @@ void run_direct(DirectForm form, const View& v) {
   }
 }
 
+struct Choice {
+  WinogradForm winograd;
+  DirectForm direct;  // where that is none
+};
+
+// kept: the kernel may use weights prepared beforehand.
+Choice choose(const Conv2dFwdArgs& p, const ImageSum& s, const View& v, bool kept) {
+  WinogradForm form = winograd_form(p.dtype, p.g, s, kept);
+  // (Transformed weights that are too large to keep are made in each call.)
+  if (kept && form != WinogradForm::kNone && winograd_weights(form, winograd_forward(p, s)) == 0)
+    form = winograd_form(p.dtype, p.g, s, false);
+  return {form, form == WinogradForm::kNone ? direct_form(v, kept) : DirectForm::kPanels};
+}
+
 // What stands in front of prepared weights: for which kernel they are. A change of settings makes others of use, and
 // those are then left aside.
 struct PreparedFor {
@@ -69,8 +83,8 @@ struct PreparedFor {
 constexpr int64_t kHeader = 64;  // bytes
 static_assert(sizeof(PreparedFor) <= kHeader);
 
-PreparedFor prepared_for(WinogradForm winograd, DirectForm direct) {
-  return {static_cast<int64_t>(winograd), static_cast<int64_t>(direct), kVecBytes};
+PreparedFor prepared_for(const Choice& c) {
+  return {static_cast<int64_t>(c.winograd), static_cast<int64_t>(c.direct), kVecBytes};
 }
 
 const void* weights_for(const PreparedFor& kernel, const void* prepared) {
@@ -98,16 +112,23 @@ void conv2d_fwd(const Conv2dFwdArgs& p) {
   const Conv2dGeometry& g = p.g;
   if (g.batch == 0) return;
   const ImageSum s = forward_sum(g);
-  if (const WinogradForm form = winograd_form(p.dtype, g, s); form != WinogradForm::kNone) {
-    WinogradArgs w = winograd_forward(p, s);
-    w.prepared = static_cast<const float*>(weights_for(prepared_for(form, DirectForm::kPanels), p.prepared));
-    return winograd_conv(form, w);
-  }
   Scratch<Tap> taps(g.kernel_h * g.kernel_w);
   View v = view_of(p, taps);
   if (v.pixels() == 0) return;
-  v.prepared = weights_for(prepared_for(WinogradForm::kNone, direct_form(v, true)), p.prepared);
-  run_direct(direct_form(v, v.prepared), v);
+  Choice chosen{};
+  const void* ready = nullptr;
+  if (p.prepared) {
+    chosen = choose(p, s, v, true);
+    ready = weights_for(prepared_for(chosen), p.prepared);
+  }
+  if (!ready) chosen = choose(p, s, v, false);
+  if (chosen.winograd == WinogradForm::kNone) {
+    v.prepared = ready;
+    return run_direct(chosen.direct, v);
+  }
+  WinogradArgs w = winograd_forward(p, s);
+  w.prepared = static_cast<const float*>(ready);
+  winograd_conv(chosen.winograd, w);
 }
 
 void conv2d_prepare(const Conv2dPrepareArgs& p) {
@@ -117,8 +138,8 @@ void conv2d_prepare(const Conv2dPrepareArgs& p) {
   const ImageSum s = forward_sum(g);
   Scratch<Tap> taps(g.kernel_h * g.kernel_w);
   const View v = view_of(p.fwd, taps);
-  const WinogradForm winograd = winograd_form(p.fwd.dtype, g, s);
-  const DirectForm direct = winograd == WinogradForm::kNone ? direct_form(v, true) : DirectForm::kPanels;
+  const Choice chosen = choose(p.fwd, s, v, true);
+  const auto [winograd, direct] = chosen;
   const bool panels = direct == DirectForm::kPanels,
              lanes = direct == DirectForm::kChannels || direct == DirectForm::kPixels;
   const int64_t count = winograd != WinogradForm::kNone ? winograd_weights(winograd, winograd_forward(p.fwd, s))
@@ -130,7 +151,7 @@ void conv2d_prepare(const Conv2dPrepareArgs& p) {
   if (!p.to) return;
   char* to = static_cast<char*>(p.to);
   for (int64_t i = 0; i < kHeader; ++i) to[i] = 0;
-  *reinterpret_cast<PreparedFor*>(to) = prepared_for(winograd, direct);
+  *reinterpret_cast<PreparedFor*>(to) = prepared_for(chosen);
   if (winograd != WinogradForm::kNone)
     winograd_prepare(winograd, winograd_forward(p.fwd, s), reinterpret_cast<float*>(to + kHeader));
   else if (panels)

@@ -2,8 +2,8 @@
 // K = input channels x taps. The panel holds what im2col would, but only for a few slivers of pixels at a time, packed
 // into the level-2 cache straight from NCHW:
 //
-//                 sliver of kPixels     K is never split, so a tile of the output stays in registers to its end;
-//               k=0 [............]      the bias is one more step, a row of ones.
+//                 sliver of kPixels     K is never split, so a tile of the output stays in registers from its
+//               k=0 [............]      bias to its activation.
 //   weights     k=1 [............]
 //   [k][rows] x      ...                Slivers run through rows and images alike: no lanes are lost at row ends.
 //
@@ -16,7 +16,7 @@
 namespace fastdl::FASTDL_ISA {
 namespace {
 
-constexpr int64_t kPanelBytes = 384 << 10;  // of one chunk's panel, in the level-2 cache beside the weights
+constexpr int64_t kPanelBytes = 224 << 10;  // of one chunk's panel, in the level-2 cache beside the weights
 constexpr int kMaxSlivers = 16;
 constexpr int64_t kChunks = 32;      // wanted of a large convolution, whatever the number of threads
 constexpr double kChunkFlops = 1e6;  // below that a chunk is not worth a thread
@@ -26,6 +26,13 @@ constexpr int64_t kPlacePanels = 4;
 
 template <class T>
 constexpr int kPixels = kTallTile.vecs * kLanes<T>;
+
+// Of a sliver in the panel: one row more than K, so that rows of several slivers, which are copied together, do not
+// fall into the same set of the level-1 cache.
+template <class T>
+int64_t sliver_size(const View& v) {
+  return (v.taps_and_channels() + 1) * kPixels<T>;
+}
 
 // Balanced panels of output channels: sizes differ by at most one, so that no tile runs on padding.
 struct Panels {
@@ -84,6 +91,44 @@ int merge_targets(const View& v, const Run* runs, int count, Target* targets) {
   return merged;
 }
 
+// MR channels x NV vectors of pixels, from `bias` on (MR numbers) to the residual and the limits of `now`. Rows of C
+// and of the residual (null: none) lie ldc apart.
+template <class T, int MR, int NV>
+__attribute__((noinline)) void sum_tile(int64_t k, const T* weights, const T* panel, int64_t ld, const T* bias,
+                                        const T* residual, Activation now, T* c, int64_t ldc) {
+  constexpr int L = kLanes<T>;
+  Vec<T> tile[MR][NV];
+#pragma GCC unroll 32
+  for (int i = 0; i < MR; ++i)
+#pragma GCC unroll 8
+    for (int j = 0; j < NV; ++j) tile[i][j] = broadcast<T>(bias[i]);
+  add_product<T, MR, NV>(tile, k, weights, panel, ld, c, ldc, panel, ld);
+  if (residual) {
+#pragma GCC unroll 32
+    for (int i = 0; i < MR; ++i)
+#pragma GCC unroll 8
+      for (int j = 0; j < NV; ++j) tile[i][j] += load<T>(residual + i * ldc + j * L);
+  }
+#pragma GCC unroll 32
+  for (int i = 0; i < MR; ++i)
+#pragma GCC unroll 8
+    for (int j = 0; j < NV; ++j) store<T>(c + i * ldc + j * L, limit<T>(now, tile[i][j]));
+}
+
+template <class T>
+using SumTile = void (*)(int64_t, const T*, const T*, int64_t, const T*, const T*, Activation, T*, int64_t);
+template <class T, int NV, int... I>
+SumTile<T> sum_tile_of(int rows, std::integer_sequence<int, I...>) {
+  static constexpr SumTile<T> kInstances[] = {&sum_tile<T, I + 1, NV>...};
+  return kInstances[rows - 1];
+}
+template <class T>
+SumTile<T> sum_tile_for(int rows, int vecs) {
+  using Rows = std::make_integer_sequence<int, kTallTile.rows>;
+  static_assert(kTallTile.vecs == 2, "the cases below");
+  return vecs == 1 ? sum_tile_of<T, 1>(rows, Rows{}) : sum_tile_of<T, 2>(rows, Rows{});
+}
+
 template <class T>
 void scatter(const View& v, const T* tile, int rows, const Target* targets, int count, T* out) {
   for (int m = 0; m < rows; ++m, tile += kPixels<T>, out += v.out_plane) {
@@ -111,20 +156,20 @@ struct Sliver {
 // Pixels that lie as panels want them, a plane apart: a row of all slivers at a time, since single lines of planes come
 // slowly.
 template <class T>
-void copy_rows(const T* from, int64_t plane, int64_t rows, int64_t slivers, int64_t sliver_size, T* panels) {
+void copy_rows(const T* from, int64_t plane, int64_t rows, int64_t slivers, int64_t size, T* panels) {
   constexpr int64_t kAhead = 4;
   for (; rows > 0; --rows, from += plane, panels += kPixels<T>) {
     for (int64_t s = 0; s < slivers; ++s) {
       const T* pixels = from + s * kPixels<T>;
       __builtin_prefetch(pixels + kAhead * plane + kPixels<T> - 1);
-      for (int i = 0; i < kPixels<T>; i += kLanes<T>) store<T>(panels + s * sliver_size + i, load<T>(pixels + i));
+      for (int i = 0; i < kPixels<T>; i += kLanes<T>) store<T>(panels + s * size + i, load<T>(pixels + i));
     }
   }
 }
 
 template <class T>
 void pack_sliver(const View& v, int64_t group, int64_t first, T* panel, Sliver<T>& sliver) {
-  const int64_t n = v.pixels() - first, k_size = v.taps_and_channels();
+  const int64_t n = v.pixels() - first;
   Run runs[kPixels<T>];
   sliver.lanes = static_cast<int>(n < kPixels<T> ? n : kPixels<T>);
   const int count = cut_runs(v, first, sliver.lanes, runs);
@@ -135,7 +180,6 @@ void pack_sliver(const View& v, int64_t group, int64_t first, T* panel, Sliver<T
       sliver.in_place = static_cast<const T*>(v.src) + group * v.k_channels * v.src_h * v.src_w + reach.offset;
   }
   if (!sliver.in_place) pack_runs(v, group, runs, count, panel, kPixels<T>, 0, v.k_channels);
-  for (int i = 0; i < kPixels<T>; ++i) panel[k_size * kPixels<T> + i] = T{1};
   sliver.count = merge_targets(v, runs, count, sliver.targets);
 }
 
@@ -143,7 +187,7 @@ void pack_sliver(const View& v, int64_t group, int64_t first, T* panel, Sliver<T
 template <class T>
 void pack_slivers(const View& v, int64_t group, int64_t first, int64_t count, bool copy, T* panels,
                   Sliver<T>* slivers) {
-  const int64_t size = (v.taps_and_channels() + 1) * kPixels<T>;
+  const int64_t size = sliver_size<T>(v);
   for (int64_t s = 0; s < count; ++s) pack_sliver(v, group, (first + s) * kPixels<T>, panels + s * size, slivers[s]);
   for (int64_t s = 0; copy && s < count;) {
     int64_t end = s + 1;
@@ -158,32 +202,25 @@ void pack_slivers(const View& v, int64_t group, int64_t first, int64_t count, bo
 template <class T>
 void make_tile(const View& v, const T* weights, int rows, const T* panel, const Sliver<T>& sliver, T* out) {
   constexpr int width = kPixels<T>;
-  const int64_t sums = v.taps_and_channels(), steps = sums + (v.bias ? 1 : 0);
+  const int64_t steps = v.taps_and_channels();
+  const T* const bias = weights + steps * rows;
   const int vecs = sliver.lanes <= kLanes<T> ? 1 : kTallTile.vecs;
-  const Microkernel<T> kernel = microkernel_for<T>(rows, vecs);
-  const bool direct = sliver.count == 1 && sliver.lanes == width && v.out_x == 1;
-  alignas(64) T tile[kTallTile.rows * width];
-  T* c = direct ? out + sliver.targets[0].offset : tile;
-  const int64_t ldc = direct ? v.out_plane : width;
-  if (v.residual && direct)
-    for (int m = 0; m < rows; ++m) __builtin_prefetch(v.residual_at(c + m * ldc) + width - 1);
-  if (sliver.in_place) {  // the row of ones is elsewhere
-    if (v.bias) kernel(1, weights + sums * rows, panel + sums * width, width, c, ldc, false);
-    kernel(sums, weights, sliver.in_place, v.src_h * v.src_w, c, ldc, v.bias != nullptr);
-  } else {
-    kernel(steps, weights, panel, width, c, ldc, false);
+  const SumTile<T> kernel = sum_tile_for<T>(rows, vecs);
+  const T* const pixels = sliver.in_place ? sliver.in_place : panel;
+  const int64_t ld = sliver.in_place ? v.src_h * v.src_w : width;
+  if (sliver.count > 1 || sliver.lanes < width || v.out_x != 1) {
+    alignas(64) T tile[kTallTile.rows * width];
+    kernel(steps, weights, pixels, ld, bias, nullptr, Activation::kNone, tile, width);
+    return scatter(v, tile, rows, sliver.targets, sliver.count, out);
   }
-  if (!direct) return scatter(v, tile, rows, sliver.targets, sliver.count, out);
-  if (!v.residual && v.activation == Activation::kNone) return;
-  for (int m = 0; m < rows; ++m) {
-    T* row = c + m * ldc;
-    const T* residual = v.residual_at(row);
-#pragma GCC unroll 4
-    for (int i = 0; i < width; i += kLanes<T>) {
-      const Vec<T> sum = residual ? load<T>(row + i) + load<T>(residual + i) : load<T>(row + i);
-      store<T>(row + i, activate<T>(v.activation, sum));
-    }
-  }
+  T* const c = out + sliver.targets[0].offset;
+  const T* const residual = v.residual_at(c);
+  if (residual)
+    for (int m = 0; m < rows; ++m) __builtin_prefetch(residual + m * v.out_plane + width - 1);
+  const Activation now = in_registers(v.activation);
+  kernel(steps, weights, pixels, ld, bias, residual, now, c, v.out_plane);
+  if (now != v.activation)
+    for (int m = 0; m < rows; ++m) activate_row(v.activation, c + m * v.out_plane, width);
 }
 
 // packed[group][panel]
@@ -203,8 +240,8 @@ void panels_of(const View& v) {
   const Panels panels(v.m_channels);
   const int64_t steps = v.taps_and_channels() + 1;
   const int64_t weights_size = v.m_channels * steps;  // of one group, the bias with them
-  const int64_t sliver_size = steps * kPixels<T>, slivers = (v.pixels() + kPixels<T> - 1) / kPixels<T>;
-  int64_t per_block = kPanelBytes / (sliver_size * static_cast<int64_t>(sizeof(T)));
+  const int64_t size = sliver_size<T>(v), slivers = (v.pixels() + kPixels<T> - 1) / kPixels<T>;
+  int64_t per_block = kPanelBytes / (size * static_cast<int64_t>(sizeof(T)));
   per_block = per_block < 1 ? 1 : per_block > kMaxSlivers ? kMaxSlivers : per_block;
   const int64_t blocks = (slivers + per_block - 1) / per_block;
 
@@ -221,19 +258,19 @@ void panels_of(const View& v) {
   const double flops = 2.0 * per_block * kPixels<T> * weights_size / parts;
   const int64_t grain = flops < kChunkFlops ? static_cast<int64_t>(kChunkFlops / (flops + 1)) + 1 : 1;
   const bool shared_slivers = parts > 1, copy = panels.count > kPlacePanels;
-  Scratch<T> all(shared_slivers ? v.groups * slivers * sliver_size : 1);
+  Scratch<T> all(shared_slivers ? v.groups * slivers * size : 1);
   Scratch<Sliver<T>> all_meta(shared_slivers ? v.groups * slivers : 1);
   if (shared_slivers)
-    parallel_for(v.groups * slivers, 1 + kPackGrain / sliver_size, [&](int64_t begin, int64_t end) {
+    parallel_for(v.groups * slivers, 1 + kPackGrain / size, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end;) {
         const int64_t n = min64(slivers - i % slivers, end - i);
-        pack_slivers(v, i / slivers, i % slivers, n, copy, all + i * sliver_size, all_meta + i);
+        pack_slivers(v, i / slivers, i % slivers, n, copy, all + i * size, all_meta + i);
         i += n;
       }
     });
 
   parallel_for(v.groups * blocks * parts, grain, [&](int64_t begin, int64_t end) {
-    Scratch<T> own(shared_slivers ? 1 : per_block * sliver_size);
+    Scratch<T> own(shared_slivers ? 1 : per_block * size);
     Scratch<T> own_weights(shared_weights ? 1 : kTallTile.rows * steps + kLanes<T>);
     Sliver<T> own_meta[kMaxSlivers];
     for (int64_t i = begin; i < end; ++i) {
@@ -241,13 +278,13 @@ void panels_of(const View& v) {
       const int64_t first = block * per_block, at = group * slivers + first;
       const int64_t count = slivers - first < per_block ? slivers - first : per_block;
       if (!shared_slivers) pack_slivers(v, group, first, count, copy, own.get(), own_meta);
-      const T* panel = shared_slivers ? all + at * sliver_size : own.get();
+      const T* panel = shared_slivers ? all + at * size : own.get();
       const Sliver<T>* meta = shared_slivers ? all_meta + at : own_meta;
       for (int64_t j = panels.count * part / parts; j < panels.count * (part + 1) / parts; ++j) {
         if (!shared_weights) pack_weights(v, group, panels, j, own_weights.get());
         const T* w = shared_weights ? weights + group * weights_size + panels.begin(j) * steps : own_weights.get();
         T* out = static_cast<T*>(v.out) + (group * v.m_channels + panels.begin(j)) * v.out_plane;
-        for (int64_t s = 0; s < count; ++s) make_tile(v, w, panels.rows(j), panel + s * sliver_size, meta[s], out);
+        for (int64_t s = 0; s < count; ++s) make_tile(v, w, panels.rows(j), panel + s * size, meta[s], out);
       }
     }
   });

@@ -61,7 +61,7 @@ void make_images(const Conv2dBwdInputArgs& p, const void* bias) {
   if (g.batch == 0 || g.in_h == 0 || g.in_w == 0) return;
   const ImageSum sum = gradient_sum(g);
   if (g.stride_h == 1 && g.stride_w == 1) {
-    if (const WinogradForm form = winograd_form(p.dtype, g, sum); form != WinogradForm::kNone)
+    if (const WinogradForm form = winograd_form(p.dtype, g, sum, false); form != WinogradForm::kNone)
       return winograd_conv(form, winograd_gradient(p, sum, bias));
   }
   if (g.stride_h > 1 || g.stride_w > 1) {

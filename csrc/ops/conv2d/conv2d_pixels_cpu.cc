@@ -148,6 +148,7 @@ int64_t vecs_of(const Plan& p, int64_t sliver) {
 template <class T>
 void store_pixels(const View& v, const T* tile, int64_t ld, int n, int channels, Vec<T> bias, T* out) {
   constexpr int L = kLanes<T>;
+  const Activation now = in_registers(v.activation);
   for (int first = 0; first < n; first += L) {
     const int pixels = n - first < L ? n - first : L;
     Vec<T> r[L];
@@ -163,13 +164,14 @@ void store_pixels(const View& v, const T* tile, int64_t ld, int n, int channels,
       for (int c = 0; c < L; ++c) {
         if (c >= channels) break;
         if (v.residual) r[c] += load_n<T>(v.residual_at(to + c * v.out_plane), pixels);
-        store_n<T>(to + c * v.out_plane, activate<T>(v.activation, r[c]), pixels);
+        store_n<T>(to + c * v.out_plane, limit<T>(now, r[c]), pixels);
       }
     } else {
       for (int c = 0; c < channels; ++c)
         for (int i = 0; i < pixels; ++i) to[c * v.out_plane + i * v.out_x] = r[c][i];
     }
   }
+  for (int c = 0; now != v.activation && c < channels; ++c) activate_row(v.activation, out + c * v.out_plane, n);
 }
 
 // Rows of pixels that are made together; x points to the first one of the first channel, out to its place.

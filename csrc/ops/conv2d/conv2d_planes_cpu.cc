@@ -60,7 +60,7 @@ FASTDL_INLINE void make_tile(const Work<T>& w, const T* copies, const T* weights
       Vec<T> y = acc[m][r];
       T* to = out + m * out_plane + r * out_row;
       if (v.residual) y += load_n<T>(v.residual_at(to), n);
-      if (v.activation == Activation::kRelu) y = max_nan<T>(y, Vec<T>{});
+      if (only_limits(v.activation)) y = limit<T>(v.activation, y);
       if (v.out_x != 1) {
         for (int i = 0; i < n; ++i) to[i * v.out_x] = y[i];
       } else if (n == kLanes<T>) {
@@ -120,7 +120,7 @@ void make_group(const Work<T>& w, int64_t image, int64_t group, int64_t band, T*
     }
   }
   const int64_t first = (image * v.groups + group) * v.m_channels;
-  if (v.activation != Activation::kSigmoid && v.activation != Activation::kTanh) return;
+  if (only_limits(v.activation)) return;
   // Only the forward pass has an activation, and there a band is contiguous. Overlapping rows forbid doing it earlier.
   for (int64_t m = 0; m < v.m_channels; ++m)
     activate_row(v.activation, static_cast<T*>(v.out) + (first + m) * v.out_plane + row0 * v.out_y, rows * v.out_y);

@@ -58,7 +58,7 @@ template <class T, int K>
 __attribute__((noinline)) void make_plane(const Raster<T>& r, const T* x, const T* w, T bias, T* out) {
   constexpr int L = kLanes<T>;
   const int64_t cols = r.v.cols;
-  const bool relu = r.v.activation == Activation::kRelu;
+  const Activation now = in_registers(r.v.activation);
   const T* residual = r.v.residual_at(out);
   // The weights of 3x3 stay in registers: read for each vector they would cost as much as the products.
   Vec<T> kept[K * K];
@@ -91,7 +91,7 @@ __attribute__((noinline)) void make_plane(const Raster<T>& r, const T* x, const 
     for (int i = 0; i < K; ++i)
       if (i != K / 2) total += (Vec<T>)((Mask<T>)sums[i] & mask[i]);
     if (residual) total += load_some<T>(residual + p, r.n - p);
-    if (relu) total = max_nan<T>(total, Vec<T>{});
+    total = limit<T>(now, total);
     if (r.n - p >= L)
       store<T>(out + p, total);
     else
@@ -99,7 +99,7 @@ __attribute__((noinline)) void make_plane(const Raster<T>& r, const T* x, const 
     mask += K;
     if (mask == end) mask = r.masks;
   }
-  if (!relu) activate_row(r.v.activation, out, r.n);
+  if (now != r.v.activation) activate_row(r.v.activation, out, r.n);
 }
 
 template <class T, int K>

@@ -171,6 +171,7 @@ static void multiply_positions(const WinogradArgs& p, const Sizes<Form>& z, int6
 // A residual is added on the way, and the activation then applied.
 static void store_line(const float* line, int64_t n, int channels, const float* residual, Activation activation,
                        float* out, int64_t plane, int64_t ahead) {
+  const Activation now = in_registers(activation);
   for (int64_t i = 0; i < n; i += kL) {
     if (n - i < kL && n >= kL) i = n - kL;
     const int pixels = static_cast<int>(n - i < kL ? n - i : kL);
@@ -183,7 +184,7 @@ static void store_line(const float* line, int64_t n, int channels, const float* 
     if (residual) {
 #pragma GCC unroll 16
       for (int c = 0; c < kL; ++c)
-        if (c < channels) r[c] = activate<float>(activation, r[c] + load_n<float>(residual + c * plane + i, pixels));
+        if (c < channels) r[c] = limit<float>(now, r[c] + load_some<float>(residual + c * plane + i, pixels));
     }
     if (pixels == kL && channels == kL) {
 #pragma GCC unroll 16
@@ -194,6 +195,7 @@ static void store_line(const float* line, int64_t n, int channels, const float* 
         if (c < channels) store_n<float>(out + c * plane + i, r[c], pixels);
     }
   }
+  for (int c = 0; residual && now != activation && c < channels; ++c) activate_row(activation, out + c * plane, n);
 }
 
 template <class Form>
@@ -203,7 +205,7 @@ static void finish_tile_rows(const WinogradArgs& p, const Sizes<Form>& z, int64_
   const int channels = static_cast<int>(p.out_channels - block * kL < kL ? p.out_channels - block * kL : kL);
   const V bias = p.bias ? load_n<float>(p.bias + block * kL, channels) : V{};
   const Activation now = p.residual ? Activation::kNone : p.activation;
-  const bool later = now == Activation::kSigmoid || now == Activation::kTanh;
+  const bool later = now != Activation::kNone && now != Activation::kRelu;
   Scratch<float> lines(Form::kDown * line);
   const float* m = products;
   for (int64_t row = row0; row < row1; ++row) {

@@ -10,15 +10,16 @@
 
 namespace fastdl::FASTDL_ISA {
 
-constexpr int kVecs = kTallTile.vecs;    // blocks of outputs in a sliver
-constexpr int64_t kWeightsAhead = 1024;  // numbers: weights that were made long before come from memory
+constexpr int kVecs = kTallTile.vecs;  // blocks of outputs in a sliver
 
 // MR tiles x NV blocks of outputs, at one position, summed over the input channels. The inputs of the next position,
-// `ahead` numbers further, are fetched meanwhile where that is not 0: the hardware does not follow so far.
+// `ahead` numbers further, are fetched meanwhile where that is not 0: the hardware does not follow so far. So are
+// weights that come later, the line at next + c * step for each channel c: if they were made long before, they come
+// from memory.
 template <int MR, int NV>
 static __attribute__((noinline)) void product_tile(int64_t channels, const float* in, int64_t in_block, int64_t ahead,
-                                                   const float* weights, float* out, int64_t out_block,
-                                                   bool accumulate) {
+                                                   const float* weights, const float* next, int64_t step, float* out,
+                                                   int64_t out_block, bool accumulate) {
   V sums[MR][NV];
 #pragma GCC unroll 16
   for (int i = 0; i < MR; ++i)
@@ -30,9 +31,9 @@ static __attribute__((noinline)) void product_tile(int64_t channels, const float
 #pragma GCC unroll 16
       for (int i = 0; i < MR; ++i) __builtin_prefetch(in + i * kL + ahead, 0, 2);
     }
-    for (int64_t k = 0; k < n; ++k, weights += NV * kL) {
+    for (int64_t k = 0; k < n; ++k, weights += NV * kL, next += step) {
       V w[NV];
-      __builtin_prefetch(weights + kWeightsAhead);
+      __builtin_prefetch(next);
 #pragma GCC unroll 4
       for (int j = 0; j < NV; ++j) w[j] = load<float>(weights + j * kL);
 #pragma GCC unroll 16
@@ -52,7 +53,8 @@ static __attribute__((noinline)) void product_tile(int64_t channels, const float
   }
 }
 
-using ProductTile = void (*)(int64_t, const float*, int64_t, int64_t, const float*, float*, int64_t, bool);
+using ProductTile = void (*)(int64_t, const float*, int64_t, int64_t, const float*, const float*, int64_t, float*,
+                             int64_t, bool);
 template <int NV, int... I>
 static ProductTile product_tile_of(int rows, std::integer_sequence<int, I...>) {
   static constexpr ProductTile kInstances[] = {&product_tile<I + 1, NV>...};
@@ -70,10 +72,14 @@ template <class Sizes>
 static void multiply_tiles(const Sizes& sizes, int64_t tiles, int64_t vecs, int64_t channels, const float* in,
                            const float* weights, float* out, bool accumulate) {
   const int64_t panels = (tiles + kTallTile.rows - 1) / kTallTile.rows;
+  // Each panel fetches its share of the weights behind these, evenly over its time.
+  const int64_t share = (vecs * kL + panels - 1) / panels;
+  const float* next = weights + channels * vecs * kL;
   for (int64_t i = 0; i < panels; ++i) {
     const int64_t t0 = tiles * i / panels, t1 = tiles * (i + 1) / panels;
     product_tile_for(static_cast<int>(t1 - t0), vecs)(channels, in + t0 * kL, sizes.in_block, sizes.ahead, weights,
-                                                      out + t0 * kL, sizes.out_block, accumulate);
+                                                      next + i * channels * share, share, out + t0 * kL,
+                                                      sizes.out_block, accumulate);
   }
 }
 

@@ -6,6 +6,11 @@
 namespace fastdl {
 
 template <class T>
+__device__ __forceinline__ T from_0_to_6(T x) {
+  return x < T(0) ? T(0) : x > T(6) ? T(6) : x;  // NaN stays
+}
+
+template <class T>
 __device__ __forceinline__ T activate(Activation activation, T x) {
   switch (activation) {
     case Activation::kRelu:
@@ -14,6 +19,14 @@ __device__ __forceinline__ T activate(Activation activation, T x) {
       return T(1) / (T(1) + exp(-x));
     case Activation::kTanh:
       return tanh(x);
+    case Activation::kRelu6:
+      return from_0_to_6(x);
+    case Activation::kSilu:
+      return x / (T(1) + exp(-x));
+    case Activation::kHardsigmoid:
+      return from_0_to_6(x + T(3)) / T(6);
+    case Activation::kHardswish:
+      return x * from_0_to_6(x + T(3)) / T(6);
     case Activation::kNone:
       break;
   }

@@ -6,7 +6,10 @@
 
 namespace fastdl {
 
-enum class Activation { kNone, kRelu, kSigmoid, kTanh };
+// What may follow a product or a convolution; kActivationNames are theirs, in the same order.
+enum class Activation { kNone, kRelu, kRelu6, kSigmoid, kTanh, kSilu, kHardsigmoid, kHardswish };
+constexpr const char* kActivationNames[] = {"none", "relu", "relu6",       "sigmoid",
+                                            "tanh", "silu", "hardsigmoid", "hardswish"};
 
 struct MatmulArgs {
   DType dtype;              // float32 or float64

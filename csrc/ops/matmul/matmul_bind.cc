@@ -1,18 +1,11 @@
 #include <pybind11/pybind11.h>
 
 #include "bind/call.h"
+#include "ops/matmul/activation_name.h"
 #include "ops/matmul/matmul.h"
 
 namespace fastdl {
 namespace matmul_binding {
-
-Activation activation_from_name(const char* op, const std::string& name) {
-  if (name == "none") return Activation::kNone;
-  if (name == "relu") return Activation::kRelu;
-  if (name == "sigmoid") return Activation::kSigmoid;
-  EXPECT(name == "tanh", ValueError, op, "activation none, relu, sigmoid or tanh", name);
-  return Activation::kTanh;
-}
 
 Dims leading_axes(const Array& a, int last) {
   Dims d;

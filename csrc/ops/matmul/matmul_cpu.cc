@@ -20,11 +20,21 @@ constexpr int64_t kBatchFlops = 16'000'000;  // matrices below it share threads 
 
 // ---- bias and activation ------------------------------------------------------------------------------------------
 
+template <class T>
+FASTDL_INLINE Vec<T> from_0_to_6(Vec<T> v) {
+  v = max_nan<T>(v, Vec<T>{});
+  return select<T>(v > T{6}, broadcast<T>(6), v);
+}
+
 template <class T, Activation A>
 FASTDL_INLINE Vec<T> activate(Vec<T> v) {
   if constexpr (A == Activation::kRelu) return max_nan<T>(v, Vec<T>{});
+  if constexpr (A == Activation::kRelu6) return from_0_to_6<T>(v);
   if constexpr (A == Activation::kSigmoid) return vsigmoid<T>(v);
   if constexpr (A == Activation::kTanh) return vtanh<T>(v);
+  if constexpr (A == Activation::kSilu) return v * vsigmoid<T>(v);
+  if constexpr (A == Activation::kHardsigmoid) return from_0_to_6<T>(v + T{3}) / T{6};
+  if constexpr (A == Activation::kHardswish) return v * from_0_to_6<T>(v + T{3}) / T{6};
   return v;
 }
 
@@ -60,10 +70,18 @@ static void apply(const Epilogue<T>& e, T* c, int64_t ldc, int64_t rows, int64_t
       return;
     case Activation::kRelu:
       return finish_rows<T, Activation::kRelu>(c, ldc, rows, columns, bias);
+    case Activation::kRelu6:
+      return finish_rows<T, Activation::kRelu6>(c, ldc, rows, columns, bias);
     case Activation::kSigmoid:
       return finish_rows<T, Activation::kSigmoid>(c, ldc, rows, columns, bias);
     case Activation::kTanh:
       return finish_rows<T, Activation::kTanh>(c, ldc, rows, columns, bias);
+    case Activation::kSilu:
+      return finish_rows<T, Activation::kSilu>(c, ldc, rows, columns, bias);
+    case Activation::kHardsigmoid:
+      return finish_rows<T, Activation::kHardsigmoid>(c, ldc, rows, columns, bias);
+    case Activation::kHardswish:
+      return finish_rows<T, Activation::kHardswish>(c, ldc, rows, columns, bias);
   }
 }
 

@@ -132,7 +132,7 @@ class Backend(Protocol):
     def slice_assign_(self, x: Array, value: Array, starts: Shape, steps: Shape) -> None: ...
 
     # matmul/ (float dtypes). Operands have at least two axes; leading axes broadcast.
-    # activation: "none", "relu", "sigmoid", "tanh"
+    # activation: "none", "relu", "relu6", "sigmoid", "tanh", "silu", "hardsigmoid", "hardswish"
     def matmul(self, a: Array, b: Array, trans_a: bool, trans_b: bool) -> Array: ...
     def linear(self, x: Array, weight: Array, bias: Array | None, activation: str) -> Array: ...  # x (..., in)
 

@@ -122,4 +122,9 @@ def fuse_activations(graph: Graph) -> Graph:
 
 def _activation(node: Node) -> str | None:
     """The name by which a convolution or linear layer knows a function, None if it does not."""
-    return node.function if node.function in ("relu", "sigmoid", "tanh") else None
+    if node.function != "activation":
+        return node.function if node.function in ("relu", "sigmoid", "tanh") else None
+    name, *numbers = node.args[1:]
+    if name == "hardtanh":
+        return "relu6" if numbers == [0, 6] else None
+    return name if name in ("silu", "hardsigmoid", "hardswish") else None

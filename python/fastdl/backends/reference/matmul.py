@@ -9,11 +9,15 @@ from .elementwise import relu, sigmoid, tanh
 
 Array = np.ndarray
 
-_ACTIVATIONS = {"none": lambda x: x, "relu": relu, "sigmoid": sigmoid, "tanh": tanh}
+_ACTIVATIONS = {
+    "none": lambda x: x, "relu": relu, "relu6": lambda x: activation(x, "hardtanh", 0.0, 6.0), "sigmoid": sigmoid,
+    "tanh": tanh, **{name: partial(activation, name=name, a=0.0, b=0.0) for name in ("silu", "hardsigmoid", "hardswish")},
+}  # fmt: skip
 
 
 def check_activation(op: str, activation: str) -> None:
-    expect(activation in _ACTIVATIONS, ValueError, op, "activation none, relu, sigmoid or tanh", activation)
+    *names, last = _ACTIVATIONS
+    expect(activation in _ACTIVATIONS, ValueError, op, f"activation {', '.join(names)} or {last}", activation)
 
 
 def activate(x: Array, activation: str) -> Array:

@@ -114,6 +114,8 @@ def activation(w: Writer, node: Node, twin: Node) -> None:
 def activated(w: Writer, x: str, name: str, a: float, b: float, kind: str) -> str:
     if name in ("none", "relu", "sigmoid", "tanh"):
         return x if name == "none" else w.add(name.title(), [x])
+    if name == "relu6":
+        return w.add("Clip", [x, w.scalar(0.0, kind), w.scalar(6.0, kind)])
     if name == "leaky_relu":
         return w.add("LeakyRelu", [x], alpha=a)
     if name == "elu":
