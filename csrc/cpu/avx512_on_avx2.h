@@ -1,6 +1,6 @@
-// The intrinsics of AVX-512 that kernels use, as loops over the lanes, so that the copies of the kernels for AVX-512 can
-// be run and checked on a machine that lacks it (-DFASTDL_AVX512_ON_AVX2=ON; slow, never for users). Included before
-// everything else; the compiler makes two vectors of AVX2 out of each vector of 64 bytes.
+// The intrinsics of AVX-512 that kernels use, as loops over the lanes, so that the copies of the kernels for AVX-512
+// can be run and checked on a machine that lacks it (-DFASTDL_AVX512_ON_AVX2=ON; slow, never for users). Included
+// before everything else; the compiler makes two vectors of AVX2 out of each vector of 64 bytes.
 #pragma once
 #include <immintrin.h>
 

@@ -59,8 +59,8 @@ FASTDL_INLINE void store(T* p, Vec<T> v) {
 #else
 #define FASTDL_PLACE "+m"
 #endif
-// A product (vector or number) that is rounded before it is added to anything: the compiler must not make a multiply-add
-// of it.
+// A product (vector or number) that is rounded before it is added to anything: the compiler must not make a
+// multiply-add of it.
 template <class V>
 FASTDL_INLINE V rounded(V product) {
   asm("" : FASTDL_PLACE(product));

@@ -104,6 +104,11 @@ FASTDL_INLINE const T* take_run(Coming<T>& c, int64_t n) {
   return at;
 }
 
+#if defined(FASTDL_ISA_avx2)
+constexpr int kStepsATurn = 2;  // of the loop
+#else
+constexpr int kStepsATurn = 1;
+#endif
 template <class T, int MR, int NW, int kLast>
 FASTDL_INLINE const T* multiply_steps(Vec<T> (&sum)[MR][kStepVecs], int64_t k, const T* const* rows, int64_t at,
                                       const T* panel, const T* ahead, int64_t ahead_step) {
@@ -111,7 +116,7 @@ FASTDL_INLINE const T* multiply_steps(Vec<T> (&sum)[MR][kStepVecs], int64_t k, c
   const T* row[MR];
 #pragma GCC unroll 8
   for (int i = 0; i < MR; ++i) row[i] = rows[i] + at;
-#pragma GCC unroll kUnroll
+#pragma GCC unroll kStepsATurn
   for (int64_t p = 0; p < k; ++p, panel += NW * L, ahead += ahead_step) {
     __builtin_prefetch(ahead, 0, 2);  // into L2
     // The fewer ones wait in registers: three rows of four vectors leave four of sixteen.
