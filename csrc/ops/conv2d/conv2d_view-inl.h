@@ -69,6 +69,13 @@ static inline int cut_runs(const View& v, int64_t first, int64_t n, Run* runs) {
   return count;
 }
 
+// Whether load_n and store_n cost less than a loop over a few numbers.
+#if defined(FASTDL_ISA_avx2) || defined(FASTDL_ISA_avx512)
+constexpr bool kMasked = true;
+#else
+constexpr bool kMasked = false;
+#endif
+
 // dst[i] = src[i * step], i < n. Reads nothing past src[(n - 1) * step].
 template <class T>
 FASTDL_INLINE void copy_steps(T* dst, const T* src, int64_t step, int n) {
@@ -76,27 +83,16 @@ FASTDL_INLINE void copy_steps(T* dst, const T* src, int64_t step, int n) {
   int i = 0;
   if (step == 1) {
     for (; i + L <= n; i += L) store<T>(dst + i, load<T>(src + i));
-#if defined(FASTDL_ISA_avx512)
-    if (i < n) store_n<T>(dst + i, load_n<T>(src + i, n - i), n - i);
-    return;
-#endif
-  }
-#if defined(FASTDL_ISA_avx512)
-  if (step == 2) {
-    Mask<T> even;
-    for (int j = 0; j < L; ++j) even[j] = 2 * j;
-    for (; i < n; i += L) {
-      const int last = 2 * (n - i < L ? n - i : L) - 1;  // numbers from the first to the last one wanted
+    if (kMasked && i < n) store_n<T>(dst + i, load_n<T>(src + i, n - i), n - i), i = n;
+  } else if (step == 2) {
+    for (; i + L < n; i += L) store<T>(dst + i, even_lanes<T>(load<T>(src + 2 * i), load<T>(src + 2 * i + L)));
+    if (kMasked && i < n) {
+      const int last = 2 * (n - i) - 1;  // numbers from the first to the last one wanted
       const Vec<T> low = load_n<T>(src + 2 * i, last < L ? last : L);
       const Vec<T> high = last > L ? load_n<T>(src + 2 * i + L, last - L) : Vec<T>{};
-      store_n<T>(dst + i, __builtin_shuffle(low, high, even), n - i < L ? n - i : L);
+      store_n<T>(dst + i, even_lanes<T>(low, high), n - i), i = n;
     }
-    return;
   }
-#else
-  if (step == 2)
-    for (; i + L < n; i += L) store<T>(dst + i, even_lanes<T>(load<T>(src + 2 * i), load<T>(src + 2 * i + L)));
-#endif
   for (; i < n; ++i) dst[i] = src[i * step];
 }
 
