@@ -74,6 +74,26 @@ def test_a_residual_is_added_before_the_activation(s, activation, dtype, device)
     expect_close(got, np.asarray(activate(sums, activation)), sums)
 
 
+ACTIVATIONS = ["relu6", "sigmoid", "tanh", "silu", "hardsigmoid", "hardswish"]
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("with_residual", [False, True])
+@pytest.mark.parametrize("s", PLANNED, ids=str)
+def test_every_kernel_applies_every_activation(s, with_residual, activation, algorithm):
+    """Sums are stretched over the bends of hard activations; NaN stays."""
+    cpu = backends.get("cpu")
+    x, w, b, r = arrays(s, "float32")
+    x.flat[:1] = np.nan
+    put = lambda a: None if a is None else cpu.from_numpy(a, True)  # noqa: E731
+    args = (put(x), put(w), put(b), *attributes(s))
+    sums = cpu.to_numpy(cpu.conv2d(*args, "none", put(r) if with_residual else None))
+    got = cpu.to_numpy(cpu.conv2d(*args, activation, put(r) if with_residual else None))
+    want = np.asarray(activate(sums.astype(np.float64), activation))
+    scale = np.nanmax(np.abs(sums), initial=1.0)
+    np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-6 * scale)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("s", PLANNED, ids=str)
 def test_prepared_weights_give_the_same(s, dtype, algorithm):

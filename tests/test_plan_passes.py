@@ -150,7 +150,7 @@ def test_only_numbers_by_channel_are_folded():
         expect_same(graph, passes.optimize(graph), x)
 
 
-@pytest.mark.parametrize("function", ["relu", "sigmoid", "tanh"])
+@pytest.mark.parametrize("function", ["relu", "relu6", "sigmoid", "tanh", "silu", "hardsigmoid", "hardswish"])
 def test_activations_are_fused(function):
     act, w, m = getattr(F, function), fastdl.rand(3, 2, 3, 3), fastdl.rand(4, 27)
     x = fastdl.randn(1, 2, 5, 5)

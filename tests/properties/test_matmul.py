@@ -43,7 +43,8 @@ def test_matmul(isa, m, n, k, batches, trans_a, trans_b, dtype, seed):
 @settings(derandomize=True, deadline=None, max_examples=60, database=None)
 @given(
     st.lists(st.integers(0, 7), max_size=2), SIZES, SIZES, st.booleans(),
-    st.sampled_from(["none", "relu", "sigmoid", "tanh"]), st.sampled_from(["float32", "float64"]), st.integers(0, 99),
+    st.sampled_from(["none", "relu", "relu6", "sigmoid", "tanh", "silu", "hardsigmoid", "hardswish"]),
+    st.sampled_from(["float32", "float64"]), st.integers(0, 99),
 )  # fmt: skip
 def test_linear(isa, leading, features, out, biased, activation, dtype, seed):
     CPU.set_isa(isa)

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
+from .activation import activation as _activation
 from .checks import expect, expect_float, expect_ndim, expect_same_dtype, expect_shape, quiet
 from .elementwise import relu, sigmoid, tanh
 
 Array = np.ndarray
 
-_ACTIVATIONS = {
-    "none": lambda x: x, "relu": relu, "relu6": lambda x: activation(x, "hardtanh", 0.0, 6.0), "sigmoid": sigmoid,
-    "tanh": tanh, **{name: partial(activation, name=name, a=0.0, b=0.0) for name in ("silu", "hardsigmoid", "hardswish")},
-}  # fmt: skip
+_ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+    "none": lambda x: x,
+    "relu": relu,
+    "relu6": lambda x: _activation(x, "hardtanh", 0.0, 6.0),
+    "sigmoid": sigmoid,
+    "tanh": tanh,
+    "silu": lambda x: _activation(x, "silu", 0.0, 0.0),
+    "hardsigmoid": lambda x: _activation(x, "hardsigmoid", 0.0, 0.0),
+    "hardswish": lambda x: _activation(x, "hardswish", 0.0, 0.0),
+}
 
 
 def check_activation(op: str, activation: str) -> None:
