@@ -10,7 +10,7 @@
 //   input row 2 * oy      ->  slot: values, columns  |>  row oy of the output
 //   input row 2 * oy + 1  ->  slot: values, columns  |   (the last row serves oy + 1 too)
 //
-// Comparisons that know NaN cost half as much again. So rows are first taken for numbers alone, and once more where a
+// A comparison that knows NaN takes more instructions. So rows are first taken for numbers alone, and once more where a
 // NaN turns up on the way.
 //
 // A chunk owns bands of output rows (forward) or planes (backward, where windows of one plane may add to one element).
