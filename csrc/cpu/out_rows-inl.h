@@ -36,14 +36,18 @@ class OutRows {
       out_ += n;
   }
 
-  // A row of n elements made of vectors: value(at) gives those of [at, at + kLanes). Where rows lie as lines do, they
-  // are streamed without the buffer.
+  // Where the vectors of the next n elements may be streamed without the buffer: where rows lie as lines do. Else null.
+  __attribute__((always_inline)) T* line(int64_t n) {
+    if (!streams_ || filled_ || n % kLanes<T>) return nullptr;
+    return (out_ += n) - n;
+  }
+
+  // A row of n elements made of vectors: value(at) gives those of [at, at + kLanes).
   template <class F>
   __attribute__((always_inline)) void build(int64_t n, F value) {
     constexpr int kWidth = kLanes<T>;
-    if (streams_ && filled_ == 0 && n % kWidth == 0) {
-      for (int64_t i = 0; i < n; i += kWidth) stream<T>(out_ + i, value(i));
-      out_ += n;
+    if (T* const line_of_row = line(n)) {
+      for (int64_t i = 0; i < n; i += kWidth) stream<T>(line_of_row + i, value(i));
     } else {
       T* const to = next();
       int64_t i = 0;

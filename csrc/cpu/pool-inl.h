@@ -9,7 +9,7 @@
 #pragma once
 #include "core/pool.h"
 #include "cpu/parallel.h"
-#include "cpu/shuffle-inl.h"
+#include "cpu/runs-inl.h"
 
 namespace fastdl::FASTDL_ISA {
 
@@ -80,6 +80,16 @@ FASTDL_INLINE WindowRows<T> window_rows(const PoolGeometry& g, const T* plane, i
   return {plane + y * g.in_w, d * g.in_w, larger(count, 0), y, oy};
 }
 
+constexpr int64_t kRowBytesAhead = 4096;
+
+// Asks for what lies kRowBytesAhead behind the kVectors vectors at p: the processor's own prefetcher stops at the end
+// of each page.
+template <class T, int kVectors>
+FASTDL_INLINE void ask_ahead(const T* p) {
+  for (int64_t byte = 0; byte < kVectors * kVecBytes; byte += 64)
+    prefetch(reinterpret_cast<const char*>(p) + kRowBytesAhead + byte);
+}
+
 constexpr int64_t kLongestReach = 64;  // columns from the first tap to the last, for which windows are padded
 
 // Whether rows are split by phase. The other windows are for cpu/pool_turned-inl.h.
@@ -139,11 +149,20 @@ class TapRow {
 
 // ---- folds ----------------------------------------------------------------------------------------------------------
 
-// NaN in a window gives NaN. Padding never wins.
+// The larger of numbers, the second where they are equal: one instruction, which the compiler loses where its result
+// is chosen from again.
+template <class T>
+FASTDL_INLINE Vec<T> larger_number(Vec<T> a, Vec<T> b) {
+  return in_place<T>(a > b ? a : b);
+}
+
+// NaN in a window gives NaN: the instruction gives b where either is one. Padding never wins.
 template <class T>
 struct MaxFold {
   static constexpr T kStart = -static_cast<T>(__builtin_inf());
-  __attribute__((always_inline)) Vec<T> join(Vec<T> a, Vec<T> b) const { return max_nan<T>(a, b); }
+  __attribute__((always_inline)) Vec<T> join(Vec<T> a, Vec<T> b) const {
+    return select<T>(a != a, a, larger_number<T>(a, b));
+  }
   __attribute__((always_inline)) Vec<T> finish(Vec<T> v, int64_t, int64_t) const { return v; }
 };
 
@@ -165,10 +184,18 @@ FASTDL_INLINE Vec<T> fold_rows(const WindowRows<T>& rows, F f, int64_t at, int64
   return v;
 }
 
+// For two vectors of the rows of a window that the row of windows before did not have, as a rule.
+template <class T, int kRows>
+FASTDL_INLINE void ask_rows_ahead(const WindowRows<T>& rows, int64_t at) {
+  ask_ahead<T, 2>(rows.first + at);
+  if constexpr (kRows > 1) ask_ahead<T, 2>(rows.first + rows.step + at);
+}
+
 template <class T, int kRows, class F>
 static void fold_pairs(const PoolGeometry& g, const WindowRows<T>& rows, F f, T* out) {
   constexpr int kWidth = kLanes<T>;
   for_blocks<T>(g.out_w, [&](int64_t at, auto n) __attribute__((always_inline)) {
+    ask_rows_ahead<T, kRows>(rows, 2 * at);
     const Vec<T> a = fold_rows<T, kRows>(rows, f, 2 * at, 2 * n);
     const Vec<T> b = fold_rows<T, kRows>(rows, f, 2 * at + kWidth, 2 * n - kWidth);
     store_some<T>(out + at, f.finish(f.join(even_lanes<T>(a, b), odd_lanes<T>(a, b)), at, rows.oy), n);
@@ -225,6 +252,7 @@ static void fold_threes(const PoolGeometry& g, const WindowRows<T>& rows, F f, T
     return padded_after<T>(fold_rows<T, kRows>(rows, f, x, n), n, F::kStart);
   };
   const auto take = [&](int64_t at, auto n, Vec<T> left, Vec<T> middle, Vec<T> right) __attribute__((always_inline)) {
+    ask_rows_ahead<T, kRows>(rows, 2 * at);
     store_some<T>(out + at, f.finish(f.join(f.join(left, middle), right), at, rows.oy), n);
   };
   for_threes<T>(g, F::kStart, column, take);
@@ -235,6 +263,7 @@ static void fold_taps(const PoolGeometry& g, const WindowRows<T>& rows, F f, con
   constexpr int kWidth = kLanes<T>;
   const int64_t columns = taps.columns();
   for_blocks<T, 2>(columns, [&](int64_t at, auto n) __attribute__((always_inline)) {
+    ask_rows_ahead<T, kRows>(rows, at);
     taps.put(at, n, fold_rows<T, kRows>(rows, f, at, n), fold_rows<T, kRows>(rows, f, at + kWidth, n - kWidth));
   });
   for_blocks<T>(g.out_w, [&](int64_t at, auto n) __attribute__((always_inline)) {

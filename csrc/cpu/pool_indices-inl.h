@@ -20,21 +20,29 @@ FASTDL_INLINE Vec<int32_t> joined(HalfIndices a, HalfIndices b, std::index_seque
   return __builtin_shufflevector(a, b, static_cast<int>(I)...);
 }
 
-template <class T>
+// Stores the first n lanes; kStreams: a whole vector, past the caches.
+template <bool kStreams, class T>
+FASTDL_INLINE void put_lanes(T* p, Vec<T> v, int64_t n) {
+  if constexpr (kStreams)
+    stream<T>(p, v);
+  else
+    store_some<T>(p, v, n);
+}
+template <class T, bool kStreams = false>
 FASTDL_INLINE void store_indices(int64_t* p, Mask<T> v, int64_t n) {
   constexpr int kWide = kLanes<int64_t>;
   if constexpr (sizeof(T) == 8) {
-    store_some<int64_t>(p, v, n);
+    put_lanes<kStreams, int64_t>(p, v, n);
   } else {
     using Half = std::make_index_sequence<kWide>;
-    store_some<int64_t>(p, __builtin_convertvector(half_of<0>(v, Half{}), WideIndices), n);
-    store_some<int64_t>(p + kWide, __builtin_convertvector(half_of<kWide>(v, Half{}), WideIndices), n - kWide);
+    put_lanes<kStreams, int64_t>(p, __builtin_convertvector(half_of<0>(v, Half{}), WideIndices), n);
+    put_lanes<kStreams, int64_t>(p + kWide, __builtin_convertvector(half_of<kWide>(v, Half{}), WideIndices), n - kWide);
   }
 }
-template <class T>
+template <class T, bool kStreams = false>
 FASTDL_INLINE void store_indices(int32_t* p, Mask<T> v, int64_t n) {
   if constexpr (sizeof(T) == 4) {
-    store_some<int32_t>(p, v, n);
+    put_lanes<kStreams, int32_t>(p, v, n);
   } else {
     const HalfIndices h = __builtin_convertvector(v, HalfIndices);
     __builtin_memcpy(p, &h, static_cast<size_t>(n) * sizeof(int32_t));
@@ -66,6 +74,64 @@ FASTDL_INLINE Mask<T> load_indices(const int32_t* p, int64_t n) {
     __builtin_memcpy(&h, p, static_cast<size_t>(n) * sizeof(int32_t));
     return __builtin_convertvector(h, Mask<T>);
   }
+}
+
+// ---- pieces of 16 bytes ---------------------------------------------------------------------------------------------
+
+// Neighbours part within pieces of 16 bytes in one instruction, where whole vectors take two. What came of it is put in
+// order at the end, or when indices become twice as wide, which costs nothing more:
+//
+//   a, b    a0 a1 a2 a3 | a4 a5 a6 a7    b0 b1 b2 b3 | b4 b5 b6 b7
+//   even    a0 a2 b0 b2 | a4 a6 b4 b6    widened, low: a0 a2 | a4 a6   high: b0 b2 | b4 b6
+
+// Lane I of vectors in pieces is this lane of vectors in order.
+template <class T>
+constexpr int lane_in_order(int lane) {
+  constexpr int kPiece = 16 / static_cast<int>(sizeof(T)), kHalf = kPiece / 2;
+  const int piece = lane / kPiece, at = lane % kPiece;
+  return piece * kHalf + at % kHalf + (at < kHalf ? 0 : kLanes<T> / 2);
+}
+template <class T>
+constexpr int lane_in_pieces(int lane) {
+  int i = 0;
+  while (lane_in_order<T>(i) != lane) ++i;
+  return i;
+}
+template <class T, int kFirst, size_t... I>
+FASTDL_INLINE Vec<T> pick_in_pieces(Vec<T> a, Vec<T> b, std::index_sequence<I...>) {
+  return __builtin_shufflevector(a, b, (2 * lane_in_order<T>(static_cast<int>(I)) + kFirst)...);
+}
+template <class T, class V, size_t... I>
+FASTDL_INLINE V ordered(V v, std::index_sequence<I...>) {
+  return __builtin_shufflevector(v, v, lane_in_pieces<T>(static_cast<int>(I))...);
+}
+// V: numbers of T, or lanes as wide.
+template <class T, class V>
+FASTDL_INLINE V in_order(V v) {
+  return ordered<T>(v, LaneIndices<T>{});
+}
+template <class T, size_t... I>
+FASTDL_INLINE Mask<T> count_lanes_in_pieces(std::index_sequence<I...>) {
+  return Mask<T>{static_cast<Lane<T>>(lane_in_order<T>(static_cast<int>(I)))...};
+}
+// Half of the places, none negative, as int64.
+template <int kHalf, size_t... I>
+FASTDL_INLINE WideIndices widened(Vec<int32_t> v, std::index_sequence<I...>) {
+  constexpr int kZero = kLanes<int32_t>;
+  const auto source = [](int i) constexpr { return i % 2 ? kZero : i / 4 * 4 + kHalf * 2 + i % 4 / 2; };
+  return (WideIndices)__builtin_shufflevector(v, Vec<int32_t>{}, source(static_cast<int>(I))...);
+}
+// store_indices for places in pieces.
+template <class T, bool kStreams, class I>
+FASTDL_INLINE void store_indices_in_pieces(I* p, Mask<T> v, int64_t n) {
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+  if constexpr (sizeof(T) == 4 && sizeof(I) == 8) {
+    constexpr int kWide = kLanes<int64_t>;
+    put_lanes<kStreams, int64_t>(p, widened<0>(v, LaneIndices<T>{}), n);
+    return put_lanes<kStreams, int64_t>(p + kWide, widened<1>(v, LaneIndices<T>{}), n - kWide);
+  }
+#endif
+  store_indices<T, kStreams>(p, in_order<T>(v), n);
 }
 
 // Calls f with a zero of the type that indices have.
