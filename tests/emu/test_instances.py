@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import fastdl
 from fastdl import backends
 from fastdl.testing import OpCase, assert_close
 from tests.cases import all_cases, serves
@@ -234,6 +235,15 @@ def test_long_rows(run, dtype: str) -> None:
     got = run("layer_norm_bwd", grad, x, None, mean, rstd, True, False)[0]
     wide = [a.astype("float64") for a in (grad, x)]
     assert_close(got, REFERENCE.layer_norm_bwd(*wide, None, *expected[1:], True, False)[0], 256)
+
+
+def test_indices_are_checked_where_lines_are_empty(emu: ModuleType) -> None:
+    table = fastdl.zeros(3, 0, device="emu")
+    assert fastdl.functional.embedding(fastdl.tensor([0, 2, 1], device="emu"), table).shape == (3, 0)
+    with pytest.raises(IndexError, match=r"^\[index_select\] expected indices in \[0, 3\), got 7 at position 1"):
+        fastdl.index_select(table, 0, fastdl.tensor([0, 7], device="emu"))
+    with pytest.raises(IndexError, match=r"^\[embedding\] expected indices in \[0, 3\), got 5 at position 1"):
+        fastdl.functional.embedding(fastdl.tensor([0, 5, 1], device="emu"), table)
 
 
 @pytest.mark.parametrize("close", [False, True])

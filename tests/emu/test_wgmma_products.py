@@ -53,13 +53,14 @@ def test_products_of_matrices(emu, run, precision, a, b, trans_a, trans_b):
 
 
 @pytest.mark.parametrize("precision", EPSILON)
-def test_large_tiles(emu, run, precision):
-    """Enough of them to fill a device: small integers are exact, so one wrong place would show."""
+@pytest.mark.parametrize(("rows", "columns", "tile"), [(2000, 2000, "128, 256"), (64, 500, "64, 256")])
+def test_other_tiles(emu, run, precision, rows, columns, tile):
+    """Large ones where they fill a device, wide ones for few rows. Small integers are exact: a wrong place shows."""
     rng = np.random.default_rng(0)
-    x, y = (rng.integers(-8, 9, shape).astype(np.float32) for shape in ((2000, 24), (24, 2000)))
+    x, y = (rng.integers(-8, 9, shape).astype(np.float32) for shape in ((rows, 24), (24, columns)))
     emu.set_product_precision(precision)
     np.testing.assert_array_equal(run("matmul", x, y, False, False), x @ y)
-    assert used_warpgroups(emu, f"{NUMBERS[precision]}, 128, 256>")
+    assert used_warpgroups(emu, f"{NUMBERS[precision]}, {tile}>")
 
 
 @pytest.mark.parametrize("precision", EPSILON)

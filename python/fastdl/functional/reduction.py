@@ -187,10 +187,17 @@ class ValuesIndices(NamedTuple):
 def _chosen_bwd(node: Node, g: Array) -> tuple[Array]:
     k, (shape, dtype, indices, axis) = node.backend, node.saved
     kept = tuple(1 if i == axis else n for i, n in enumerate(shape))
-    out = k.empty(shape, dtype)
-    k.fill_(out, 0)
-    k.scatter_(out, k.reshape(indices, kept), k.reshape(g, kept), axis)
-    return (out,)
+    positions = _positions(k, shape, axis)
+    hit = k.cast(k.eq(positions, k.reshape(indices, kept)), dtype)
+    return (k.mul(hit, k.reshape(g, kept)),)
+
+
+def _positions(k: Any, shape: tuple[int, ...], axis: int) -> Array:
+    """0, 1, 2, ... along `axis`, shaped to broadcast with an array of `shape`."""
+    import numpy as np
+
+    line = np.arange(shape[axis], dtype=np.int64).reshape([-1 if i == axis else 1 for i in range(len(shape))])
+    return k.from_numpy(line, False)
 
 
 def _extreme_with_index(name: str, input: Tensor, dim: int | None, keepdim: bool) -> Any:
