@@ -6,8 +6,9 @@ import pytest
 
 import fastdl
 import fastdl.functional as F
-from fastdl import nn, optim
+from fastdl import linalg, nn, optim
 from fastdl.data import DataLoader
+from fastdl.distributions import Bernoulli, Categorical, Normal
 from fastdl.nn.utils import l1_penalty, l2_penalty
 from fastdl.onnx import export
 
@@ -26,6 +27,25 @@ LAYER = nn.Linear(3, 2)
         "[LBFGS] expected history_size of at least 1, got 'a'"),
     (lambda: F.lstm_projected(fastdl.ones(2, 1, 3), 3), TypeError,
         "[lstm_projected] expected weights as a list of Tensors, got int"),
+    (lambda: linalg.solve(fastdl.eye(2), fastdl.tensor(1.0)), ValueError, "[solve] expected B of vectors or matrices"),
+    (lambda: linalg.solve(fastdl.ones(2, 3, 3), fastdl.ones(4, 3, 1)), ValueError,
+        "[solve] expected batches that broadcast, got (2,) and (4,)"),
+    (lambda: linalg.multi_dot([]), ValueError, "[multi_dot] expected a list of at least one tensor, got []"),
+    (lambda: linalg.multi_dot([X, 3]), TypeError, "[multi_dot] expected a Tensor for input, got int"),
+    (lambda: linalg.qr(X, "r"), ValueError, "[qr] expected mode reduced or complete, got 'r'"),
+    (lambda: linalg.matrix_norm(X, "l2"), ValueError, "[matrix_norm] expected ord fro, nuc"),
+    (lambda: Normal("a", 1.0), TypeError, "[Normal] expected a number for loc, got str"),
+    (lambda: Bernoulli(fastdl.tensor([1.5])), ValueError, "[Bernoulli] expected probs in [0, 1], got one outside"),
+    (lambda: Categorical(fastdl.tensor([-1.0, 2.0])), ValueError, "[Categorical] expected probs of at least 0"),
+    (lambda: Categorical(logits=fastdl.tensor(1.0)), ValueError, "[Categorical] expected at least one axis"),
+    (lambda: fastdl.hsplit(X, 2), ValueError, "[hsplit] expected sections that divide 3, got 2"),
+    (lambda: fastdl.vsplit(X[0], 1), ValueError, "[vsplit] expected at least 2 axes, got shape (3,)"),
+    (lambda: fastdl.combinations(X), ValueError, "[combinations] expected a vector, got shape (2, 3)"),
+    (lambda: fastdl.combinations(X[0], -1), ValueError, "[combinations] expected r of at least 0, got -1"),
+    (lambda: fastdl.vander(X), ValueError, "[vander] expected a vector, got shape (2, 3)"),
+    (lambda: fastdl.vander(X[0], 0), ValueError, "[vander] expected N of at least 1, got 0"),
+    (lambda: fastdl.histogram(X, 0), ValueError, "[histogram] expected bins of at least 1, got 0"),
+    (lambda: fastdl.load(3), TypeError, "[load] expected a path or an open binary stream, got int"),
     (lambda: DataLoader(3), TypeError, "[DataLoader] expected a dataset, got int"),
     (lambda: DataLoader([1], num_workers=1, multiprocessing_context="thread"), ValueError,
         "[DataLoader] expected multiprocessing_context None or one of"),

@@ -20,6 +20,7 @@ import numpy as np
 from . import functional as F
 from .autograd import no_grad
 from .creation import randn, tensor
+from .functional.arguments import expect_number, expect_tensor
 from .functional.arithmetic import add, div, mul, sub
 from .functional.elementary import exp, log, square
 from .functional.indexing import gather
@@ -31,8 +32,11 @@ from .tensor import Tensor
 __all__ = ["Bernoulli", "Categorical", "Normal", "kl_divergence"]
 
 
-def _tensor(value: Any) -> Tensor:
-    return value if isinstance(value, Tensor) else tensor(float(value))
+def _tensor(value: Any, op: str, name: str) -> Tensor:
+    if isinstance(value, Tensor):
+        return value
+    expect_number(value, op, name)
+    return tensor(float(value))
 
 
 def _shape(sample_shape: Any) -> tuple[int, ...]:
@@ -43,7 +47,7 @@ class Normal:
     """Bell curves of means `loc` and deviations `scale`, which broadcast (`torch.distributions.Normal`)."""
 
     def __init__(self, loc: Any, scale: Any) -> None:
-        self.loc, self.scale = broadcast_tensors(_tensor(loc), _tensor(scale))
+        self.loc, self.scale = broadcast_tensors(_tensor(loc, "Normal", "loc"), _tensor(scale, "Normal", "scale"))
         if (self.scale.detach() <= 0).any():
             raise ValueError("[Normal] expected scale above 0, got one that is not")
 
@@ -85,8 +89,14 @@ class Bernoulli:
     def __init__(self, probs: Any = None, logits: Any = None) -> None:
         if (probs is None) == (logits is None):
             raise ValueError("[Bernoulli] expected probs or logits, got both or none")
-        self.probs = F.sigmoid(_tensor(logits)) if probs is None else _tensor(probs)
-        self.logits = _tensor(logits) if probs is None else self.probs.logit(1e-7)
+        if logits is not None:
+            self.logits = _tensor(logits, "Bernoulli", "logits")
+            self.probs = F.sigmoid(self.logits)
+        else:
+            self.probs = _tensor(probs, "Bernoulli", "probs")
+            if not ((self.probs.detach() >= 0) & (self.probs.detach() <= 1)).all():
+                raise ValueError("[Bernoulli] expected probs in [0, 1], got one outside")
+            self.logits = self.probs.logit(1e-7)
 
     def sample(self, sample_shape: Any = ()) -> Tensor:
         """Zeros and ones drawn, outside the tape."""
@@ -109,11 +119,16 @@ class Categorical:
     def __init__(self, probs: Tensor | None = None, logits: Tensor | None = None) -> None:
         if (probs is None) == (logits is None):
             raise ValueError("[Categorical] expected probs or logits, got both or none")
+        given = expect_tensor(probs if logits is None else logits, "Categorical", "probs or logits")
+        if given.ndim == 0:
+            raise ValueError("[Categorical] expected at least one axis, got a scalar")
         if logits is not None:
-            self.logits = F.log_softmax(logits, -1)
+            self.logits = F.log_softmax(given, -1)
             self.probs = exp(self.logits)
-        elif probs is not None:
-            self.probs = div(probs, sum(probs, -1, True))
+        else:
+            if not (given.detach() >= 0).all():
+                raise ValueError("[Categorical] expected probs of at least 0, got one that is not")
+            self.probs = div(given, sum(given, -1, True))
             self.logits = log(self.probs.clamp(min=1.1920929e-07))
 
     def sample(self, sample_shape: Any = ()) -> Tensor:

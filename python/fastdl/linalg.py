@@ -122,11 +122,19 @@ def solve(A: Tensor, B: Tensor) -> Tensor:
     [1.0, 2.0]
     """
     a, b = _matrix(A, "solve", True), expect_tensor(B, "solve", "B")
+    if b.ndim == 0:
+        raise ValueError("[solve] expected B of vectors or matrices, got a scalar")
     column = b.ndim == 1 or (b.ndim == a.ndim - 1 and b.shape == a.shape[:-1])
     b = b.unsqueeze(-1) if column else b
     if b.shape[-2] != a.shape[-1] or b.dtype is not a.dtype:
-        raise ValueError(f"[solve] expected B of {a.shape[-1]} rows and dtype {a.dtype.name}, got {b.shape}")
-    out = _Solution.apply(a, b)
+        raise ValueError(
+            f"[solve] expected B of {a.shape[-1]} rows and dtype {a.dtype.name}, got {b.shape} of {b.dtype.name}"
+        )
+    try:
+        batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    except ValueError:
+        raise ValueError(f"[solve] expected batches that broadcast, got {a.shape[:-2]} and {b.shape[:-2]}") from None
+    out = _Solution.apply(a.expand(*batch, *a.shape[-2:]), b.expand(*batch, *b.shape[-2:]))
     return out.squeeze(-1) if column else out
 
 
@@ -163,6 +171,10 @@ def matrix_power(A: Tensor, n: int) -> Tensor:
 
 def multi_dot(tensors: Sequence[Tensor]) -> Tensor:
     """The product of several matrices (`torch.linalg.multi_dot`)."""
+    if not isinstance(tensors, list | tuple) or not tensors:
+        raise ValueError(f"[multi_dot] expected a list of at least one tensor, got {tensors!r}")
+    for x in tensors:
+        expect_tensor(x, "multi_dot")
     return functools.reduce(matmul, tensors)
 
 
@@ -176,6 +188,8 @@ def matrix_norm(A: Tensor, ord: Any = "fro", keepdim: bool = False) -> Tensor:
     x = _matrix(A, "matrix_norm")
     if ord == "fro":
         return norm(x, 2, (-2, -1), keepdim)
+    if ord not in ("nuc", 1, -1, 2, -2, float("inf"), -float("inf")):
+        raise ValueError(f"[matrix_norm] expected ord fro, nuc, 1, -1, 2, -2, inf or -inf, got {ord!r}")
     return _decomposed("matrix_norm", np.linalg.norm, x, ord=ord, axis=(-2, -1), keepdims=keepdim)
 
 
@@ -189,6 +203,8 @@ def cholesky(A: Tensor) -> Tensor:
 
 def qr(A: Tensor, mode: Any = "reduced") -> tuple[Tensor, Tensor]:
     """Q and R (`torch.linalg.qr`); mode "reduced" or "complete"."""
+    if mode not in ("reduced", "complete"):
+        raise ValueError(f"[qr] expected mode reduced or complete, got {mode!r}")
     return _decomposed("qr", lambda x: tuple(np.linalg.qr(x, mode)), A)
 
 

@@ -108,6 +108,8 @@ def read_from(f: Any) -> tuple[bytes, str]:
     """All of a file or of an open binary stream, and its name for messages."""
     if hasattr(f, "read"):
         return f.read(), str(getattr(f, "name", type(f).__name__))
+    if not isinstance(f, str | os.PathLike):
+        raise TypeError(f"[load] expected a path or an open binary stream, got {type(f).__name__}")
     return Path(f).read_bytes(), os.fspath(f)
 
 

@@ -53,6 +53,15 @@ def _order(request: pytest.FixtureRequest, emu: ModuleType) -> tuple[str, int]:
     return request.param
 
 
+@pytest.fixture(name="_hopper")
+def _hopper(emu: ModuleType):
+    """A device of compute capability 9.0, whatever the products' precision was set to."""
+    emu.set_architecture(90)
+    yield
+    emu.set_architecture(80)
+    emu.set_product_precision("float32")
+
+
 @pytest.fixture(name="_finds_nothing")
 def _finds_nothing(emu: ModuleType, order: tuple[str, int]):
     yield

@@ -29,8 +29,8 @@ CONVOLUTIONS = {
 }
 
 
-def setting(name: str):
-    n, c, h, w, o, kernel, stride, padding, dilation, groups = CONVOLUTIONS[name]
+def setting(name: str, convolutions: dict = CONVOLUTIONS):
+    n, c, h, w, o, kernel, stride, padding, dilation, groups = convolutions[name]
     rng = np.random.default_rng(len(name))
     x, weight = rng.standard_normal((n, c, h, w)), rng.standard_normal((o, c // groups, *kernel))
     bias = rng.standard_normal(o)

@@ -18,11 +18,7 @@ PLANTED = re.compile(r" *// finds (.*)")
 WRONG = re.compile(r"// wrong numbers (\w+)")
 
 
-@pytest.fixture(autouse=True)
-def _hopper(emu: ModuleType):
-    emu.set_architecture(90)
-    yield
-    emu.set_architecture(80)
+pytestmark = pytest.mark.usefixtures("_hopper")
 
 
 # ---- the functions of cuda/hopper.cuh -------------------------------------------------------------------------------

@@ -11,15 +11,7 @@ from fastdl import backends
 
 from .test_product_precision import EPSILON, assert_near
 
-pytestmark = pytest.mark.usefixtures("_finds_nothing")
-
-
-@pytest.fixture(autouse=True)
-def _hopper(emu: ModuleType):
-    emu.set_architecture(90)
-    yield
-    emu.set_architecture(80)
-    emu.set_product_precision("float32")
+pytestmark = pytest.mark.usefixtures("_hopper", "_finds_nothing")
 
 
 def used_warpgroups(emu: ModuleType, tile: str = "") -> bool:

@@ -3,26 +3,16 @@ finding: windows, strides, phases, groups, edges of tiles, cut sums, and who goe
 
 from __future__ import annotations
 
-from types import ModuleType
-
 import numpy as np
 import pytest
 
 from fastdl import emu as emulation
 
-from .test_conv_precision import NONE, ONE, in_float64
+from .test_conv_precision import NONE, ONE, in_float64, setting
 from .test_product_precision import EPSILON, assert_near
 
-pytestmark = pytest.mark.usefixtures("_finds_nothing")
+pytestmark = pytest.mark.usefixtures("_hopper", "_finds_nothing")
 SAME = (1, 1, 1, 1)
-
-
-@pytest.fixture(autouse=True)
-def _hopper(emu: ModuleType):
-    emu.set_architecture(90)
-    yield
-    emu.set_architecture(80)
-    emu.set_product_precision("float32")
 
 
 # batch, channels, height, width, out channels, kernel, stride, padding, dilation, groups
@@ -40,14 +30,6 @@ CONVOLUTIONS = {
 }
 
 
-def setting(name: str):
-    n, c, h, w, o, kernel, stride, padding, dilation, groups = CONVOLUTIONS[name]
-    rng = np.random.default_rng(len(name))
-    x, weight = rng.standard_normal((n, c, h, w)), rng.standard_normal((o, c // groups, *kernel))
-    bias = rng.standard_normal(o)
-    return [a.astype(np.float32) for a in (x, weight, bias)], (stride, padding, dilation, groups)
-
-
 def profiled(run, *call):
     """The result, and the names of the kernels that multiplied."""
     with emulation.profile() as profile:
@@ -58,7 +40,7 @@ def profiled(run, *call):
 @pytest.mark.parametrize("precision", EPSILON)
 @pytest.mark.parametrize("name", CONVOLUTIONS)
 def test_convolution(emu, run, precision, name):
-    (x, weight, bias), attributes = setting(name)
+    (x, weight, bias), attributes = setting(name, CONVOLUTIONS)
     emu.set_product_precision(precision)
     call = ("conv2d", x, weight, bias, *attributes, "none", None)
     got, used = profiled(run, *call)
@@ -70,7 +52,7 @@ def test_convolution(emu, run, precision, name):
 @pytest.mark.parametrize("precision", EPSILON)
 @pytest.mark.parametrize("name", CONVOLUTIONS)
 def test_gradient_of_the_input(emu, run, precision, name):
-    (x, weight, bias), attributes = setting(name)
+    (x, weight, bias), attributes = setting(name, CONVOLUTIONS)
     out_shape = in_float64("conv2d", x, weight, bias, *attributes, "none", None)[0].shape
     grad = np.random.default_rng(0).standard_normal(out_shape).astype(np.float32)
     emu.set_product_precision(precision)

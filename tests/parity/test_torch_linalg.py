@@ -17,6 +17,7 @@ TAPED = {
     "solve": lambda k, a, b: k.linalg.solve(a, b),
     "solve a vector": lambda k, a, b: k.linalg.solve(a[0], b[0, :, 0]),
     "solve vectors": lambda k, a, b: k.linalg.solve(a, b[:, :, 1]),
+    "solve with one matrix": lambda k, a, b: k.linalg.solve(a[0], b),
     "pinv": lambda k, a, b: k.linalg.pinv(b),
     "lstsq": lambda k, a, b: k.linalg.lstsq(
         b.mT.contiguous() * 1, k.arange(16, dtype=k.float64).reshape(2, 4, 2).sin()

@@ -2,8 +2,7 @@
 // mma_product.h says of what. A panel is one tap of 128 bytes of channels:
 //
 //   weights (row, tap, c)       ->  a box, c contiguous, of one tap and the rows of the tile
-//   images (image, y, x, c)     ->  a run of pixels, each where the tap moves its window: im2col mode of the copy
-//   engine
+//   images (image, y, x, c)     ->  a run of pixels, each where the tap moves its window: im2col mode of a copy
 //
 // The copy engine counts through rows and images, steps by the stride and brings zeros for the padding and for channels
 // beyond the last of a tap. So the producer's thread only counts taps, and the consumers are those of matrices.
@@ -208,8 +207,8 @@ bool windows_on_warpgroups(const MmaProduct& p) {
   const int64_t columns = p.images * p.y[0].pixels * p.x[0].pixels, source = int64_t{p.y[0].size} * p.x[0].size;
   if (p.rows <= kWgmmaRows / 2 || columns < kWgmmaRows || p.channels == 0 || columns > kMost) return false;
   if (p.matrices * max(p.rows, p.images) > kMost) return false;
-  // Panels that the channels of a tap do not fill multiply zeros; mma.sync, at six tenths of the rate, takes half a
-  // one.
+  // Panels that the channels of a tap do not fill multiply zeros. mma.sync has six tenths of the rate, but takes half
+  // panels.
   const int64_t padded = ceil_div(p.channels, kWgmmaPanelChunks) * kWgmmaPanelChunks;
   if (10 * p.channels < 6 * padded) return false;
   const bool images = p.b_pixel == p.channels && p.b_image == source * p.b_pixel && p.a_row % p.channels == 0;

@@ -53,12 +53,32 @@ def dstack(tensors: Sequence[Tensor]) -> Tensor:
 
 def hsplit(input: Tensor, indices_or_sections: Any) -> tuple[Tensor, ...]:
     """`tensor_split` along the second axis, of vectors along their only one (`torch.hsplit`)."""
-    return tensor_split(input, indices_or_sections, 0 if expect_tensor(input, "hsplit").ndim == 1 else 1)
+    x = _whole_parts(input, indices_or_sections, "hsplit", 1)
+    return tensor_split(x, indices_or_sections, 0 if x.ndim == 1 else 1)
+
+
+def _whole_parts(input: Any, sections: Any, op: str, least: int) -> Tensor:
+    """A tensor of enough axes that a number of parts divides evenly, unlike for `tensor_split`."""
+    x = expect_tensor(input, op)
+    if x.ndim < least:
+        raise ValueError(f"[{op}] expected at least {least} axes, got shape {x.shape}")
+    if not isinstance(sections, tuple | list):
+        size = x.shape[1 if op == "hsplit" and x.ndim > 1 else 0]
+        if expect_int(sections, op, "sections") < 1 or size % sections:
+            raise ValueError(f"[{op}] expected sections that divide {size}, got {sections}")
+    return x
 
 
 def vsplit(input: Tensor, indices_or_sections: Any) -> tuple[Tensor, ...]:
     """`tensor_split` along the first axis (`torch.vsplit`)."""
-    return tensor_split(input, indices_or_sections, 0)
+    return tensor_split(_whole_parts(input, indices_or_sections, "vsplit", 2), indices_or_sections, 0)
+
+
+def _vector(value: Any, op: str) -> Tensor:
+    x = expect_tensor(value, op)
+    if x.ndim != 1:
+        raise ValueError(f"[{op}] expected a vector, got shape {x.shape}")
+    return x
 
 
 def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> Tensor:
@@ -68,9 +88,11 @@ def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> T
     >>> fastdl.combinations(fastdl.tensor([1, 2, 3])).tolist()
     [[1, 2], [1, 3], [2, 3]]
     """
-    x = expect_tensor(input, "combinations")
+    x = _vector(input, "combinations")
+    if expect_int(r, "combinations", "r") < 0:
+        raise ValueError(f"[combinations] expected r of at least 0, got {r}")
     choose = itertools.combinations_with_replacement if with_replacement else itertools.combinations
-    places = np.array(list(choose(range(len(x)), expect_int(r, "combinations", "r"))), np.int64).reshape(-1, r)
+    places = np.array(list(choose(range(len(x)), r)), np.int64).reshape(-1, r)
     return index_rows(x, places)
 
 
@@ -86,7 +108,10 @@ def vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor:
     >>> fastdl.vander(fastdl.tensor([2, 3])).tolist()
     [[2, 1], [3, 1]]
     """
+    x = _vector(x, "vander")
     count = len(x) if N is None else expect_int(N, "vander", "N")
+    if count < 1:
+        raise ValueError(f"[vander] expected N of at least 1, got {count}")
     powers = [x**i for i in (range(count) if increasing else range(count - 1, -1, -1))]
     return cat([unsqueeze(p, -1) for p in powers], -1)
 
@@ -156,5 +181,7 @@ def histogram(
     [2.0, 1.0]
     """
     x = expect_tensor(input, "histogram").detach()
-    counts, edges = np.histogram(x._host(), expect_int(bins, "histogram", "bins"), range, density=density)
+    if expect_int(bins, "histogram", "bins") < 1:
+        raise ValueError(f"[histogram] expected bins of at least 1, got {bins}")
+    counts, edges = np.histogram(x._host(), bins, range, density=density)
     return tuple(tensor(v.astype(x.dtype.numpy), device=x.device) for v in (counts, edges))  # type: ignore[return-value]
