@@ -70,6 +70,21 @@ def test_max_pool2d(dtype, planes, ceil, seed, rows, columns, special):
             expect_equal("max_pool2d_bwd", dtype, [grad, indices], size, *window, epsilons=8)
 
 
+@pytest.mark.parametrize("window", [(2, 2, 0), (3, 2, 1)], ids=str)
+def test_max_pool2d_of_many_planes_is_that_of_few(window):
+    """Results that are streamed past the caches, from rows with and without NaN, are those of smaller calls."""
+    x = np.round(np.random.default_rng(0).standard_normal((1, 200, 256, 256), np.float32) * 4) / 4
+    x[0, ::3, 17, 5], x[0, 1::3, 200:203], x[0, 7, 30, 8:40] = np.nan, -np.inf, np.inf
+    kernel, stride, padding = window
+    pairs = ((kernel,) * 2, (stride,) * 2, (padding,) * 2, (1, 1))
+    whole = [CPU.to_numpy(a) for a in CPU.max_pool2d(CPU.from_numpy(x, False), *pairs, False, "int64")]
+    assert whole[1].nbytes >= 24 << 20  # kStreamBytes of cpu/vec-inl.h
+    for first in range(0, 200, 50):
+        part = CPU.from_numpy(x[:, first : first + 50].copy(), False)
+        for a, b in zip(whole, CPU.max_pool2d(part, *pairs, False, "int64"), strict=True):
+            assert a[:, first : first + 50].tobytes() == CPU.to_numpy(b).tobytes()
+
+
 @BOTH
 @QUICK
 @given(rows=axis(False), columns=axis(False), counted=st.booleans(), divisor=st.sampled_from([0, 0, 3]), **SHAPES)

@@ -24,8 +24,6 @@ struct Tile {
 };
 #if defined(FASTDL_ISA_avx512)
 constexpr Tile kTile{8, 3};
-#elif defined(FASTDL_ISA_avx2)
-constexpr Tile kTile{4, 2};
 #else
 constexpr Tile kTile{4, 2};
 #endif
