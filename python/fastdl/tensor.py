@@ -293,9 +293,6 @@ class Tensor:
     def type_as(self, other: Tensor) -> Tensor:
         return self._cast(_expect(other, "type_as", "other").dtype)
 
-    def contiguous(self) -> Tensor:
-        return self  # every tensor is
-
     # ---- gradients ---------------------------------------------------------------------------------------------------
 
     def backward(self, gradient: Tensor | None = None, retain_graph: Any = False, create_graph: Any = False) -> None:
@@ -313,7 +310,8 @@ class Tensor:
         """The same memory, outside the tape."""
         out = Tensor(self._array, self._backend)
         if self._origin is not None:
-            out._origin = (self, "detach", None)
+            whole, way, detail = self._origin
+            out._origin = (whole.detach(), way, detail)  # whose tape must not live as long as this
         return out
 
     def requires_grad_(self, requires_grad: Any = True) -> Tensor:

@@ -1,5 +1,8 @@
 """What changes a part of a tensor changes the tensor, as PyTorch's views do."""
 
+import gc
+import weakref
+
 import pytest
 
 import fastdl
@@ -41,6 +44,15 @@ PROGRAMS = {
     "select and narrow": lambda k, x: (x.select(0, 3).mul_(2), x.narrow(1, 0, 2).add_(1)),
     "copied into": lambda k, x: x[2].copy_(x[0] * 3),
     "mask of a part": lambda k, x: x[1].masked_fill_(x[1] > 0, -1.0),
+    "contiguous copy of columns": lambda k, x: x.t().contiguous().mul_(2),
+    "contiguous rows": lambda k, x: x[1:3].contiguous().mul_(2),
+    "turned twice": lambda k, x: x.t().t().contiguous().mul_(2),
+    "columns as a vector": lambda k, x: x.t().reshape(-1).fill_(0),
+    "flat columns": lambda k, x: x[:, :2].flatten().fill_(0),
+    "every other row": lambda k, x: x[::2].reshape(8).fill_(0),
+    "a column without its axis": lambda k, x: x[:, :1].squeeze(1).fill_(2),
+    "columns with one more axis": lambda k, x: x.t().unsqueeze(0).mul_(3),
+    "half of the columns": lambda k, x: x.chunk(2, 1)[1].contiguous().fill_(4),
     "through detach": lambda k, x: x.detach()[0].data.add_(1),
 }
 
@@ -63,6 +75,17 @@ def test_parts_write_through(name, taped):
     assert_close(ours, theirs.numpy(), 8)
     if taped:
         assert_close(our_grad, their_grad.numpy(), 8)
+
+
+def test_a_detached_part_keeps_no_tape():
+    """As states do that a truncated training hands on: else each would keep all before it."""
+    hidden = fastdl.ones(3, 4, requires_grad=True) * 2
+    tape = weakref.ref(hidden)
+    last = hidden[2].detach(), hidden.reshape(4, 3)[0].detach()
+    del hidden
+    gc.collect()
+    assert tape() is None
+    assert last[0].tolist() == [2.0] * 4
 
 
 def test_a_value_on_the_tape_into_a_part():

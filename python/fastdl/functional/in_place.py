@@ -32,7 +32,7 @@ def _refuse_leaf(x: Tensor) -> None:
         raise RuntimeError(
             "[in-place] expected a tensor inside the graph or no_grad(), got a leaf that requires a gradient"
         )
-    if x._origin is not None and x._origin[1] != "detach":
+    if x._origin is not None:
         _refuse_leaf(x._origin[0])
 
 

@@ -39,7 +39,10 @@ def _reshape_bwd(node: Node, g: Array) -> tuple[Array]:
 
 
 def reshape(input: Tensor, *shape: Any) -> Tensor:
-    """The same elements under another shape; one size may be -1 (`torch.reshape`). Shares memory.
+    """The same elements under another shape; one size may be -1 (`torch.reshape`).
+
+    Shares memory, and what changes it writes through to what `input` is a part of, unless that is not contiguous there:
+    as PyTorch copies it then, so does `x.T.reshape(-1)` leave x alone.
 
     >>> import fastdl
     >>> fastdl.arange(6).reshape(2, -1).shape
@@ -55,8 +58,52 @@ def reshape(input: Tensor, *shape: Any) -> Tensor:
             raise ValueError(f"[reshape] expected a shape of {x.numel()} elements, got {target}")
         target = tuple(x.numel() // known if n == -1 else n for n in target)
     out = Tensor(x._backend.reshape(x._array, target), x._backend)
-    out._origin = (x, "reshape", None)
+    if x._origin is None or is_one_stretch(x) or _without_ones(x.shape) == _without_ones(target):
+        out._origin = (x, "reshape", None)
     return record(out, _reshape_bwd, (x,), x.shape) if autograd.recording(x) else out
+
+
+def _without_ones(shape: Sequence[int]) -> list[int]:
+    return [n for n in shape if n != 1]
+
+
+def is_one_stretch(part: Tensor) -> bool:
+    """Whether the elements follow each other where they were taken from, as those of contiguous views in PyTorch do."""
+    if part._origin is None:
+        return True
+    whole, way, detail = part._origin
+    if way == "permute":
+        places = detail  # where each axis of `whole` stands now
+        while whole._origin is not None and whole._origin[1] == "permute":
+            whole, _, inner = whole._origin
+            places = [places[axis] for axis in inner]
+        moved = [axis for axis in places if part.shape[axis] != 1]
+        return moved == sorted(moved) and is_one_stretch(whole)
+    if way == "index":
+        _, lengths, steps, _ = _selection(detail, whole.shape)
+        whole_lines = True
+        for size, length, step in zip(reversed(whole.shape), reversed(lengths), reversed(steps), strict=True):
+            if length != 1 and (step != 1 or not whole_lines):
+                return False
+            whole_lines = whole_lines and length == size
+    return is_one_stretch(whole)
+
+
+def contiguous(input: Tensor) -> Tensor:
+    """The tensor itself; of a part whose elements do not follow each other where they were taken from, one that no
+    longer writes through (`torch.Tensor.contiguous`).
+
+    >>> import fastdl
+    >>> x = fastdl.zeros(2, 2)
+    >>> x.t().contiguous().fill_(1).sum().item(), x.sum().item()
+    (4.0, 0.0)
+    """
+    x = _expect(input, "contiguous")
+    if is_one_stretch(x):
+        return x
+    out = reshape(x, x.shape)
+    out._origin = None
+    return out
 
 
 def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:

@@ -138,7 +138,7 @@ _FUNCTIONS = {
     ),
     comparison: "eq ne lt le gt ge equal allclose clamp clip",
     reduction: "sum mean var std amax amin argmax argmin max min",
-    layout: "reshape flatten unsqueeze squeeze permute transpose t expand clone",
+    layout: "reshape contiguous flatten unsqueeze squeeze permute transpose t expand clone",
     indexing: "gather index_add index_select masked_fill masked_select nonzero scatter scatter_add take_along_dim",
     rearranging: "chunk cumsum flip roll split",
     searching: "quantile unique",
