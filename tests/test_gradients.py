@@ -113,7 +113,8 @@ METHODS = {
     **unary("asin acos atanh", q), **unary("acosh", lambda *shape: t(*shape, low=1.2)),
     **binary("atan2 fmax fmin logaddexp2 ldexp copysign"), **binary("float_power", p),
     "addmv": (fastdl.addmv, [t(3), t(*A), t(4)]), "addr": (fastdl.addr, [t(*A), t(3), t(4)]),
-    "contiguous": (lambda x: x.t().contiguous(), [t(*A)]), "hsplit": (lambda x: x.hsplit(2)[1], [t(*A)]), "vsplit": (lambda x: x.vsplit(3)[1], [t(*A)]),
+    "contiguous": (lambda x: x.t().contiguous(), [t(*A)]),
+    "hsplit": (lambda x: x.hsplit(2)[1], [t(*A)]), "vsplit": (lambda x: x.vsplit(3)[1], [t(*A)]),
     "logcumsumexp": (lambda x: x.logcumsumexp(1), [t(*A)]), "mode": (lambda x: x.mode(1), [t(*A)]),
     **unary("exp expm1 square abs neg sin cos erf tanh sigmoid relu tan sinh cosh exp2 erfc frac sum mean var std amax "
             "amin max min flatten clone squeeze t tril triu diag fliplr flipud prod norm median unbind"),
