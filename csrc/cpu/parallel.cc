@@ -30,6 +30,17 @@ inline void pause_cpu() {
 #endif
 }
 
+// Returns when done() is true. After a while a thread gives its core up: the one that it waits for may need it.
+template <class Done>
+void spin_until(Done&& done) {
+  for (int spins = 0; !done(); ++spins) {
+    if (spins < kSpins)
+      pause_cpu();
+    else
+      sched_yield();
+  }
+}
+
 #if defined(__x86_64__)
 unsigned flush_denormals() {
   const unsigned saved = _mm_getcsr();
@@ -77,7 +88,7 @@ class Pool {
       std::lock_guard<std::mutex> lock(mutex_);  // from here no worker can join
       helpers_ = 0;
     }
-    while (job_.inside.load(std::memory_order_acquire) > 0) pause_cpu();
+    spin_until([this] { return job_.inside.load(std::memory_order_acquire) == 0; });
     if (job_.failed.exchange(false)) std::rethrow_exception(std::exchange(job_.error, nullptr));
     return true;
   }
@@ -202,12 +213,7 @@ void run_team(int64_t most, void (*run)(void*, Team&), void* context) {
 void Team::wait_for_others() {
   expected_ += size;
   __atomic_add_fetch(arrived_, 1, __ATOMIC_ACQ_REL);
-  for (int spins = 0; __atomic_load_n(arrived_, __ATOMIC_ACQUIRE) < expected_;) {
-    if (++spins < kSpins)
-      pause_cpu();
-    else
-      sched_yield();  // there are fewer cores than members
-  }
+  spin_until([this] { return __atomic_load_n(arrived_, __ATOMIC_ACQUIRE) >= expected_; });
 }
 
 #if defined(__x86_64__)
