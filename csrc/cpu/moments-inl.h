@@ -157,7 +157,7 @@ template <class T>
 static GradSums piece_grad_sums(const T* g, const T* x, const Channel& c, T mean, int64_t begin, int64_t end) {
   Vec<T> sum[kRunSums]{}, moment[kRunSums]{};
   for_runs(c, begin, end, [&](int64_t at, int64_t size) FASTDL_BODY {
-    accumulate_run<T>(size, [&](int k, int64_t i, auto left) FASTDL_BODY {
+    accumulate_run<T, kRunSums, 1>(size, [&](int k, int64_t i, auto left) FASTDL_BODY {
       const Vec<T> v = load_some<T>(g + at + i, left);
       sum[k] += v;
       moment[k] += v * (load_some<T>(x + at + i, left) - mean);

@@ -32,20 +32,20 @@ FASTDL_INLINE Vec<T> first_lanes(Vec<T> v, N n, T otherwise = 0) {
 }
 
 // add(k, i, n) for each vector of a run: it goes to accumulator k, begins at i, and n of its lanes are in the run.
-template <class T, int kSums = kRunSums, class F>
+template <class T, int kSums = kRunSums, int kParts = kRunParts, class F>
 FASTDL_INLINE void accumulate_run(int64_t size, F add) {
   constexpr int kWidth = kLanes<T>;
   constexpr int64_t kLine = 64 / static_cast<int>(sizeof(T));
   constexpr std::integral_constant<int, kWidth> kFull{};
   int64_t i = 0;
-  if (size >= kRunParts * kPartBytes / static_cast<int64_t>(sizeof(T))) {
-    const int64_t part = size / (kRunParts * kLine) * kLine;
+  if (kParts > 1 && size >= kParts * kPartBytes / static_cast<int64_t>(sizeof(T))) {
+    const int64_t part = size / (kParts * kLine) * kLine;
     for (; i < part; i += kLine)
 #pragma GCC unroll 8
-      for (int p = 0; p < kRunParts; ++p)
+      for (int p = 0; p < kParts; ++p)
 #pragma GCC unroll 4
         for (int64_t v = 0; v < kLine; v += kWidth) add(p % kSums, p * part + i + v, kFull);
-    i = kRunParts * part;
+    i = kParts * part;
   }
   for (; i + kSums * kWidth <= size; i += kSums * kWidth)
 #pragma GCC unroll 8
