@@ -18,13 +18,14 @@ FASTDL_INLINE void store_part(T* p, Vec<T> v, int n) {
   __builtin_memcpy(p, &v, static_cast<size_t>(n) * sizeof(T));
 }
 
-// How far large operands are asked for ahead: a long polynomial fills the processor's window with a few vectors, and
-// its own prefetcher stops at the end of each page.
+// How far a large operand is asked for ahead: a long polynomial fills the processor's window with a few vectors, and
+// its own prefetcher stops at the end of each page. Two operands keep it busy, and asking for them makes it slower.
 constexpr int64_t kBytesAhead = 2048;
 
 // Operands of map: an array, or one number for all elements.
 template <class T>
 struct Elements {
+  static constexpr bool kInMemory = true;
   const T* p;
   FASTDL_INLINE Vec<T> get(const Elements& e, int64_t i) { return load<T>(e.p + i); }
   FASTDL_INLINE Vec<T> get(const Elements& e, int64_t i, int n) { return load_part<T>(e.p + i, n); }
@@ -34,6 +35,7 @@ struct Elements {
 };
 template <class T>
 struct Repeated {
+  static constexpr bool kInMemory = false;
   Vec<T> v;
   FASTDL_INLINE Vec<T> get(const Repeated& r, int64_t) { return r.v; }
   FASTDL_INLINE Vec<T> get(const Repeated& r, int64_t, int) { return r.v; }
@@ -51,7 +53,7 @@ FASTDL_INLINE void map(T* out, int64_t n, bool streams, F f, const Operand&... x
         static_cast<int>((kVecBytes - reinterpret_cast<uintptr_t>(out) % kVecBytes) % kVecBytes / sizeof(T));
     if (head) store_part<T>(out, f(Operand::get(x, 0, head)...), head);
     for (i = head; i + kStep <= n; i += kStep) {
-      (Operand::ask_ahead(x, i), ...);
+      if constexpr ((Operand::kInMemory + ...) == 1) (Operand::ask_ahead(x, i), ...);
       stream<T>(out + i, f(Operand::get(x, i)...));
     }
   } else {

@@ -4,8 +4,8 @@
 //   x (N, C, S)    [c0 c1 c2] [c0 c1 c2] ...        channel 1:  n0: c1 | n1: c1 | n2: c1 | ...
 //                                                   pieces:     |____|____|____|____|__
 //
-// Pieces of kPiece numbers stay in the L1 cache: a piece's mean comes from memory, its squared deviations from L1, so
-// the variance is exact in two passes. Pieces are merged by Chan's formula in double.
+// Pieces of kPiece numbers stay in the L2 cache: where a piece's mean comes from memory, its squared deviations come
+// from there, so the variance is exact in two passes. Pieces are merged by Chan's formula in double.
 #pragma once
 #include "cpu/parallel.h"
 #include "cpu/row_exp-inl.h"
@@ -13,10 +13,11 @@
 
 namespace fastdl::FASTDL_ISA {
 
-constexpr int64_t kPiece = 4096;         // numbers whose sum stays accurate, and 16 KB of float32
+constexpr int64_t kPiece = 16384;        // numbers whose sum stays accurate, and long enough to be read in parts
+constexpr int64_t kSample = 1024;        // numbers whose mean is near that of the others
 constexpr int64_t kGrain = 32 * 1024;    // numbers of a chunk: some 20 microseconds
 constexpr int64_t kManyChannels = 16;    // enough to share out whole
-constexpr int64_t kPart = 16 * kPiece;   // of a channel, where there are fewer
+constexpr int64_t kPart = 4 * kPiece;    // of a channel, where there are fewer
 constexpr int64_t kStreamedPlane = 512;  // shorter runs have too few whole lines
 
 template <class T>
@@ -121,23 +122,26 @@ FASTDL_INLINE Moments moments_around(T shift, const T* x, const Channel& c, int6
   return {n, shift + off, m2 < 0 ? 0 : m2};
 }
 
-// The mean of the numbers before is near that of the piece as a rule, and then one walk is enough: less than half of
-// the squares cancels. Otherwise the deviations are from the piece's own mean, which a walk of its own rounds; their
-// sum says by how much, and corrects both moments.
 template <class T>
-static Moments piece_moments(const T* x, const Channel& c, int64_t begin, int64_t end, const Moments* before) {
-  if (before) {
-    const T shift = static_cast<T>(before->mean);
-    const Moments m = moments_around<T>(shift, x, c, begin, end);
-    const double off = m.mean - shift;
-    if (m.m2 >= m.count * off * off) return m;
-  }
+FASTDL_INLINE T rounded_mean(const T* x, const Channel& c, int64_t begin, int64_t end) {
   Vec<T> sum[kRunSums]{};
   for_runs(c, begin, end, [&](int64_t at, int64_t size) FASTDL_BODY {
     accumulate_run<T>(size, [&](int k, int64_t i, auto left)
                                 FASTDL_BODY { sum[k] = in_place<T>(sum[k] + load_some<T>(x + at + i, left)); });
   });
-  return moments_around<T>(total<T>(sum) / static_cast<T>(end - begin), x, c, begin, end);
+  return total<T>(sum) / static_cast<T>(end - begin);
+}
+
+// The mean of the numbers before, or of the first ones, is near that of the piece as a rule, and then one walk is
+// enough: less than half of the squares cancels. Otherwise the deviations are from the piece's own mean, which a walk
+// of its own rounds; their sum says by how much, and corrects both moments.
+template <class T>
+static Moments piece_moments(const T* x, const Channel& c, int64_t begin, int64_t end, const Moments* before) {
+  const T shift = before ? static_cast<T>(before->mean) : rounded_mean<T>(x, c, begin, smaller(begin + kSample, end));
+  const Moments m = moments_around<T>(shift, x, c, begin, end);
+  const double off = m.mean - shift;
+  if (m.m2 >= m.count * off * off) return m;
+  return moments_around<T>(rounded_mean<T>(x, c, begin, end), x, c, begin, end);
 }
 
 // ---- sums of gradients ----------------------------------------------------------------------------------------------
@@ -153,7 +157,7 @@ template <class T>
 static GradSums piece_grad_sums(const T* g, const T* x, const Channel& c, T mean, int64_t begin, int64_t end) {
   Vec<T> sum[kRunSums]{}, moment[kRunSums]{};
   for_runs(c, begin, end, [&](int64_t at, int64_t size) FASTDL_BODY {
-    accumulate_run<T>(size, [&](int k, int64_t i, auto left) FASTDL_BODY {
+    accumulate_run<T, kRunSums, 1>(size, [&](int k, int64_t i, auto left) FASTDL_BODY {
       const Vec<T> v = load_some<T>(g + at + i, left);
       sum[k] += v;
       moment[k] += v * (load_some<T>(x + at + i, left) - mean);

@@ -6,7 +6,9 @@
 
 namespace fastdl::FASTDL_ISA {
 
-constexpr int kRunSums = 4;  // accumulators: one chain of additions would wait for its own latency
+constexpr int kRunSums = 4;           // accumulators: one chain of additions would wait for its own latency
+constexpr int kRunParts = 8;          // of a long run, read side by side: a core waits for memory at as many places
+constexpr int64_t kPartBytes = 2048;  // shorter ones leave the processor's prefetchers no time to start
 
 // Into the L2 cache, without waiting.
 FASTDL_INLINE void prefetch(const void* p) {
@@ -20,24 +22,34 @@ FASTDL_INLINE Vec<T> in_place(Vec<T> v) {
   return v;
 }
 
-// Lanes from n on become zero.
+// Lanes from n on become zero, or `otherwise`.
 template <class T, class N>
-FASTDL_INLINE Vec<T> first_lanes(Vec<T> v, N n) {
+FASTDL_INLINE Vec<T> first_lanes(Vec<T> v, N n, T otherwise = 0) {
   if constexpr (std::is_same_v<N, std::integral_constant<int, kLanes<T>>>)
     return v;
   else
-    return select<T>(lanes_below<T>(n), v, Vec<T>{});
+    return select<T>(lanes_below<T>(n), v, broadcast<T>(otherwise));
 }
 
 // add(k, i, n) for each vector of a run: it goes to accumulator k, begins at i, and n of its lanes are in the run.
-template <class T, class F>
+template <class T, int kSums = kRunSums, int kParts = kRunParts, class F>
 FASTDL_INLINE void accumulate_run(int64_t size, F add) {
   constexpr int kWidth = kLanes<T>;
+  constexpr int64_t kLine = 64 / static_cast<int>(sizeof(T));
   constexpr std::integral_constant<int, kWidth> kFull{};
   int64_t i = 0;
-  for (; i + kRunSums * kWidth <= size; i += kRunSums * kWidth)
+  if (kParts > 1 && size >= kParts * kPartBytes / static_cast<int64_t>(sizeof(T))) {
+    const int64_t part = size / (kParts * kLine) * kLine;
+    for (; i < part; i += kLine)
+#pragma GCC unroll 8
+      for (int p = 0; p < kParts; ++p)
 #pragma GCC unroll 4
-    for (int k = 0; k < kRunSums; ++k) add(k, i + k * kWidth, kFull);
+        for (int64_t v = 0; v < kLine; v += kWidth) add(p % kSums, p * part + i + v, kFull);
+    i = kParts * part;
+  }
+  for (; i + kSums * kWidth <= size; i += kSums * kWidth)
+#pragma GCC unroll 8
+    for (int k = 0; k < kSums; ++k) add(k, i + k * kWidth, kFull);
   for (; i + kWidth <= size; i += kWidth) add(0, i, kFull);
   if (i < size) add(1, i, size - i);
 }

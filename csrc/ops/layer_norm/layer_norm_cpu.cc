@@ -78,7 +78,7 @@ static Row<T> row_of(const LayerNormBwdArgs& a, int64_t row) {
   const T mean = as<T>(a.mean)[row], rstd = as<T>(a.rstd)[row];
   if (!a.grad_x) return {g, x, nullptr, mean, rstd, T{0}, T{0}};
   Vec<T> sum[kRunSums]{}, moment[kRunSums]{};
-  accumulate_run<T>(a.n, [&](int k, int64_t i, auto left) FASTDL_BODY {
+  accumulate_run<T, kRunSums, 1>(a.n, [&](int k, int64_t i, auto left) FASTDL_BODY {
     Vec<T> h = load_some<T>(g + i, left);
     if constexpr (kWeight) h *= load_some<T>(weight + i, left);
     sum[k] += h;

@@ -212,6 +212,7 @@ struct kl_div_log_target_op : TakesAll {
 // An array, or 1 for all elements. The branch is the same for all of a kernel, and the compiler takes it out of loops.
 template <class T>
 struct Factors {
+  static constexpr bool kInMemory = true;
   const T* p;
   FASTDL_INLINE Vec<T> get(const Factors& f, int64_t i) { return f.p ? load<T>(f.p + i) : broadcast<T>(1); }
   FASTDL_INLINE Vec<T> get(const Factors& f, int64_t i, int n) { return f.p ? load_n<T>(f.p + i, n) : broadcast<T>(1); }

@@ -16,6 +16,7 @@
 // A chunk owns bands of output rows (forward) or planes (backward, where windows of one plane may add to one element).
 #include "cpu/pool_turned-inl.h"
 #include "ops/max_pool2d/max_pool2d.h"
+#include "ops/max_pool2d/max_pool2d_threes-inl.h"
 
 namespace fastdl::FASTDL_ISA {
 
@@ -45,14 +46,6 @@ FASTDL_INLINE void challenge_as(Best<T>& best, Vec<T> x, Mask<T> where) {
 }
 
 namespace {
-
-// A NaN stays in every sum. (So does one that infinities of both signs make: it only costs time.)
-template <class T>
-struct NanTrace {
-  Vec<T> sum{};
-  __attribute__((always_inline)) void see(Vec<T> v) { sum += v; }
-  __attribute__((always_inline)) bool is_clear() const { return !any_lane<T>(sum != sum); }
-};
 
 // The input rows of one band, pooled along their columns. Row iy lies in slot iy % slots.
 template <class T>
@@ -280,14 +273,15 @@ static void forward_with_indices(const MaxPool2dFwdArgs& a) {
   const int64_t bytes = (g.planes * g.in_h * g.in_w + outputs) * item + outputs * static_cast<int64_t>(sizeof(I));
   struct Buffers {
     PooledRows<T> pooled;
+    WholeThrees<T> threes;
     OutRows<I> indices;
   };
   for_bands(
       g.planes, g.in_h * g.in_w, g.out_h,
-      [&] { return Buffers{PooledRows<T>(g, start, first), OutRows<I>(bytes, g.out_w)}; },
+      [&] { return Buffers{PooledRows<T>(g, start, first), WholeThrees<T>(g), OutRows<I>(bytes, g.out_w)}; },
       [&](Buffers& b, int64_t plane, int64_t begin, int64_t end) {
         const T* x = static_cast<const T*>(a.x) + plane * g.in_h * g.in_w;
-        b.pooled.start_band();
+        b.pooled.start_band(), b.threes.start_band();
         b.indices.start(static_cast<I*>(a.indices) + (plane * g.out_h + begin) * g.out_w);
         for (int64_t oy = begin; oy < end; ++oy) {
           const WindowRows<T> rows = window_rows<T>(g, x, oy);
@@ -296,7 +290,8 @@ static void forward_with_indices(const MaxPool2dFwdArgs& a) {
           I* const places = line ? line : b.indices.next();
           if (has_column_pairs(g) && rows.count) {
             line ? pick_pairs<T, true>(g, rows, out, places) : pick_pairs<T, false>(g, rows, out, places);
-          } else {
+          } else if (!has_whole_threes<T>(g) || !(line ? b.threes.template row<true>(x, oy, out, places)
+                                                       : b.threes.template row<false>(x, oy, out, places))) {
             b.pooled.advance(x, oy * g.stride_h - g.pad_h, rows.y + (rows.count - 1) * g.dilation_h);
             line ? pick_rows<T, true>(g, rows, b.pooled, first, out, places)
                  : pick_rows<T, false>(g, rows, b.pooled, first, out, places);

@@ -3,6 +3,7 @@
 //
 // A chunk of the range over all gradients has a partial norm of its own; these are added in their order, in double.
 #include "cpu/power-inl.h"
+#include "cpu/runs-inl.h"
 #include "ops/optimizer/optimizer_pieces-inl.h"
 
 namespace fastdl::FASTDL_ISA {
@@ -16,18 +17,20 @@ FASTDL_INLINE Vec<T> term(Vec<T> x, Vec<T> p) {
   return vabs<T>(x);
 }
 
-// Four sums, or maxima, hide the latency of an addition.
 template <class T, Norm kNorm>
 static double partial_norm(const T* x, int64_t n, double power) {
-  constexpr int L = kLanes<T>, kSums = 4;
+  constexpr int L = kLanes<T>;
   const Vec<T> p = broadcast<T>(static_cast<T>(power));
   const auto join = [](Vec<T> a, Vec<T> b)
                         __attribute__((always_inline)) { return kNorm == Norm::kLargest ? max_nan<T>(a, b) : a + b; };
-  Vec<T> sums[kSums] = {};
-  int64_t i = 0;
-  for (; i + kSums * L <= n; i += kSums * L)
-    for (int k = 0; k < kSums; ++k) sums[k] = join(sums[k], term<T, kNorm>(load<T>(x + i + k * L), p));
-  for (; i < n; i += L) sums[0] = join(sums[0], term<T, kNorm>(load_some<T>(x + i, n - i), p));
+  Vec<T> sums[kRunSums] = {};
+  const auto add = [&](int k, int64_t i, auto lanes) FASTDL_BODY {
+    sums[k] = in_place<T>(join(sums[k], term<T, kNorm>(load_some<T>(x + i, lanes), p)));
+  };
+  if constexpr (kNorm == Norm::kPower)  // the power is long, and so is its code
+    for_each_vector<T>(n, [&](int64_t i, auto lanes) FASTDL_BODY { add(0, i, lanes); });
+  else
+    accumulate_run<T>(n, add);
   const Vec<T> all = join(join(sums[0], sums[1]), join(sums[2], sums[3]));
   if constexpr (kNorm != Norm::kLargest) return static_cast<double>(tree_sum<T>(all));
   T largest = all[0];
@@ -77,6 +80,11 @@ void grad_norm(const GradNormArgs& a) {
   });
 }
 
+// Into L1, for arrays that are read and written in place: the processor's own prefetcher stops at the end of each page.
+FASTDL_INLINE void ask_ahead(const void* p) {
+  __builtin_prefetch(static_cast<const char*>(p) + 8192, 1);
+}
+
 void clip_norm(const ClipNormArgs& a) {
   visit_float(a.dtype, [&](auto zero) {
     using T = decltype(zero);
@@ -85,6 +93,7 @@ void clip_norm(const ClipNormArgs& a) {
     for_each_piece(a.tensors, a.count, [&](const GradTensor& t, int64_t first, int64_t n, int64_t) {
       T* const grad = static_cast<T*>(t.grad) + first;
       for_each_vector<T>(n, [=](int64_t i, auto lanes) __attribute__((always_inline)) {
+        ask_ahead(grad + i);
         store_some<T>(grad + i, load_some<T>(grad + i, lanes) * scale, lanes);
       });
     });
@@ -98,6 +107,7 @@ void clip_value(const ClipValueArgs& a) {
     for_each_piece(a.tensors, a.count, [&](const GradTensor& t, int64_t first, int64_t n, int64_t) {
       T* const grad = static_cast<T*>(t.grad) + first;
       for_each_vector<T>(n, [=](int64_t i, auto lanes) __attribute__((always_inline)) {
+        ask_ahead(grad + i);
         const Vec<T> g = load_some<T>(grad + i, lanes);
         store_some<T>(grad + i, select<T>(g > high, high, select<T>(g < low, low, g)), lanes);
       });

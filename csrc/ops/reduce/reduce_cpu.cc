@@ -16,13 +16,15 @@
 namespace fastdl::FASTDL_ISA {
 namespace {
 
-constexpr int64_t kGrain = 64 * 1024;  // elements a chunk or part
-constexpr int64_t kPiece = 8192;       // elements that a set of accumulators takes
-constexpr int64_t kLongRow = 512;      // rows of several outputs are read in the order of memory from here on
-constexpr int kAccumulators = 8;       // hide the latency of an addition: 4 cycles, 2 a cycle
-constexpr int kBlockRows = 16;         // rows read side by side; more streams than that outrun the prefetcher
-constexpr int64_t kStrip = 512;        // columns whose tree stays in the L1 and L2 caches
-constexpr int kColumnVectors = 4;      // a quarter of a kilobyte of each row at a time
+constexpr int64_t kGrain = 64 * 1024;     // elements a chunk or part
+constexpr int64_t kPiece = 16384;         // elements that a set of accumulators takes
+constexpr int64_t kLongestBeside = 8192;  // elements of rows that are summed side by side
+constexpr int64_t kLongRow =
+    512;  // rows of several outputs are read in the order of memory from here on, or side by side
+constexpr int kAccumulators = 8;   // hide the latency of an addition: 4 cycles, 2 a cycle
+constexpr int kBlockRows = 16;     // rows read side by side; more streams than that outrun the prefetcher
+constexpr int64_t kStrip = 512;    // columns whose tree stays in the L1 and L2 caches
+constexpr int kColumnVectors = 4;  // a quarter of a kilobyte of each row at a time
 
 // ---- the operations: combine(a, b), with a before b -----------------------------------------------------------------
 
@@ -120,20 +122,13 @@ FASTDL_INLINE T fold_lanes(Vec<T> v) {
   return v[0];
 }
 
-// Adds n numbers to the accumulators, in the order of memory: loads out of order cost the prefetcher a fifth.
+// Adds n numbers to the accumulators. Each vector in its place: loads that the compiler puts out of order cost a fifth.
 template <class Op, class T>
 FASTDL_INLINE void accumulate_row(const T* row, int64_t n, Vec<T> (&sum)[kAccumulators]) {
-  constexpr int kStep = kLanes<T>;
-  const int64_t whole = n / kStep * kStep;
-  int64_t i = 0;
-  for (; i + kAccumulators * kStep <= whole; i += kAccumulators * kStep)
-#pragma GCC unroll 8
-    for (int k = 0; k < kAccumulators; ++k) sum[k] = in_place<T>(Op::combine(sum[k], load<T>(row + i + k * kStep)));
-  for (; i < whole; i += kStep) sum[0] = Op::combine(sum[0], load<T>(row + i));
-  if (whole < n) {
-    const Vec<T> rest = load_n<T>(row + whole, static_cast<int>(n - whole));
-    sum[1] = Op::combine(sum[1], select<T>(lanes_below<T>(n - whole), rest, broadcast<T>(Op::identity())));
-  }
+  accumulate_run<T, kAccumulators>(n, [&](int k, int64_t i, auto left) FASTDL_BODY {
+    const Vec<T> v = first_lanes<T>(load_some<T>(row + i, left), left, Op::identity());
+    sum[k] = in_place<T>(Op::combine(sum[k], v));
+  });
 }
 template <class Op, class T>
 FASTDL_INLINE Vec<T> meet(Vec<T> (&sum)[kAccumulators]) {
@@ -365,6 +360,25 @@ FASTDL_INLINE Vec<T> combine_pairs(const Vec<T>* v) {
   }
 }
 
+// Of kLanes long rows, read side by side as the parts of a run are.
+template <class Op, class T>
+FASTDL_INLINE void lanes_of_rows(const T* x, int64_t width, Vec<T> (&lanes)[kLanes<T>]) {
+  constexpr int kStep = kLanes<T>;
+  constexpr int64_t kLine = 64 / static_cast<int>(sizeof(T));
+  for (int r = 0; r < kStep; ++r) lanes[r] = broadcast<T>(Op::identity());
+  int64_t i = 0;
+  for (; i + kLine <= width; i += kLine)
+#pragma GCC unroll 16
+    for (int r = 0; r < kStep; ++r)
+#pragma GCC unroll 4
+      for (int64_t v = 0; v < kLine; v += kStep)
+        lanes[r] = in_place<T>(Op::combine(lanes[r], load<T>(x + r * width + i + v)));
+  for (; i < width; i += kStep)
+    for (int r = 0; r < kStep; ++r)
+      lanes[r] =
+          Op::combine(lanes[r], first_lanes<T>(load_some<T>(x + r * width + i, width - i), width - i, Op::identity()));
+}
+
 template <class Op, class T>
 static void rows_side_by_side(int64_t outputs, int64_t width, const T* x, T* out, T divisor) {
   constexpr int kStep = kLanes<T>;
@@ -374,8 +388,11 @@ static void rows_side_by_side(int64_t outputs, int64_t width, const T* x, T* out
       const int64_t first = group * kStep;
       const int n = static_cast<int>(outputs - first < kStep ? outputs - first : kStep);
       Vec<T> lanes[kStep];
-      for (int r = 0; r < kStep; ++r)
-        lanes[r] = r < n ? row_lanes<Op, T>(x + (first + r) * width, width) : broadcast<T>(Op::identity());
+      if (n == kStep && width >= kLongRow)
+        lanes_of_rows<Op, T>(x + first * width, width, lanes);
+      else
+        for (int r = 0; r < kStep; ++r)
+          lanes[r] = r < n ? row_lanes<Op, T>(x + (first + r) * width, width) : broadcast<T>(Op::identity());
       Vec<T> result = combine_pairs<Op, T, kStep>(lanes);
       if (divisor != T{1}) result /= divisor;
       store_some<T>(out + first, result, n);
@@ -396,7 +413,7 @@ static void run_reduce(const ReduceArgs& p) {
     return;
   }
   const Plan plan = plan_of(p);
-  if (p.shape.n == 2 && p.reduced[1] && plan.width <= kPiece)
+  if (p.shape.n == 2 && p.reduced[1] && plan.width <= kLongestBeside)
     rows_side_by_side<Op, T>(plan.outer, plan.width, x, out, divisor);
   else if (p.reduced[p.shape.n - 1])
     rows<Op, T>(plan, x, out, divisor);

@@ -14,7 +14,7 @@
 // A chunk owns bands of rows of what it writes.
 #include "cpu/out_rows-inl.h"
 #include "cpu/pool_indices-inl.h"
-#include "ops/upsample/upsample.h"
+#include "ops/upsample/upsample_doubled-inl.h"
 
 namespace fastdl::FASTDL_ISA {
 namespace {
@@ -257,13 +257,14 @@ static void with_axes(const UpsampleArgs& a, bool blends, F&& f) {
 
 void upsample_nearest2d_fwd(const UpsampleArgs& a) {
   if (a.planes == 0) return;
+  if (doubles(a)) return visit_float(a.dtype, [&](auto zero) { double_planes<decltype(zero), false>(a); });
   with_axes(a, false, [&](const auto& rows, const auto& columns, auto zero) {
     interpolate<decltype(zero), false>(a, rows, columns);
   });
 }
 void upsample_nearest2d_bwd(const UpsampleArgs& a) {
   if (a.planes == 0) return;
-  if (a.out_h == 2 * a.in_h && a.out_w == 2 * a.in_w) {  // sums of windows of 2x2
+  if (doubles(a)) {  // sums of windows of 2x2
     const PoolGeometry g{a.planes, a.out_h, a.out_w, a.in_h, a.in_w, 2, 2, 2, 2, 0, 0, 1, 1};
     return visit_float(a.dtype, [&](auto zero) {
       using T = decltype(zero);
@@ -276,6 +277,7 @@ void upsample_nearest2d_bwd(const UpsampleArgs& a) {
 }
 void upsample_bilinear2d_fwd(const UpsampleArgs& a) {
   if (a.planes == 0) return;
+  if (doubles_evenly(a)) return visit_float(a.dtype, [&](auto zero) { double_planes<decltype(zero), true>(a); });
   with_axes(a, true, [&](const auto& rows, const auto& columns, auto zero) {
     interpolate<decltype(zero), true>(a, rows, columns);
   });
