@@ -10,6 +10,7 @@ import numpy as np
 from .. import backends
 from ..tensor import Tensor
 from .operators import OPERATORS, SCOPED
+from .operators.old import NEW_FORMS, OLD_FORMS
 from .operators.registry import Function, Value, fits, host
 
 # Their results may be far larger than the file, so that they are not computed before they are needed.
@@ -63,6 +64,7 @@ class Node:
         self.attributes, self.context = attributes, context
         self.inputs, self.outputs = tuple(inputs), tuple(outputs)
         self.function: Function = OPERATORS[domain, op]
+        self._renewed = OLD_FORMS.get(op) if not domain and opset < NEW_FORMS else None
         self.graphs = [a for a in attributes.values() if isinstance(a, Graph)]
         self._prepared: dict[str, Any] = {}
 
@@ -93,6 +95,7 @@ class Node:
     def __call__(self, scope: dict[str, Value]) -> tuple[Value, ...]:
         values = [scope[n] if n else None for n in self.inputs]
         try:
+            values = values if self._renewed is None else self._renewed(self, *values)
             out = self.function(self, scope, *values) if self.function in SCOPED else self.function(self, *values)
         except MemoryError:
             raise

@@ -12,6 +12,7 @@ from . import (
     normalization,
     pooling,
     product,
+    quantization,
     recurrent,
     reduction,
     resize,
@@ -21,5 +22,6 @@ from .registry import OPERATORS, SCOPED, operator
 
 __all__ = [
     "OPERATORS", "SCOPED", "activation", "arithmetic", "control", "convolution", "detection", "indexing", "layout",
-    "logic", "normalization", "operator", "pooling", "product", "recurrent", "reduction", "resize", "shapes",
+    "logic", "normalization", "operator", "pooling", "product", "quantization", "recurrent", "reduction", "resize",
+    "shapes",
 ]  # fmt: skip

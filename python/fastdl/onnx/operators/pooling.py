@@ -11,7 +11,7 @@ from ... import functional as F
 from ...functional import arithmetic, elementary, layout, reduction
 from ...functional.indexing import scatter
 from ...tensor import Tensor
-from .registry import Value, host, ints, numpy_dtype, operator
+from .registry import Value, fits, host, ints, numpy_dtype, operator
 from .windows import (
     Windows,
     as_image_windows,
@@ -46,7 +46,7 @@ def _by_depth(x: Tensor, w: Windows, pool: Any) -> Tensor:
 @operator("MaxPool")
 def max_pool(node: Any, x: Value) -> Any:
     kind = numpy_dtype(x)
-    t = node.tensor(x if kind.kind == "f" else np.asarray(host(x), np.float32))
+    t = _floats(node, x)
     windows = windows_of(node, t.shape[2:], node.get("kernel_shape", ()))
     if t.ndim == 5:
         if len(node.outputs) > 1:
@@ -60,8 +60,15 @@ def max_pool(node: Any, x: Value) -> Any:
     )
 
 
+def _floats(node: Any, x: Value) -> Tensor:
+    """Integers as float64, which has them all but the largest int64."""
+    if numpy_dtype(x).kind == "f":
+        return node.tensor(x)
+    return x.double() if isinstance(x, Tensor) else node.tensor(x.astype(np.float64))
+
+
 def _like(x: Tensor, kind: np.dtype) -> Value:
-    return x if kind.kind == "f" else host(x).astype(kind)
+    return x if kind.kind == "f" else x.to(kind.name) if fits(np.empty(0, kind)) else host(x).astype(kind)
 
 
 def _is_plain(w: Windows) -> bool:

@@ -97,7 +97,9 @@ _extreme("ArgMin", reduction.argmin)
 
 
 @operator("TopK")
-def top_k(node: Any, x: Value, k: Value) -> Any:
+def top_k(node: Any, x: Value, k: Value = None) -> Any:
+    """Before opset 10 the number is an attribute."""
+    k = np.asarray(node.get("k")) if k is None else k
     count, axis, largest = int(number(k)), axis_of(node.get("axis", -1), x.ndim), bool(node.get("largest", 1))
     if fits(x):
         return tuple(sorting.topk(node.tensor(x), count, axis, largest))
