@@ -15,7 +15,7 @@ from fastdl import cuda, nn, optim
 from fastdl.amp import GradScaler, autocast
 from fastdl.functional import cross_entropy
 
-from .test_graph_training import OPTIMIZERS
+from .test_graph_training import OPTIMIZERS, state_of
 
 INFINITE = {3, 4, 7}  # steps whose batch overflows
 STEPS = 11
@@ -64,9 +64,12 @@ class Training:
             seen.append(np.isfinite(loss.item()))
             if i % 3 == 0:  # in between nobody asks
                 seen.append((self.scaler.get_scale(), self.optimizer.state_dict()["param_groups"][0]["lr"]))
-        state = self.optimizer.state_dict()["state"]
-        numbers = [{k: np.asarray(v).tolist() for k, v in s.items()} for s in state.values()]
-        return [*seen, numbers, self.scaler.state_dict(), [p.tolist() for p in self.model.parameters()]]
+        return [
+            *seen,
+            state_of(self.optimizer),
+            self.scaler.state_dict(),
+            [p.tolist() for p in self.model.parameters()],
+        ]
 
 
 @pytest.mark.parametrize("outside", [False, True], ids=["", "update outside"])

@@ -21,7 +21,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from ..random import default_generator
-from ..tensor import Tensor
 from .module import module_of
 from .streams import Stream, current_stream
 from .streams import stream as on_stream
@@ -223,7 +222,7 @@ def repeated(optimizer: Optimizer) -> Iterator[None]:
     yield
     for p, state in optimizer.state.items():
         held = before.get(p, {})
-        if any(isinstance(v, Tensor) and k not in held for k, v in state.items()):
+        if any(k not in held and not isinstance(v, int | float) for k, v in state.items()):
             name = type(optimizer).__name__
             raise RuntimeError(f"[{name}] expected a step before the capture, which makes its states, got none")
         capture._counts.append((state, _numbers(held)))
@@ -253,7 +252,7 @@ def refuse_capture(what: str) -> None:
 
 
 def _numbers(state: dict[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in state.items() if not isinstance(v, Tensor)}
+    return {k: v for k, v in state.items() if isinstance(v, int | float)}
 
 
 # ---- steps that the device may skip ----------------------------------------------------------------------------------
