@@ -45,7 +45,7 @@ static void ahead_piece(const AheadArgs& a, const MomentsTensor& t, int64_t firs
   const T of_grad = static_cast<T>(a.of_grad), of_mean = static_cast<T>(a.of_mean);
   const T root = static_cast<T>(a.root), eps = static_cast<T>(a.eps);
   for_each_vector<T>(count, [=](int64_t i, auto lanes) __attribute__((always_inline)) {
-    const Vec<T> p = rounded(load_some<T>(param + i, lanes) * keep);  // as PyTorch rounds it
+    const Vec<T> p = load_some<T>(param + i, lanes);
     Vec<T> g = load_some<T>(grad + i, lanes) * sign;
     if (decay != 0) g += p * decay;
     const Vec<T> m0 = load_some<T>(mean + i, lanes), m = m0 + (g - m0) * fresh1;
@@ -55,7 +55,7 @@ static void ahead_piece(const AheadArgs& a, const MomentsTensor& t, int64_t firs
     Vec<T> update = m * of_mean;
     if (of_grad != 0) update += g * of_grad;
     if constexpr (kDivided) update = update / (vsqrt<T>(v) / root + eps);
-    store_some<T>(param + i, p - update, lanes);
+    store_some<T>(param + i, rounded(p * keep) - update, lanes);  // as PyTorch rounds it
   });
 }
 
