@@ -10,7 +10,7 @@ from fastdl.backends import reference as ref
 from fastdl.backends import surface
 from fastdl.backends.reference.dropout import philox
 
-SURFACE = [name for name, f in vars(surface.Backend).items() if inspect.isfunction(f) and not name.startswith("_")]
+SURFACE = list(surface.FUNCTIONS)
 
 
 @pytest.mark.parametrize("name", SURFACE)

@@ -14,14 +14,13 @@ import pytest
 import fastdl
 from fastdl import backends
 from fastdl.backends import stubs
-from fastdl.backends.surface import Backend
+from fastdl.backends.surface import FUNCTIONS as SURFACE
 
 from . import cases
 from .conftest import devices
 
 ROOT = Path(__file__).parent.parent
 ROOMS = re.findall(r"^FASTDL_OP\((\w+)\)", (ROOT / "csrc/ops/ops.inc").read_text(), re.MULTILINE)
-SURFACE = {name: f for name, f in vars(Backend).items() if not name.startswith("_") and callable(f)}
 
 
 def tracked(*suffixes):

@@ -40,6 +40,8 @@ class Graph {
   // On the current stream; random numbers begin at `counter`.
   void replay(uint64_t seed, uint64_t counter);
   void reset();
+  // Steps that this thread captures from now on do nothing in replays that find no finite number here; null: they do.
+  static void skip_steps_unless_finite(const double* largest);
 
  private:
   struct Refreshing {
@@ -61,6 +63,7 @@ class Graph {
   size_t refreshed_ = 0;      // bytes of it
   uint64_t first_counter_ = 0;
   bool draws_ = false;
+  const double* largest_ = nullptr;
 };
 
 bool capturing();                       // whether this thread captures

@@ -36,6 +36,7 @@ void Graph::begin(const std::shared_ptr<Pool>& pool, const std::string& mode, ui
   stream_ = current_stream();
   first_counter_ = counter;
   draws_ = false;
+  largest_ = nullptr;
   checks_ = std::make_shared<Checks>();
   memory_ = allocate(kMemoryBytes);
   image_.assign(kRandomBytes, 0);
@@ -118,7 +119,12 @@ Replayed replayed(const void* bytes, size_t n) {
   if (at + rounded > kMemoryBytes)
     throw std::runtime_error("[cuda graph] expected fewer optimizer steps in a graph, got more than it has memory for");
   g->image_.resize(at + rounded);
-  return {static_cast<const char*>(g->memory_->data) + at, true};
+  return {static_cast<const char*>(g->memory_->data) + at, true, g->largest_};
+}
+
+void Graph::skip_steps_unless_finite(const double* largest) {
+  if (!current_graph) throw std::runtime_error("[cuda graph] expected a capture that has begun, got none");
+  current_graph->largest_ = largest;
 }
 
 bool keep_for_replays(const Check& check) {

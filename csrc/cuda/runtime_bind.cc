@@ -3,6 +3,7 @@
 #include <pybind11/stl.h>
 
 #include <cstdint>
+#include <stdexcept>
 
 #include "bind/array_type.h"
 #include "cuda/capture.h"
@@ -134,6 +135,24 @@ void replay(Graph& g, const std::vector<py::object>& steps, uint64_t seed, uint6
   g.replay(seed, counter);
 }
 
+// A number that replays set anew: in a capture an array of one element, in a refresh (`replay`) its next value.
+py::object graph_number(DType dtype, double value) {
+  const float narrow = static_cast<float>(value);
+  const bool wide = dtype == DType::kFloat64;
+  const size_t bytes = wide ? sizeof value : sizeof narrow;
+  const Replayed at = replayed(wide ? static_cast<const void*>(&value) : &narrow, bytes);
+  if (!at.launch) return py::none();
+  if (!at.place) throw std::runtime_error("[cuda graph] expected a capture that has begun, got none");
+  Array out = empty(Dims{}, wide ? DType::kFloat64 : DType::kFloat32);
+  copy_on_device(out.data, at.place, bytes);
+  return py::cast(out);
+}
+
+void skip_steps_unless_finite(const Array* largest) {
+  if (largest) expect_same_dtype("cuda graph", "largest", *largest, DType::kFloat64);
+  Graph::skip_steps_unless_finite(largest ? static_cast<const double*>(largest->data) : nullptr);
+}
+
 void bind_graphs(py::module_& m) {
   py::class_<PoolHandle>(m, "_Pool", py::module_local());
   m.def("graph_pool", [] { return PoolHandle{new_pool()}; });
@@ -145,6 +164,8 @@ void bind_graphs(py::module_& m) {
       .def("reset", &Graph::reset);
   m.def("graph", [] { return std::make_unique<Graph>(); });
   m.def("capturing", &capturing);
+  m.def("graph_number", &graph_number);
+  m.def("skip_steps_unless_finite", &skip_steps_unless_finite);
 }
 
 }  // namespace runtime_binding

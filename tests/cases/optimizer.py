@@ -56,6 +56,25 @@ def adadelta(*tensors, rho=0.9, weight_decay=0.0, maximize=False):
     return copies
 
 
+def adamax(*tensors, step=1, weight_decay=0.0, maximize=False):
+    copies, lists = columns(tensors, 5)
+    copies[0]._backend.adamax_step(*lists[:3], lists[3], step, 0.01, 0.9, 0.99, 1e-8, weight_decay, maximize)
+    return copies
+
+
+def ahead(*tensors, weight_decay=0.0, keep=1.0, of_grad=0.0, divided=True, maximize=False):
+    copies, lists = columns(tensors, 5)
+    rest = (weight_decay, keep, of_grad, 0.02, 0.5, divided, maximize)
+    copies[0]._backend.ahead_step(*lists[:4], 0.9, 0.99, 1e-8, *rest)
+    return copies
+
+
+def rprop(*tensors, least=1e-6, maximize=False):
+    copies, lists = columns(tensors, 5)
+    copies[0]._backend.rprop_step(*lists[:4], 0.5, 1.2, least, 2.0, maximize)
+    return copies
+
+
 def clip_norm(*tensors, max_norm=1.0, norm_type=2.0):
     copies, (grads, _) = columns(tensors, 2)
     k = copies[0]._backend
@@ -148,6 +167,26 @@ BAD_ADADELTA = [
             ValueError, "[adadelta_step] expected rho in [0, 1], got 1.5"),
 ]  # fmt: skip
 
+MOMENTS = [ONE, ONE, ONE, ONE]
+BAD_ADAMAX = [
+    BadCall(lambda d: bad_adaptive(d, "adamax_step", MOMENTS, 0, 0.1, 0.9, 0.9, 1e-8, 0.0, False),
+            ValueError, "[adamax_step] expected step of at least 1, got 0"),
+    BadCall(lambda d: bad_adaptive(d, "adamax_step", MOMENTS, 1, 0.1, 0.9, 1.0, 1e-8, 0.0, False),
+            ValueError, "[adamax_step] expected beta2 in [0, 1), got 1"),
+]  # fmt: skip
+BAD_AHEAD = [
+    BadCall(lambda d: bad_adaptive(d, "ahead_step", [*MOMENTS[:3], ()], 0.9, 0.9, 1e-8, 0, 1, 0, 1, 1, True, False),
+            ValueError, "[ahead_step] expected exp_avg_sqs of 1 arrays, got 0"),
+    BadCall(lambda d: bad_adaptive(d, "ahead_step", MOMENTS, 0.9, 0.9, 1e-8, 0, 1, 0, 1, 0, True, False),
+            ValueError, "[ahead_step] expected root above 0, got 0"),
+]  # fmt: skip
+BAD_RPROP = [
+    BadCall(lambda d: bad_adaptive(d, "rprop_step", MOMENTS, 1.5, 2.0, 1e-6, 1.0, False),
+            ValueError, "[rprop_step] expected 0 < etas[0] < 1 < etas[1], got (1.5, 2)"),
+    BadCall(lambda d: bad_adaptive(d, "rprop_step", MOMENTS, 0.5, 2.0, -1.0, 1.0, False),
+            ValueError, "[rprop_step] expected step_sizes[0] of at least 0, got -1"),
+]  # fmt: skip
+
 
 def case(name, call, states, attributes, bad):
     sizes = [{"lengths": lengths, "states": states, **a} for lengths in SETS[:2] for a in attributes]
@@ -179,6 +218,13 @@ CASES = [
     case("adagrad_step", adagrad, 2, [{}, {"step": 5, "lr_decay": 0.1, "weight_decay": 0.1}, {"maximize": True}],
          BAD_ADAGRAD),
     case("adadelta_step", adadelta, 3, [{}, {"rho": 0.5, "weight_decay": 0.1}, {"maximize": True}], BAD_ADADELTA),
+    case("adamax_step", adamax, 3, [{}, {"step": 5, "weight_decay": 0.1}, {"maximize": True}], BAD_ADAMAX),
+    case("ahead_step", ahead, 3, [
+        {"of_grad": 0.01},
+        {"divided": False, "keep": 0.9, "maximize": True},
+        {"weight_decay": 0.1},
+    ], BAD_AHEAD),
+    case("rprop_step", rprop, 3, [{}, {"maximize": True, "least": 0.3}], BAD_RPROP),
     case("clip_norm", clip_norm, 0, [
         {},
         {"max_norm": 1e9},

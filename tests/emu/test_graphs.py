@@ -1,4 +1,4 @@
-"""CUDA graphs on the emulation: captured training steps against eager ones, what is refused, and memory."""
+"""CUDA graphs on the emulation: replays against eager calls, what is refused, and memory."""
 
 from __future__ import annotations
 
@@ -10,103 +10,8 @@ import numpy as np
 import pytest
 
 import fastdl
-from fastdl import cuda, nn, optim
+from fastdl import cuda, nn
 from fastdl.functional import adaptive_max_pool2d, cross_entropy, max_pool2d, max_unpool2d
-
-OPTIMIZERS: dict[str, Callable[[Any], Any]] = {
-    "sgd": lambda p: optim.SGD(p, lr=0.1),
-    "momentum": lambda p: optim.SGD(p, lr=0.1, momentum=0.9, weight_decay=1e-2),
-    "adam": lambda p: optim.Adam(p, lr=0.01),
-    "adamw": lambda p: optim.AdamW(p, lr=0.01, amsgrad=True),
-    "rmsprop": lambda p: optim.RMSprop(p, lr=0.01, momentum=0.5),
-    "adagrad": lambda p: optim.Adagrad(p, lr=0.05, lr_decay=0.1),
-    "adadelta": lambda p: optim.Adadelta(p),
-}
-
-
-def network() -> nn.Sequential:
-    fastdl.manual_seed(3)
-    return nn.Sequential(
-        nn.Conv2d(1, 3, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.25), nn.Flatten(), nn.Linear(27, 4)
-    ).to("emu")
-
-
-def batches(count: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    rng = np.random.default_rng(0)
-    return [(rng.standard_normal((5, 1, 8, 8)).astype(np.float32), rng.integers(0, 4, 5)) for _ in range(count)]
-
-
-class Training:
-    """The same steps, eager or captured after the second one."""
-
-    def __init__(self, make: Callable[[Any], Any]) -> None:
-        self.model = network()
-        self.optimizer = make(self.model.parameters())
-        self.schedule = optim.lr_scheduler.StepLR(self.optimizer, step_size=2, gamma=0.5)
-        self.x = fastdl.zeros(5, 1, 8, 8, device="emu")
-        self.y = fastdl.zeros(5, dtype=fastdl.int64, device="emu")
-
-    def step(self) -> fastdl.Tensor:
-        self.optimizer.zero_grad()
-        loss = cross_entropy(self.model(self.x), self.y)
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        self.optimizer.step()
-        return loss
-
-    def run(self, captured: bool) -> list[float]:
-        losses, graph = [], None
-        fastdl.manual_seed(5)
-        for i, (x, y) in enumerate(batches(6)):
-            self.x.copy_(fastdl.tensor(x))
-            self.y.copy_(fastdl.tensor(y))
-            if captured and i == 2:
-                graph = cuda.CUDAGraph(device="emu")
-                with cuda.graph(graph):
-                    loss = self.step()
-            if graph is not None:
-                graph.replay()
-            else:
-                loss = self.step()
-            self.schedule.step()
-            losses.append(loss.item())
-        return losses
-
-
-@pytest.mark.parametrize("name", OPTIMIZERS)
-def test_captured_steps_are_eager_steps(emu: ModuleType, name: str) -> None:
-    eager, captured = Training(OPTIMIZERS[name]), Training(OPTIMIZERS[name])
-    assert captured.run(True) == eager.run(False)
-    for a, b in zip(captured.model.parameters(), eager.model.parameters(), strict=True):
-        assert fastdl.equal(a, b)
-    states = [t.optimizer.state_dict()["state"] for t in (captured, eager)]
-    assert [{k: v.tolist() for k, v in s.items()} for s in states[0].values()] == [
-        {k: v.tolist() for k, v in s.items()} for s in states[1].values()
-    ]
-    assert emu.report() == []
-
-
-@pytest.mark.parametrize("name", OPTIMIZERS)
-def test_captured_steps_of_doubles(emu: ModuleType, name: str) -> None:
-    def train(captured: bool) -> list[float]:
-        w = fastdl.tensor(np.linspace(-1.0, 1.0, 7), device="emu", requires_grad=True)
-        optimizer, graph = OPTIMIZERS[name]([w]), cuda.CUDAGraph(device="emu")
-
-        def step() -> None:
-            optimizer.zero_grad()
-            (w * w).sum().backward()
-            optimizer.step()
-
-        step()
-        if captured:
-            with cuda.graph(graph):
-                step()
-        for _ in range(3):
-            graph.replay() if captured else step()
-        return w.tolist()
-
-    assert train(True) == train(False)
-    assert emu.report() == []
 
 
 def test_random_numbers_go_on(emu: ModuleType) -> None:
@@ -204,42 +109,6 @@ def test_bad_targets_are_reported_after_a_replay(emu: ModuleType) -> None:
     assert emu.report() == []
 
 
-def test_a_step_with_an_embedding(emu: ModuleType) -> None:
-    """Its lookups, and their gradient; indices that differ from replay to replay, and wrong ones."""
-
-    def train(captured: bool) -> tuple[list[float], Any]:
-        fastdl.manual_seed(1)
-        table, layer = nn.Embedding(7, 4, padding_idx=0).to("emu"), nn.Linear(4, 3).to("emu")
-        optimizer = optim.Adam([*table.parameters(), *layer.parameters()], lr=0.1)
-        words, y = fastdl.zeros(5, dtype=fastdl.int64, device="emu"), fastdl.tensor([0, 1, 2, 0, 1], device="emu")
-
-        def step() -> fastdl.Tensor:
-            optimizer.zero_grad()
-            loss = cross_entropy(layer(table(words)), y)
-            loss.backward()
-            optimizer.step()
-            return loss
-
-        losses, graph = [], cuda.CUDAGraph(device="emu")
-        for i in range(4):
-            words.copy_(fastdl.tensor([i, 6, 0, 3, i + 1]))
-            if i == 0 or not captured:
-                loss = step()
-            elif i == 1:
-                with cuda.graph(graph):
-                    loss = step()
-            if i > 0 and captured:
-                graph.replay()
-            losses.append(loss.item())
-        if captured:
-            words.copy_(fastdl.tensor([1, 2, 7, 3, 4]))
-            with pytest.raises(IndexError, match=r"^\[embedding\] expected indices in \[0, 7\), got 7 at position 2$"):
-                graph.replay()
-        return losses, emu.report()
-
-    assert train(True) == train(False)
-
-
 INDEXED: dict[str, Callable[[Any, Any], Any]] = {
     "index_select": lambda x, i: x.index_select(0, i),
     "index_add": lambda x, i: fastdl.zeros(4, 3, device="emu").index_add(0, i, x),
@@ -288,32 +157,6 @@ def test_places_of_maxima_in_a_graph(emu: ModuleType) -> None:
         replayed = grad.tolist()
         assert replayed == step().tolist()
     assert emu.report() == []
-
-
-def test_optimizers_need_their_states_first(emu: ModuleType) -> None:
-    w = fastdl.ones(3, device="emu", requires_grad=True)
-    optimizer = optim.Adam([w])
-    graph = cuda.CUDAGraph(device="emu")
-    with pytest.raises(RuntimeError, match=r"^\[Adam\] expected a step before the capture"), cuda.graph(graph):
-        w.sum().backward()
-        optimizer.step()
-    w.grad = None
-    other = optim.NAdam([w])
-    with pytest.raises(NotImplementedError, match=r"^\[NAdam\] expected no capture of a graph"), cuda.graph(graph):
-        w.sum().backward()
-        other.step()
-
-
-def test_optimizers_must_not_lose_their_gradients(emu: ModuleType) -> None:
-    w = fastdl.ones(3, device="emu", requires_grad=True)
-    optimizer = optim.SGD([w], lr=0.1)
-    graph = cuda.CUDAGraph(device="emu")
-    with cuda.graph(graph):
-        w.sum().backward()
-        optimizer.step()
-    optimizer.zero_grad()
-    with pytest.raises(RuntimeError, match=r"^\[cuda graph\] expected optimizers that update what .* got fewer$"):
-        graph.replay()
 
 
 def test_memory_lives_with_the_graph(emu: ModuleType) -> None:

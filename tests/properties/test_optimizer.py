@@ -40,6 +40,10 @@ def columns(seed, lengths, signed, positive):
 def test_adaptive_steps(dtype, lengths, lr, decay, maximize, seed):
     expect_equal("adagrad_step", columns(seed, lengths, 2, 1), (3, lr, 0.1, decay, 1e-10, maximize), dtype)
     expect_equal("adadelta_step", columns(seed, lengths, 2, 2), (lr, 0.9, 1e-6, decay, maximize), dtype)
+    moments = columns(seed, lengths, 3, 1)
+    expect_equal("adamax_step", moments, (3, lr, 0.9, 0.99, 1e-8, decay, maximize), dtype)
+    expect_equal("ahead_step", moments, (0.9, 0.99, 1e-8, decay, 0.95, lr, lr, 0.5, True, maximize), dtype)
+    expect_equal("rprop_step", moments, (0.5, 1.2, 0.2, 1.5, maximize), dtype)
     values, grads, squares = columns(seed, lengths, 2, 1)
     expect_equal("rmsprop_step", [values, grads, squares, [], []], (lr, 0.9, 1e-8, decay, 0.0, maximize), dtype)
     buffers = [g * 0.5 for g in grads]

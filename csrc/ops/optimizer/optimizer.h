@@ -84,6 +84,40 @@ struct AdadeltaArgs {
   bool maximize;
 };
 
+// Adamax, NAdam, RAdam: exp_avg and exp_inf or exp_avg_sq. Rprop: the gradient before and the sizes of steps.
+struct MomentsTensor {
+  int64_t n;
+  void* param;
+  const void* grad;
+  void *exp_avg, *other;
+};
+struct AdamaxArgs {
+  DType dtype;
+  int64_t count;
+  const MomentsTensor* tensors;
+  double step_size;  // lr / (1 - beta1^step)
+  double beta1, beta2, eps, weight_decay;
+  bool maximize;
+};
+// p = keep * p - (of_grad * g + of_mean * exp_avg) / (sqrt(exp_avg_sq) / root + eps), or without the quotient: NAdam,
+// which looks ahead by the gradient, and RAdam, whose first steps do without the variance.
+struct AheadArgs {
+  DType dtype;
+  int64_t count;
+  const MomentsTensor* tensors;
+  double beta1, beta2, eps, weight_decay;
+  double keep, of_grad, of_mean, root;
+  bool divided, maximize;
+};
+struct RpropArgs {
+  DType dtype;
+  int64_t count;
+  const MomentsTensor* tensors;
+  double shrink, grow;  // of a size where the gradient turns, and where it keeps its sign
+  double least, most;
+  bool maximize;
+};
+
 // ---- gradients before a step ----------------------------------------------------------------------------------------
 
 struct GradTensor {
@@ -121,6 +155,9 @@ FASTDL_KERNEL(adam_step, AdamArgs)
 FASTDL_KERNEL(rmsprop_step, RmspropArgs)
 FASTDL_KERNEL(adagrad_step, AdagradArgs)
 FASTDL_KERNEL(adadelta_step, AdadeltaArgs)
+FASTDL_KERNEL(adamax_step, AdamaxArgs)
+FASTDL_KERNEL(ahead_step, AheadArgs)
+FASTDL_KERNEL(rprop_step, RpropArgs)
 FASTDL_KERNEL(grad_norm, GradNormArgs)
 FASTDL_KERNEL(clip_norm, ClipNormArgs)
 FASTDL_KERNEL(clip_value, ClipValueArgs)

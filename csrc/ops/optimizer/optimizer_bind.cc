@@ -68,6 +68,7 @@ void bind_optimizer(py::module_& m) {
   m.def("sgd_step", &sgd);
   m.def("adam_step", &adam);
   bind_adaptive_steps(m);
+  bind_moments_steps(m);
   bind_clipping(m);
 }
 

@@ -34,6 +34,7 @@ inline void expect_at_least_0(const char* op, const char* what, double v) {
 }
 
 void bind_adaptive_steps(py::module_& m);
+void bind_moments_steps(py::module_& m);
 void bind_clipping(py::module_& m);
 
 }  // namespace fastdl

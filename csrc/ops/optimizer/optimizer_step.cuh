@@ -13,6 +13,8 @@
 // A Rule has the type Tensor of its pointers, addresses(tensor), all of them or'ed, and update<N>(tensor, i, count) for
 // a pack of N elements from i on, of which `count` are there.
 #pragma once
+#include <limits>
+
 #include "cuda/access.cuh"
 #include "cuda/replayed.h"
 #include "ops/optimizer/optimizer.h"
@@ -84,10 +86,13 @@ __global__ void __launch_bounds__(kBlock)
   update_block<T>(rule, batch);
 }
 
-// In a graph: the rule lies where each replay writes its coefficients.
+// In a graph: the rule lies where each replay writes its coefficients, and the largest gradient, which an overflow
+// makes infinite or NaN, where a kernel before left it.
 template <class T, class Rule>
 __global__ void __launch_bounds__(kBlock)
-    replayed_step_kernel(const Rule* rule, const __grid_constant__ Batch<typename Rule::Tensor> batch) {
+    replayed_step_kernel(const Rule* rule, const double* largest,
+                         const __grid_constant__ Batch<typename Rule::Tensor> batch) {
+  if (largest && !(*largest <= std::numeric_limits<double>::max())) return;
   update_block<T>(*rule, batch);
 }
 
@@ -120,7 +125,7 @@ void launch_replayable_step(const Rule& rule, const typename Rule::Tensor* tenso
   if (!at.place) return launch_step<T>(rule, tensors, count, stream);
   for_each_batch<T>(tensors, count, [&](const Batch<typename Rule::Tensor>& batch) {
     launch(replayed_step_kernel<T, Rule>, blocks_for(batch.first_block[batch.count], 1), kBlock, 0, stream,
-           static_cast<const Rule*>(at.place), batch);
+           static_cast<const Rule*>(at.place), at.largest, batch);
   });
 }
 

@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+from ..cuda import graphs
 from ..optim.optimizer import Optimizer
 from ..row_grad import RowGrad
 from ..tensor import Tensor
@@ -25,7 +26,8 @@ class GradScaler:
         backoff_factor: what it is multiplied by after an overflow.
         enabled: False makes it do nothing: `scale` returns losses as they are, `step` steps.
 
-    Looking for overflows waits for the device, so these steps cannot be captured in a graph.
+    Looking for overflows waits for the device. In a captured graph (`fastdl.cuda.graph`) the device decides itself
+    whether a step is done: capture all of a step, `scale` to `update`.
 
     Raises:
         ValueError: for factors that do not grow or not shrink, or a `growth_interval` below 1.
@@ -50,7 +52,8 @@ class GradScaler:
     ) -> None:
         self._device, self._enabled, self._scale = device, bool(enabled), float(init_scale)
         self._growth_tracker = 0
-        self._found: dict[int, bool] = {}  # id of an optimizer whose gradients are unscaled: whether one overflowed
+        # id of an optimizer whose gradients are unscaled: whether one overflowed; in a capture, where that will stand
+        self._found: dict[int, Any] = {}
         self._stepped: set[int] = set()
         self.set_growth_factor(growth_factor)
         self.set_backoff_factor(backoff_factor)
@@ -62,8 +65,10 @@ class GradScaler:
         """A loss, or tensors in a list or tuple, times the scale."""
         if not self._enabled:
             return outputs
+        graphs.settle()
         if isinstance(outputs, Tensor):
-            return outputs * self._scale
+            factor = graphs.number(outputs._backend, outputs.dtype.name, lambda: self._scale)
+            return outputs * (self._scale if factor is None else Tensor(factor, outputs._backend))
         if isinstance(outputs, Iterable) and not isinstance(outputs, str):
             scaled = [self.scale(part) for part in outputs]
             return tuple(scaled) if isinstance(outputs, tuple) else scaled
@@ -76,10 +81,26 @@ class GradScaler:
         """
         if not self._enabled:
             return
+        graphs.settle()
         for done, what in ((self._stepped, "step"), (self._found, "unscale_")):
             if id(optimizer) in done:
                 raise RuntimeError(f"[GradScaler] expected update() before unscale_(), got {what}() before it")
-        self._found[id(optimizer)] = any([_unscaled(k, arrays, 1 / self._scale) for k, arrays in _gradients(optimizer)])
+        buckets = _gradients(optimizer)
+        if graphs.capturing():
+            self._found[id(optimizer)] = self._unscaled_in_graph(buckets)
+        else:
+            self._found[id(optimizer)] = any([_unscaled(k, arrays, 1 / self._scale) for k, arrays in buckets])
+
+    def _unscaled_in_graph(self, buckets: list[tuple[Any, list[Any]]]) -> Any:
+        """Multiplies gradients in place in every replay; where the largest of them will stand."""
+        largest = None
+        for k, arrays in buckets:
+            found = k.cast(k.grad_norm(arrays, math.inf), "float64")
+            largest = found if largest is None else k.maximum(largest, found)
+            factor = graphs.number(k, str(arrays[0].dtype), lambda: 1 / self._scale)
+            for array in arrays:
+                k.copy_(array, k.mul(array, factor))
+        return largest
 
     def step(self, optimizer: Optimizer, *args: Any, **kwargs: Any) -> Any:
         """`optimizer.step(...)` with unscaled gradients, unless one of them is infinite or NaN.
@@ -97,6 +118,8 @@ class GradScaler:
                 raise RuntimeError("[GradScaler] expected an optimizer with gradients, got one without")
             self.unscale_(optimizer)
         self._stepped.add(id(optimizer))
+        if graphs.capturing():
+            return graphs.Guard(self, optimizer, self._found[id(optimizer)]).capture()
         return None if self._found[id(optimizer)] else optimizer.step(*args, **kwargs)
 
     def update(self, new_scale: Any = None) -> None:
@@ -105,6 +128,9 @@ class GradScaler:
         Raises RuntimeError without a `step` or `unscale_` before it.
         """
         if not self._enabled:
+            return
+        graphs.settle()
+        if new_scale is None and graphs.captured_update(self):
             return
         if new_scale is not None:
             self._scale = float(new_scale)
@@ -117,8 +143,16 @@ class GradScaler:
             self._growth_tracker += 1
             if self._growth_tracker == self._growth_interval:
                 self._scale, self._growth_tracker = self._grown(), 0
+        self._forget()
+
+    def _forget(self) -> None:
         self._found.clear()
         self._stepped.clear()
+
+    def _replayed(self, optimizer: Optimizer, skipped: bool) -> None:
+        """What a replay did in the place of `step`."""
+        self._found[id(optimizer)] = skipped
+        self._stepped.add(id(optimizer))
 
     def _grown(self) -> float:
         grown = self._scale * self._growth_factor
@@ -128,6 +162,7 @@ class GradScaler:
 
     def get_scale(self) -> float:
         """What losses are multiplied by; 1.0 when disabled."""
+        graphs.settle()
         return self._scale if self._enabled else 1.0
 
     def get_growth_factor(self) -> float:
@@ -136,6 +171,7 @@ class GradScaler:
     def set_growth_factor(self, new_factor: float) -> None:
         if not new_factor > 1:
             raise ValueError(f"[GradScaler] expected growth_factor above 1, got {new_factor}")
+        graphs.settle()
         self._growth_factor = float(new_factor)
 
     def get_backoff_factor(self) -> float:
@@ -144,6 +180,7 @@ class GradScaler:
     def set_backoff_factor(self, new_factor: float) -> None:
         if not 0 < new_factor < 1:
             raise ValueError(f"[GradScaler] expected backoff_factor between 0 and 1, got {new_factor}")
+        graphs.settle()
         self._backoff_factor = float(new_factor)
 
     def get_growth_interval(self) -> int:
@@ -152,6 +189,7 @@ class GradScaler:
     def set_growth_interval(self, new_interval: int) -> None:
         if not isinstance(new_interval, int) or new_interval < 1:
             raise ValueError(f"[GradScaler] expected growth_interval of at least 1, got {new_interval}")
+        graphs.settle()
         self._growth_interval = new_interval
 
     def is_enabled(self) -> bool:
@@ -161,6 +199,7 @@ class GradScaler:
         """Scale, factors and how many steps went well, under PyTorch's names; empty when disabled."""
         if not self._enabled:
             return {}
+        graphs.settle()
         return {
             "scale": self._scale,
             "growth_factor": self._growth_factor,
@@ -176,6 +215,7 @@ class GradScaler:
         """
         if not self._enabled:
             return
+        graphs.settle()
         if not state_dict:
             raise RuntimeError("[GradScaler] expected the state of a scaler that was enabled, got an empty one")
         self._scale, self._growth_tracker = float(state_dict["scale"]), int(state_dict["_growth_tracker"])

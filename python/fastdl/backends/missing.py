@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Container
 from typing import Any, NoReturn
 
-from .surface import Backend
+from .surface import FUNCTIONS
 
 
 def missing(device: str, present: Container[str]) -> dict[str, Callable[..., NoReturn]]:
     """A function that raises NotImplementedError for each name of the surface that is not `present`.
 
-    >>> sorted(missing("emu", {n for n in vars(Backend) if n != "relu"}))
+    >>> sorted(missing("emu", {n for n in FUNCTIONS if n != "relu"}))
     ['relu']
     """
-    names = [n for n, f in vars(Backend).items() if not n.startswith("_") and callable(f)]
-    return {name: _refuse(name, device) for name in names if name not in present}
+    return {name: _refuse(name, device) for name in FUNCTIONS if name not in present}
 
 
 def _refuse(name: str, device: str) -> Callable[..., NoReturn]:

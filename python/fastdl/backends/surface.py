@@ -13,17 +13,20 @@ and return None.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
+
+from .optimizer_surface import OptimizerSteps
 
 Array = Any
 Pair = tuple[int, int]
 Shape = tuple[int, ...]
 
 
-class Backend(Protocol):
+class Backend(OptimizerSteps, Protocol):
     # arrays
     def empty(self, shape: Shape, dtype: str) -> Array: ...
     def from_numpy(self, source: np.ndarray, share: bool) -> Array: ...  # C-contiguous source
@@ -269,36 +272,6 @@ class Backend(Protocol):
         a: float, reduction: str, by_target: bool,
     ) -> Array: ...  # fmt: skip
 
-    # optimizer/ lists of equal length and one float dtype; parameters and states change in place.
-    # sgd: `buffers` is empty without momentum. adam: `max_exp_avg_sqs` is empty without amsgrad.
-    def sgd_step(
-        self, params: Sequence[Array], grads: Sequence[Array], buffers: Sequence[Array], lr: float, momentum: float,
-        dampening: float, weight_decay: float, nesterov: bool, maximize: bool, first: bool,
-    ) -> None: ...  # fmt: skip
-    def adam_step(
-        self, params: Sequence[Array], grads: Sequence[Array], exp_avgs: Sequence[Array], exp_avg_sqs: Sequence[Array],
-        max_exp_avg_sqs: Sequence[Array], step: int, lr: float, beta1: float, beta2: float, eps: float,
-        weight_decay: float, decoupled: bool, maximize: bool,
-    ) -> None: ...  # fmt: skip
-    # rmsprop: `grad_avgs` is empty unless centered, `buffers` without momentum
-    def rmsprop_step(
-        self, params: Sequence[Array], grads: Sequence[Array], square_avgs: Sequence[Array], grad_avgs: Sequence[Array],
-        buffers: Sequence[Array], lr: float, alpha: float, eps: float, weight_decay: float, momentum: float,
-        maximize: bool,
-    ) -> None: ...  # fmt: skip
-    def adagrad_step(
-        self, params: Sequence[Array], grads: Sequence[Array], sums: Sequence[Array], step: int, lr: float,
-        lr_decay: float, weight_decay: float, eps: float, maximize: bool,
-    ) -> None: ...  # fmt: skip
-    def adadelta_step(
-        self, params: Sequence[Array], grads: Sequence[Array], square_avgs: Sequence[Array],
-        acc_deltas: Sequence[Array], lr: float, rho: float, eps: float, weight_decay: float, maximize: bool,
-    ) -> None: ...  # fmt: skip
-    # gradients of one dtype, at least one; clipping changes them in place
-    def grad_norm(self, grads: Sequence[Array], norm_type: float) -> Array: ...  # (); of all numbers as one vector
-    def clip_by_norm_(self, grads: Sequence[Array], norm: Array, max_norm: float) -> None: ...
-    def clip_by_value_(self, grads: Sequence[Array], limit: float) -> None: ...
-
     # boxes/ boxes (N, 4), float dtypes; fmt: "xyxy", "xywh", "cxcywh"
     def box_iou(self, boxes1: Array, boxes2: Array, fmt: str, generalized: bool) -> Array: ...  # (N, M)
     def large_boxes(self, boxes: Array, min_size: float) -> Array: ...  # int64 indices of those with no smaller side
@@ -394,3 +367,11 @@ class Backend(Protocol):
     def unpack_rows(
         self, data: Array, batch_sizes: Array, order: Array | None, batch_first: bool, steps: int, padding: float
     ) -> Array: ...
+
+
+FUNCTIONS = {
+    name: function
+    for protocol in (Backend, OptimizerSteps)
+    for name, function in vars(protocol).items()
+    if inspect.isfunction(function) and not name.startswith("_")
+}

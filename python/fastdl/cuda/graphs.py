@@ -6,23 +6,27 @@ those that it made. What the program decides from numbers on the host (`if loss.
 
 Random numbers go on from replay to replay as in eager steps, and so do the optimizers: before a replay, their step runs
 once more on the host for its coefficients, so schedules of the learning rate and Adam's corrections count.
+
+With a `GradScaler` the GPU decides whether its step is done. The host learns of it when it needs to (`settle`): a step
+that was skipped takes back the optimizer's counts, and then the scale of the next one is known.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from ..random import default_generator
-from ..tensor import Tensor
 from .module import module_of
-from .streams import Stream
+from .streams import Stream, current_stream
 from .streams import stream as on_stream
 
 if TYPE_CHECKING:
+    from ..amp.grad_scaler import GradScaler
     from ..optim.optimizer import Optimizer
 
 
@@ -58,7 +62,11 @@ class CUDAGraph:
         self._captured = False
         self._first = self._counters = 0  # of the random numbers
         self._steps: list[Callable[[], Any]] = []
-        self._counts: list[tuple[dict[str, Any], dict[str, Any]]] = []  # states of optimizers, and what they held
+        self._counts: Counts = []  # states of optimizers, and what they held
+        self._guards: list[Guard] = []  # steps that may be skipped
+        self._updates: list[GradScaler] = []  # scalers whose update() is part of the graph
+        self._guard: Guard | None = None  # of the step that is being captured
+        self._stream: Stream | None = None  # of the last replay
 
     def capture_begin(self, pool: Any = None, capture_error_mode: str = "global") -> None:
         """What this thread gives its current stream, which must not be the default one, goes into the graph.
@@ -73,6 +81,7 @@ class CUDAGraph:
             raise RuntimeError("[CUDAGraph] expected no other capture in this thread, got one")
         if self._module.current_stream() == 0:
             raise RuntimeError("[CUDAGraph] expected a capture on another stream, got the default one")
+        settle()
         self.reset()
         self._pool = pool if pool is not None else self._module.graph_pool()
         self._first = default_generator.here.offset
@@ -88,6 +97,8 @@ class CUDAGraph:
         self._counters, generator.offset = generator.offset - self._first, self._first
         for state, held in self._counts:  # nothing of the capture has happened
             state.update(held)
+        for guard in self._guards:
+            guard.scaler._forget()
         self._native.end()
         self._captured = True
 
@@ -96,16 +107,24 @@ class CUDAGraph:
 
         Raises:
             RuntimeError: without a capture, inside one, or where an optimizer of the capture has other gradients now.
+
+        A graph with a `GradScaler` waits for the replay before, whose overflow decides about the scale.
         """
         if not self._captured:
             raise RuntimeError("[CUDAGraph] expected a graph that was captured, got none")
+        if _here.graph is None:
+            settle()
         first = default_generator.take_counters(self._counters)
         self._native.replay(self._steps, default_generator.seed, first)
+        if self._guards or self._updates:
+            self._stream = current_stream(self._module.NAME)
+            _unsettled.append(self)
 
     def reset(self) -> None:
         """Forgets the noted work and gives its memory back when no tensor holds it."""
         self._native.reset()
         self._pool, self._captured, self._steps, self._counts = None, False, [], []
+        self._guards, self._updates, self._guard = [], [], None
 
     def pool(self) -> Any:
         """The memory that it works in, for another capture."""
@@ -125,7 +144,8 @@ class graph:
             or "relaxed".
 
     Run a step or two before the capture, so that optimizers and lazy layers have their states, then
-    `optimizer.zero_grad()`. Work that waits for the GPU, copies from or to the host, or allocates outside of the pool
+    `optimizer.zero_grad()`. Optimizers, a `GradScaler` and `step()` of a learning-rate schedule inside the block go on
+    from replay to replay. Work that waits for the GPU, copies from or to the host, or allocates outside of the pool
     is refused with a RuntimeError.
 
     >>> import fastdl
@@ -187,26 +207,112 @@ def is_current_stream_capturing(device: Any = None) -> bool:
 
 # ---- optimizers ------------------------------------------------------------------------------------------------------
 
+Counts = list[tuple[dict[str, Any], dict[str, Any]]]
+
 
 @contextlib.contextmanager
 def repeated(optimizer: Optimizer) -> Iterator[None]:
     """Around an optimizer's step: in a capture, replays repeat it on the host for its coefficients."""
     capture = _here.graph
     if capture is None:
+        settle()
         yield
         return
     before = {p: dict(state) for p, state in optimizer.state.items()}
     yield
     for p, state in optimizer.state.items():
         held = before.get(p, {})
-        if any(isinstance(v, Tensor) and k not in held for k, v in state.items()):
+        if any(k not in held and not isinstance(v, int | float) for k, v in state.items()):
             name = type(optimizer).__name__
             raise RuntimeError(f"[{name}] expected a step before the capture, which makes its states, got none")
-        capture._counts.append((state, {k: v for k, v in held.items() if not isinstance(v, Tensor)}))
-    capture._steps.append(optimizer.step)
+        capture._counts.append((state, _numbers(held)))
+    capture._steps.append(capture._guard or optimizer.step)
+
+
+def repeats(step: Callable[[], Any]) -> bool:
+    """In a capture: `step` belongs to every replay, between the optimizers' steps, and must not be done now."""
+    if _here.graph is None:
+        return False
+    _here.graph._steps.append(step)
+    return True
+
+
+def number(backend: Any, dtype: str, value: Callable[[], float]) -> Any:
+    """In a capture: an array of one element, which holds `value()` of each replay. None outside of one."""
+    if _here.graph is None:
+        return None
+    _here.graph._steps.append(lambda: backend.graph_number(dtype, value()))
+    return backend.graph_number(dtype, value())
 
 
 def refuse_capture(what: str) -> None:
     """Raises in a capture, for what would go wrong in its replays without a sign."""
     if _here.graph is not None:
         raise NotImplementedError(f"[{what}] expected no capture of a graph, got one")
+
+
+def _numbers(state: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in state.items() if isinstance(v, int | float)}
+
+
+# ---- steps that the device may skip ----------------------------------------------------------------------------------
+
+
+class Guard:
+    """An optimizer's step in a graph that is skipped where `largest`, a float64 of the device, is not finite."""
+
+    def __init__(self, scaler: GradScaler, optimizer: Optimizer, largest: Any) -> None:
+        self.scaler, self.optimizer, self.largest = scaler, optimizer, largest
+        self._counts: Counts = []
+
+    def capture(self) -> None:
+        """The step, into the graph that this thread captures."""
+        graph = _here.graph
+        assert graph is not None
+        graph._guards.append(self)
+        graph._guard = self
+        graph._module.skip_steps_unless_finite(self.largest)
+        try:
+            self.optimizer.step()
+        finally:
+            graph._module.skip_steps_unless_finite(None)
+            graph._guard = None
+
+    def __call__(self) -> None:
+        """The step of a replay on the host, as if it were done."""
+        self._counts = [(state, _numbers(state)) for state in self.optimizer.state.values()]
+        self.optimizer.step()
+
+    def settle(self, module: Any) -> None:
+        """Takes the step back where it was skipped."""
+        skipped = not math.isfinite(module.to_numpy(self.largest).item())
+        if skipped:
+            for state, counts in self._counts:
+                state.update(counts)
+        self.scaler._replayed(self.optimizer, skipped)
+
+
+_unsettled: list[CUDAGraph] = []  # replayed, and nobody has looked whether their steps were skipped
+
+
+def capturing() -> CUDAGraph | None:
+    """The graph that this thread captures."""
+    return _here.graph
+
+
+def captured_update(scaler: GradScaler) -> bool:
+    """In a capture: `scaler.update()` belongs to every replay."""
+    if _here.graph is not None:
+        _here.graph._updates.append(scaler)
+    return _here.graph is not None
+
+
+def settle() -> None:
+    """Waits for replays with a `GradScaler`, so that scales and the optimizers' counts are those of their end."""
+    while _unsettled:
+        graph = _unsettled.pop(0)
+        with on_stream(graph._stream):
+            for guard in graph._guards:
+                guard.settle(graph._module)
+        for scaler in graph._updates:
+            scaler.update()

@@ -1,25 +1,21 @@
-"""Relatives of Adam and of the sign of the gradient: Adamax, NAdam, RAdam, Rprop; made of array operations."""
+"""Relatives of Adam and of the sign of the gradient: Adamax, NAdam, RAdam, Rprop."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
-from ..autograd import no_grad
 from ..creation import full_like, zeros_like
-from ..cuda.graphs import refuse_capture
-from ..functional.arithmetic import maximum
-from ..functional.comparison import clamp, where
-from ..functional.elementary import sign, sqrt
 from ..tensor import Tensor
 from .adam import Betas
 from .optimizer import Groups, Optimizer
 
 
 class _Moments(Optimizer):
-    """One parameter at a time: `_advance` moves its state on and returns the update, which is subtracted."""
+    """Optimizers with a state of two arrays for each parameter."""
 
     _numbers: tuple[str, ...] = ("lr", "eps", "weight_decay")
+    _states: tuple[str, str] = ("exp_avg", "exp_avg_sq")
 
     def _check(self, group: dict[str, Any]) -> None:
         self._expect_numbers(group, *self._numbers)
@@ -28,35 +24,39 @@ class _Moments(Optimizer):
             self._expect(0 <= beta < 1, f"betas[{i}] in [0, 1)", beta)
 
     def _step(self, group: dict[str, Any], params: list[Tensor]) -> None:
-        refuse_capture(self._name)  # its coefficients would be those of the capture for ever
-        with no_grad():
-            for p in params:
-                grad: Any = -p.grad if group["maximize"] else p.grad  # type: ignore[operator]
-                if group.get("decoupled_weight_decay"):
-                    p *= 1 - group["lr"] * group["weight_decay"]
-                elif group.get("weight_decay"):
-                    grad = grad + p * group["weight_decay"]
-                state = self._state_of(p)
-                if not state:
-                    state.update(self._start(group, p))
-                state["step"] += 1
-                p -= self._advance(group, state, grad)
+        buckets: dict[tuple[Any, ...], list[list[Any]]] = {}
+        for p in params:
+            state = self._state_of(p)
+            if not state:
+                state.update(self._start(group, p))
+            state["step"] += 1
+            arrays = [p._array, p.grad._array, *(state[name]._array for name in self._states)]  # type: ignore[union-attr]
+            key = (p._backend, str(p._array.dtype), self._advance(group, state))
+            for column, array in zip(buckets.setdefault(key, [[], [], [], []]), arrays, strict=True):
+                column.append(array)
+        for (backend, _, numbers), columns in buckets.items():
+            self._update(group, backend, columns, numbers)
 
     def _start(self, group: dict[str, Any], p: Tensor) -> dict[str, Any]:
-        return {"step": 0, "exp_avg": zeros_like(p), "exp_avg_sq": zeros_like(p)}
+        return {"step": 0, **{name: zeros_like(p) for name in self._states}}
 
-    def _advance(self, group: dict[str, Any], state: dict[str, Any], grad: Any) -> Any:
+    def _advance(self, group: dict[str, Any], state: dict[str, Any]) -> tuple[float, ...]:
+        """What the update needs to know of a parameter's state; those that agree are updated together."""
+        return (state["step"],)
+
+    def _update(self, group: dict[str, Any], backend: Any, columns: list[list[Any]], numbers: Any) -> None:
         raise NotImplementedError
 
-    def _averages(self, group: dict[str, Any], state: dict[str, Any], grad: Any) -> tuple[Any, Any, float, float]:
-        """Running means of the gradient and its square, and what they lack of having begun before the first step."""
-        beta1, beta2 = group["betas"]
-        mean, square = state["exp_avg"], state["exp_avg_sq"]
-        mean *= beta1
-        mean += grad * (1 - beta1)
-        square *= beta2
-        square += grad * grad * (1 - beta2)
-        return mean, square, 1 - beta1 ** state["step"], 1 - beta2 ** state["step"]
+
+def _look_ahead(
+    group: dict[str, Any], backend: Any, columns: list[list[Any]], of_grad: float, of_mean: float, root: float,
+    divided: bool,
+) -> None:  # fmt: skip
+    """p -= lr * (of_grad * g + of_mean * m) / (sqrt(v) / root + eps), or without the quotient."""
+    lr, decay, decoupled = group["lr"], group["weight_decay"], group["decoupled_weight_decay"]
+    keep = 1 - lr * decay if decoupled else 1.0
+    rest = (keep, lr * of_grad, lr * of_mean, root, divided, group["maximize"])
+    backend.ahead_step(*columns, *group["betas"], group["eps"], 0.0 if decoupled else decay, *rest)
 
 
 class Adamax(_Moments):
@@ -75,6 +75,8 @@ class Adamax(_Moments):
     0.75
     """
 
+    _states = ("exp_avg", "exp_inf")
+
     def __init__(
         self, params: Groups, lr: float = 2e-3, betas: Betas = (0.9, 0.999), eps: float = 1e-8,
         weight_decay: float = 0, *, maximize: bool = False,
@@ -82,16 +84,9 @@ class Adamax(_Moments):
         options = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "maximize": maximize}
         super().__init__(params, options)
 
-    def _start(self, group: dict[str, Any], p: Tensor) -> dict[str, Any]:
-        return {"step": 0, "exp_avg": zeros_like(p), "exp_inf": zeros_like(p)}
-
-    def _advance(self, group: dict[str, Any], state: dict[str, Any], grad: Any) -> Any:
-        beta1, beta2 = group["betas"]
-        mean = state["exp_avg"]
-        mean *= beta1
-        mean += grad * (1 - beta1)
-        state["exp_inf"].copy_(maximum(state["exp_inf"] * beta2, grad.abs() + group["eps"]))
-        return mean / state["exp_inf"] * (group["lr"] / (1 - beta1 ** state["step"]))
+    def _update(self, group: dict[str, Any], backend: Any, columns: list[list[Any]], numbers: Any) -> None:
+        rest = (group["lr"], *group["betas"], group["eps"], group["weight_decay"], group["maximize"])
+        backend.adamax_step(*columns, *numbers, *rest)
 
 
 class NAdam(_Moments):
@@ -122,16 +117,15 @@ class NAdam(_Moments):
     def _start(self, group: dict[str, Any], p: Tensor) -> dict[str, Any]:
         return {**super()._start(group, p), "mu_product": 1.0}
 
-    def _advance(self, group: dict[str, Any], state: dict[str, Any], grad: Any) -> Any:
-        mean, square, _, share = self._averages(group, state, grad)
-        now, following = (
-            group["betas"][0] * (1 - 0.5 * 0.96 ** (t * group["momentum_decay"]))
-            for t in (state["step"], state["step"] + 1)
-        )
+    def _advance(self, group: dict[str, Any], state: dict[str, Any]) -> tuple[float, ...]:
+        step, decay = state["step"], group["momentum_decay"]
+        now, following = (group["betas"][0] * (1 - 0.5 * 0.96 ** (t * decay)) for t in (step, step + 1))
         product = state["mu_product"] = float(state["mu_product"]) * now
-        size = sqrt(square / share) + group["eps"]
-        ahead = grad * ((1 - now) / (1 - product)) + mean * (following / (1 - product * following))
-        return ahead / size * group["lr"]
+        return step, (1 - now) / (1 - product), following / (1 - product * following)
+
+    def _update(self, group: dict[str, Any], backend: Any, columns: list[list[Any]], numbers: Any) -> None:
+        step, of_grad, of_mean = numbers
+        _look_ahead(group, backend, columns, of_grad, of_mean, math.sqrt(1 - group["betas"][1] ** step), True)
 
 
 class RAdam(_Moments):
@@ -151,16 +145,16 @@ class RAdam(_Moments):
         }  # fmt: skip
         super().__init__(params, options)
 
-    def _advance(self, group: dict[str, Any], state: dict[str, Any], grad: Any) -> Any:
-        mean, square, share1, share2 = self._averages(group, state, grad)
-        step, beta2 = state["step"], group["betas"][1]
+    def _update(self, group: dict[str, Any], backend: Any, columns: list[list[Any]], numbers: Any) -> None:
+        (step,), (beta1, beta2) = numbers, group["betas"]
+        share1, share2 = 1 - beta1**step, 1 - beta2**step
         most = 2 / (1 - beta2) - 1  # length of the average of squares: at last, and now
         length = most - 2 * step * beta2**step / share2
-        update = mean * (group["lr"] / share1)
-        if length <= 5:
-            return update
-        trust = (length - 4) * (length - 2) * most / ((most - 4) * (most - 2) * length)
-        return update * (math.sqrt(share2) * math.sqrt(trust)) / (sqrt(square) + group["eps"])
+        trusted = length > 5
+        of_mean = 1 / share1
+        if trusted:
+            of_mean *= math.sqrt(share2 * (length - 4) * (length - 2) * most / ((most - 4) * (most - 2) * length))
+        _look_ahead(group, backend, columns, 0.0, of_mean, 1.0, trusted)
 
 
 class Rprop(_Moments):
@@ -171,7 +165,7 @@ class Rprop(_Moments):
         ValueError: for a negative lr, or etas that are not 0 < etas[0] < 1 < etas[1].
     """
 
-    _numbers = ("lr",)
+    _numbers, _states = ("lr",), ("prev", "step_size")
 
     def __init__(
         self, params: Groups, lr: float = 1e-2, etas: Betas = (0.5, 1.2), step_sizes: Betas = (1e-6, 50.0), *,
@@ -187,11 +181,8 @@ class Rprop(_Moments):
     def _start(self, group: dict[str, Any], p: Tensor) -> dict[str, Any]:
         return {"step": 0, "prev": zeros_like(p), "step_size": full_like(p, group["lr"])}
 
-    def _advance(self, group: dict[str, Any], state: dict[str, Any], grad: Any) -> Any:
-        turned: Any = sign(grad * state["prev"])
-        low, high = group["etas"]
-        factor = where(turned > 0, high, where(turned < 0, low, turned * 0 + 1))
-        state["step_size"].copy_(clamp(state["step_size"] * factor, *group["step_sizes"]))
-        grad = where(turned < 0, 0.0, grad)  # after a turn it waits for a step
-        state["prev"].copy_(grad)
-        return sign(grad) * state["step_size"]
+    def _advance(self, group: dict[str, Any], state: dict[str, Any]) -> tuple[float, ...]:
+        return ()
+
+    def _update(self, group: dict[str, Any], backend: Any, columns: list[list[Any]], numbers: Any) -> None:
+        backend.rprop_step(*columns, *group["etas"], *group["step_sizes"], group["maximize"])

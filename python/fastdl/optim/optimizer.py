@@ -142,6 +142,7 @@ class Optimizer:
 
     def state_dict(self) -> dict[str, Any]:
         """{"state": {number: ...}, "param_groups": [...]}, with parameters as numbers in order (PyTorch's layout)."""
+        graphs.settle()
         numbers: dict[int, int] = {}
         groups = []
         for group in self.param_groups:
@@ -157,6 +158,7 @@ class Optimizer:
         Raises:
             ValueError: for something else, or groups that differ from this optimizer's in number or size.
         """
+        graphs.settle()
         if "param_groups" not in state_dict or "state" not in state_dict:
             raise ValueError(f"[load_state_dict] expected 'state' and 'param_groups', got {list(state_dict)}")
         groups = state_dict["param_groups"]

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..autograd import no_grad
 from ..creation import tensor
+from ..cuda.graphs import refuse_capture
 from ..nn.module import Module
 from .lr_scheduler.epochs import LRScheduler
 
@@ -68,6 +69,7 @@ class AveragedModel(Module):
 
     def update_parameters(self, model: Module) -> None:
         """Takes the model's present parameters into the average; the first time it is a copy."""
+        refuse_capture("AveragedModel")  # its count would be that of the capture for ever
         count = int(self.n_averaged.item())
         pairs = list(zip(self.module.parameters(), model.parameters(), strict=True))
         buffers = list(zip(self.module.buffers(), model.buffers(), strict=True))

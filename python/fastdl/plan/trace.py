@@ -14,7 +14,7 @@ from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from .. import backends
-from ..backends.surface import Backend
+from ..backends.surface import FUNCTIONS
 from ..grad_mode import no_grad
 from ..nn.modes import evaluating
 from ..nn.module import Module
@@ -26,7 +26,7 @@ from .tree import flatten
 
 Array = Any
 
-_SURFACE = tuple(n for n, f in vars(Backend).items() if not n.startswith("_") and callable(f))
+_SURFACE = tuple(FUNCTIONS)
 
 one_at_a_time = threading.RLock()  # a trace or a recording in the whole program
 _running = threading.local()

@@ -30,6 +30,11 @@ def _check_at_least_0(op: str, what: str, value: float) -> None:
     expect(value >= 0 and math.isfinite(value), ValueError, op, f"{what} of at least 0", number(value))
 
 
+def _check_betas(op: str, beta1: float, beta2: float) -> None:
+    expect(0 <= beta1 < 1, ValueError, op, "beta1 in [0, 1)", number(beta1))
+    expect(0 <= beta2 < 1, ValueError, op, "beta2 in [0, 1)", number(beta2))
+
+
 def sgd_step(
     params: Sequence[Array], grads: Sequence[Array], buffers: Sequence[Array], lr: float, momentum: float,
     dampening: float, weight_decay: float, nesterov: bool, maximize: bool, first: bool,
@@ -70,8 +75,7 @@ def adam_step(
     if max_exp_avg_sqs:
         _check_like(op, "max_exp_avg_sqs", max_exp_avg_sqs, params)
     expect(step >= 1, ValueError, op, "step of at least 1", step)
-    expect(0 <= beta1 < 1, ValueError, op, "beta1 in [0, 1)", number(beta1))
-    expect(0 <= beta2 < 1, ValueError, op, "beta2 in [0, 1)", number(beta2))
+    _check_betas(op, beta1, beta2)
     for what, value in (("lr", lr), ("eps", eps), ("weight_decay", weight_decay)):
         _check_at_least_0(op, what, value)
     step_size = lr / (1 - beta1**step)
@@ -160,6 +164,72 @@ def adadelta_step(
             delta = np.sqrt(u + eps) / np.sqrt(v + eps) * g
             u[...] = rho * u + (1 - rho) * delta * delta
             param -= lr * delta
+
+
+def adamax_step(
+    params: Sequence[Array], grads: Sequence[Array], exp_avgs: Sequence[Array], exp_infs: Sequence[Array], step: int,
+    lr: float, beta1: float, beta2: float, eps: float, weight_decay: float, maximize: bool,
+) -> None:  # fmt: skip
+    op = "adamax_step"
+    _check_params(op, params)
+    for what, states in (("grads", grads), ("exp_avgs", exp_avgs), ("exp_infs", exp_infs)):
+        _check_like(op, what, states, params)
+    expect(step >= 1, ValueError, op, "step of at least 1", step)
+    _check_betas(op, beta1, beta2)
+    for what, value in (("lr", lr), ("eps", eps), ("weight_decay", weight_decay)):
+        _check_at_least_0(op, what, value)
+    with quiet():
+        for param, grad, m, u in zip(params, grads, exp_avgs, exp_infs, strict=True):
+            g = (-grad if maximize else grad) + weight_decay * param
+            m[...] = beta1 * m + (1 - beta1) * g
+            u[...] = np.maximum(beta2 * u, np.abs(g) + eps)
+            param -= lr / (1 - beta1**step) * m / u
+
+
+def ahead_step(
+    params: Sequence[Array], grads: Sequence[Array], exp_avgs: Sequence[Array], exp_avg_sqs: Sequence[Array],
+    beta1: float, beta2: float, eps: float, weight_decay: float, keep: float, of_grad: float, of_mean: float,
+    root: float, divided: bool, maximize: bool,
+) -> None:  # fmt: skip
+    """NAdam, whose steps look ahead by the gradient, and RAdam, whose first ones do without the quotient."""
+    op = "ahead_step"
+    _check_params(op, params)
+    for what, states in (("grads", grads), ("exp_avgs", exp_avgs), ("exp_avg_sqs", exp_avg_sqs)):
+        _check_like(op, what, states, params)
+    _check_betas(op, beta1, beta2)
+    for what, value in (("eps", eps), ("weight_decay", weight_decay)):
+        _check_at_least_0(op, what, value)
+    expect(root > 0, ValueError, op, "root above 0", number(root))
+    with quiet():
+        for param, grad, m, v in zip(params, grads, exp_avgs, exp_avg_sqs, strict=True):
+            g = (-grad if maximize else grad) + weight_decay * param
+            m[...] = beta1 * m + (1 - beta1) * g
+            v[...] = beta2 * v + (1 - beta2) * g * g
+            update = of_grad * g + of_mean * m
+            param[...] = keep * param - (update / (np.sqrt(v) / root + eps) if divided else update)
+
+
+def rprop_step(
+    params: Sequence[Array], grads: Sequence[Array], prevs: Sequence[Array], step_sizes: Sequence[Array],
+    shrink: float, grow: float, least: float, most: float, maximize: bool,
+) -> None:  # fmt: skip
+    """A size grows while its gradient keeps its sign and shrinks when it turns, within [least, most]."""
+    op = "rprop_step"
+    _check_params(op, params)
+    for what, states in (("grads", grads), ("prevs", prevs), ("step_sizes", step_sizes)):
+        _check_like(op, what, states, params)
+    got = f"({number(shrink)}, {number(grow)})"
+    expect(0 < shrink < 1 < grow, ValueError, op, "0 < etas[0] < 1 < etas[1]", got)
+    for what, value in (("step_sizes[0]", least), ("step_sizes[1]", most)):
+        _check_at_least_0(op, what, value)
+    with quiet():
+        for param, grad, prev, size in zip(params, grads, prevs, step_sizes, strict=True):
+            g = -grad if maximize else grad
+            turned = g * prev
+            size *= np.where(turned > 0, grow, np.where(turned < 0, shrink, turned * 0 + 1))
+            np.clip(size, least, most, out=size)
+            prev[...] = np.where(turned < 0, 0, g)  # after a turn it waits for a step
+            param -= np.sign(prev) * size
 
 
 # ---- gradients before a step -----------------------------------------------------------------------------------------

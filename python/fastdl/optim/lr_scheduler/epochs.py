@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ...cuda.graphs import repeats
 from ..optimizer import Optimizer
 
 
@@ -31,7 +32,9 @@ class LRScheduler:
         raise NotImplementedError(f"[{type(self).__name__}] expected a rate method, got none")
 
     def step(self) -> None:
-        """Moves on to the next epoch."""
+        """Moves on to the next epoch. In a captured graph (`fastdl.cuda.graph`) every replay does."""
+        if repeats(self.step):
+            return
         self.last_epoch += 1
         for i, (group, base) in enumerate(zip(self.optimizer.param_groups, self.base_lrs, strict=True)):
             group["lr"] = self.rate(base, self.last_epoch, i)
@@ -165,6 +168,8 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         now = self.last_epoch + 1 if epoch is None else epoch
         if now < 0:
             raise ValueError(f"[CosineAnnealingWarmRestarts] expected epoch of at least 0, got {now}")
+        if epoch is None and repeats(self.step):
+            return
         self.T_cur, self.T_i = now, self.T_0
         while self.T_cur >= self.T_i:
             self.T_cur -= self.T_i
@@ -204,6 +209,8 @@ class SequentialLR(LRScheduler):
 
     def step(self) -> None:
         """Moves on to the next epoch."""
+        if repeats(self.step):
+            return
         self.last_epoch += 1
         at = bisect_right(self._milestones, self.last_epoch)
         if self.last_epoch == (self._milestones[at - 1] if at else 0):

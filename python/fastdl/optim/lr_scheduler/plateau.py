@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from ...cuda.graphs import refuse_capture
 from .epochs import expect_optimizer
 
 
@@ -64,6 +65,7 @@ class ReduceLROnPlateau:
 
     def step(self, metrics: Any) -> None:
         """Ends an epoch whose figure (a number or a tensor with one element) is `metrics`."""
+        refuse_capture("ReduceLROnPlateau")  # it would count the figure of the capture only
         figure = float(metrics)
         self.last_epoch += 1
         if self._is_better(figure):
