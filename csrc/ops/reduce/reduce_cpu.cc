@@ -19,12 +19,11 @@ namespace {
 constexpr int64_t kGrain = 64 * 1024;     // elements a chunk or part
 constexpr int64_t kPiece = 16384;         // elements that a set of accumulators takes
 constexpr int64_t kLongestBeside = 8192;  // elements of rows that are summed side by side
-constexpr int64_t kLongRow =
-    512;  // rows of several outputs are read in the order of memory from here on, or side by side
-constexpr int kAccumulators = 8;   // hide the latency of an addition: 4 cycles, 2 a cycle
-constexpr int kBlockRows = 16;     // rows read side by side; more streams than that outrun the prefetcher
-constexpr int64_t kStrip = 512;    // columns whose tree stays in the L1 and L2 caches
-constexpr int kColumnVectors = 4;  // a quarter of a kilobyte of each row at a time
+constexpr int64_t kLongRow = 512;         // elements of rows that are read in the order of memory, or side by side
+constexpr int kAccumulators = 8;          // hide the latency of an addition: 4 cycles, 2 a cycle
+constexpr int kBlockRows = 16;            // rows read side by side; more streams than that outrun the prefetcher
+constexpr int64_t kStrip = 512;           // columns whose tree stays in the L1 and L2 caches
+constexpr int kColumnVectors = 4;         // a quarter of a kilobyte of each row at a time
 
 // ---- the operations: combine(a, b), with a before b -----------------------------------------------------------------
 
