@@ -28,7 +28,7 @@ constexpr int64_t kThreadChunks = 4;        // wanted of each thread; how an out
 constexpr double kChunkFlops = 1e6;         // below that a chunk is not worth a thread
 
 // Where this form wins: planes that cut rows short, sums and channels that pay for packing and transposition.
-constexpr int64_t kLargestPlane = 200, kLeastChannels = 16, kLeastSteps = 64, kFewPixels = 64, kFewPixelsKept = 224;
+constexpr int64_t kLargestPlane = 200, kLeastChannels = 16, kLeastSteps = 64, kFewPixels = 64, kFewPixelsKept = 64;
 
 template <class T>
 struct Plan {
