@@ -25,6 +25,10 @@ PLANNED = [
     size((1, 700, 8, 9), (18, 700, 1, 1), bias=False),
     # Winograd of few tiles, whose weights would not be kept in a call
     size((1, 160, 7, 7), (192, 160, 3, 3), padding=1),
+    # ... of them in tiles of 2x2: planes of odd sizes, channels left over, several images, groups
+    size((1, 131, 5, 9), (150, 131, 3, 3), padding=1),
+    size((2, 130, 6, 5), (129, 130, 3, 3), padding=(0, 1), bias=False),
+    size((1, 260, 4, 7), (262, 130, 3, 3), padding=2, groups=2),
 ]
 ALGORITHMS = ("auto", "direct", "winograd")
 
@@ -111,6 +115,20 @@ def test_prepared_weights_give_the_same(s, dtype, algorithm):
                 args = (x, w, b, *attributes(s), activation, residual)
                 got, want = cpu.to_numpy(cpu.conv2d_prepared(*args, prepared)), cpu.to_numpy(cpu.conv2d(*args))
                 expect_close(got, want, want)
+
+
+@pytest.mark.parametrize("batch, numbers", [(1, 16), (8, 36)])
+def test_few_tiles_keep_sixteen_numbers_for_a_kernel(batch, numbers):
+    """Tiles of 2x2 where weights from memory take the time, tiles of 4x4 where products do; both exact."""
+    cpu = backends.get("cpu")
+    x, w, b, _ = arrays(size((batch, 128, 7, 7), (144, 128, 3, 3), padding=1), "float32")
+    put = lambda a: cpu.from_numpy(a, True)  # noqa: E731
+    rest = attributes(size(x.shape, w.shape, padding=1))
+    prepared = cpu.conv2d_prepare(x.shape, put(w), put(b), *rest)
+    assert prepared.nbytes == 64 + numbers * 4 * 144 * 128
+    got = cpu.to_numpy(cpu.conv2d_prepared(put(x), put(w), put(b), *rest, "none", None, prepared))
+    want = reference.conv2d(x.astype("float64"), w.astype("float64"), b.astype("float64"), *rest, "none", None)
+    assert np.abs(got - want).max() < 2e-6 * np.abs(want).max()
 
 
 def test_prepared_weights_are_left_aside_under_other_settings():

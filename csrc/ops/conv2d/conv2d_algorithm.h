@@ -18,8 +18,9 @@ extern ConvAlgorithm conv_algorithm;
 //   K = 7, S = 2, R = 4:   taps 0 2 4 6 | 1 3 5 .       two views an axis, the last tap of the second is zero
 //   K = 7, S = 1, R = 4:   taps 0 1 2 3 | 4 5 6 .
 constexpr int64_t kWinogradPatch = 6, kMostTaps = 5, kLeastTaps = 2;
-// Kernels of one axis have lines of 8 inputs in their place: M + R = 9.
-constexpr int64_t kWinogradLine = 8;
+// Kernels of one axis have lines of 8 inputs in their place: M + R = 9. Few pixels may have patches of 4x4: M = 2, R
+// = 3.
+constexpr int64_t kWinogradLine = 8, kWinogradSmall = 4;
 
 struct Views {
   int64_t step = 1, phases = 1, taps = 3, count = 1;
@@ -79,6 +80,20 @@ static inline double winograd_steps(const ImageSum& s, bool kept) {
          weight_steps(kept, kWeightSteps, positions, tiles) * outs * static_cast<double>(depth);
 }
 
+// As winograd_steps, for patches of 4x4 and kept weights.
+constexpr double kSmallPatchSteps = 100, kSmallTileSteps = 80;
+constexpr int64_t kSmallWeights = 128 * 128;  // fewer stay in the caches in either form
+static inline double winograd_small_steps(const ImageSum& s) {
+  const auto up = [](int64_t n, int64_t to) { return static_cast<double>((n + to - 1) / to); };
+  const int64_t m = kWinogradSmall / 2;
+  const double tiles = up(s.rows, m) * up(s.cols, m) * static_cast<double>(s.batch), outs = up(s.out_channels, 16);
+  const double depth = static_cast<double>(s.channels),
+               positions = static_cast<double>(kWinogradSmall * kWinogradSmall);
+  return tiles * (positions * outs * (depth + kStoreSteps) + up(s.channels, 16) * kSmallPatchSteps +
+                  outs * kSmallTileSteps) +
+         weight_steps(true, 0, positions, tiles) * outs * depth;
+}
+
 static inline double direct_steps(const ImageSum& s) {
   const double taps = static_cast<double>(s.kernel_h * s.kernel_w);
   const double steps = static_cast<double>(s.channels) * taps, made = static_cast<double>(s.out_channels) / 16;
@@ -136,7 +151,7 @@ static inline bool of_one_axis(const ImageSum& s) {
 }
 
 // Which of Winograd's forms makes an image, if one does; kept: where weights may be transformed beforehand.
-enum class WinogradForm { kNone, kSquares, kLines, kFew };
+enum class WinogradForm { kNone, kSquares, kLines, kFew, kSmall };
 
 static inline WinogradForm winograd_form(DType dtype, const Conv2dGeometry& g, const ImageSum& s, bool kept) {
   if (!winograd_can(dtype, g, s) || s.kernel_h * s.kernel_w == 1) return WinogradForm::kNone;
@@ -147,6 +162,9 @@ static inline WinogradForm winograd_form(DType dtype, const Conv2dGeometry& g, c
   if (s.stride_h == 1 && s.stride_w == 1 && s.kernel_h >= kLeastTaps && s.kernel_h <= kMostTaps &&
       winograd_few_steps(s) < least)
     least = winograd_few_steps(s), form = WinogradForm::kFew;
+  if (kept && s.stride_h == 1 && s.stride_w == 1 && s.kernel_h == 3 && s.kernel_w == 3 &&
+      s.channels * s.out_channels >= kSmallWeights && winograd_small_steps(s) < least)
+    least = winograd_small_steps(s), form = WinogradForm::kSmall;
   const double direct = direct_steps(s) * (line && few_products ? kFewLineSteps : 1);
   return conv_algorithm == ConvAlgorithm::kWinograd || least < direct ? form : WinogradForm::kNone;
 }

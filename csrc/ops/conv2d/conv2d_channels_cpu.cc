@@ -229,9 +229,9 @@ bool channels_serve(const View& v, bool kept) {
   if (!dense || v.rows * v.cols > kLargestPlane || v.m_channels < kLeastChannels || v.k_channels == 0 ||
       v.taps_and_channels() < kLeastSteps || 4 * made > 5 * v.m_channels)
     return false;
-  // Where pixels lie as panels of them do, vectors of pixels lose only the last one.
-  const bool apart = v.num_taps > 1 || v.step_y > 1 || v.step_x > 1;
-  return apart || v.pixels() <= (kept ? kFewPixelsKept : kFewPixels);
+  // Where pixels lie as panels of them do, vectors of pixels lose only the last one of a plane.
+  const bool apart = v.num_taps > 1 || v.step_y > 1 || v.step_x > 1, small = v.rows * v.cols <= kFewPixels;
+  return apart || v.pixels() <= (kept && small ? kFewPixelsKept : kFewPixels);
 #endif
 }
 

@@ -18,8 +18,8 @@ namespace {
 
 constexpr int64_t kPanelBytes = 224 << 10;  // of one chunk's panel, in the level-2 cache beside the weights
 constexpr int kMaxSlivers = 16;
-constexpr int64_t kChunks = 32;      // wanted of a large convolution, whatever the number of threads
-constexpr double kChunkFlops = 1e6;  // below that a chunk is not worth a thread
+constexpr int64_t kThreadChunks = 8;  // wanted of each thread where there are several; no sum depends on them
+constexpr double kChunkFlops = 1e6;   // below that a chunk is not worth a thread
 // So few panels of weights read slivers where they lie; more of them pay for a copy, since rows a plane apart share
 // sets of the level-1 cache and entries of its TLB.
 constexpr int64_t kPlacePanels = 4;
@@ -252,7 +252,8 @@ void panels_of(const View& v) {
   const T* weights = v.prepared ? static_cast<const T*>(v.prepared) : packed.get();
 
   // Too few blocks to share out: the channels are split as well, and the slivers are packed once for all parts.
-  int64_t parts = (kChunks + v.groups * blocks - 1) / (v.groups * blocks);
+  const int64_t threads = get_num_threads(), chunks = threads > 1 ? kThreadChunks * threads : 1;
+  int64_t parts = (chunks + v.groups * blocks - 1) / (v.groups * blocks);
   if (parts > panels.count / 2) parts = panels.count / 2;
   if (parts < 1) parts = 1;
   const double flops = 2.0 * per_block * kPixels<T> * weights_size / parts;

@@ -84,11 +84,14 @@ static inline WinogradArgs group_of(WinogradArgs p, int64_t group) {
 
 void winograd_conv(WinogradForm form, const WinogradArgs& p);
 void winograd_lines(const WinogradArgs& p);
+void winograd_small(const WinogradArgs& p);
 // How many numbers the transformed weights are that `prepared` may have, 0 where they do not pay; and these.
 int64_t winograd_weights(WinogradForm form, const WinogradArgs& p);
 int64_t winograd_line_weights(const WinogradArgs& p);
+int64_t winograd_small_weights(const WinogradArgs& p);
 void winograd_prepare(WinogradForm form, const WinogradArgs& p, float* to);
 void winograd_prepare_lines(const WinogradArgs& p, float* to);
+void winograd_prepare_small(const WinogradArgs& p, float* to);
 void winograd_few(const WinogradArgs& p);
 void winograd_weight_gradient(const Conv2dBwdWeightArgs& p);
 

@@ -62,17 +62,20 @@ auto visit_form(const WinogradArgs& p, Visit&& visit) {
 void winograd_conv(WinogradForm form, const WinogradArgs& p) {
   if (form == WinogradForm::kLines) return winograd_lines(p);
   if (form == WinogradForm::kFew) return winograd_few(p);
+  if (form == WinogradForm::kSmall) return winograd_small(p);
   visit_form(p, [&](auto square) { conv_of<decltype(square)>(p); });
 }
 
 int64_t winograd_weights(WinogradForm form, const WinogradArgs& p) {
   if (form == WinogradForm::kFew) return 0;
   if (form == WinogradForm::kLines) return winograd_line_weights(p);
+  if (form == WinogradForm::kSmall) return winograd_small_weights(p);
   return visit_form(p, [&](auto square) { return weights_of<decltype(square)>(p); });
 }
 
 void winograd_prepare(WinogradForm form, const WinogradArgs& p, float* to) {
   if (form == WinogradForm::kLines) return winograd_prepare_lines(p, to);
+  if (form == WinogradForm::kSmall) return winograd_prepare_small(p, to);
   visit_form(p, [&](auto square) { prepare_of<decltype(square)>(p, to); });
 }
 

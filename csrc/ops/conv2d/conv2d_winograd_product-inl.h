@@ -33,7 +33,7 @@ static __attribute__((noinline)) void product_tile(int64_t channels, const float
     }
     for (int64_t k = 0; k < n; ++k, weights += NV * kL, next += step) {
       V w[NV];
-      __builtin_prefetch(next);
+      __builtin_prefetch(next, 0, 2);
 #pragma GCC unroll 4
       for (int j = 0; j < NV; ++j) w[j] = load<float>(weights + j * kL);
 #pragma GCC unroll 16
