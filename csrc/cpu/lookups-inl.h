@@ -27,11 +27,11 @@ FASTDL_INLINE int64_t position_of(Lookup x) {
 constexpr int kDigitBits = 11;        // 2048 counters of a chunk stay in the L1 cache
 constexpr int64_t kSortGrain = 4096;  // lookups of a chunk, at least
 constexpr int64_t kMaxSortChunks = 16;
-constexpr int64_t kSumGrain = 32 * 1024;  // numbers of out in a chunk, at least
-constexpr int kSumVectors = 8;            // vectors of a row that are summed in registers together
+constexpr int64_t kSumGrain = 32 * 1024;      // numbers of out in a chunk, at least
+constexpr int kSumVectors = 8;                // vectors of a row that are summed in registers together
 constexpr int kLineVectors = 64 / kVecBytes;  // of a cache line
-constexpr int kLookupsAhead = 6;          // how far memory is asked for rows that come next,
-constexpr int kSumsAhead = 12;            // of sums: into the L2 cache, which waits for more lines than L1
+constexpr int kLookupsAhead = 6;              // how far memory is asked for rows that come next,
+constexpr int kSumsAhead = 12;                // of sums: into the L2 cache, which waits for more lines than L1
 
 // ---- sort ---------------------------------------------------------------------------------------------------------
 
