@@ -27,50 +27,81 @@ FASTDL_INLINE int64_t position_of(Lookup x) {
 constexpr int kDigitBits = 11;        // 2048 counters of a chunk stay in the L1 cache
 constexpr int64_t kSortGrain = 4096;  // lookups of a chunk, at least
 constexpr int64_t kMaxSortChunks = 16;
-constexpr int64_t kSumGrain = 32 * 1024;  // numbers of out in a chunk, at least
-constexpr int kSumVectors = 8;            // vectors of a row that are summed in registers together
-constexpr int kLookupsAhead = 6;          // how far memory is asked for rows that come next,
-constexpr int kSumsAhead = 12;            // of sums: into the L2 cache, which waits for more lines than L1
+constexpr int64_t kSumGrain = 32 * 1024;      // numbers of out in a chunk, at least
+constexpr int kSumVectors = 8;                // vectors of a row that are summed in registers together
+constexpr int kLineVectors = 64 / kVecBytes;  // of a cache line
+constexpr int kLookupsAhead = 6;              // how far memory is asked for rows that come next,
+constexpr int kSumsAhead = 12;                // of sums: into the L2 cache, which waits for more lines than L1
 
 // ---- sort ---------------------------------------------------------------------------------------------------------
 
-// One pass: lookups of equal digits stay in order. first[chunk][digit] is where a chunk's next one goes.
-static void sort_by_digit(const Lookup* from, Lookup* to, int64_t n, int shift, int bits) {
-  const int64_t digits = int64_t{1} << bits, grain = n / kMaxSortChunks > kSortGrain ? n / kMaxSortChunks : kSortGrain;
-  const int64_t chunks = (n + grain - 1) / grain;
-  const Lookup mask = static_cast<Lookup>(digits - 1);
-  Scratch<uint32_t> first(digits * chunks);
+// Lookups as a sort finds them: sorted by their lower digits, or (without `sorted`) still indices.
+template <class Index>
+struct Unsorted {
+  const Lookup* sorted;
+  const Index* index;
+  __attribute__((always_inline)) Lookup operator[](int64_t i) const {
+    return sorted ? sorted[i] : static_cast<Lookup>(index[i]) << 32 | static_cast<Lookup>(i);
+  }
+};
+struct Digit {
+  int shift, bits;
+  __attribute__((always_inline)) Lookup operator()(Lookup x) const { return x >> shift & ((Lookup{1} << bits) - 1); }
+};
+
+// Both walk two halves by turns: where digits repeat, as in words, the next count of one would wait for the last.
+template <class From>
+static void count_digits(From from, Digit digit, int64_t begin, int64_t end, uint32_t* counts) {
+  const int64_t half = (end - begin) / 2, digits = int64_t{1} << digit.bits;
+  uint32_t* const second = counts + digits;
+  __builtin_memset(counts, 0, static_cast<size_t>(2 * digits) * sizeof(uint32_t));
+  for (int64_t i = begin; i < begin + half; ++i) ++counts[digit(from[i])], ++second[digit(from[i + half])];
+  if (begin + 2 * half < end) ++second[digit(from[end - 1])];
+}
+template <class From>
+static void move_digits(From from, Digit digit, int64_t begin, int64_t end, uint32_t* next, Lookup* to) {
+  const int64_t half = (end - begin) / 2;
+  uint32_t* const second = next + (int64_t{1} << digit.bits);
+  for (int64_t i = begin; i < begin + half; ++i) {
+    const Lookup x = from[i], y = from[i + half];
+    to[next[digit(x)]++] = x, to[second[digit(y)]++] = y;
+  }
+  if (begin + 2 * half < end) to[second[digit(from[end - 1])]++] = from[end - 1];
+}
+
+// One pass: lookups of equal digits stay in order. first[half of a chunk][digit] is where its next one goes.
+template <class From>
+static void sort_by_digit(From from, Lookup* to, int64_t n, Digit digit) {
+  const int64_t digits = int64_t{1} << digit.bits, most = n / kMaxSortChunks;
+  const int64_t grain = most > kSortGrain ? most : kSortGrain, halves = 2 * ((n + grain - 1) / grain);
+  Scratch<uint32_t> first(digits * halves);
   parallel_for(n, grain, [&](int64_t begin, int64_t end) {
-    uint32_t* const counts = first + begin / grain * digits;
-    __builtin_memset(counts, 0, static_cast<size_t>(digits) * sizeof(uint32_t));
-    for (int64_t i = begin; i < end; ++i) ++counts[from[i] >> shift & mask];
+    count_digits(from, digit, begin, end, first + 2 * (begin / grain) * digits);
   });
   uint32_t sum = 0;
   for (int64_t d = 0; d < digits; ++d) {
-    for (int64_t c = 0; c < chunks; ++c) {
-      const uint32_t count = first[c * digits + d];
-      first[c * digits + d] = sum;
+    for (int64_t h = 0; h < halves; ++h) {
+      const uint32_t count = first[h * digits + d];
+      first[h * digits + d] = sum;
       sum += count;
     }
   }
   parallel_for(n, grain, [&](int64_t begin, int64_t end) {
-    uint32_t* const next = first + begin / grain * digits;
-    for (int64_t i = begin; i < end; ++i) to[next[from[i] >> shift & mask]++] = from[i];
+    move_digits(from, digit, begin, end, first + 2 * (begin / grain) * digits, to);
   });
 }
 
 // The lookups in the order of their rows, into `out`; `spare` is as long. Indices have been checked: 0 <= index < rows.
 template <class Index>
 static void sort_lookups(const Index* index, int64_t n, int64_t rows, Lookup* out, Lookup* spare) {
-  int bits = 0;
+  int bits = 1;
   while (bits < 32 && rows > int64_t{1} << bits) ++bits;
   const int passes = (bits + kDigitBits - 1) / kDigitBits;
-  Lookup* from = passes % 2 ? spare : out;  // so that the last pass ends in `out`
-  for (int64_t i = 0; i < n; ++i) from[i] = static_cast<Lookup>(index[i]) << 32 | static_cast<Lookup>(i);
+  const Lookup* from = nullptr;
   for (int pass = 0; pass < passes; ++pass) {
-    Lookup* const to = from == out ? spare : out;
+    Lookup* const to = (passes - pass) % 2 ? out : spare;  // so that the last pass ends in `out`
     const int begin = bits * pass / passes, end = bits * (pass + 1) / passes;
-    sort_by_digit(from, to, n, 32 + begin, end - begin);
+    sort_by_digit(Unsorted<Index>{from, index}, to, n, Digit{32 + begin, end - begin});
     from = to;
   }
 }
@@ -124,7 +155,7 @@ FASTDL_INLINE void sum_columns(const Addends<T>& a, const Lookup* x, int64_t cou
     if (x + i + kSumsAhead < ahead) {
       const T* const next = addend(a, x[i + kSumsAhead]) + column;
 #pragma GCC unroll 8
-      for (int v = 0; v < kVectors; ++v) __builtin_prefetch(next + v * kLanes<T>, 0, 2);
+      for (int v = 0; v < kVectors; v += kLineVectors) __builtin_prefetch(next + v * kLanes<T>, 0, 2);
     }
     const T* const source = addend(a, x[i]) + column;
     const T scale = kScaled ? a.scale[position_of(x[i])] : T{1};
@@ -157,8 +188,10 @@ static void sum_row(const Addends<T>& a, const Lookup* x, int64_t count, const L
 
 template <class T, bool kStream>
 static void zero_row(T* out, int64_t n) {
+  constexpr int L = kLanes<T>;
   int64_t j = 0;
-  for (; j + kLanes<T> <= n; j += kLanes<T>) put<T, kStream>(out + j, Vec<T>{});
+  for (; j + 2 * L <= n; j += 2 * L) put<T, kStream>(out + j, Vec<T>{}), put<T, kStream>(out + j + L, Vec<T>{});
+  for (; j + L <= n; j += L) put<T, kStream>(out + j, Vec<T>{});
   for (; j < n; ++j) out[j] = T{0};
 }
 

@@ -66,3 +66,16 @@ def test_formats_there_and_back(n, seed, first, second):
     there = ops.box_convert(boxes, first, second)
     np.testing.assert_allclose(ops.box_convert(there, second, first).numpy(), boxes.numpy(), atol=1e-12)
     np.testing.assert_allclose(ops.box_area(boxes, first).numpy(), ops.box_area(there, second).numpy(), atol=1e-9)
+
+
+@pytest.mark.parametrize("generalized", [False, True])
+@pytest.mark.parametrize("m", [1504, 1503])
+def test_large_matrices_are_made_of_small_ones(m, generalized):
+    """Rows that are streamed past the caches, and those that are not whole vectors, are those of smaller calls."""
+    a, b = (CPU.from_numpy(random_boxes(k, n, True).astype(np.float32), False) for k, n in enumerate((1500, m)))
+    whole = CPU.to_numpy(CPU.box_iou(a, b, "xyxy", generalized))
+    assert whole.nbytes >= 8 << 20  # kPastCaches of ops/boxes/boxes_cpu.cc
+    for first in range(0, 1500, 500):
+        part = CPU.from_numpy(CPU.to_numpy(a)[first : first + 500].copy(), False)
+        expected = CPU.to_numpy(CPU.box_iou(part, b, "xyxy", generalized))
+        assert whole[first : first + 500].tobytes() == expected.tobytes()

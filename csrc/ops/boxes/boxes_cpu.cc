@@ -13,6 +13,8 @@ namespace fastdl::FASTDL_ISA {
 
 constexpr int64_t kTileColumns = 1024;     // five coordinates of float64: 40 KB, of float32 20 KB
 constexpr int64_t kChunkElements = 65536;  // some 20 microseconds
+constexpr int64_t kPastCaches = int64_t{8}
+                                << 20;  // bytes of a matrix whose lines would be fetched before they are written
 
 // ---- boxes of any format as corners and area ------------------------------------------------------------------------
 
@@ -61,7 +63,7 @@ FASTDL_INLINE Vec<T> iou(const BoxVec<T>& a, const BoxVec<T>& b) {
   return inter / joint - (hull - joint) / hull;
 }
 
-template <class T, bool kGeneralized>
+template <class T, bool kGeneralized, bool kStream>
 static void iou_rows(const BoxIouArgs& a, int64_t begin, int64_t end, BoxRows<T> columns) {
   const T* boxes = static_cast<const T*>(a.boxes1);
   for (int64_t tile = 0; tile < a.m; tile += kTileColumns) {
@@ -71,10 +73,24 @@ static void iou_rows(const BoxIouArgs& a, int64_t begin, int64_t end, BoxRows<T>
       const BoxVec<T> box = broadcast_box<T>(c.x1, c.y1, c.x2, c.y2, c.area);
       T* const out = static_cast<T*>(a.out) + i * a.m;
       int64_t j = tile;
-      for (; j + kLanes<T> <= last; j += kLanes<T>) store<T>(out + j, iou<T, kGeneralized>(box, columns.at(j)));
+      for (; j + kLanes<T> <= last; j += kLanes<T>) {
+        const Vec<T> value = iou<T, kGeneralized>(box, columns.at(j));
+        kStream ? stream<T>(out + j, value) : store<T>(out + j, value);
+      }
       if (j < last) store_n<T>(out + j, iou<T, kGeneralized>(box, columns.at(j)), static_cast<int>(last - j));
     }
   }
+  if (kStream) store_fence();
+}
+
+template <class T, bool kGeneralized>
+static void iou_matrix(const BoxIouArgs& a, const BoxRows<T>& columns) {
+  const int64_t grain = kChunkElements / a.m, bytes = a.n * a.m * static_cast<int64_t>(sizeof(T));
+  const bool streams = bytes >= kPastCaches && a.m % kLanes<T> == 0;
+  parallel_for(a.n, grain > 1 ? grain : 1, [&](int64_t begin, int64_t end) {
+    streams ? iou_rows<T, kGeneralized, true>(a, begin, end, columns)
+            : iou_rows<T, kGeneralized, false>(a, begin, end, columns);
+  });
 }
 
 template <class T>
@@ -86,10 +102,7 @@ static void box_iou(const BoxIouArgs& a) {
   for (int64_t k = 0; k < 5; ++k)
     for (int64_t j = a.m; j < padded; ++j) p[k * padded + j] = T{0};
   transpose_boxes<T>(a.format, static_cast<const T*>(a.boxes2), a.m, columns);
-  const int64_t grain = kChunkElements / a.m;
-  parallel_for(a.n, grain > 1 ? grain : 1, [&](int64_t begin, int64_t end) {
-    a.generalized ? iou_rows<T, true>(a, begin, end, columns) : iou_rows<T, false>(a, begin, end, columns);
-  });
+  a.generalized ? iou_matrix<T, true>(a, columns) : iou_matrix<T, false>(a, columns);
 }
 
 void box_iou_fwd(const BoxIouArgs& a) {

@@ -126,12 +126,28 @@ void index_add(const IndexAddArgs& a) {
 
 // ---- an index for each number ---------------------------------------------------------------------------------------
 
-// Of a line that is short enough to stay in the L1 cache, where numbers are then picked from it in any order.
+// Whether a line of indices, the numbers beside them and the n numbers that they choose from lie in the L1 cache with
+// the next line of each.
 template <class T>
-FASTDL_INLINE void ask_for_line(const T* x, int64_t n) {
-  constexpr int64_t kShort = 8 * 1024, kLine = 64 / sizeof(T);
-  if (n * static_cast<int64_t>(sizeof(T)) > kShort) return;
-  for (int64_t i = 0; i < n; i += kLine) __builtin_prefetch(x + i);
+FASTDL_INLINE bool is_short(int64_t count, int64_t n) {
+  constexpr int64_t kRoom = 20 * 1024, kItem = sizeof(T);
+  return count * (static_cast<int64_t>(sizeof(int64_t)) + kItem) + n * kItem <= kRoom;
+}
+
+// pick(j) for each of `count` places of a line. Meanwhile memory is asked for the next line, if its indices are given:
+// a cache line of each array a block, since of all that is asked for at once the last would wait for the first.
+template <class T, class Pick>
+FASTDL_INLINE void walk_line(int64_t count, const int64_t* next_index, const T* next_beside, const T* next_x,
+                             const Pick& pick) {
+  constexpr int64_t kBlock = 64 / sizeof(T), kIndices = 64 / sizeof(int64_t);
+  int64_t j = 0;
+  for (; next_index && j + kBlock <= count; j += kBlock) {
+#pragma GCC unroll 8
+    for (int64_t k = 0; k < kBlock; k += kIndices) __builtin_prefetch(next_index + j + k);
+    __builtin_prefetch(next_beside + j), __builtin_prefetch(next_x + j);
+    for (int64_t k = j; k < j + kBlock; ++k) pick(k);
+  }
+  for (; j < count; ++j) pick(j);
 }
 
 void gather_along(const GatherArgs& a) {
@@ -152,15 +168,16 @@ void gather_along(const GatherArgs& a) {
       for (int64_t i = begin; i < end; ++i) {
         const int64_t l = i / pieces, first = i % pieces * piece, count = first + piece < line ? piece : line - first;
         const int64_t* const index = a.index + l * line + first;
-        if (!all_inside(index, count, n, i + 1 < end ? piece : 0))
+        const bool short_line = inner == 1 && pieces == 1 && is_short<T>(count, n), more = i + 1 < end;
+        if (!all_inside(index, count, n, more && !short_line ? piece : 0))
           return __atomic_store_n(&outside, true, __ATOMIC_RELAXED);
         T* const out = rows.next();
         const T* const x = static_cast<const T*>(a.x) + (inner > 1 ? l / m : l) * n * inner;
-        if (inner == 1 && first + count == line && i + 1 < end) ask_for_line(x + n, n);
+        const int64_t* const next = more && short_line ? index + count : nullptr;
         if (inner > 1)
           for (int64_t k = 0; k < count; ++k) out[k] = x[index[k] * inner + first + k];
         else
-          for (int64_t k = 0; k < count; ++k) out[k] = x[index[k]];
+          walk_line<T>(count, next, out + count, x + n, [&](int64_t k) FASTDL_BODY { out[k] = x[index[k]]; });
         rows.done(count);
       }
       rows.finish();
@@ -180,9 +197,13 @@ static bool scatter_in_lines(const ScatterArgs& a) {
       T* const x = static_cast<T*>(a.x) + o * n;
       const int64_t* const index = a.index + o * m;
       const T* const source = static_cast<const T*>(a.source) + o * m;
-      if (!all_inside(index, m, n, o + 1 < end ? m : 0)) return __atomic_store_n(&inside, false, __ATOMIC_RELAXED);
-      if (o + 1 < end) ask_for_line(x + n, n);
-      for (int64_t j = 0; j < m; ++j) x[index[j]] = kAdd ? static_cast<T>(x[index[j]] + source[j]) : source[j];
+      const bool short_line = is_short<T>(m, n), more = o + 1 < end;
+      if (!all_inside(index, m, n, more && !short_line ? m : 0))
+        return __atomic_store_n(&inside, false, __ATOMIC_RELAXED);
+      const int64_t* const next = more && short_line ? index + m : nullptr;
+      walk_line<T>(m, next, source + m, x + n, [&](int64_t j) FASTDL_BODY {
+        x[index[j]] = kAdd ? static_cast<T>(x[index[j]] + source[j]) : source[j];
+      });
     }
   });
   return inside;

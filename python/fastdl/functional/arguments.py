@@ -13,6 +13,7 @@ REDUCTIONS = ("none", "mean", "sum")
 # Unions are made here once: as expressions in the functions they would be made anew in every call.
 NUMBERS = int | float | np.number | np.bool_
 INTEGERS = int | np.integer
+FLAGS = int | np.bool_
 
 
 def expect_tensor(value: Any, op: str, name: str = "input") -> Tensor:
@@ -45,7 +46,7 @@ def expect_int(value: Any, op: str, name: str) -> int:
 
 def flag(value: Any, op: str, name: str) -> bool:
     """An option that is on or off."""
-    if not isinstance(value, int | np.bool_):
+    if not isinstance(value, FLAGS):
         raise TypeError(f"[{op}] expected a bool for {name}, got {type(value).__name__}")
     return bool(value)
 

@@ -9,7 +9,6 @@ from ..autograd import Node, fresh, record, recording
 from ..outputs import record_several
 from ..tensor import Tensor
 from .arguments import expect_beside, expect_tensor, flag
-from .layout import squeeze, unsqueeze
 
 Array = Any
 States = tuple[Tensor, Tensor | None]
@@ -22,9 +21,9 @@ def _array(value: Any, first: Tensor, op: str, name: str) -> Array:
 # ---- a layer ---------------------------------------------------------------------------------------------------------
 
 
-@fresh
-def _recurrent_bwd(node: Node, g: list[Array | None]) -> list[Array | None]:
-    k, (mode, x, h0, c0, weights, sizes, order, both, batch_first, out, gates, cells) = node.backend, node.saved
+def _gradients(node: Node, saved: tuple[Any, ...], g: list[Array | None]) -> list[Array | None]:
+    """Of x, the states and the weights, from those of the output, h_n and c_n."""
+    k, (mode, x, h0, c0, weights, sizes, order, both, batch_first, out, gates, cells) = node.backend, saved
     has_h, has_c = h0 is not None, c0 is not None
     first = 1 + has_h + has_c  # weight
     needs = node.needs(0), has_h and node.needs(1), has_c and node.needs(2)
@@ -35,6 +34,11 @@ def _recurrent_bwd(node: Node, g: list[Array | None]) -> list[Array | None]:
         need_weights,
     )  # fmt: skip
     return [dx, *([dh] if has_h else []), *([dc] if has_c else []), *(dw if need_weights else [None] * len(weights))]
+
+
+@fresh
+def _recurrent_bwd(node: Node, g: list[Array | None]) -> list[Array | None]:
+    return _gradients(node, node.saved, g)
 
 
 def recurrent(
@@ -94,22 +98,40 @@ def recurrent(
 # ---- cells -----------------------------------------------------------------------------------------------------------
 
 
+@fresh
+def _cell_bwd(node: Node, g: list[Array | None]) -> list[Array | None]:
+    k, (shapes, steps, saved) = node.backend, node.saved
+    whole = [None, *(a if a is None else k.reshape(a, steps) for a in g)]
+    grads = _gradients(node, saved, whole)
+    for i, shape in enumerate(shapes):
+        grads[i] = grads[i] if grads[i] is None else k.reshape(grads[i], shape)
+    return grads
+
+
 def _cell(
     op: str, mode: str, input: Tensor, h: Tensor, c: Tensor | None, weights: Sequence[Tensor | None]
-) -> tuple[Tensor, Tensor | None]:
-    """One step: a sequence of one."""
+) -> list[Tensor]:
+    """One step, a sequence of one: h', or (h', c')."""
     x = expect_tensor(input, op)
-    given = [w for w in weights if w is not None]
+    k, given = x._backend, [expect_beside(w, x, op, "weights") for w in weights if w is not None]
     if x.ndim not in (1, 2):
         raise ValueError(f"[{op}] expected input with 1 or 2 dimensions, got shape {x.shape}")
-    batched = x.ndim == 2
-    for name, state in (("h", h), ("c", c)):
-        if state is not None and expect_beside(state, x, op, name).ndim != x.ndim:
+    states = [h] if c is None else [h, c]
+    for name, state in zip("hc", states, strict=False):
+        if expect_beside(state, x, op, name).ndim != x.ndim:
             raise ValueError(f"[{op}] expected {name} with {x.ndim} dimensions, got shape {state.shape}")
-    lift = (lambda t: unsqueeze(t, 0)) if batched else (lambda t: unsqueeze(unsqueeze(t, 0), 0))
-    _, new_h, new_c = recurrent(lift(x), given, mode, lift(h), None if c is None else lift(c))
-    drop = 0 if batched else (0, 1)
-    return squeeze(new_h, drop), None if new_c is None else squeeze(new_c, drop)
+    # Arrays and not tensors: six views of tensors would take as long as a small step.
+    lead = (1,) if x.ndim == 2 else (1, 1)
+    first, *before = [k.reshape(t._array, lead + t.shape) for t in (x, *states)]
+    h_0, c_0 = before if c is not None else (*before, None)
+    arrays, training = [w._array for w in given], recording(x, *states, *given)
+    out, h_n, c_n, gates, cells = k.recurrent(mode, first, h_0, c_0, arrays, None, None, False, False, training)
+    outs = [Tensor(k.reshape(a, h.shape), k) for a in (h_n, c_n) if a is not None]
+    if training:
+        shapes = [t.shape for t in (x, *states)]
+        saved = (mode, first, h_0, c_0, arrays, None, None, False, False, out, gates, cells)
+        record_several(outs, _cell_bwd, (x, *states, *given), (shapes, lead + h.shape, saved))
+    return outs
 
 
 def lstm_cell(
@@ -125,7 +147,6 @@ def lstm_cell(
     ((2, 3), 0.9814)
     """
     h, c = _cell("lstm_cell", "lstm", input, hx[0], hx[1], (w_ih, w_hh, b_ih, b_hh))
-    assert c is not None
     return h, c
 
 

@@ -298,8 +298,11 @@ class _CellBase(Module):
     def _zeros(self, input: Tensor) -> Tensor:
         return zeros(*input.shape[:-1], self.hidden_size, dtype=input.dtype, device=input.device)
 
-    def _weights(self) -> tuple[Any, ...]:
-        return self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh
+    def _weights(self) -> list[Any]:
+        # Without __getattr__, where four of them take as long as the smallest step's arithmetic.
+        held = self._parameters
+        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        return [held[name] if name in held else getattr(self, name) for name in names]
 
     def extra_repr(self) -> str:
         return f"{self.input_size}, {self.hidden_size}" + ("" if self.bias else f", bias={self.bias}")
