@@ -1,4 +1,4 @@
-// Which algorithm the CPU kernels use: the setting, and the rule of "auto".
+// Which algorithm the kernels use: the setting, and the rule of "auto" on the CPU (devices: conv2d_winograd_steps.cuh).
 #pragma once
 #include "ops/conv2d/conv2d.h"
 
