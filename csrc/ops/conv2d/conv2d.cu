@@ -372,7 +372,7 @@ void backward_weight(const Conv2dBwdWeightArgs& p, Stream stream) {
     return launch(depthwise_bwd_weight<T>, checked_grid(n), kBlock, 0, stream, grad, x, grad_weight, g,
                   planes_of(g.out_h, g.out_w), rows);
   if constexpr (sizeof(T) == sizeof(float))
-    if (conv2d_bwd_weight_on_tensor_cores(p, stream)) return;
+    if (conv2d_bwd_weight_on_tensor_cores(p, stream) || conv2d_bwd_weight_by_winograd(p, stream)) return;
   const Axes2d axes = axes_of("conv2d_bwd_weight", g);
   const TapProduct<T> product = {grad,
                                  x,

@@ -23,19 +23,18 @@ namespace {
 // A thread a kernel of nine taps. They are read in a row and taken 9 words apart, an odd number: no conflicts.
 template <bool kTurned>
 __global__ void __launch_bounds__(kBlock) transform_weights(const float* weight, int64_t n, float* to) {
-  constexpr int kTapsAll = kTaps * kTaps;
-  FASTDL_SHARED(float, taps, [kBlock * kTapsAll]);
+  FASTDL_SHARED(float, taps, [kBlock * kKernel]);
   const int64_t first = static_cast<int64_t>(blockIdx.x) * kBlock;
 #pragma unroll
-  for (int i = threadIdx.x; i < kBlock * kTapsAll; i += kBlock) {
-    const int64_t at = first * kTapsAll + i;
-    taps[i] = at < n * kTapsAll ? weight[at] : 0.0f;
+  for (int i = threadIdx.x; i < kBlock * kKernel; i += kBlock) {
+    const int64_t at = first * kKernel + i;
+    taps[i] = at < n * kKernel ? weight[at] : 0.0f;
   }
   __syncthreads();
   float kernel[kTaps][kTaps], points[kPatch][kPatch];
 #pragma unroll
-  for (int i = 0; i < kTapsAll; ++i)
-    kernel[i / kTaps][i % kTaps] = taps[threadIdx.x * kTapsAll + (kTurned ? kTapsAll - 1 - i : i)];
+  for (int i = 0; i < kKernel; ++i)
+    kernel[i / kTaps][i % kTaps] = taps[threadIdx.x * kKernel + (kTurned ? kKernel - 1 - i : i)];
   square_to_points(kernel, points);
   if (first + threadIdx.x >= n) return;
   to += first + threadIdx.x;
@@ -99,7 +98,7 @@ void convolve(const WinogradShape& s, bool gradient, const TiledImages& images, 
   const DeviceScratch<float> weights(kPositions * kernels);
   launch(gradient ? transform_weights<true> : transform_weights<false>, checked_grid(ceil_div(kernels, kBlock)), kBlock,
          0, stream, weight, kernels, weights);
-  for_each_chunk(s, images.channels + out.channels, [&](const TileRun& tiles) {
+  for_each_chunk(s, [&](const TileRun& tiles) {
     const GemmPlan plan = plan_products(s.rows, tiles.pitch, s.depth, matrices);
     out.parts = plan.splits;
     const DeviceScratch<float> points(kPositions * int64_t{images.channels} * tiles.pitch);
@@ -116,7 +115,8 @@ void convolve(const WinogradShape& s, bool gradient, const TiledImages& images, 
 
 bool conv2d_fwd_by_winograd(const Conv2dFwdArgs& p, Stream stream) {
   const Conv2dGeometry& g = p.g;
-  const WinogradShape s = {g.batch, g.groups, g.out_channels / g.groups, g.in_channels / g.groups, g.out_h, g.out_w};
+  const WinogradShape s = {g.batch, g.groups, g.out_channels / g.groups, g.in_channels / g.groups, g.out_h,
+                           g.out_w, false};
   if (!use_winograd(p.dtype, g, s)) return false;
   const auto [y, x] = axes_of("conv2d", g);
   const TiledImages images = {
@@ -130,7 +130,8 @@ bool conv2d_fwd_by_winograd(const Conv2dFwdArgs& p, Stream stream) {
 
 bool make_images_by_winograd(const Conv2dBwdInputArgs& p, const void* bias, Stream stream) {
   const Conv2dGeometry& g = p.g;
-  const WinogradShape s = {g.batch, g.groups, g.in_channels / g.groups, g.out_channels / g.groups, g.in_h, g.in_w};
+  const WinogradShape s = {g.batch, g.groups, g.in_channels / g.groups, g.out_channels / g.groups, g.in_h,
+                           g.in_w,  false};
   if (!use_winograd(p.dtype, g, s)) return false;
   const auto [y, x] = axes_of("conv2d_bwd_input", g);
   // Output 0 has its last tap at input kTaps - 1 - pad.

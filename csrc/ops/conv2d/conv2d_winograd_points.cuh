@@ -11,7 +11,7 @@
 namespace fastdl {
 
 constexpr int kPatch = 6, kTileOut = 4, kTaps = 3;
-constexpr int kPositions = kPatch * kPatch;
+constexpr int kPositions = kPatch * kPatch, kKernel = kTaps * kTaps;
 
 constexpr float kA = 0.75f, kA2 = kA * kA, kA3 = kA2 * kA;
 constexpr float kB = 1.5f, kB2 = kB * kB, kB3 = kB2 * kB;

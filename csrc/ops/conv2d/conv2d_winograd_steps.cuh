@@ -12,6 +12,8 @@
 // tiles. To keep the 36 sums of a tile in one block instead would leave 16 x 32 of them for a matrix, which wants 36
 // times 48 numbers from L2 for each step of k: six times what it delivers while so much is multiplied.
 #pragma once
+#include <cstdlib>
+
 #include "cuda/access.cuh"
 #include "cuda/gemm.cuh"
 #include "cuda/pixel_run.cuh"
@@ -21,45 +23,49 @@
 
 namespace fastdl {
 
-// Channels of a group: `rows` x `cols` of them are multiplied for each of `tiles`, the pixels of `images` by fours.
+// `rows` channels of a group are made, or met, by `depth` others at each of the tiles of 4x4 pixels.
 struct WinogradShape {
   int64_t images, groups, rows, depth;
-  int64_t height, width;  // of the tiled side
+  int64_t height, width;  // of the side that tiles cover
+  bool of_weights;        // tiles are what is summed over, and not what is made
 
   int64_t down() const { return ceil_div(height, kTileOut); }
   int64_t across() const { return ceil_div(width, kTileOut); }
   int64_t tiles() const { return images * down() * across(); }
+  int64_t pixels() const { return images * height * width; }
 };
 
 // ---- the choice -----------------------------------------------------------------------------------------------------
 
-// Rooflines of both ways on an H100, in multiply-adds: what it does of them while it moves a byte of memory, and
-// between two launches. On an A100 a byte costs half of that, so there Winograd gains where it gains here.
+// Rooflines of both ways on an H100, in multiply-adds: as many as it does while it moves a byte of memory, and between
+// two launches. On an A100 a byte costs half of that, so Winograd gains there wherever it does here.
 constexpr double kFmaAByte = 10, kFmaALaunch = 5e7;
-constexpr int64_t kMoreLaunches = 3;
+constexpr int kMoreLaunches = 3;
 
-inline double round_up(int64_t n, int64_t to) {
-  return static_cast<double>(ceil_div(n, to) * to);
+// Zeros that fill tiles of products up are multiplied, too.
+inline double padded_product(int64_t m, int64_t n, int64_t k, int64_t tile_n) {
+  return static_cast<double>(ceil_div(m, 64) * 64) * static_cast<double>(ceil_div(n, tile_n) * tile_n) *
+         static_cast<double>(k);
 }
 
-// The transforms are limited by memory, the products by either; zeros that fill tiles up are multiplied, too.
+// Transforms are limited by memory, products by either; all weights are read and all others written once.
 inline double winograd_cost(const WinogradShape& s) {
-  const double tiles = round_up(s.tiles(), kWarp), groups = static_cast<double>(s.groups);
-  const double both = static_cast<double>(s.groups * (s.rows + s.depth));
-  const double images = 4 * static_cast<double>(s.images * s.height * s.width) * both;
-  const double points = 4.0 * kPositions * tiles * both;
-  const double weights = 4.0 * kPositions * groups * static_cast<double>(s.rows * s.depth);
-  const double fma =
-      kPositions * groups * round_up(s.rows, 64) * round_up(s.tiles(), 128) * static_cast<double>(s.depth);
-  return (images + points + weights) * kFmaAByte + max(fma, (points + weights) * kFmaAByte) +
+  const double groups = static_cast<double>(s.groups), channels = groups * static_cast<double>(s.rows + s.depth);
+  const double images = 4 * channels * static_cast<double>(s.pixels());
+  const double points = 4 * channels * kPositions * static_cast<double>(s.tiles());
+  const double weights = 4 * groups * kPositions * static_cast<double>(s.rows * s.depth);
+  const double products = groups * kPositions *
+                          (s.of_weights ? padded_product(s.rows, s.depth, s.tiles(), 128)
+                                        : padded_product(s.rows, s.tiles(), s.depth, 128));
+  return (images + points + weights) * kFmaAByte + max(products, (points + weights) * kFmaAByte) +
          kMoreLaunches * kFmaALaunch;
 }
 
 inline double direct_cost(const WinogradShape& s) {
-  const int64_t pixels = s.images * s.height * s.width;
-  const double fma =
-      static_cast<double>(s.groups * s.depth) * kTaps * kTaps * round_up(s.rows, 64) * round_up(pixels, 64);
-  return max(fma, 4.0 * static_cast<double>(pixels * s.groups * (s.rows + s.depth)) * kFmaAByte);
+  const double groups = static_cast<double>(s.groups), channels = groups * static_cast<double>(s.rows + s.depth);
+  const double products = groups * (s.of_weights ? padded_product(s.rows, s.depth * kKernel, s.pixels(), 64)
+                                                 : padded_product(s.rows, s.pixels(), s.depth * kKernel, 64));
+  return max(products, 4 * channels * static_cast<double>(s.pixels()) * kFmaAByte);
 }
 
 inline bool use_winograd(DType dtype, const Conv2dGeometry& g, const WinogradShape& s) {
@@ -72,9 +78,12 @@ inline bool use_winograd(DType dtype, const Conv2dGeometry& g, const WinogradSha
 
 // ---- chunks of tiles ------------------------------------------------------------------------------------------------
 
-// Transformed tiles and products take no more memory than this, if batches are large: some thousand blocks of products,
-// enough to fill a device several times.
-constexpr int64_t kWorkspaceBytes = int64_t{128} << 20;
+// Tiles and products of a chunk take no more memory than this: a thousand blocks of products and more, which fill a
+// device several times. The environment variable is for devices of little memory.
+inline int64_t workspace_bytes() {
+  static const char* const asked = std::getenv("FASTDL_CONV_WORKSPACE");
+  return asked ? std::atoll(asked) : int64_t{128} << 20;
+}
 
 // Tiles [first, first + count) of a batch.
 struct TileRun {
@@ -83,10 +92,12 @@ struct TileRun {
 };
 
 template <class Body>
-void for_each_chunk(const WinogradShape& s, int64_t channels, Body&& body) {
-  const int64_t a_tile = channels * kPositions * static_cast<int64_t>(sizeof(float)), tiles = s.tiles();
-  const int64_t chunks = ceil_div(tiles, max(int64_t{1024}, kWorkspaceBytes / a_tile));
-  const int64_t size = ceil_div(ceil_div(tiles, chunks), kWarp) * kWarp, across = s.across(), down = s.down();
+void for_each_chunk(const WinogradShape& s, Body&& body) {
+  const int64_t tiles = s.tiles(), across = s.across(), down = s.down();
+  const int64_t a_tile = s.groups * (s.rows + s.depth) * kPositions * static_cast<int64_t>(sizeof(float));
+  // Equal ones, so that none is a small rest.
+  const int64_t chunks = ceil_div(tiles, max(int64_t{kWarp}, workspace_bytes() / a_tile));
+  const int64_t size = ceil_div(ceil_div(tiles, chunks), kWarp) * kWarp;
   for (int64_t at = 0; at < tiles; at += size) {
     const int64_t row = at / across;
     const PixelRun first = {row / down, static_cast<int>(row % down), static_cast<int>(at % across),
@@ -206,16 +217,17 @@ __device__ void find_work(const PointProducts& p, PointWork& w) {
   w.steps = static_cast<int>(min(p.k - first, p.plan.chunk));
 }
 
-// Points: rows of whole vectors that all start on 16 bytes. Less than MatrixLoader, which spares registers.
+// Points: rows of tiles, in whole vectors that start on 16 bytes. Where tiles are columns of the product, k lies a row
+// apart. What MatrixLoader can do besides costs registers that are not to be had here.
 template <class Tile>
 struct PointLoader {
   using Order = MatrixLoader<Tile, Tile::BN, false>;  // the same threads take the same places of the panel
-  static constexpr int kEach = Order::kEach;
+  using Vector = Pack<float, Tile::V>;
 
   const float* own;
   int64_t ld;
   int steps;
-  Pack<float, Tile::V> held[kEach];
+  Vector held[Order::kEach];
 
   __device__ PointLoader(const float* points, int64_t ld, int cols, int steps)
       : own(points + Order::own_k() * ld + Order::own_row()),
@@ -224,15 +236,15 @@ struct PointLoader {
 
   __device__ void load() {
 #pragma unroll
-    for (int i = 0; i < kEach; ++i)
-      held[i] = i * Order::kStep < steps ? load_vec<Pack<float, Tile::V>>(own + i * Order::kStep * ld)
-                                         : Pack<float, Tile::V>{};
+    for (int i = 0; i < Order::kEach; ++i)
+      held[i] = i * Order::kStep < steps ? load_vec<Vector>(own + i * Order::kStep * ld) : Vector{};
     own += Tile::BK * ld;
     steps -= Tile::BK;
   }
   __device__ void store(typename Tile::PanelB& panel) const {
 #pragma unroll
-    for (int i = 0; i < kEach; ++i) store_vec(&panel[Order::own_k() + i * Order::kStep][Order::own_row()], held[i]);
+    for (int i = 0; i < Order::kEach; ++i)
+      store_vec(&panel[Order::own_k() + i * Order::kStep][Order::own_row()], held[i]);
   }
 };
 
@@ -248,8 +260,13 @@ __global__ void __launch_bounds__(Tile::kThreads, 512 / Tile::kThreads) multiply
   {
     const PointWork& w = work[0];
     MatrixLoader<Tile, Tile::BM, kAAlongK> load_a(w.a, kAAlongK ? p.k : p.m, w.rows, w.steps);
-    PointLoader<Tile> load_b(w.b, p.n, w.cols, w.steps);
-    gemm_main_loop<Tile>(load_a, load_b, w.steps, panels_a, panels_b, results);
+    if constexpr (kBAlongK) {
+      MatrixLoader<Tile, Tile::BN, true> load_b(w.b, p.k, w.cols, w.steps);
+      gemm_main_loop<Tile>(load_a, load_b, w.steps, panels_a, panels_b, results);
+    } else {
+      PointLoader<Tile> load_b(w.b, p.n, w.cols, w.steps);
+      gemm_main_loop<Tile>(load_a, load_b, w.steps, panels_a, panels_b, results);
+    }
   }
   __syncthreads();  // what the block works on is read again, instead of having been kept in registers
   const PointWork w = work[0];
