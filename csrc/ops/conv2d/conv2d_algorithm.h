@@ -8,6 +8,8 @@ namespace fastdl {
 enum class ConvAlgorithm { kAuto, kDirect, kWinograd };
 constexpr const char* kConvAlgorithmNames[] = {"auto", "direct", "winograd"};
 extern ConvAlgorithm conv_algorithm;
+// Bytes of transformed tiles and products that a device keeps at a time; batches that have more are cut.
+extern int64_t conv_workspace;
 
 // ---- Winograd -------------------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@
 namespace fastdl {
 
 ConvAlgorithm conv_algorithm = ConvAlgorithm::kAuto;
+int64_t conv_workspace = int64_t{128} << 20;
 
 namespace conv2d_binding {
 
@@ -201,6 +202,11 @@ void bind_conv2d(py::module_& m) {
 #if defined(FASTDL_DEVICE_CPU)
   m.def("conv2d_prepare", &prepare);
   m.def("conv2d_prepared", &prepared_forward);
+#else
+  m.def("set_conv_workspace", [](int64_t bytes) {
+    EXPECT(bytes >= 0, ValueError, "set_conv_workspace", text("bytes of at least 0"), text(bytes));
+    conv_workspace = bytes;
+  });
 #endif
 }
 

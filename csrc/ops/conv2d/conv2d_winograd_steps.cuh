@@ -12,8 +12,6 @@
 // tiles. To keep the 36 sums of a tile in one block instead would leave 16 x 32 of them for a matrix, which wants 36
 // times 48 numbers from L2 for each step of k: six times what it delivers while so much is multiplied.
 #pragma once
-#include <cstdlib>
-
 #include "cuda/access.cuh"
 #include "cuda/gemm.cuh"
 #include "cuda/pixel_run.cuh"
@@ -78,13 +76,6 @@ inline bool use_winograd(DType dtype, const Conv2dGeometry& g, const WinogradSha
 
 // ---- chunks of tiles ------------------------------------------------------------------------------------------------
 
-// Tiles and products of a chunk take no more memory than this: a thousand blocks of products and more, which fill a
-// device several times. The environment variable is for devices of little memory.
-inline int64_t workspace_bytes() {
-  static const char* const asked = std::getenv("FASTDL_CONV_WORKSPACE");
-  return asked ? std::atoll(asked) : int64_t{128} << 20;
-}
-
 // Tiles [first, first + count) of a batch.
 struct TileRun {
   PixelRun first;
@@ -95,8 +86,8 @@ template <class Body>
 void for_each_chunk(const WinogradShape& s, Body&& body) {
   const int64_t tiles = s.tiles(), across = s.across(), down = s.down();
   const int64_t a_tile = s.groups * (s.rows + s.depth) * kPositions * static_cast<int64_t>(sizeof(float));
-  // Equal ones, so that none is a small rest.
-  const int64_t chunks = ceil_div(tiles, max(int64_t{kWarp}, workspace_bytes() / a_tile));
+  // By default a chunk has a thousand blocks of products and more, which fill a device several times.
+  const int64_t chunks = ceil_div(tiles, max(int64_t{kWarp}, conv_workspace / a_tile));
   const int64_t size = ceil_div(ceil_div(tiles, chunks), kWarp) * kWarp;
   for (int64_t at = 0; at < tiles; at += size) {
     const int64_t row = at / across;
