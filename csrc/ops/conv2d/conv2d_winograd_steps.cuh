@@ -9,8 +9,8 @@
 //   products  [part of k][position][channel out][tile]       or [..][channel out][channel in], for weights
 //
 // Tiles and products go through memory, 2.25 numbers for each of the images; large batches are made chunk by chunk of
-// tiles. To keep the 36 sums of a tile in one block instead would leave 16 x 32 of them for a matrix, which wants 36
-// times 48 numbers from L2 for each step of k: six times what it delivers while so much is multiplied.
+// tiles. Kept in one block instead, the 36 sums of a tile leave room for matrices of 16 x 32, which want 48 bytes a
+// clock and multiprocessor while they multiply: all that L2 delivers.
 #pragma once
 #include "cuda/access.cuh"
 #include "cuda/gemm.cuh"
