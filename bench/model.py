@@ -11,6 +11,8 @@ full size. FLOPs are given by formula, since the emulation does not see arithmet
 from __future__ import annotations
 
 import argparse
+import functools
+import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import fastdl
 import fastdl.functional as F
 from bench.gpu import DEVICES, WARPGROUPS, Device, Estimate, Resources, Work, compile_registers, estimate, registers
-from fastdl import emu
+from fastdl import backends, emu
 
 ROOT = Path(__file__).parents[1]
 
@@ -47,12 +49,14 @@ class Model:
     bytes: float | None = None  # where they do not grow like the blocks
     half: Callable[[], object] | None = None
     longer: float = 1.0
+    pick: str = ""  # the kernel, of several, by the beginning of its name
+    source: str = ""  # its file, where that is not named after the room
 
     def counted(self) -> tuple[emu.KernelTraffic, float]:
-        """The traffic of the kernel with most threads, and the wavefronts that it would have at full length."""
-        kernel, wavefronts = counts(self.run)
+        """The traffic of the kernel, and the wavefronts that it would have at full length."""
+        kernel, wavefronts = counts(self.run, self.pick)
         if self.half is not None:
-            wavefronts += (self.longer - 1) * 2 * (wavefronts - counts(self.half)[1])
+            wavefronts += (self.longer - 1) * 2 * (wavefronts - counts(self.half, self.pick)[1])
         return kernel, wavefronts
 
     def work(self, kernel: emu.KernelTraffic, wavefronts: float) -> Work:
@@ -70,17 +74,17 @@ class Model:
     @property
     def file(self) -> Path:
         """Where its kernel is."""
-        return ROOT / "csrc" / "ops" / self.room / f"{self.room}.cu"
+        return ROOT / "csrc" / "ops" / self.room / f"{self.source or self.room}.cu"
 
     def kernel(self) -> str:
         """The kernel's name."""
         return self.counted()[0].kernel
 
-    def estimates(self, devices: tuple[Device, ...]) -> list[Estimate | None]:
+    def estimates(self, devices: tuple[Device, ...]) -> list[Estimate]:
         """Its times on devices."""
         kernel, wavefronts = self.counted()
         work = self.work(kernel, wavefronts)
-        out: list[Estimate | None] = []
+        out: list[Estimate] = []
         for device in devices:
             used, shared = registers(device.architecture, kernel.kernel)
             out.append(estimate(device, Resources(kernel.threads, used, shared), work))
@@ -120,11 +124,58 @@ class WarpgroupModel:
         return [estimate(d, resources, work) if d.architecture == "sm_90" else None for d in devices]
 
 
-def counts(run: Callable[[], object]) -> tuple[emu.KernelTraffic, float]:
-    """The kernel with most threads of a run, and its wavefronts."""
+@dataclass(frozen=True)
+class InTurn:
+    """Kernels that run one after another: their times add up."""
+
+    name: str
+    parts: tuple[Model, ...]
+
+    def estimates(self, devices: tuple[Device, ...]) -> list[Sum]:
+        """Their times on devices."""
+        return [Sum(parts) for parts in zip(*(part.estimates(devices) for part in self.parts), strict=True)]
+
+
+@dataclass(frozen=True)
+class Sum:
+    """Estimates that add up; limit and occupancy are those of the longest."""
+
+    parts: tuple[Estimate, ...]
+
+    @property
+    def seconds(self) -> float:
+        """The sum."""
+        return sum(part.seconds for part in self.parts)
+
+    @property
+    def longest(self) -> Estimate:
+        """The part that takes most of it."""
+        return max(self.parts, key=lambda part: part.seconds)
+
+    @property
+    def limit(self) -> str:
+        """What holds the longest part up."""
+        return self.longest.limit
+
+    @property
+    def occupancy(self) -> float:
+        """That of the longest part."""
+        return self.longest.occupancy
+
+
+@functools.cache  # the kernels of one run are several rows' business
+def profiled(run: Callable[[], object]) -> emu.Profile:
+    """What the accesses of a run cost."""
     with fastdl.no_grad(), emu.profile() as profile:
         run()
-    kernel = max(profile.kernels, key=lambda k: (k.blocks * k.threads, k.read))
+    return profile
+
+
+def counts(run: Callable[[], object], pick: str = "") -> tuple[emu.KernelTraffic, float]:
+    """The kernel with most threads of a run, of those whose names begin with `pick`, and its wavefronts."""
+    profile = profiled(run)
+    found = [k for k in profile.kernels if k.kernel.startswith(pick)]
+    kernel = max(found, key=lambda k: (k.blocks * k.threads, k.read))
     lines = [line for line in profile.lines if line.kernel == kernel.kernel and line.space == "shared"]
     return kernel, float(sum(line.units for line in lines))
 
@@ -139,8 +190,45 @@ def pointwise(channels: int) -> object:
     return F.conv2d(randn(1, channels, 128, 128), randn(128, channels, 1, 1))
 
 
+def windows(channels: int, outs: int, size: int, algorithm: str = "direct", kernel: int = 3) -> object:
+    """A convolution that keeps an image's size (3 x 3), or loses a line of it (2 x 2, for fewer steps of k)."""
+    module = backends.get("emu")
+    module.set_conv_algorithm(algorithm)
+    try:
+        return F.conv2d(randn(1, channels, size, size), randn(outs, channels, kernel, kernel), padding=kernel // 3)
+    finally:
+        module.set_conv_algorithm("auto")
+
+
+def both_ways(images: int, channels: int, size: int) -> tuple[Model, InTurn]:
+    """3 x 3 windows of as many channels in and out: direct, and by Winograd's F(4 x 4, 3 x 3)."""
+    name, wide = f"conv2d 3 x 3, {images} of {channels} @ {size}", channels > 64
+    pixels, tiles, pairs = images * size**2, images * math.ceil(size / 4) ** 2, channels**2
+    moved = 4.0 * 2 * pixels * channels
+    # Runs of 128 large tiles or 16 small ones, and half as many steps of k.
+    edge, few = (129, 2) if wide else (33, 4)
+    rows = min(channels, 128) if wide else 64
+    direct = Model(
+        f"{name}, direct", "conv2d", lambda: windows(2 * few, rows, edge, kernel=2),
+        pixels / (edge - 1) ** 2 * channels / rows, 2.0 * pixels * pairs * 9, moved + 4 * 9 * pairs,
+        lambda: windows(few, rows, edge, kernel=2), 9 * channels / (8 * few),
+    )  # fmt: skip
+    # 256 tiles of 64 x 64 pixels, 16 channels in.
+    small, k, at = 256, 16, "conv2d_winograd"
+    run, half = (lambda n=n: windows(n, rows, 64, "winograd") for n in (k, k // 2))
+    grow, longer, wider = tiles / small, channels / k, channels / rows
+    steps = (
+        Model("weights", "conv2d", run, longer * wider, 300.0 * pairs, pick="transform_weights", source=at),
+        Model("tiles", "conv2d", run, grow * longer, 170.0 * tiles * channels, pick="transform_tiles", source=at),
+        Model("products", "conv2d", run, grow * wider, 72.0 * tiles * pairs,
+              4 * 36.0 * (2 * tiles * channels + pairs), half, longer, "multiply_points", at),
+        Model("outputs", "conv2d", run, grow * wider, 150.0 * tiles * channels, pick="make_outputs", source=at),
+    )  # fmt: skip
+    return direct, InTurn(f"{name}, Winograd", steps)
+
+
 # Full sizes: 64 million numbers in elementwise kernels, batches of 32 to 64 images, products of 4096.
-MODELS: tuple[Model | WarpgroupModel, ...] = (
+MODELS: tuple[Model | WarpgroupModel | InTurn, ...] = (
     Model("add, 64 M", "elementwise", lambda: randn(1 << 14) + randn(1 << 14), 4096, 2.0**26),
     Model("gelu, 64 M", "activation", lambda: F.gelu(randn(1 << 14)), 4096, 20 * 2.0**26),
     Model("sum of rows, 65536 x 1024", "reduce", lambda: randn(64, 1024).sum(1), 1024, 2.0**26),
@@ -153,13 +241,22 @@ MODELS: tuple[Model | WarpgroupModel, ...] = (
           lambda: square(8), 4096 / 16),
     Model("conv2d 1 x 1, 64 of 128 -> 128, 32 x 32", "conv2d", lambda: pointwise(16), 64 * 32**2 / 128**2,
           2.0 * 64 * 32**2 * 128 * 128, 4.0 * (64 * 32**2 * 256 + 128 * 128), lambda: pointwise(8), 128 / 16),
-    WarpgroupModel("conv2d 3 x 3 in bfloat16, as above", ROOT / "csrc/ops/matmul/windows_wgmma.cu",
+    *both_ways(64, 64, 56),
+    *both_ways(64, 128, 28),
+    *both_ways(64, 256, 28),
+    *both_ways(64, 512, 14),
+    WarpgroupModel("conv2d 3 x 3 in bfloat16, 64 of 128 @ 32", ROOT / "csrc/ops/matmul/windows_wgmma.cu",
                    "wgmma_windows<WgmmaTile<bfloat16, 128, 256> >", 64 * 32**2 // 256, 9 * 128 // 64,
                    2.0 * 64 * 32**2 * 128 * 128 * 9, 64 * 32**2 * 128 * (2.0 + 4.0) + 2.0 * 9 * 128 * 128),
 )  # fmt: skip
 
 
-def cell(e: Estimate | None) -> str:
+def parts() -> list[Model | WarpgroupModel]:
+    """The kernels of all rows."""
+    return [part for row in MODELS for part in (row.parts if isinstance(row, InTurn) else (row,))]
+
+
+def cell(e: Estimate | Sum | None) -> str:
     """Three columns of a row."""
     if e is None:
         return f"{'-':>12}     {'':13} {'':5}"
@@ -183,7 +280,7 @@ def main(arguments: list[str] | None = None) -> None:
     if not emu.is_available():
         raise SystemExit("this build of fastdl has no emulated device")
     if options.registers:
-        compile_registers(sorted({model.file for model in MODELS}), {model.kernel() for model in MODELS})
+        compile_registers(sorted({part.file for part in parts()}), {part.kernel() for part in parts()})
     print(table(tuple(d for d in DEVICES if options.device in (None, d.name))))
 
 

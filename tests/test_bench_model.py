@@ -79,6 +79,13 @@ def test_a_block_that_does_not_fit() -> None:
         gpu.estimate(RTX, Resources(256, 32, 120 * 1024), WORK)
 
 
+def test_kernels_in_turn_add_up() -> None:
+    parts = [gpu.estimate(A100, FULL, replace(WORK, blocks=864 * 1000, bytes=bytes)) for bytes in (2.04e12, 4.08e12)]
+    total = model.Sum((parts[0], parts[1]))
+    assert total.seconds == pytest.approx(3.0)
+    assert (total.limit, total.occupancy) == ("memory", parts[1].occupancy)
+
+
 PTXAS = """
 ptxas info    : Compiling entry function '_ZN6fastdl12_GLOBAL__N_15scaleIfLi4EEEvPKT_PS2_l' for 'sm_80'
 ptxas info    : Function properties for _ZN6fastdl12_GLOBAL__N_15scaleIfLi4EEEvPKT_PS2_l
@@ -137,3 +144,6 @@ def test_every_row_has_a_time_and_its_kernel_is_in_the_table(capsys: pytest.Capt
     limits = {line[:42].strip(): line.split(" us  ")[1].split("  ")[0].strip() for line in lines[1:]}
     assert limits["matmul, 4096"] == "arithmetic"
     assert limits["softmax, 65536 x 1024"] == "memory"
+    rows = {m.name: m.estimates(DEVICES) for m in model.both_ways(64, 256, 28)}
+    direct, winograd = rows.values()
+    assert all(w.seconds < d.seconds / 2 for d, w in zip(direct[:3], winograd[:3], strict=True))

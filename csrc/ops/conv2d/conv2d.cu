@@ -20,6 +20,7 @@
 #include "ops/conv2d/conv2d_input.cuh"
 #include "ops/conv2d/conv2d_loaders.cuh"
 #include "ops/conv2d/conv2d_mma.cuh"
+#include "ops/conv2d/conv2d_winograd.cuh"
 
 namespace fastdl {
 namespace {
@@ -289,7 +290,7 @@ void forward(const Conv2dFwdArgs& p, Stream stream) {
     return launch(depthwise_fwd<T>, blocks_for(n, kBlock), kBlock, 0, stream, x, weight, out, n, g,
                   Images{planes_of(g.out_h, g.out_w), divide_by(g.out_channels)}, rows, epilogue);
   if constexpr (sizeof(T) == sizeof(float))
-    if (conv2d_fwd_on_tensor_cores(p, stream)) return;
+    if (conv2d_fwd_on_tensor_cores(p, stream) || conv2d_fwd_by_winograd(p, stream)) return;
   const Axes2d axes = axes_of("conv2d", g);
   // The pixels of all images are one axis: many small images fill tiles as well as a large one.
   const GemmPlan plan = plan_gemm<T>(rows, g.batch * pixels, depth * g.kernel_h * g.kernel_w, g.groups);
@@ -326,7 +327,7 @@ void backward_input(const Conv2dBwdInputArgs& p, const T* bias, Stream stream) {
                   Images{planes_of(g.in_h, g.in_w), divide_by(g.in_channels)}, depth, divide_by(g.stride_h),
                   divide_by(g.stride_w), epilogue);
   if constexpr (sizeof(T) == sizeof(float))
-    if (make_images_on_tensor_cores(p, bias, stream)) return;
+    if (make_images_on_tensor_cores(p, bias, stream) || make_images_by_winograd(p, bias, stream)) return;
   const auto [y, x] = axes_of("conv2d_bwd_input", g);
   // Slot 0 has the most taps: every slot gets that much room, so that offsets are products.
   const int64_t taps = int64_t{y.taps_of(0)} * x.taps_of(0), slot_size = g.in_channels * depth * taps;
@@ -371,7 +372,7 @@ void backward_weight(const Conv2dBwdWeightArgs& p, Stream stream) {
     return launch(depthwise_bwd_weight<T>, checked_grid(n), kBlock, 0, stream, grad, x, grad_weight, g,
                   planes_of(g.out_h, g.out_w), rows);
   if constexpr (sizeof(T) == sizeof(float))
-    if (conv2d_bwd_weight_on_tensor_cores(p, stream)) return;
+    if (conv2d_bwd_weight_on_tensor_cores(p, stream) || conv2d_bwd_weight_by_winograd(p, stream)) return;
   const Axes2d axes = axes_of("conv2d_bwd_weight", g);
   const TapProduct<T> product = {grad,
                                  x,

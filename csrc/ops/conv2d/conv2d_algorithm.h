@@ -1,4 +1,4 @@
-// Which algorithm the CPU kernels use: the setting, and the rule of "auto".
+// Which algorithm the kernels use: the setting, and the rule of "auto" on the CPU (devices: conv2d_winograd_steps.cuh).
 #pragma once
 #include "ops/conv2d/conv2d.h"
 
@@ -8,6 +8,8 @@ namespace fastdl {
 enum class ConvAlgorithm { kAuto, kDirect, kWinograd };
 constexpr const char* kConvAlgorithmNames[] = {"auto", "direct", "winograd"};
 extern ConvAlgorithm conv_algorithm;
+// Bytes of transformed tiles and products that a device keeps at a time; batches that have more are cut.
+extern int64_t conv_workspace;
 
 // ---- Winograd -------------------------------------------------------------------------------------------------------
 

@@ -5,16 +5,13 @@
 
 #include "bind/call.h"
 #include "ops/conv2d/conv2d.h"
-#include "ops/matmul/activation_name.h"
-#if defined(FASTDL_DEVICE_CPU)
 #include "ops/conv2d/conv2d_algorithm.h"
-#endif
+#include "ops/matmul/activation_name.h"
 
 namespace fastdl {
 
-#if defined(FASTDL_DEVICE_CPU)
 ConvAlgorithm conv_algorithm = ConvAlgorithm::kAuto;
-#endif
+int64_t conv_workspace = int64_t{128} << 20;
 
 namespace conv2d_binding {
 
@@ -196,14 +193,19 @@ void bind_conv2d(py::module_& m) {
   m.def("conv2d", &forward);
   m.def("conv2d_bwd_input", &input_gradient);
   m.def("conv2d_bwd_weight", &weight_gradient);
-#if defined(FASTDL_DEVICE_CPU)
-  m.def("conv2d_prepare", &prepare);
-  m.def("conv2d_prepared", &prepared_forward);
   m.def("get_conv_algorithm", [] { return kConvAlgorithmNames[static_cast<int>(conv_algorithm)]; });
   m.def("set_conv_algorithm", [](const std::string& name) {
     for (int i = 0; i < 3; ++i)
       if (name == kConvAlgorithmNames[i]) return void(conv_algorithm = static_cast<ConvAlgorithm>(i));
     throw ValueError(text("[set_conv_algorithm] expected auto, direct or winograd, got ", name));
+  });
+#if defined(FASTDL_DEVICE_CPU)
+  m.def("conv2d_prepare", &prepare);
+  m.def("conv2d_prepared", &prepared_forward);
+#else
+  m.def("set_conv_workspace", [](int64_t bytes) {
+    EXPECT(bytes >= 0, ValueError, "set_conv_workspace", text("bytes of at least 0"), text(bytes));
+    conv_workspace = bytes;
   });
 #endif
 }
