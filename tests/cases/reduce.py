@@ -16,6 +16,8 @@ SIZES = [
     {"shape": (33, 145), "dim": 1},
     {"shape": (70, 130), "dim": 0},
     {"shape": (2, 70_001), "dim": 1},
+    {"shape": (19, 605), "dim": 1},
+    {"shape": (3, 2, 6007), "dim": (0, 2)},
     {"shape": (100_003,), "dim": None},
     {"shape": (1, 1), "dim": (0, 1)},
     {"shape": (), "dim": None},

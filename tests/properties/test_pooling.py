@@ -70,6 +70,18 @@ def test_max_pool2d(dtype, planes, ceil, seed, rows, columns, special):
             expect_equal("max_pool2d_bwd", dtype, [grad, indices], size, *window, epsilons=8)
 
 
+@BOTH
+@QUICK
+@given(
+    size=st.tuples(st.integers(3, 12), st.integers(9, 80)), padding=st.tuples(st.integers(0, 1), st.integers(0, 1)),
+    special=st.booleans(), **SHAPES,
+)  # fmt: skip
+def test_max_pool2d_of_threes_two_apart(dtype, size, padding, special, planes, ceil, seed):
+    x = numbers(seed, (1, planes, *size), special)
+    for index_dtype in ("int32", "int64"):
+        expect_equal("max_pool2d", dtype, [x], (3, 3), (2, 2), padding, (1, 1), ceil, index_dtype)
+
+
 @pytest.mark.parametrize("window", [(2, 2, 0), (3, 2, 1)], ids=str)
 def test_max_pool2d_of_many_planes_is_that_of_few(window):
     """Results that are streamed past the caches, from rows with and without NaN, are those of smaller calls."""

@@ -45,6 +45,35 @@ def test_interpolation(dtype, rows, columns, planes, align, seed):
     expect_equal("upsample_bilinear2d_bwd", dtype, g, size, align, *scales, epsilons=64)
 
 
+@BOTH
+@QUICK
+@given(size=st.tuples(st.integers(1, 6), st.integers(1, 80)), seed=st.integers(0, 9))
+def test_doubling(dtype, size, seed):
+    x = np.random.default_rng(seed).standard_normal((1, 2, *size))
+    out = (2 * size[0], 2 * size[1])
+    expect_equal("upsample_nearest2d", dtype, x, out, 2.0, 2.0)
+    large = expect_equal("upsample_bilinear2d", dtype, x, out, False, 0.0, 2.0, epsilons=16)
+    np.testing.assert_array_equal(
+        large[..., :: out[0] - 1, :: out[1] - 1], x.astype(dtype)[..., [0, -1], :][..., [0, -1]]
+    )
+
+
+@pytest.mark.parametrize("width", [130, 128, 132])
+@pytest.mark.parametrize("function", ["upsample_nearest2d", "upsample_bilinear2d"])
+def test_doubling_of_many_planes_is_that_of_few(function, width):
+    """Results that are streamed past the caches are those of smaller calls."""
+    x = np.random.default_rng(0).standard_normal((1, 200, 128, width), np.float32)
+    attributes = ((256, 2 * width), *([False] if "linear" in function else []), 2.0, 2.0)
+
+    def double(planes):
+        return CPU.to_numpy(getattr(CPU, function)(CPU.from_numpy(planes, False), *attributes))
+
+    whole = double(x)
+    assert whole.nbytes >= 24 << 20  # kStreamBytes of cpu/vec-inl.h
+    for first in range(0, 200, 50):
+        assert whole[:, first : first + 50].tobytes() == double(x[:, first : first + 50].copy()).tobytes()
+
+
 @QUICK
 @given(rows=axis(), columns=axis(), align=st.booleans())
 def test_interpolation_of_a_constant_is_the_constant(rows, columns, align):
