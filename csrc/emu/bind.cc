@@ -95,6 +95,7 @@ void bind_engine(py::module_& m) {
   m.def("clear_profile", &clear_traffic);
   m.def("profiled_lines", &profiled_lines);
   m.def("profiled_kernels", &profiled_kernels);
+  m.def("copied_to_host", &copied_to_host);
   m.def("address", [](const Array& a) { return reinterpret_cast<uintptr_t>(a.data); });
   bind_selftest(m);
 }

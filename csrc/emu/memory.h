@@ -13,5 +13,6 @@ size_t allocated_global();            // bytes, with the gaps between allocation
 bool is_allocated(const void* p, size_t bytes);
 void mark_written(const void* p, size_t bytes);
 void copy_written(const void* to, const void* from, size_t bytes);
+int64_t copied_to_host();  // bytes, since the module was loaded
 
 }  // namespace fastdl::emu

@@ -13,6 +13,7 @@ using namespace fastdl::emu;
 
 namespace {
 
+int64_t to_host = 0;                 // bytes that were copied there
 std::map<uintptr_t, size_t> pinned;  // host memory of cudaHostAlloc: address -> bytes
 
 cudaError_t copy_now(void* to, const void* from, size_t bytes, cudaMemcpyKind kind) {
@@ -20,6 +21,7 @@ cudaError_t copy_now(void* to, const void* from, size_t bytes, cudaMemcpyKind ki
   if (kind != cudaMemcpyDeviceToHost && !is_allocated(to, bytes)) return cudaErrorInvalidValue;
   if (kind != cudaMemcpyHostToDevice && !is_allocated(from, bytes)) return cudaErrorInvalidValue;
   std::memmove(to, from, bytes);
+  if (kind == cudaMemcpyDeviceToHost) to_host += static_cast<int64_t>(bytes);
   if (kind == cudaMemcpyHostToDevice) mark_written(to, bytes);
   if (kind == cudaMemcpyDeviceToDevice) copy_written(to, from, bytes);
   return cudaSuccess;
@@ -34,6 +36,11 @@ cudaError_t set_now(void* data, int value, size_t bytes) {
 }
 
 }  // namespace
+
+int64_t fastdl::emu::copied_to_host() {
+  std::lock_guard<std::mutex> lock(engine_mutex);
+  return to_host;
+}
 
 cudaError_t cudaMalloc(void** data, size_t bytes) {
   if (const cudaError_t error = unsafe_in_capture()) return error;

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from . import tensor
 from .autograd import Node, no_grad, record, recording
-
-if TYPE_CHECKING:
-    from .tensor import Tensor
+from .tensor import Tensor
 
 Array = Any
 
@@ -71,7 +68,7 @@ class Function:
     @classmethod
     def apply(cls, *args: Any) -> Any:
         ctx = Context()
-        ctx.needs_input_grad = tuple(isinstance(a, tensor.Tensor) and a.requires_grad for a in args)
+        ctx.needs_input_grad = tuple(isinstance(a, Tensor) and a.requires_grad for a in args)
         with no_grad():
             if cls.setup_context is None:
                 result = cls.forward(ctx, *args)
@@ -80,13 +77,13 @@ class Function:
                 cls.setup_context(ctx, args, result)
         outs = list(result) if isinstance(result, tuple) else [result]
         for out in outs:
-            if not isinstance(out, tensor.Tensor):
+            if not isinstance(out, Tensor):
                 raise TypeError(f"[{cls.__name__}] expected forward to return a Tensor, got {type(out).__name__}")
-        tensors = tuple(a for a in args if isinstance(a, tensor.Tensor))
+        tensors = tuple(a for a in args if isinstance(a, Tensor))
         if not recording(*tensors):
             return result
         constant = [any(out is t for t in ctx.non_differentiable) for out in outs]
-        outs = [tensor.Tensor(o._array, o._backend) if any(o is t for t in tensors) else o for o in outs]
+        outs = [Tensor(o._array, o._backend) if any(o is t for t in tensors) else o for o in outs]
         cls._record(ctx, args, tensors, outs)
         for out, skipped in zip(outs, constant, strict=True):
             if skipped:
@@ -97,14 +94,14 @@ class Function:
     def _record(cls, ctx: Context, args: tuple[Any, ...], tensors: tuple[Tensor, ...], outs: list[Tensor]) -> None:
         from .outputs import record_several
 
-        places = [i for i, a in enumerate(args) if isinstance(a, tensor.Tensor)]
+        places = [i for i, a in enumerate(args) if isinstance(a, Tensor)]
         shapes = [(o.shape, o.dtype.name) for o in outs]
 
         def given(k: Any, g: Array | None, shape: tuple[int, ...], dtype: str) -> Tensor | None:
             if g is None and ctx.materialize_grads:
                 g = k.empty(shape, dtype)
                 k.fill_(g, 0)
-            return None if g is None else tensor.Tensor(g, k)
+            return None if g is None else Tensor(g, k)
 
         def rule(node: Node, grads: Any) -> list[Array | None]:
             arrays = grads if len(outs) > 1 else [grads]

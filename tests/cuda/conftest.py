@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,3 +51,36 @@ def _sass() -> Callable[[Path], str]:
     if program is None:
         pytest.skip("cuobjdump is not on the PATH (the wheel nvidia-cuda-cuobjdump has it)")
     return lambda cubin: run_program(program, "-sass", str(cubin))
+
+
+@pytest.fixture(name="built_kernels", scope="session")
+def _built_kernels() -> list[tuple[Any, ...]]:
+    """Kernels of the CUDA module: name, registers, bytes of stack, local and shared memory, and threads of a block."""
+    module, program = importlib.util.find_spec("fastdl._cuda"), cuda_program("cuobjdump")
+    if module is None or module.origin is None or program is None:
+        pytest.skip("the CUDA module was not built, or cuobjdump is not on the PATH")
+    used = r"Function (\S+):\n\s*REG:(\d+) STACK:(\d+) SHARED:(\d+) LOCAL:(\d+)"
+    found = {s: numbers for s, *numbers in re.findall(used, run_program(program, "-res-usage", module.origin))}
+    about = r"^\.nv\.info\.(\S+)\n(.*?)(?=^\.)"
+    most = r"MAX_THREADS\s+Format:\s+EIFMT_SVAL\s+Value:\s+0x(\w+) 0x1 0x1"
+    text = run_program(program, "-elf", module.origin)
+    threads = {s: re.search(most, part) for s, part in re.findall(about, text, re.DOTALL | re.MULTILINE)}
+    names = subprocess.run(["c++filt"], input="\n".join(found), capture_output=True, text=True, check=True).stdout
+    kernels: list[tuple[Any, ...]] = []
+    for name, (symbol, numbers) in zip(names.splitlines(), found.items(), strict=True):
+        match = threads[symbol]
+        assert match, f"{name} has no __launch_bounds__"
+        registers, stack, shared, local = map(int, numbers)
+        kernels.append((short_name(name), registers, stack, local, shared, int(match[1], 16)))
+    return kernels
+
+
+def short_name(name: str) -> str:
+    """Of a demangled function: without return type, namespaces and arguments."""
+    name = re.sub(r"^void |\(anonymous namespace\)::|fastdl::", "", name)
+    depth = 0
+    for i, c in enumerate(name):
+        depth += (c == "<") - (c == ">")
+        if c == "(" and depth == 0:
+            return name[:i]
+    return name

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from fastdl import backends
+import fastdl
+from fastdl import backends, ops
 from fastdl.testing import assert_close
 from tests.cases.nms import detections, proposals, special
 from tests.properties.test_nms import THRESHOLDS, scored_boxes
@@ -68,6 +69,22 @@ def test_soft_nms_of_small_and_large_blocks(run, n):
     expected, expected_scores = REFERENCE.soft_nms(boxes, scores, "linear", 0.3, 0.5, 0.05)
     np.testing.assert_array_equal(keep, expected)
     np.testing.assert_array_equal(decayed, expected_scores)
+
+
+@pytest.mark.parametrize("n", [20, 1100])
+def test_nothing_but_the_count_goes_to_the_host(emu, n):
+    """Boxes are ranked, compared and chosen on the device; the result's size is the one thing that Python must know."""
+    boxes, scores = (fastdl.tensor(a, device="emu") for a in detections(np.random.default_rng(0), n, 20))
+    classes = fastdl.zeros(n, dtype=fastdl.int64, device="emu")
+    for suppress in (
+        lambda: ops.nms(boxes, scores, 0.4),
+        lambda: ops.batched_nms(boxes, scores, classes, 0.4),
+        lambda: ops.soft_nms(boxes, scores),
+        lambda: ops.soft_nms(boxes, scores, method="gaussian"),
+    ):
+        before = emu.copied_to_host()
+        suppress()
+        assert emu.copied_to_host() - before == 8
 
 
 @pytest.mark.parametrize("n", [1, 31, 33, 8192, 8193, 17_000])

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from ..autograd import no_grad
 from ..random import default_generator
 from .module import module_of
 from .streams import Stream, current_stream
@@ -115,7 +116,8 @@ class CUDAGraph:
         if _here.graph is None:
             settle()
         first = default_generator.take_counters(self._counters)
-        self._native.replay(self._steps, default_generator.seed, first)
+        with no_grad():  # what repeats on the host is no part of any tape
+            self._native.replay(self._steps, default_generator.seed, first)
         if self._guards or self._updates:
             self._stream = current_stream(self._module.NAME)
             _unsettled.append(self)
