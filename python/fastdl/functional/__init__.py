@@ -56,6 +56,7 @@ from .gating import (
     tanhshrink,
     threshold,
 )
+from .grid import affine_grid, grid_sample
 from .layout import flatten
 from .linear import linear
 from .loss import cross_entropy, multi_margin_loss, nll_loss, one_hot
@@ -83,6 +84,7 @@ __all__ = [
     "adaptive_avg_pool2d",
     "adaptive_max_pool1d",
     "adaptive_max_pool2d",
+    "affine_grid",
     "alpha_dropout",
     "avg_pool1d",
     "avg_pool2d",
@@ -113,6 +115,7 @@ __all__ = [
     "gaussian_nll_loss",
     "gelu",
     "glu",
+    "grid_sample",
     "group_norm",
     "gru_cell",
     "gumbel_softmax",

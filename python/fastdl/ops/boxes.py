@@ -118,8 +118,8 @@ def remove_small_boxes(boxes: Tensor, min_size: float) -> Tensor:
 
 
 def masks_to_boxes(masks: Tensor) -> Tensor:
-    """The smallest boxes (N, 4) float32 around what is not 0 in masks (N, H, W) (`torchvision.ops.masks_to_boxes`), with
-    the last row and column as x2 and y2; an empty mask has (0, 0, 0, 0).
+    """The smallest boxes (N, 4) float32 around what is not 0 in masks (N, H, W) (`torchvision.ops.masks_to_boxes`),
+    with the last row and column as x2 and y2; an empty mask has (0, 0, 0, 0).
 
     >>> import fastdl
     >>> masks_to_boxes(fastdl.tensor([[[0, 0, 0], [0, 1, 1]]])).tolist()

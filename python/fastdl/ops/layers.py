@@ -1,5 +1,5 @@
-"""Blocks of networks under the names of `torchvision.ops`: batch norm that stays as it is, convolutions with what follows
-them, branches dropped by chance."""
+"""Blocks of networks under the names of `torchvision.ops`: batch norm that stays as it is, convolutions with what
+follows them, branches dropped by chance."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ class ExtraFPNBlock(nn.Module):
     """What `FeaturePyramidNetwork` asks of its `extra_blocks`: given the results, the maps that they were made of and
     the names, it gives the longer list of results and of names."""
 
-    def forward(self, results: Maps, x: Maps, names: list[str]) -> tuple[Maps, list[str]]:
+    def forward(self, results: Maps, x: Maps, names: list[str], /) -> tuple[Maps, list[str]]:
         raise NotImplementedError("[ExtraFPNBlock] expected a class with a forward of its own, got one without")
 
 
