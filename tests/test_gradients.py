@@ -206,6 +206,7 @@ FUNCTIONS = {
     "max_unpool2d": (lambda x: max_pooled(F.max_pool2d, F.max_unpool2d, x), [t(*PLANE)]),
     "bed_of_nails_unpool2d": (lambda x: F.bed_of_nails_unpool2d(x, 2), [t(1, 2, 3, 3)]),
     "interpolate": (lambda x: F.interpolate(x, scale_factor=2.0), [t(1, 2, 3, 3)]),
+    "upsample": (lambda x: F.upsample(x, scale_factor=2), [t(1, 2, 3, 3)]),
     "interpolate/bilinear": (lambda x: F.interpolate(x, (5, 4), mode="bilinear"), [t(1, 2, 3, 3)]),
     "affine_grid": (lambda x: F.affine_grid(x, (2, 1, 3, 4)), [t(2, 2, 3)]),
     "grid_sample": (F.grid_sample, [t(1, 2, 3, 4), GRID]),

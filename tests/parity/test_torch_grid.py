@@ -70,6 +70,13 @@ def test_a_spatial_transformer_has_a_plan():
     assert_close(fastdl.compile(turn, x)(x), turn(x), 8)
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_upsample_is_interpolate():
+    found = F.upsample(fastdl.tensor(IMAGE), scale_factor=2, mode="bilinear", align_corners=True)
+    expected = theirs.upsample(torch.tensor(IMAGE), scale_factor=2, mode="bilinear", align_corners=True)
+    assert_close(found, expected.numpy(), 64)
+
+
 def test_bad_arguments():
     x, g = fastdl.zeros(1, 2, 3, 3), fastdl.zeros(1, 2, 2, 2)
     for arguments, message in (

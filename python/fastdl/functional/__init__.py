@@ -76,7 +76,7 @@ from .ranking_loss import (
 from .recurrent import gru_cell, lstm_cell, recurrent, rnn_relu_cell, rnn_tanh_cell
 from .sliding import fold, lp_pool1d, lp_pool2d, unfold
 from .unpooling import bed_of_nails_unpool2d, max_unpool1d, max_unpool2d
-from .upsampling import interpolate, pixel_shuffle, pixel_unshuffle
+from .upsampling import interpolate, pixel_shuffle, pixel_unshuffle, upsample
 from .vectors import bilinear, channel_shuffle, cosine_similarity, normalize, pdist, scaled_dot_product_attention
 
 __all__ = [
@@ -187,4 +187,5 @@ __all__ = [
     "triplet_margin_loss",
     "triplet_margin_with_distance_loss",
     "unfold",
+    "upsample",
 ]
