@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from options import add_device, fewer, part
 
 import fastdl
 from fastdl import nn, optim
@@ -51,26 +52,28 @@ def sheet(out: Path) -> None:
     plot_images(np.stack(results), list(TRANSFORMS), out / "transforms.png", columns=4)
 
 
-def accuracy(training: Subset, test: DataLoader, transform: object, seed: int) -> float:
+def accuracy(training: Subset, test: DataLoader, transform: object, seed: int, device: str = "cpu") -> float:
     fastdl.manual_seed(seed)
     model = nn.Sequential(nn.Conv2d(1, 16, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(16, 32, 3), nn.ReLU(),
-                          nn.MaxPool2d(2), nn.Flatten(), nn.Linear(800, 10))  # fmt: skip
+                          nn.MaxPool2d(2), nn.Flatten(), nn.Linear(800, 10)).to(device)  # fmt: skip
     loader = DataLoader(training, 32, shuffle=True, transform=transform, num_workers=2)
-    fit(model, loader, optim.Adam(model.parameters(), lr=2e-3), epochs=40, progress=False)
+    fit(model, loader, optim.Adam(model.parameters(), lr=2e-3), epochs=fewer(40, device), progress=False)
     return evaluate(model, test)["accuracy"]
 
 
 def main(argv: list[str] | None = None) -> dict[str, float]:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("out/augmentation"))
-    out = parser.parse_args(argv).out
+    add_device(parser)
+    args = parser.parse_args(argv)
+    out, device = args.out, args.device
     out.mkdir(parents=True, exist_ok=True)
     sheet(out)
 
     rest, test_set = load_digits(4000)
     normalize = Normalize.of(rest.arrays[0])  # of the training digits alone
-    few = Subset(rest, np.random.default_rng(0).permutation(4000)[:300])
-    test = DataLoader(test_set, 500, transform=normalize)
+    few = Subset(rest, np.random.default_rng(0).permutation(4000)[: fewer(300, device, 32)])
+    test = DataLoader(part(test_set, device), 500, transform=normalize)
     augment = Compose([Augment(degrees=12, scale=(0.85, 1.15), shear=0.15, shift=2), normalize])
     batch = next(iter(DataLoader(few, 32, transform=augment)))[0]
     plot_images(batch, path=out / "digits.png", title="Digits as a network sees them")
@@ -80,7 +83,9 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
         ("300 digits, changed anew in every epoch", augment),
     ):
         start = time.perf_counter()
-        found[name] = float(np.median([accuracy(few, test, transform, seed) for seed in range(3)]))
+        found[name] = float(
+            np.median([accuracy(few, test, transform, seed, device) for seed in range(fewer(3, device))])
+        )
         print(f"{name:42} {found[name]:.1%} of 1,000 unseen ones right, {time.perf_counter() - start:.0f} s")
     print(f"pictures in {out}")
     return found

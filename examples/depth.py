@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from options import add_device, fewer, part
 
 import fastdl
 from fastdl import models, optim
@@ -46,10 +47,12 @@ def data() -> tuple[TensorDataset, TensorDataset]:
     return tuple(TensorDataset(normal.images(x, rng), labels) for x, labels in sets)
 
 
-def train(name: str, seed: int, epochs: int, training: TensorDataset, test: TensorDataset) -> np.ndarray:
+def train(
+    name: str, seed: int, epochs: int, training: TensorDataset, test: TensorDataset, device: str = "cpu"
+) -> np.ndarray:
     """Errors (2, epochs) in percent: while training, and on unseen digits after each epoch."""
     fastdl.manual_seed(seed)
-    model = NETWORKS[name]()
+    model = NETWORKS[name]().to(device)
     optimizer = optim.SGD(model.parameters(), lr=0.02, momentum=0.9, weight_decay=1e-4)
     schedule = optim.lr_scheduler.MultiStepLR(optimizer, [int(0.6 * epochs), int(0.85 * epochs)])
     history = fit(model, DataLoader(training, 64, shuffle=True), optimizer, epochs=epochs, scheduler=schedule,
@@ -87,17 +90,19 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--epochs", type=int, default=6)
+    add_device(parser)
     parser.add_argument("--out", type=Path, default=Path("out/depth"))
     args = parser.parse_args(argv)
     args.out.mkdir(parents=True, exist_ok=True)
-    training, test = data()
+    training, test = (part(dataset, args.device, 8) for dataset in data())
+    epochs, seeds = fewer(args.epochs, args.device), fewer(args.seeds, args.device)
     curves: Curves = {}
     for name in NETWORKS:
         start = time.perf_counter()
-        curves[name] = np.stack([train(name, seed, args.epochs, training, test) for seed in range(args.seeds)])
+        curves[name] = np.stack([train(name, seed, epochs, training, test, args.device) for seed in range(seeds)])
         ends = curves[name][:, :, -1]
         print(f"{name:12} training error {_spread(ends[:, 0])}, on unseen digits {_spread(ends[:, 1])}"
-              f"  {(time.perf_counter() - start) / args.seeds:5.0f} s a seed", flush=True)  # fmt: skip
+              f"  {(time.perf_counter() - start) / seeds:5.0f} s a seed", flush=True)  # fmt: skip
     plot(curves, args.out / "depth.png")
     return {name: float(np.median(errors[:, 0, -1])) for name, errors in curves.items()}
 

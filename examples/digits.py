@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from options import add_device, fewer, part
 
 import fastdl
 from fastdl.data import Augment, DataLoader, TensorDataset, load_digits
@@ -68,7 +69,7 @@ def show(result: dict, test: TensorDataset, out: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", default="cpu", help="cpu, cuda, emu or reference")
+    add_device(parser)
     parser.add_argument("--epochs", type=int, default=40)
     parser.add_argument("--seeds", type=int, default=1, help="number of trainings, seeds 0, 1, ...")
     parser.add_argument("--no-augment", action="store_true", help="train on the digits as they are")
@@ -76,9 +77,8 @@ def main() -> None:
     args = parser.parse_args()
 
     training, test = load_digits(train=4000)
-    if args.device in ("emu", "reference"):  # both check or define the kernels, neither is made for speed
-        args.epochs = min(args.epochs, 2)
-        training, test = (TensorDataset(*(a[::step] for a in d.arrays)) for d, step in ((training, 125), (test, 50)))
+    args.epochs = fewer(args.epochs, args.device, 2)
+    training, test = part(training, args.device), part(test, args.device, 20)
     print(fastdl.summary(digits_network(), (1, 28, 28)))
     results = [train(seed, args, training, test) for seed in range(args.seeds)]
     if len(results) > 1:

@@ -17,6 +17,8 @@ Layers name their input size, images are (channels, height, width), and the loss
 
 import argparse
 
+from options import add_device, fewer, part
+
 import fastdl
 from fastdl import nn, optim
 from fastdl.data import DataLoader, TensorDataset, load_digits, random_split
@@ -57,14 +59,17 @@ def train(model: nn.Sequential, training: TensorDataset, test: TensorDataset, ep
 def main(arguments: list[str] | None = None) -> list[float]:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--short", action="store_true", help="a few batches of everything")
+    add_device(parser)
     args = parser.parse_args(arguments)
     fastdl.manual_seed(0)
     fastdl.set_printoptions(sci_mode=False)
     training, test = load_digits(train=4000)
     if args.short:
         training, test = (TensorDataset(*(a[::10] for a in part.arrays)) for part in (training, test))
+    training, test = part(training, args.device, 40), part(test, args.device)
     print(f"{len(training)} training images, {len(test)} test images")
-    accuracies = [train(build(), training, test, 2 if args.short else 8) for build in (dense, convolutional)]
+    epochs = fewer(2 if args.short else 8, args.device)
+    accuracies = [train(build().to(args.device), training, test, epochs) for build in (dense, convolutional)]
     fastdl.set_printoptions(profile="default")
     return accuracies
 

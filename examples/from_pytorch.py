@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from options import add_device, fewer, part
 
 import fastdl as torch  # a program that says torch everywhere goes on saying it
 import fastdl.nn.functional as F
@@ -78,18 +79,20 @@ def network() -> None:
     print()
 
 
-def classifier(short: bool) -> float:
+def classifier(short: bool, device: str = "cpu") -> float:
     print("4. Training a classifier")
     training, test = load_digits(train=4000)
     if short:
         training, test = (TensorDataset(*(a[::10] for a in part.arrays)) for part in (training, test))
+    training, test = part(training, device), part(test, device)
     loader = DataLoader(training, batch_size=4, shuffle=True)
-    net = Net()
+    net = Net().to(device)
     criterion = nn.CrossEntropyLoss()
     optimizer = optim.SGD(net.parameters(), lr=0.01 if short else 0.002, momentum=0.9)
-    for epoch in range(4):
+    for epoch in range(fewer(4, device)):
         running_loss = 0.0
         for i, (inputs, labels) in enumerate(loader):
+            inputs, labels = inputs.to(device), labels.to(device)
             optimizer.zero_grad()
             loss = criterion(net(inputs), labels)
             loss.backward()
@@ -103,12 +106,12 @@ def classifier(short: bool) -> float:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "digits.safetensors"
         torch.save(net.state_dict(), path)  # safetensors instead of pickle
-        net = Net()
+        net = Net().to(device)
         net.load_state_dict(torch.load(path))
     correct, total = torch.zeros(10), torch.zeros(10)
     with torch.no_grad():
         for images, labels in DataLoader(test, batch_size=100):
-            _, predicted = torch.max(net(images), 1)
+            _, predicted = torch.max(net(images.to(device)), 1)
             for label, guess in zip(labels.tolist(), predicted.tolist(), strict=True):
                 correct[label] += int(label == guess)
                 total[label] += 1
@@ -122,12 +125,13 @@ def classifier(short: bool) -> float:
 def main(arguments: list[str] | None = None) -> float:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--short", action="store_true", help="a few steps of everything")
+    add_device(parser)
     args = parser.parse_args(arguments)
     torch.manual_seed(0)
     tensors()
     gradients()
     network()
-    return classifier(args.short)
+    return classifier(args.short, args.device)
 
 
 if __name__ == "__main__":

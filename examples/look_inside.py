@@ -9,6 +9,7 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+from options import add_device, fewer, part
 
 import fastdl
 from fastdl import nn, ops, optim
@@ -110,14 +111,18 @@ def _masks(photo: np.ndarray, boxes: np.ndarray) -> np.ndarray:
 def main(argv: list[str] | None = None) -> dict[str, float]:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("out/look_inside"))
-    out = parser.parse_args(argv).out
+    add_device(parser)
+    args = parser.parse_args(argv)
+    out = args.out
     out.mkdir(parents=True, exist_ok=True)
     training, test = load_digits(4000)
     images, labels = test.arrays
     fastdl.manual_seed(0)
-    model = Reader()
-    history = fit(model, DataLoader(training, 64, shuffle=True), optim.Adam(model.parameters(), lr=2e-3), epochs=6,
-                  validation=DataLoader(test, 500), progress=False)  # fmt: skip
+    model = Reader().to(args.device)
+    batches, unseen = (DataLoader(part(d, args.device), n, shuffle=n == 64) for d, n in ((training, 64), (test, 500)))
+    history = fit(model, batches, optim.Adam(model.parameters(), lr=2e-3), epochs=fewer(6, args.device),
+                  validation=unseen, progress=False)  # fmt: skip
+    model.to("cpu")  # where the pictures are made
     plot_history(history, out / "curves.png", "Digits")
 
     plot_filters(model.conv1.weight, out / "filters.png", title="Filters of the first layer")

@@ -14,6 +14,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+from options import add_device, fewer, part
 
 import fastdl
 import fastdl.onnx
@@ -46,18 +47,16 @@ def by_runtime(file: Path, images: np.ndarray) -> np.ndarray:
 def main(arguments: list[str] | None = None) -> float:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--short", action="store_true", help="a few batches")
+    add_device(parser)
     parser.add_argument("--out", help="where to leave the file (default: a temporary folder)")
     args = parser.parse_args(arguments)
     fastdl.manual_seed(0)
     train, test = load_digits(train=640 if args.short else 4000)
-    model = network()
-    fit(
-        model,
-        DataLoader(train, batch_size=64, shuffle=True),
-        optim.Adam(model.parameters()),
-        epochs=4 if args.short else 1,
-    )
-    model.eval()
+    model = network().to(args.device)
+    batches = DataLoader(part(train, args.device), batch_size=64, shuffle=True)
+    epochs = fewer(4 if args.short else 1, args.device)
+    fit(model, batches, optim.Adam(model.parameters()), epochs=epochs)
+    model.to("cpu").eval()
 
     images, labels = test.arrays[0][:200], test.arrays[1][:200]
     file = Path(args.out or tempfile.mkdtemp()) / "digits.onnx"

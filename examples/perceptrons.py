@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from options import add_device, fewer, part
 
 import fastdl
 import fastdl.functional as F
@@ -69,12 +70,15 @@ CHOICES: dict[str, dict[str, Any]] = {
 USUAL = {"preprocessing": "standardised", "activation": "ReLU", "loss": "cross-entropy", "optimizer": "momentum"}
 
 
-def errors(sets: tuple[TensorDataset, TensorDataset], choice: dict[str, str], seed: int, epochs: int) -> list[float]:
+def errors(
+    sets: tuple[TensorDataset, TensorDataset], choice: dict[str, str], seed: int, epochs: int, device: str = "cpu"
+) -> list[float]:
     """Percent of unseen digits misread after each epoch."""
     fastdl.manual_seed(seed)
     prepare = PREPARED[choice["preprocessing"]]
     (x, y), (x_test, y_test) = (dataset.arrays for dataset in sets)
     model = nn.Sequential(nn.Linear(64, 32), ACTIVATIONS[choice["activation"]](), nn.Linear(32, 10))
+    model.to(device)
     kind, options = OPTIMIZERS[choice["optimizer"]]
     history = fit(model, DataLoader(TensorDataset(prepare(x, x), y), 32, shuffle=True),
                   kind(model.parameters(), **options), LOSSES[choice["loss"]], epochs=epochs, progress=False,
@@ -82,18 +86,19 @@ def errors(sets: tuple[TensorDataset, TensorDataset], choice: dict[str, str], se
     return [100 - 100 * accuracy for accuracy in history["val_accuracy"]]
 
 
-def compare(seeds: int, epochs: int, path: Path) -> dict[str, dict[str, float]]:
+def compare(seeds: int, epochs: int, path: Path, device: str = "cpu") -> dict[str, dict[str, float]]:
     """One choice varies at a time, the others are the usual ones; a panel each, lines are means over the seeds.
 
     The learning rate stays the same for all losses: what learns slowly has small gradients.
     """
-    sets = digits()
+    training, test = digits()
+    sets = part(training, device), part(test, device)
     figure, found = new_figure(11.2, 6.6), {}
     for i, (what, alternatives) in enumerate(CHOICES.items()):
         axes = plain(figure.add_subplot(2, 2, i + 1))
         found[what] = {}
         for name, colour in zip(alternatives, PALETTE, strict=False):
-            mean = np.mean([errors(sets, {**USUAL, what: name}, seed, epochs) for seed in range(seeds)], axis=0)
+            mean = np.mean([errors(sets, {**USUAL, what: name}, seed, epochs, device) for seed in range(seeds)], axis=0)
             found[what][name] = float(mean[-1])
             width = 2.4 if name == USUAL[what] else 1.3
             axes.plot(range(1, epochs + 1), mean, color=colour, label=name, linewidth=width)
@@ -114,31 +119,34 @@ def curve(x: np.ndarray) -> np.ndarray:
     return (np.sin(2 * x) + 0.5 * np.sin(5 * x) + 0.3 * np.abs(x)).astype(np.float32)
 
 
-def fitted(x: np.ndarray, wanted: np.ndarray, units: int, seed: int, updates: int) -> np.ndarray:
+def fitted(x: np.ndarray, wanted: np.ndarray, units: int, seed: int, updates: int, device: str = "cpu") -> np.ndarray:
     """What a hidden layer of so many units makes of x, after training."""
     fastdl.manual_seed(seed)
     model = nn.Sequential(nn.Linear(1, units), nn.Tanh(), nn.Linear(units, 1))
     nn.init.uniform_(model[0].weight, -4, 4)
     nn.init.uniform_(model[0].bias, -6, 6)
+    model.to(device)
     optimizer = optim.Adam(model.parameters(), lr=0.02)
     schedule = optim.lr_scheduler.CosineAnnealingLR(optimizer, updates)
-    inputs, target = fastdl.tensor(x), fastdl.tensor(wanted)
+    inputs, target = fastdl.tensor(x, device=device), fastdl.tensor(wanted, device=device)
     for _ in range(updates):
         optimizer.zero_grad()
         F.mse_loss(model(inputs), target).backward()
         optimizer.step()
         schedule.step()
     with fastdl.no_grad():
-        return model(inputs).numpy()
+        return model(inputs).cpu().numpy()
 
 
-def approximate(path: Path, short: bool) -> dict[int, float]:
+def approximate(path: Path, short: bool, device: str = "cpu") -> dict[int, float]:
     """A curve, fitted by one hidden layer of more and more units (the best of three starts): ever more closely."""
     x = np.linspace(-3, 3, 256, dtype=np.float32)[:, None]
     wanted = curve(x)
     figure, fits, found = new_figure(9.6, 3.2), {}, {}
+    updates, starts = (300, 1) if short else (2500, 3)
+    updates, starts = fewer(updates, device, 20), fewer(starts, device)
     for units in (1, 2, 4, 8, 16, 32, 64):
-        tries = [fitted(x, wanted, units, seed, updates=300 if short else 2500) for seed in range(1 if short else 3)]
+        tries = [fitted(x, wanted, units, seed, updates, device) for seed in range(starts)]
         fits[units] = min(tries, key=lambda y: float(np.mean((y - wanted) ** 2)))
         found[units] = float(np.sqrt(np.mean((fits[units] - wanted) ** 2)))
     axes = plain(figure.add_subplot(1, 2, 1))
@@ -160,20 +168,21 @@ def approximate(path: Path, short: bool) -> dict[int, float]:
 # ---- momentum on a plateau -------------------------------------------------------------------------------------------
 
 
-def plateau(path: Path, updates: int = 600) -> dict[str, int]:
+def plateau(path: Path, updates: int = 600, device: str = "cpu") -> dict[str, int]:
     """A sigmoid neuron that is sure of the wrong answer: it hardly has a gradient there. Updates until it is right."""
     figure, found = new_figure(5.6, 3.4), {}
     axes = plain(figure.add_subplot())
     rules = {"SGD": {}, "momentum 0.9": {"momentum": 0.9}, "Nesterov 0.9": {"momentum": 0.9, "nesterov": True}}
+    one = fastdl.ones(1, 1, device=device)
     for (name, options), colour in zip(rules.items(), COLOURS, strict=False):
-        neuron = nn.Linear(1, 1)
+        neuron = nn.Linear(1, 1, device=device)
         nn.init.constant_(neuron.weight, 2.5)
         nn.init.constant_(neuron.bias, 2.5)
         optimizer = optim.SGD(neuron.parameters(), lr=0.2, **options)
         losses = []
         for _ in range(updates):
             optimizer.zero_grad()
-            loss = F.mse_loss(fastdl.sigmoid(neuron(fastdl.ones(1, 1))), fastdl.zeros(1, 1))
+            loss = F.mse_loss(fastdl.sigmoid(neuron(one)), one * 0)
             loss.backward()
             optimizer.step()
             losses.append(loss.item())
@@ -190,13 +199,16 @@ def plateau(path: Path, updates: int = 600) -> dict[str, int]:
 def main(argv: list[str] | None = None) -> dict[str, dict[Any, Any]]:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--short", action="store_true", help="one seed, 3 epochs")
+    add_device(parser)
     parser.add_argument("--out", type=Path, default=Path("out/perceptrons"))
     args = parser.parse_args(argv)
     args.out.mkdir(parents=True, exist_ok=True)
-    seeds, epochs = (1, 3) if args.short else (3, 25)
-    found: dict[str, dict[Any, Any]] = {"plateau": plateau(args.out / "plateau.png")}
-    found["units"] = approximate(args.out / "approximation.png", args.short)
-    return found | compare(seeds, epochs, args.out / "choices.png")
+    seeds, epochs = (fewer(n, args.device) for n in ((1, 3) if args.short else (3, 25)))
+    found: dict[str, dict[Any, Any]] = {
+        "plateau": plateau(args.out / "plateau.png", fewer(600, args.device, 100), args.device)
+    }
+    found["units"] = approximate(args.out / "approximation.png", args.short, args.device)
+    return found | compare(seeds, epochs, args.out / "choices.png", args.device)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from options import SLOW, add_device, fewer, part
 
 import fastdl
 from fastdl import nn, optim
@@ -34,19 +35,20 @@ def network() -> nn.Sequential:
     )  # fmt: skip
 
 
-def data():
+def data(device: str = "cpu"):
     """3,000 digits to train on with shifts and noise, 1,000 to validate, 1,000 to test."""
-    rest, test = load_digits(4000)
-    order = np.random.default_rng(0).permutation(4000)
-    training, validation = Subset(rest, order[:3000]), Subset(rest, order[3000:])
+    rest, test = (part(dataset, device, 128) for dataset in load_digits(4000))
+    order = np.random.default_rng(0).permutation(len(rest))
+    held = len(rest) // 4
+    training, validation = Subset(rest, order[:-held]), Subset(rest, order[-held:])
     augment = Compose([RandomShift(2), GaussianNoise(0, 0.05)])
     batches = DataLoader(training, 64, shuffle=True, transform=augment, num_workers=2)
     return batches, DataLoader(validation, 500), DataLoader(test, 500), rest
 
 
-def trainer(rate: float, batches: DataLoader, out: Path, checkpoint: Path | None) -> Trainer:
+def trainer(rate: float, batches: DataLoader, out: Path, checkpoint: Path | None, device: str) -> Trainer:
     fastdl.manual_seed(0)
-    model = network()
+    model = network().to(device)
     optimizer = optim.AdamW(model.parameters(), lr=rate, weight_decay=0.01)
     steps = EPOCHS * len(batches)
     warm_up = optim.lr_scheduler.LinearLR(optimizer, 0.05, total_iters=steps // 10)
@@ -54,24 +56,24 @@ def trainer(rate: float, batches: DataLoader, out: Path, checkpoint: Path | None
     schedule = optim.lr_scheduler.SequentialLR(optimizer, [warm_up, cosine], [steps // 10])
     callbacks = [EMA(0.98), EarlyStopping("val_loss", patience=4), CSVLogger(out / "log.csv")]
     if checkpoint is not None:
-        callbacks.append(Checkpoint(checkpoint, every_batches=10))
+        callbacks.append(Checkpoint(checkpoint, every_batches=1 if device in SLOW else 10))
     return Trainer(model, optimizer, scheduler=schedule, schedule_updates=True, clip_norm=5.0, callbacks=callbacks,
                    progress=False)  # fmt: skip
 
 
-def run(rate: float, out: Path, checkpoint: Path | None) -> Trainer:
-    batches, validation, _, _ = data()
-    trained = trainer(rate, batches, out, checkpoint)
+def run(rate: float, out: Path, checkpoint: Path | None, device: str = "cpu") -> Trainer:
+    batches, validation, _, _ = data(device)
+    trained = trainer(rate, batches, out, checkpoint, device)
     trained.fit(batches, EPOCHS, validation, resume=checkpoint)
     return trained
 
 
-def to_the_end(rate: float, out: Path, checkpoint: Path) -> None:
+def to_the_end(rate: float, out: Path, checkpoint: Path, device: str) -> None:
     """What the process does that is killed."""
-    fastdl.save(run(rate, out, checkpoint).model.state_dict(), out / "resumed.safetensors")
+    fastdl.save(run(rate, out, checkpoint, device).model.state_dict(), out / "resumed.safetensors")
 
 
-def killed_and_resumed(rate: float, out: Path) -> int:
+def killed_and_resumed(rate: float, out: Path, device: str) -> int:
     """Starts the training in a process of its own, kills it after a while, and again, until one comes to the end."""
     checkpoint, result = out / "training.ckpt", out / "resumed.safetensors"
     for old in (checkpoint, result):
@@ -79,7 +81,7 @@ def killed_and_resumed(rate: float, out: Path) -> int:
     context = multiprocessing.get_context("spawn")
     kills = 0
     while not result.exists():
-        process = context.Process(target=to_the_end, args=(rate, out, checkpoint))
+        process = context.Process(target=to_the_end, args=(rate, out, checkpoint, device))
         process.start()
         before = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
         deadline = time.monotonic() + 60
@@ -100,20 +102,22 @@ def killed_and_resumed(rate: float, out: Path) -> int:
 def main(argv: list[str] | None = None) -> dict[str, float]:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("out/training"))
-    out = parser.parse_args(argv).out
+    add_device(parser)
+    args = parser.parse_args(argv)
+    out, device = args.out, args.device
     out.mkdir(parents=True, exist_ok=True)
-    batches, _, test, rest = data()
+    batches, _, test, rest = data(device)
 
     fastdl.manual_seed(0)
-    model = network()
+    model = network().to(device)
     found = find_lr(model, batches, optim.AdamW(model.parameters(), weight_decay=0.01))
     plot_lr_finder(found, out / "learning_rate.png", "Where the loss falls fastest")
     print(f"learning rate: {found.suggestion:.2g}")
 
-    undisturbed = run(found.suggestion, out, None)
-    kills = killed_and_resumed(found.suggestion, out)
+    undisturbed = run(found.suggestion, out, None, device)
+    kills = killed_and_resumed(found.suggestion, out, device)
     resumed = fastdl.load(out / "resumed.safetensors")
-    equal = all((resumed[n].numpy() == p.numpy()).all() for n, p in undisturbed.model.state_dict().items())
+    equal = all((resumed[n].cpu().numpy() == p.cpu().numpy()).all() for n, p in undisturbed.model.state_dict().items())
     print(f"killed {kills} times; weights as in the undisturbed training: {equal}")
 
     plot_history(undisturbed.history, out / "curves.png", "Digits with shifts and noise")
@@ -127,11 +131,11 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
     print(f"unseen digits read right: {results['accuracy']:.1%}, with averaged weights {results['averaged']:.1%}")
 
     def small() -> Trainer:
-        net = nn.Sequential(nn.Flatten(), nn.Linear(784, 64), nn.ReLU(), nn.Linear(64, 10))
+        net = nn.Sequential(nn.Flatten(), nn.Linear(784, 64), nn.ReLU(), nn.Linear(64, 10)).to(device)
         return Trainer(net, optim.Adam(net.parameters(), lr=2e-3), progress=False)
 
-    curve = learning_curve(small, rest, test.dataset, sizes=(125, 250, 500, 1000, 2000, 4000),
-                           epochs=lambda n: max(4, 20_000 // n), repeats=3)  # fmt: skip
+    curve = learning_curve(small, rest, test.dataset, sizes=(16, 32, 64) if device in SLOW else (125, 250, 500, 1000, 2000, 4000),
+                           epochs=lambda n: fewer(max(4, 20_000 // n), device), repeats=fewer(3, device))  # fmt: skip
     plot_learning_curve(*curve[:3], out / "sizes.png", "accuracy", "A perceptron: would more digits help?")
     print(f"another doubling of the digits would bring about {curve.gain:.1%} of accuracy; pictures in {out}")
     return results

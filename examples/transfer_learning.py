@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from options import add_device, fewer
 
 import fastdl
 from fastdl import models, nn, optim
@@ -100,10 +101,15 @@ def mobilenet(pretrained: bool) -> nn.Sequential:
     return nn.Sequential(body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(96, 10))
 
 
+DEVICE = ["cpu"]  # where networks are trained
+
+
 def train(
     model: nn.Module, labelled: TensorDataset, rate: float, updates: int, frozen: Sequence[nn.Module] = ()
 ) -> nn.Module:
     """So many updates, the rate falling to zero, with images moved a little each time."""
+    updates = fewer(updates, DEVICE[0], 2)
+    model.to(DEVICE[0])
     batch = min(len(labelled), 20)
     loader = DataLoader(labelled, batch, shuffle=True, transform=Compose([READY, RandomShift(4)]))
     optimizer = optim.Adam(model.parameters(), lr=rate, weight_decay=1e-4)
@@ -116,12 +122,12 @@ def train(
 
 def new_head(labelled: TensorDataset) -> nn.Sequential:
     """The body's features are computed once; the head is a linear layer over them, standardised."""
-    model = mobilenet(pretrained=True)
+    model = mobilenet(pretrained=True).to(DEVICE[0])
     features = predict(model[:3], DataLoader(labelled, 50, transform=READY))
     mean, deviation = features.mean(0), features.std(0) + 1e-3
     head, training = model[3], TensorDataset((features - mean) / deviation, labelled.arrays[1])
     optimizer = optim.Adam(head.parameters(), lr=0.01, weight_decay=1e-2)
-    fit(head, DataLoader(training, len(training)), optimizer, epochs=150, progress=False)
+    fit(head, DataLoader(training, len(training)), optimizer, epochs=fewer(150, DEVICE[0], 3), progress=False)
     with fastdl.no_grad():  # the standardisation becomes part of the layer
         head.weight.copy_(head.weight / deviation)
         head.bias.copy_(head.bias - (head.weight * mean).sum(1))
@@ -217,9 +223,11 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--short", action="store_true", help="five labels a class only, one sample, one task")
     parser.add_argument("--samples", type=int, default=3, help="samples of labelled images of each size")
+    add_device(parser)
     parser.add_argument("--out", type=Path, default=Path("out/transfer_learning"))
     args = parser.parse_args(argv)
     args.out.mkdir(parents=True, exist_ok=True)
+    DEVICE[0] = args.device
     sizes, samples = ((5,), 1) if args.short else (SIZES, args.samples)
     tasks = [surfaces()] if args.short else [surfaces(), digits()]
     results = {}

@@ -14,6 +14,12 @@ from fastdl.data import catalogue
 ROOT = Path(__file__).parent.parent
 
 
+@pytest.fixture(autouse=True)
+def beside_the_examples(monkeypatch):
+    """They import `options`, as scripts do from the folder that they lie in."""
+    monkeypatch.syspath_prepend(ROOT / "examples")
+
+
 def example(name):
     spec = importlib.util.spec_from_file_location(name, ROOT / "examples" / f"{name}.py")
     module = importlib.util.module_from_spec(spec)

@@ -43,6 +43,7 @@ def ints(*values):
 
 
 A, B, V = (3, 4), (4, 3), (5,)
+GRID = fastdl.tensor(np.random.default_rng(4).uniform(-1.4, 1.4, (1, 2, 3, 2)), requires_grad=True)
 PLANE, LINE = (2, 4, 6, 6), (2, 4, 8)
 MASK = fastdl.tensor(np.arange(12).reshape(3, 4) % 3 == 0)
 PLACES = ints([0, 2, 1, 0], [2, 2, 0, 1], [1, 0, 0, 0])
@@ -205,7 +206,13 @@ FUNCTIONS = {
     "max_unpool2d": (lambda x: max_pooled(F.max_pool2d, F.max_unpool2d, x), [t(*PLANE)]),
     "bed_of_nails_unpool2d": (lambda x: F.bed_of_nails_unpool2d(x, 2), [t(1, 2, 3, 3)]),
     "interpolate": (lambda x: F.interpolate(x, scale_factor=2.0), [t(1, 2, 3, 3)]),
+    "upsample": (lambda x: F.upsample(x, scale_factor=2), [t(1, 2, 3, 3)]),
     "interpolate/bilinear": (lambda x: F.interpolate(x, (5, 4), mode="bilinear"), [t(1, 2, 3, 3)]),
+    "affine_grid": (lambda x: F.affine_grid(x, (2, 1, 3, 4)), [t(2, 2, 3)]),
+    "grid_sample": (F.grid_sample, [t(1, 2, 3, 4), GRID]),
+    "grid_sample/border": (lambda x, g: F.grid_sample(x, g, "bilinear", "border", True), [t(1, 2, 3, 4), GRID]),
+    "grid_sample/cubic": (lambda x, g: F.grid_sample(x, g, "bicubic", "reflection"), [t(1, 2, 3, 4), GRID]),
+    "grid_sample/volumes": (F.grid_sample, [t(1, 2, 2, 3, 4), GRID.detach().reshape(1, 2, 2, 1, 3).requires_grad_()]),
     "pixel_shuffle": (lambda x: F.pixel_shuffle(x, 2), [t(1, 4, 2, 3)]),
     "pixel_unshuffle": (lambda x: F.pixel_unshuffle(x, 2), [t(1, 2, 4, 2)]),
     "channel_shuffle": (lambda x: F.channel_shuffle(x, 2), [t(*PLANE)]),

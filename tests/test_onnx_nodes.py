@@ -80,6 +80,7 @@ def test_node(case):
 
 # ---- models in files, which PyTorch wrote with opset 6 ---------------------------------------------------------------
 
+
 def stored():
     root = Path(onnx.__file__).parent / "backend/test/data"
     return sorted([*root.glob("pytorch-operator/test_*"), *root.glob("pytorch-converted/test_*")])

@@ -60,7 +60,9 @@ def test_shapes_scales_and_pads_are_attributes():
         run([node("Pad", paddings=[0, 0, 1, 0, 0, 0, 0, 2], value=7.0)], 1),
         np.pad(X, ((0, 0), (0, 0), (1, 0), (0, 2)), constant_values=7),
     )
-    np.testing.assert_array_equal(run([node("Tile", "xta")], 1, t=np.float32(2), a=np.float32(1)), np.tile(X, (1, 2, 1, 1)))
+    np.testing.assert_array_equal(
+        run([node("Tile", "xta")], 1, t=np.float32(2), a=np.float32(1)), np.tile(X, (1, 2, 1, 1))
+    )
 
 
 @pytest.mark.parametrize("opset, to", [(1, "INT32"), (6, onnx.TensorProto.INT32)])

@@ -7,7 +7,9 @@
 [2.0, 4.0, 6.0]
 """
 
+import importlib as _importlib
 from math import e, inf, nan, pi
+from typing import Any as _Any
 
 from . import amp, autograd, backends, cuda, distributions, dtypes, emu, functional, linalg, nn, ops, optim, utils
 from .amp import autocast, get_autocast_dtype, is_autocast_enabled
@@ -297,3 +299,16 @@ for _name in _methods.WITH_AXIS.split():
     globals()[_name] = _methods.numpy_names(globals()[_name])
 
 __version__ = "0.1.0"
+
+_LATER = ("checkpoint", "data", "models", "onnx", "sklearn", "testing", "train", "validation", "viz")
+
+
+def __getattr__(name: str) -> _Any:
+    """Packages that `import fastdl` leaves aside are loaded when they are asked for."""
+    if name in _LATER:
+        return _importlib.import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})

@@ -56,6 +56,7 @@ from .gating import (
     tanhshrink,
     threshold,
 )
+from .grid import affine_grid, grid_sample
 from .layout import flatten
 from .linear import linear
 from .loss import cross_entropy, multi_margin_loss, nll_loss, one_hot
@@ -75,7 +76,7 @@ from .ranking_loss import (
 from .recurrent import gru_cell, lstm_cell, recurrent, rnn_relu_cell, rnn_tanh_cell
 from .sliding import fold, lp_pool1d, lp_pool2d, unfold
 from .unpooling import bed_of_nails_unpool2d, max_unpool1d, max_unpool2d
-from .upsampling import interpolate, pixel_shuffle, pixel_unshuffle
+from .upsampling import interpolate, pixel_shuffle, pixel_unshuffle, upsample
 from .vectors import bilinear, channel_shuffle, cosine_similarity, normalize, pdist, scaled_dot_product_attention
 
 __all__ = [
@@ -83,6 +84,7 @@ __all__ = [
     "adaptive_avg_pool2d",
     "adaptive_max_pool1d",
     "adaptive_max_pool2d",
+    "affine_grid",
     "alpha_dropout",
     "avg_pool1d",
     "avg_pool2d",
@@ -113,6 +115,7 @@ __all__ = [
     "gaussian_nll_loss",
     "gelu",
     "glu",
+    "grid_sample",
     "group_norm",
     "gru_cell",
     "gumbel_softmax",
@@ -184,4 +187,5 @@ __all__ = [
     "triplet_margin_loss",
     "triplet_margin_with_distance_loss",
     "unfold",
+    "upsample",
 ]

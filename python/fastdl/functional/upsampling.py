@@ -92,6 +92,17 @@ def interpolate(
     return _resized(x, (sizes[0], sizes[1]), scales, mode, aligned)
 
 
+def upsample(
+    input: Tensor,
+    size: int | tuple[int, ...] | None = None,
+    scale_factor: float | tuple[float, ...] | None = None,
+    mode: str = "nearest",
+    align_corners: bool | None = None,
+) -> Tensor:
+    """`interpolate` under its old name (`torch.nn.functional.upsample`)."""
+    return interpolate(input, size, scale_factor, mode, align_corners)
+
+
 def _resized(x: Tensor, target: Pair, scales: Scales, mode: str, align_corners: bool) -> Tensor:
     k = x._backend
     if mode == "nearest":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from .. import functional as F
@@ -21,28 +20,6 @@ class BasicConv2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(self.bn(self.conv(x)), inplace=True)
-
-
-class Conv2dNormActivation(nn.Sequential):
-    """Same-size convolution without bias, norm and activation (`torchvision.ops.Conv2dNormActivation`)."""
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int = 3,
-        stride: int = 1,
-        groups: int = 1,
-        norm_layer: Callable[..., nn.Module] = nn.BatchNorm2d,
-        activation_layer: Callable[..., nn.Module] = nn.ReLU,
-    ) -> None:
-        padding = (kernel_size - 1) // 2
-        super().__init__(
-            nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding, groups=groups, bias=False),
-            norm_layer(out_channels),
-            activation_layer(inplace=True),
-        )
-        self.out_channels = out_channels
 
 
 def imagenet_to_half(x: Tensor) -> Tensor:

@@ -7,9 +7,9 @@ from typing import Any
 
 from .. import functional as F
 from .. import nn
+from ..ops.layers import Conv2dNormActivation
 from ..tensor import Tensor
 from ._api import build, he_init, register_model
-from ._blocks import Conv2dNormActivation
 
 # expansion, channels, blocks, stride of the first
 _SETTING = [
@@ -42,7 +42,7 @@ class InvertedResidual(nn.Module):
         hidden = round(inp * expand_ratio)
         unit: dict[str, Any] = {"norm_layer": norm, "activation_layer": nn.ReLU6}
         layers: list[nn.Module] = [Conv2dNormActivation(inp, hidden, 1, **unit)] if expand_ratio != 1 else []
-        layers.append(Conv2dNormActivation(hidden, hidden, 3, stride, hidden, **unit))
+        layers.append(Conv2dNormActivation(hidden, hidden, 3, stride, groups=hidden, **unit))
         layers += [nn.Conv2d(hidden, oup, 1, bias=False), norm(oup)]
         self.stride, self.out_channels = stride, oup
         self.use_res_connect = stride == 1 and inp == oup

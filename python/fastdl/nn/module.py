@@ -42,6 +42,7 @@ class Module(Hooked):
     """
 
     training: bool
+    ignored_keys: tuple[str, ...] = ()  # names in state dicts that a kind of module does without
 
     def __init__(self) -> None:
         fields = self.__dict__  # past __setattr__, which looks into these registries
@@ -234,7 +235,8 @@ class Module(Hooked):
         Raises RuntimeError, with PyTorch's text, for sizes that differ and, if `strict`, for keys that are missing or
         unexpected. Nothing has changed then.
         """
-        return load_into(type(self).__name__, self.state_dict(), state_dict, strict)
+        ignored = {f"{name}.{key}".lstrip(".") for name, module in self.named_modules() for key in module.ignored_keys}
+        return load_into(type(self).__name__, self.state_dict(), state_dict, strict, ignored)
 
     def train(self: T, mode: bool = True) -> T:
         """Training mode on or off, here and inside; returns the module."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,11 +23,13 @@ class IncompatibleKeys(NamedTuple):
         return f"IncompatibleKeys(missing_keys={self.missing_keys}, unexpected_keys={self.unexpected_keys})"
 
 
-def load_into(owner: str, own: Mapping[str, Tensor], given: Mapping[str, Any], strict: bool) -> IncompatibleKeys:
-    """Copies `given` into the tensors of `own`; nothing changes unless everything fits."""
+def load_into(
+    owner: str, own: Mapping[str, Tensor], given: Mapping[str, Any], strict: bool, ignored: Set[str] = frozenset()
+) -> IncompatibleKeys:
+    """Copies `given`, without what is `ignored`, into the tensors of `own`; nothing changes unless everything fits."""
     if not isinstance(given, Mapping):
         raise TypeError(f"[load_state_dict] expected a mapping for state_dict, got {type(given).__name__}")
-    keys = IncompatibleKeys([k for k in own if k not in given], [k for k in given if k not in own])
+    keys = IncompatibleKeys([k for k in own if k not in given], [k for k in given if k not in own and k not in ignored])
     values = {k: _as_tensor(k, given[k], own[k]) for k in own if k in given}
     errors = []
     if strict and keys.missing_keys:

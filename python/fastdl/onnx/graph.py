@@ -93,7 +93,7 @@ class Node:
         return {n for n in self.inputs if n}.union(*(g.captured() for g in self.graphs))
 
     def __call__(self, scope: dict[str, Value]) -> tuple[Value, ...]:
-        values = [scope[n] if n else None for n in self.inputs]
+        values: Sequence[Value] = [scope[n] if n else None for n in self.inputs]
         try:
             values = values if self._renewed is None else self._renewed(self, *values)
             out = self.function(self, scope, *values) if self.function in SCOPED else self.function(self, *values)

@@ -23,8 +23,8 @@ def read(source: Source, device: str) -> tuple[Graph, list[Argument], list[Argum
     Raises:
         FileNotFoundError, TypeError: for a source that is not there, or is no path, bytes or ModelProto.
         ValueError: for a file that is not ONNX, is damaged, or breaks the rules of the format.
-        NotImplementedError: for operators that fastdl lacks (all of them are listed), or an opset that the onnx package does
-            not know.
+        NotImplementedError: for operators that fastdl lacks (all of them are listed), or an opset that the onnx
+            package does not know.
     """
     onnx = need_onnx()
     context = Context(device)

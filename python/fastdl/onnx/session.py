@@ -116,7 +116,8 @@ def load(source: Source, device: str = "cpu", *, compiled: bool = True) -> Sessi
     """A model of an ONNX file (a path), its bytes, or a ModelProto, ready to run.
 
     Opsets 1 to the newest that the onnx package knows. Half precision is computed in float32, quantised numbers in
-    floating point. With `compiled=False` the session never makes plans, which take memory for the weights once more. Needs `onnx` (`pip install 'fastdl[onnx]'`).
+    floating point. With `compiled=False` the session never makes plans, which take memory for the weights once more.
+    Needs `onnx` (`pip install 'fastdl[onnx]'`).
 
     Raises:
         FileNotFoundError, TypeError: for a source that is not there, or is something else.

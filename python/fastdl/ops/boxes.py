@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..autograd import recording
+from ..creation import zeros
 from ..functional.arguments import expect_beside, expect_number, expect_tensor
 from ..functional.arithmetic import maximum, minimum, mul
 from ..functional.comparison import clamp
@@ -114,6 +115,29 @@ def remove_small_boxes(boxes: Tensor, min_size: float) -> Tensor:
     x = expect_tensor(boxes, "remove_small_boxes", "boxes")
     expect_number(min_size, "remove_small_boxes", "min_size")
     return Tensor(x._backend.large_boxes(x._array, min_size), x._backend)
+
+
+def masks_to_boxes(masks: Tensor) -> Tensor:
+    """The smallest boxes (N, 4) float32 around what is not 0 in masks (N, H, W) (`torchvision.ops.masks_to_boxes`),
+    with the last row and column as x2 and y2; an empty mask has (0, 0, 0, 0).
+
+    >>> import fastdl
+    >>> masks_to_boxes(fastdl.tensor([[[0, 0, 0], [0, 1, 1]]])).tolist()
+    [[1.0, 1.0, 2.0, 1.0]]
+    """
+    x: Any = expect_tensor(masks, "masks_to_boxes", "masks")
+    if x.ndim != 3:
+        raise ValueError(f"[masks_to_boxes] expected masks of shape (N, H, W), got shape {x.shape}")
+    if not x.numel():
+        return zeros((0, 4), device=x.device)
+    filled = x != 0
+    corners = []
+    for first in (True, False):
+        for axis in (1, 2):
+            line = filled.any(axis).float()
+            places = line.argmax(1) if first else line.shape[1] - 1 - line.flip(1).argmax(1)
+            corners.append(places)
+    return stack(corners, 1).float() * filled.any(2).any(1).float()[:, None]
 
 
 # ---- overlap ---------------------------------------------------------------------------------------------------------

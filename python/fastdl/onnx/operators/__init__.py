@@ -6,6 +6,7 @@ from . import (
     control,
     convolution,
     detection,
+    grids,
     indexing,
     layout,
     logic,
@@ -21,7 +22,7 @@ from . import (
 from .registry import OPERATORS, SCOPED, operator
 
 __all__ = [
-    "OPERATORS", "SCOPED", "activation", "arithmetic", "control", "convolution", "detection", "indexing", "layout",
-    "logic", "normalization", "operator", "pooling", "product", "quantization", "recurrent", "reduction", "resize",
-    "shapes",
+    "OPERATORS", "SCOPED", "activation", "arithmetic", "control", "convolution", "detection", "grids", "indexing",
+    "layout", "logic", "normalization", "operator", "pooling", "product", "quantization", "recurrent", "reduction",
+    "resize", "shapes",
 ]  # fmt: skip
