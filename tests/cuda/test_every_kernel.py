@@ -46,7 +46,7 @@ EXEMPT = [
     Exempt(r"(matmul_tiles|conv_(taps|windows))<GemmTile<(float, 128|double).*", 0.25,
            "64 (of doubles 16) sums and their operands in the registers of a thread, two blocks"),
     Exempt(r"(matmul_tiles|conv_(taps|windows))<GemmTile<float, 64.*", 0.375, "likewise, 16 sums"),
-    Exempt("softmax_bwd_held<double, 32>", 0.125, "32 doubles of a row and as many of its gradient in the registers of a lane"),
+    Exempt("softmax_bwd_held<double, 32>", 0.125, "32 doubles of a row and of its gradient in the registers of a lane"),
     Exempt("softmax_(bwd_)?held<.*, (16|32)>", 0.25, "a row in the registers of a warp: read once"),
     Exempt("(forward|backward)_step<double, .*", 0.3, "blocks of 64 threads, units by samples in registers"),
     Exempt("(forward|backward)_step<float, .*", 0.4, "likewise"),
