@@ -28,9 +28,9 @@ def cuda_program(name: str) -> str | None:
     return None
 
 
-def run_program(*command: str) -> str:
+def run_program(*command: str, folder: Path | None = None) -> str:
     """What the program printed; its messages when it fails."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -53,26 +53,51 @@ def _sass() -> Callable[[Path], str]:
     return lambda cubin: run_program(program, "-sass", str(cubin))
 
 
-@pytest.fixture(name="built_kernels", scope="session")
-def _built_kernels() -> list[tuple[Any, ...]]:
-    """Kernels of the CUDA module: name, registers, bytes of stack, local and shared memory, and threads of a block."""
-    module, program = importlib.util.find_spec("fastdl._cuda"), cuda_program("cuobjdump")
-    if module is None or module.origin is None or program is None:
+@pytest.fixture(name="module_file", scope="session")
+def _module_file() -> str:
+    """The CUDA module, which was built for sm_90a."""
+    module = importlib.util.find_spec("fastdl._cuda")
+    if module is None or module.origin is None or cuda_program("cuobjdump") is None:
         pytest.skip("the CUDA module was not built, or cuobjdump is not on the PATH")
+    return module.origin
+
+
+@pytest.fixture(name="built_code", scope="session")
+def _built_code(module_file, sass, tmp_path_factory) -> Callable[[str], str]:
+    """The instructions of the file of the CUDA module that has a kernel of this name."""
+    folder = tmp_path_factory.mktemp("cubins")
+    run_program(str(cuda_program("cuobjdump")), "-xelf", "all", module_file, folder=folder)
+
+    def code(kernel: str) -> str:
+        symbol = f"{len(kernel)}{kernel}".encode()
+        (cubin,) = [path for path in folder.iterdir() if symbol in path.read_bytes()]
+        return sass(cubin)
+
+    return code
+
+
+@pytest.fixture(name="built_kernels", scope="session")
+def _built_kernels(module_file) -> list[tuple[Any, ...]]:
+    """Kernels of the CUDA module: name, registers, bytes of stack, local and shared memory, and threads of a block."""
+    program = str(cuda_program("cuobjdump"))
     used = r"Function (\S+):\n\s*REG:(\d+) STACK:(\d+) SHARED:(\d+) LOCAL:(\d+)"
-    found = {s: numbers for s, *numbers in re.findall(used, run_program(program, "-res-usage", module.origin))}
+    found = {s: numbers for s, *numbers in re.findall(used, run_program(program, "-res-usage", module_file))}
     about = r"^\.nv\.info\.(\S+)\n(.*?)(?=^\.)"
     most = r"MAX_THREADS\s+Format:\s+EIFMT_SVAL\s+Value:\s+0x(\w+) 0x1 0x1"
-    text = run_program(program, "-elf", module.origin)
+    text = run_program(program, "-elf", module_file)
     threads = {s: re.search(most, part) for s, part in re.findall(about, text, re.DOTALL | re.MULTILINE)}
-    names = subprocess.run(["c++filt"], input="\n".join(found), capture_output=True, text=True, check=True).stdout
     kernels: list[tuple[Any, ...]] = []
-    for name, (symbol, numbers) in zip(names.splitlines(), found.items(), strict=True):
+    for name, (symbol, numbers) in zip(demangled(list(found)), found.items(), strict=True):
         match = threads[symbol]
         assert match, f"{name} has no __launch_bounds__"
         registers, stack, shared, local = map(int, numbers)
         kernels.append((short_name(name), registers, stack, local, shared, int(match[1], 16)))
     return kernels
+
+
+def demangled(symbols: list[str]) -> list[str]:
+    done = subprocess.run(["c++filt"], input="\n".join(symbols), capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()
 
 
 def short_name(name: str) -> str:

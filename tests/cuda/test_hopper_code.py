@@ -12,7 +12,7 @@ from tests.emu.test_hopper import descriptor
 
 from .conftest import ROOT, run_program
 from .test_fragments import headers
-from .test_machine_code import instructions, kernels
+from .test_machine_code import built, instructions
 from .test_ptx_operands import operands, places
 
 SOURCES = {
@@ -33,10 +33,10 @@ TILES = ((128, 128), (128, 256), (64, 256))
 # ---- machine code ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow  # half a minute
 @pytest.mark.parametrize("kernel", SOURCES)
-def test_registers_and_instructions(nvcc, sass, tmp_path, kernel):
-    found = kernels(nvcc, sass, SOURCES[kernel], "90a", tmp_path)
+def test_registers_and_instructions(built_kernels, built_code, kernel):
+    found = built(built_kernels, built_code, kernel)
+    assert found
     for name, k in found.items():
         assert (k.stack, k.spilled) == (0, 0), name
         assert instructions(k.code, "LDL") == instructions(k.code, "STL") == 0, name

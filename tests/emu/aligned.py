@@ -81,7 +81,7 @@ BY_CASE: dict[str, Sizes] = {
     "max_unpool1d": [{"shape": (64, 128), "pool": WINDOWS, **WINDOWS}],
     "max_unpool2d": [{"shape": (2, 4, 16, 32), "pool": WINDOWS, "dtype": "int32", **WINDOWS}],
     "max_unpool2d_anywhere": [{"shape": (2, 4, 8, 32), "output_size": (16, 64), **WINDOWS}],
-    "nms": [{"n": 512, "iou_threshold": 0.3}],
+    "nms": [{"n": 512, "iou_threshold": 0.3}, {"n": 1536, "iou_threshold": 0.3}],
     "nms_of_detections": [{"n": 512, "objects": 20, "iou_threshold": 0.5}],
     "batched_nms": [{"n": 512, "classes": 4, "iou_threshold": 0.3}],
     "soft_nms": [{"n": 128}],
@@ -109,7 +109,8 @@ BY_ROOM: dict[str, Sizes] = {
     "avg_pool2d": [{"shape": (2, 4, 16, 64), **WINDOWS}],
     "batch_norm": MAPS,
     "conv2d": [{"x": (1, 32, 16, 32), "weight": (64, 32, 3, 3), "padding": 1},
-               {"x": (1, 64, 16, 32), "weight": (64, 64, 1, 1)}],
+               {"x": (1, 64, 16, 32), "weight": (64, 64, 1, 1)},
+               {"x": (1, 8, 16, 32), "weight": (8, 1, 3, 3), "padding": 1, "groups": 8}],
     "conv_transpose2d": [{"x": (1, 32, 8, 32), "weight": (32, 32, 2, 2), "stride": 2}],
     "cross_entropy": [{"shape": (64, 128)}],
     "distance": [{"x": (1, 64, 64), "y": (1, 64, 64)}],
@@ -121,7 +122,7 @@ BY_ROOM: dict[str, Sizes] = {
     "max_pool2d": [{"shape": (2, 4, 16, 64), **WINDOWS}],
     "optimizer": [{"lengths": (4096, 2048), "states": 3}],
     "reduce": [{"shape": (64, 512), "dim": 1}, {"shape": (64, 512), "dim": 0}],
-    "softmax": [{"shape": (32, 512), "dim": 1}, {"shape": (32, 512), "dim": 0}],
+    "softmax": [{"shape": (32, 512), "dim": 1}, {"shape": (32, 512), "dim": 0}, {"shape": (4, 2048), "dim": 1}],
     "upsample": [{"shape": (2, 4, 16, 32), "scale_factor": 2}],
 }  # fmt: skip
 

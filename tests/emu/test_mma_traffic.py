@@ -55,3 +55,18 @@ def test_panels_meet_each_bank_once(emu, run, precision, name):
                 continue
             units, ideal = sum(line.units for line in moved), sum(line.ideal for line in moved)
             assert units <= MOST_SECTORS * ideal, (kernel, kind, [str(line) for line in moved])
+
+
+@pytest.mark.parametrize("precision", EPSILON)
+@pytest.mark.usefixtures("_hopper")
+def test_warpgroups_write_whole_sectors(emu, run, precision):
+    """Operands come by the copy engine and go to the products; what threads move is the result."""
+    emu.set_product_precision(precision)
+    with emulation.profile() as profile:
+        run("matmul", normal(128, 64), normal(64, 128), False, False)
+    lines = [line for line in profile.lines if line.kernel.startswith("wgmma_product")]
+    assert {line.kind for line in lines if line.space == "global"} == {"write"}
+    for line in lines:
+        if line.kind == "atomic":  # mbarriers: lanes of a warp ask for the same one
+            continue
+        assert line.units <= (MOST_SECTORS if line.space == "global" else 1) * line.ideal, str(line)

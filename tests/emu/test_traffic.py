@@ -47,6 +47,8 @@ EXEMPT_GLOBAL = [
     # A thread asks for the rest of a sector with its next access.
     Exempt("pool_windows|corners_kernel|shuffle_kernel", "windows of two steps"),
     Exempt("backward_kernel", "windows of two steps", "upsample"),
+    Exempt("max_kernel|mean_kernel", "windows of two steps", "adaptive_pool2d"),
+    Exempt("max_gradient_kernel", "a thread adds the gradients of a plane, in order"),
     Exempt("compare_kernel|cast_kernel|iou_matrix", "packs of 32 bytes and more take several accesses"),
     Exempt("move_units", "columns of boxes: one number of each four"),
     Exempt("gradient_tiles", "a thread's numbers of a tile, four in a row, once for the whole sum"),
@@ -56,7 +58,7 @@ EXEMPT_GLOBAL = [
     Exempt("row_means_kernel|parameters_kernel|statistics_kernel", "pairs of numbers of each channel"),
     Exempt("matmul_tiles", "the bias of a tile's columns"),
     Exempt("product_tiles", "the norms of a tile's columns"),
-    Exempt("conv_taps", "pixels under windows that do not start at a sector"),
+    Exempt("conv_taps|depthwise_fwd|depthwise_bwd_input", "pixels under windows that do not start at a sector"),
     Exempt("arrange_weights", "weights change places once, before the product"),
 ]
 
