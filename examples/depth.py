@@ -72,12 +72,12 @@ def plot(curves: Curves, path: Path) -> None:
         for depth, colour in ((20, COLOURS[0]), (56, COLOURS[1])):
             errors = curves[f"{kind}-{depth}"]
             epochs = np.arange(1, errors.shape[2] + 1)
-            for part, style in ((0, {"linewidth": 1.0, "linestyle": "--"}), (1, {"linewidth": 2.0})):
-                middle = np.median(errors[:, part], axis=0)
-                label = f"{kind}-{depth}" if part else None
+            for row, style in ((0, {"linewidth": 1.0, "linestyle": "--"}), (1, {"linewidth": 2.0})):
+                middle = np.median(errors[:, row], axis=0)
+                label = f"{kind}-{depth}" if row else None
                 axes.plot(epochs, middle, color=colour, label=label, **style)
                 if len(errors) > 1:
-                    low, high = errors[:, part].min(0), errors[:, part].max(0)
+                    low, high = errors[:, row].min(0), errors[:, row].max(0)
                     axes.fill_between(epochs, low, high, color=colour, alpha=0.10, linewidth=0)
         axes.set(xlabel="epoch", ylabel="error (%)", ylim=(0, min(100, 1.05 * highest)))
         axes.plot([], [], color="#444444", linewidth=1.0, linestyle="--", label="training")

@@ -134,7 +134,8 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
         net = nn.Sequential(nn.Flatten(), nn.Linear(784, 64), nn.ReLU(), nn.Linear(64, 10)).to(device)
         return Trainer(net, optim.Adam(net.parameters(), lr=2e-3), progress=False)
 
-    curve = learning_curve(small, rest, test.dataset, sizes=(16, 32, 64) if device in SLOW else (125, 250, 500, 1000, 2000, 4000),
+    sizes = (16, 32, 64) if device in SLOW else (125, 250, 500, 1000, 2000, 4000)
+    curve = learning_curve(small, rest, test.dataset, sizes=sizes,
                            epochs=lambda n: fewer(max(4, 20_000 // n), device), repeats=fewer(3, device))  # fmt: skip
     plot_learning_curve(*curve[:3], out / "sizes.png", "accuracy", "A perceptron: would more digits help?")
     print(f"another doubling of the digits would bring about {curve.gain:.1%} of accuracy; pictures in {out}")

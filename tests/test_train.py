@@ -21,7 +21,9 @@ ROOT = Path(__file__).parent.parent
 def example():
     spec = importlib.util.spec_from_file_location("digits_example", ROOT / "examples/digits.py")
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(ROOT / "examples")  # where scripts in that folder find `options`
+        spec.loader.exec_module(module)
     return module
 
 

@@ -39,9 +39,9 @@ class _Recomputed(Function):
 def checkpoint(
     function: Callable[..., Any], *args: Any, use_reentrant: bool = True, preserve_rng_state: bool = True, **kwargs: Any
 ) -> Any:
-    """`function(*args, **kwargs)`, a tensor or a tuple of tensors, of which backward keeps the inputs alone and computes
-    the rest once more (`torch.utils.checkpoint.checkpoint`; T. Chen et al., "Training Deep Nets with Sublinear Memory
-    Cost", 2016).
+    """`function(*args, **kwargs)`, a tensor or a tuple of tensors, of which backward keeps the inputs alone and
+    computes the rest once more (`torch.utils.checkpoint.checkpoint`; T. Chen et al., "Training Deep Nets with Sublinear
+    Memory Cost", 2016).
 
     Dropout draws the same numbers again, unless `preserve_rng_state` is False. Running statistics of batch norms see
     the batch twice, as in PyTorch. `use_reentrant` is taken for PyTorch's sake and changes nothing; as with its True,

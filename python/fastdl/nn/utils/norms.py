@@ -25,7 +25,7 @@ def _becomes_computed(module: Any, name: str) -> None:
     del module._parameters[name]
 
 
-def _hooks(module: Any) -> dict[str, Any]:
+def _hooks(module: Any) -> dict[tuple[str, str], Any]:
     return module.__dict__.setdefault("_computed_weights", {})
 
 
