@@ -101,15 +101,12 @@ def mobilenet(pretrained: bool) -> nn.Sequential:
     return nn.Sequential(body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(96, 10))
 
 
-DEVICE = ["cpu"]  # where networks are trained
-
-
 def train(
-    model: nn.Module, labelled: TensorDataset, rate: float, updates: int, frozen: Sequence[nn.Module] = ()
+    model: nn.Module, labelled: TensorDataset, device: str, rate: float, updates: int, frozen: Sequence[nn.Module] = ()
 ) -> nn.Module:
     """So many updates, the rate falling to zero, with images moved a little each time."""
-    updates = fewer(updates, DEVICE[0], 2)
-    model.to(DEVICE[0])
+    updates = fewer(updates, device, 2)
+    model.to(device)
     batch = min(len(labelled), 20)
     loader = DataLoader(labelled, batch, shuffle=True, transform=Compose([READY, RandomShift(4)]))
     optimizer = optim.Adam(model.parameters(), lr=rate, weight_decay=1e-4)
@@ -120,39 +117,39 @@ def train(
     return model
 
 
-def new_head(labelled: TensorDataset) -> nn.Sequential:
+def new_head(labelled: TensorDataset, device: str) -> nn.Sequential:
     """The body's features are computed once; the head is a linear layer over them, standardised."""
-    model = mobilenet(pretrained=True).to(DEVICE[0])
+    model = mobilenet(pretrained=True).to(device)
     features = predict(model[:3], DataLoader(labelled, 50, transform=READY))
     mean, deviation = features.mean(0), features.std(0) + 1e-3
     head, training = model[3], TensorDataset((features - mean) / deviation, labelled.arrays[1])
     optimizer = optim.Adam(head.parameters(), lr=0.01, weight_decay=1e-2)
-    fit(head, DataLoader(training, len(training)), optimizer, epochs=fewer(150, DEVICE[0], 3), progress=False)
+    fit(head, DataLoader(training, len(training)), optimizer, epochs=fewer(150, device, 3), progress=False)
     with fastdl.no_grad():  # the standardisation becomes part of the layer
         head.weight.copy_(head.weight / deviation)
         head.bias.copy_(head.bias - (head.weight * mean).sum(1))
     return model
 
 
-def fine_tuned(labelled: TensorDataset) -> nn.Module:
-    model = new_head(labelled)
+def fine_tuned(labelled: TensorDataset, device: str) -> nn.Module:
+    model = new_head(labelled, device)
     norms = [module for module in model[0].modules() if isinstance(module, nn.BatchNorm2d)]
-    return train(model, labelled, rate=3e-4, updates=100, frozen=[model[0][: LAYER - 2], *norms])
+    return train(model, labelled, device, rate=3e-4, updates=100, frozen=[model[0][: LAYER - 2], *norms])
 
 
-def from_scratch(labelled: TensorDataset) -> nn.Module:
-    return train(mobilenet(pretrained=False), labelled, rate=2e-3, updates=150)
+def from_scratch(labelled: TensorDataset, device: str) -> nn.Module:
+    return train(mobilenet(pretrained=False), labelled, device, rate=2e-3, updates=150)
 
 
-def small_cnn(labelled: TensorDataset) -> nn.Module:
+def small_cnn(labelled: TensorDataset, device: str) -> nn.Module:
     layers: list[nn.Module] = []
     for inputs, outputs in ((3, 16), (16, 32), (32, 64)):
         layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.BatchNorm2d(outputs), nn.ReLU(), nn.MaxPool2d(2)]
     layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.2), nn.Linear(64, 10)]
-    return train(nn.Sequential(*layers), labelled, rate=3e-3, updates=200)
+    return train(nn.Sequential(*layers), labelled, device, rate=3e-3, updates=200)
 
 
-WAYS: dict[str, Callable[[TensorDataset], nn.Module]] = {
+WAYS: dict[str, Callable[[TensorDataset, str], nn.Module]] = {  # labelled images and a device: a trained network
     "new head": new_head, "fine-tuned": fine_tuned, "from scratch": from_scratch, "small CNN": small_cnn,
 }  # fmt: skip
 
@@ -160,7 +157,7 @@ WAYS: dict[str, Callable[[TensorDataset], nn.Module]] = {
 # ---- comparing -------------------------------------------------------------------------------------------------------
 
 
-def compare(task: Task, sizes: Sequence[int], samples: int) -> dict[str, np.ndarray]:
+def compare(task: Task, sizes: Sequence[int], samples: int, device: str) -> dict[str, np.ndarray]:
     """Accuracies on the task's test images, (sizes, samples), of every way to learn."""
     test = DataLoader(TensorDataset(*task.test), 100, transform=READY)
     found = {way: np.empty((len(sizes), samples)) for way in WAYS}
@@ -168,7 +165,7 @@ def compare(task: Task, sizes: Sequence[int], samples: int) -> dict[str, np.ndar
         labelled = task.sample(sizes[at[0]], seed=at[1])
         for way, learn in WAYS.items():
             fastdl.manual_seed(at[1])
-            found[way][at] = evaluate(learn(labelled), test)["accuracy"]
+            found[way][at] = evaluate(learn(labelled, device), test)["accuracy"]
     return found
 
 
@@ -199,14 +196,14 @@ def plot(results: dict[str, dict[str, np.ndarray]], sizes: Sequence[int], path: 
     finish(figure, path)
 
 
-def show(task: Task, path: Path, labels: int, per_class: int = 2) -> None:
+def show(task: Task, path: Path, labels: int, device: str, per_class: int = 2) -> None:
     """Some tested images of each class, with what two of the ways say."""
     images, labels_of = task.test
     chosen = np.concatenate([np.flatnonzero(labels_of == c)[:per_class] for c in range(len(task.classes))])
     said = []
     for way in ("fine-tuned", "small CNN"):
         fastdl.manual_seed(0)
-        model = WAYS[way](task.sample(labels, seed=0))
+        model = WAYS[way](task.sample(labels, seed=0), device)
         shown = DataLoader(TensorDataset(images[chosen]), 50, transform=READY)
         said.append([task.classes[i] for i in predict(model, shown).argmax(1).tolist()])
     captions = [f"{_mark(a, truth)}{a}\n{_mark(b, truth)}{b}"
@@ -227,15 +224,14 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
     parser.add_argument("--out", type=Path, default=Path("out/transfer_learning"))
     args = parser.parse_args(argv)
     args.out.mkdir(parents=True, exist_ok=True)
-    DEVICE[0] = args.device
     sizes, samples = ((5,), 1) if args.short else (SIZES, args.samples)
     tasks = [surfaces()] if args.short else [surfaces(), digits()]
     results = {}
     for task in tasks:
-        results[task.name] = compare(task, sizes, samples)
+        results[task.name] = compare(task, sizes, samples, args.device)
         print(table(task, sizes, results[task.name]), flush=True)
     plot(results, sizes, args.out / "accuracy.png")
-    show(tasks[0], args.out / "predictions.png", labels=5)
+    show(tasks[0], args.out / "predictions.png", labels=5, device=args.device)
     at = sizes.index(5)
     return {f"{name}, {way}": float(a[at].mean()) for name, found in results.items() for way, a in found.items()}
 
