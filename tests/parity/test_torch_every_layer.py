@@ -24,21 +24,33 @@ ARGUMENTS = {  # of layers that need some; the others take none
     "PixelUnshuffle": (2,), "PReLU": (3,), "ReflectionPad1d": (1,), "ReflectionPad2d": (1,), "ReflectionPad3d": (1,),
     "ReplicationPad1d": (1,), "ReplicationPad2d": (1,), "ReplicationPad3d": (1,), "RMSNorm": (4,), "RNN": (3, 4),
     "RNNCell": (3, 4), "Softmax": (1,), "Softmin": (1,), "LogSoftmax": (1,),
-    "Threshold": (0.1, 2.0), "Unflatten": (1, (2, 2)), "Unfold": (2,), "Upsample": (None, 2.0), "ZeroPad1d": (1,),
+    "Threshold": (0.1, 2.0), "Transformer": (8, 2, 1, 2, 12), "TransformerDecoderLayer": (8, 2, 12),
+    "TransformerDecoder": lambda library: (library.TransformerDecoderLayer(8, 2, 12), 2),
+    "TransformerEncoder": lambda library: (library.TransformerEncoderLayer(8, 2, 12), 2),
+    "TransformerEncoderLayer": (8, 2, 12), "Unflatten": (1, (2, 2)), "Unfold": (2,), "Upsample": (None, 2.0),
+    "ZeroPad1d": (1,),
     "UpsamplingBilinear2d": (None, 2), "UpsamplingNearest2d": (None, 2), "ZeroPad2d": (1,), "ZeroPad3d": (1,),
 }  # fmt: skip
 # PyTorch's names of inner layers: a linear layer of another class, a module for the distance.
-PRINTED_OTHERWISE = {"MultiheadAttention", "TripletMarginWithDistanceLoss"}
+PRINTED_OTHERWISE = {
+    "MultiheadAttention", "TripletMarginWithDistanceLoss", "Transformer", "TransformerDecoder",
+    "TransformerDecoderLayer", "TransformerEncoder", "TransformerEncoderLayer",
+}  # fmt: skip
 OURS = {"BedOfNailsUnpool2d", "HingeLoss", "MAPELoss", "MSLELoss", "RMSELoss"}  # PyTorch has none of these
 BASES = {"Module", "RNNBase"}
 LAYERS = {name for name in nn.__all__ if inspect.isclass(getattr(nn, name))}
 SHARED = sorted(name for name in LAYERS - OURS - BASES if issubclass(getattr(nn, name), nn.Module))
 
 
+def layer(library, name):
+    arguments = ARGUMENTS.get(name, ())
+    return getattr(library, name)(*(arguments(library) if callable(arguments) else arguments))
+
+
+@pytest.mark.filterwarnings("ignore:enable_nested_tensor")  # PyTorch's advice on its own fast path
 @pytest.mark.parametrize("name", SHARED)
 def test_states_go_both_ways(name):
-    arguments = ARGUMENTS.get(name, ())
-    mine, theirs = getattr(nn, name)(*arguments), getattr(torch.nn, name)(*arguments)
+    mine, theirs = layer(nn, name), layer(torch.nn, name)
     state, expected = mine.state_dict(), theirs.state_dict()
     assert [(k, v.shape) for k, v in state.items()] == [(k, tuple(v.shape)) for k, v in expected.items()]
     assert [n for n, _ in mine.named_parameters()] == [n for n, _ in theirs.named_parameters()]
@@ -46,7 +58,7 @@ def test_states_go_both_ways(name):
     assert mine.load_state_dict({k: fastdl.from_dlpack(v) for k, v in expected.items()}) == ([], [])
     for key, value in mine.state_dict().items():
         np.testing.assert_array_equal(value.numpy(), expected[key].numpy(), err_msg=key)
-    fresh = getattr(torch.nn, name)(*arguments)
+    fresh = layer(torch.nn, name)
     fresh.load_state_dict({k: torch.from_dlpack(v.detach()) for k, v in mine.state_dict().items()})
     for key, value in fresh.state_dict().items():
         np.testing.assert_array_equal(value.numpy(), expected[key].numpy(), err_msg=key)
@@ -54,8 +66,7 @@ def test_states_go_both_ways(name):
 
 @pytest.mark.parametrize("name", [name for name in SHARED if name not in PRINTED_OTHERWISE])
 def test_layers_print_alike(name):
-    arguments = ARGUMENTS.get(name, ())
-    assert repr(getattr(nn, name)(*arguments)) == repr(getattr(torch.nn, name)(*arguments))
+    assert repr(layer(nn, name)) == repr(layer(torch.nn, name))
 
 
 def test_penalties_are_weight_decay_and_lasso():
