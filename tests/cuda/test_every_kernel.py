@@ -46,6 +46,7 @@ EXEMPT = [
     Exempt(r"((matmul|product)_tiles|conv_(taps|windows))<GemmTile<(float, 128|double).*", 0.25,
            "64 (of doubles 16) sums and their operands in the registers of a thread, two blocks"),
     Exempt(r"((matmul|product)_tiles|conv_(taps|windows))<GemmTile<float, 64.*", 0.375, "likewise, 16 sums"),
+    Exempt("multiply_points<.*", 0.25, "likewise, 64 sums"),
     Exempt("distance_tiles<.*", 0.25, "likewise, 16 sums of differences"),
     Exempt("gradient_tiles<GemmTile<float, .*", 0.25, "likewise, and what the differences are weighed with"),
     Exempt("gradient_tiles<GemmTile<double, .*", 0.125, "likewise"),
