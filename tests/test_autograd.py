@@ -174,3 +174,10 @@ def test_deep_graphs_need_no_recursion():
     y.backward()
     assert x.grad.item() == 1.0
     del y
+
+
+def test_backward_of_several_roots_is_that_of_their_sum():
+    x = fastdl.tensor([1.0, 2.0], requires_grad=True)
+    shared = x * x
+    fastdl.autograd.backward([shared * 3, shared.sum(), x], [fastdl.tensor([1.0, 10.0]), None, fastdl.ones(2)])
+    assert x.grad.tolist() == [2 * 3 + 2 + 1, 4 * 30 + 4 + 1]

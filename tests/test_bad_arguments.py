@@ -6,14 +6,15 @@ import pytest
 
 import fastdl
 import fastdl.functional as F
-from fastdl import linalg, nn, optim
+from fastdl import linalg, nn, ops, optim
 from fastdl.data import DataLoader
 from fastdl.distributions import Bernoulli, Categorical, Normal
-from fastdl.nn.utils import l1_penalty, l2_penalty
+from fastdl.nn.utils import l1_penalty, l2_penalty, weight_norm
 from fastdl.onnx import export
 
 X = fastdl.ones(2, 3)
 LAYER = nn.Linear(3, 2)
+ATTENTION, PAIRS = nn.MultiheadAttention(8, 2), fastdl.ones(2, 3, 8)
 
 
 @pytest.mark.parametrize(("call", "error", "text"), [
@@ -46,6 +47,24 @@ LAYER = nn.Linear(3, 2)
     (lambda: fastdl.vander(X[0], 0), ValueError, "[vander] expected N of at least 1, got 0"),
     (lambda: fastdl.histogram(X, 0), ValueError, "[histogram] expected bins of at least 1, got 0"),
     (lambda: fastdl.load(3), TypeError, "[load] expected a path or an open binary stream, got int"),
+    (lambda: ops.sigmoid_focal_loss(X, X[0]), ValueError,
+        "[sigmoid_focal_loss] expected targets of shape (2, 3), got shape (3,)"),
+    (lambda: ops.FeaturePyramidNetwork([3], 4)([X]), TypeError,
+        "[FeaturePyramidNetwork] expected a dict of maps, got list"),
+    (lambda: ops.MultiScaleRoIAlign(["a"], 2, 2)([X], [X], [(8, 8)]), TypeError,
+        "[MultiScaleRoIAlign] expected a dict of maps, got list"),
+    (lambda: ops.MLP(4, []), ValueError, "[MLP] expected hidden_channels of one layer or more, got none"),
+    (lambda: weight_norm(nn.Linear(2, 2), dim=2), IndexError, "[weight_norm] expected dim of an axis of 'weight'"),
+    (lambda: nn.TransformerEncoder(LAYER, -1), ValueError,
+        "[TransformerEncoder] expected num_layers of at least 0, got -1"),
+    (lambda: ATTENTION(PAIRS, PAIRS, PAIRS, attn_mask=fastdl.ones(5, 5)), ValueError,
+        "[MultiheadAttention] expected attn_mask of shape (2, 2) or (6, 2, 2), got shape (5, 5)"),
+    (lambda: ATTENTION(PAIRS, [1.0], PAIRS), TypeError, "[MultiheadAttention] expected a Tensor for key, got list"),
+    (lambda: ATTENTION(PAIRS, PAIRS[0], PAIRS), ValueError, "[MultiheadAttention] expected key of two or three axes"),
+    (lambda: nn.Transformer(8, 2, 1, 1, 8)(PAIRS, fastdl.ones(2, 4, 8)), ValueError,
+        "[Transformer] expected src and tgt of one batch, got (2, 3, 8) and (2, 4, 8)"),
+    (lambda: fastdl.autograd.backward([X, X], [X]), ValueError,
+        "[backward] expected a gradient for each of 2 tensors, got 1"),
     (lambda: DataLoader(3), TypeError, "[DataLoader] expected a dataset, got int"),
     (lambda: DataLoader([1], num_workers=1, multiprocessing_context="thread"), ValueError,
         "[DataLoader] expected multiprocessing_context None or one of"),

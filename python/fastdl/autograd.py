@@ -253,18 +253,41 @@ def refuse_create_graph(create_graph: Any, op: str) -> None:
         raise NotImplementedError(f"[{op}] expected create_graph=False (gradients are first order), got {create_graph}")
 
 
-def backward(root: Tensor, gradient: Tensor | None = None, retain_graph: bool = False) -> None:
-    """Adds the gradient of `root` with respect to every leaf that it was computed from to the leaf's `.grad`.
+def backward(
+    tensors: Tensor | Sequence[Tensor],
+    grad_tensors: Tensor | Sequence[Tensor | None] | None = None,
+    retain_graph: bool = False,
+) -> None:
+    """Adds the gradient of a tensor, or of the sum of several, with respect to every leaf that it was computed from to
+    the leaf's `.grad` (`torch.autograd.backward`).
 
     Raises:
-        RuntimeError: for a root that needs no gradient, an output of several numbers without `gradient`, or a graph
-            that an earlier call freed (`retain_graph=True` there keeps it).
+        RuntimeError: for a root that needs no gradient, an output of several numbers without a gradient of its own, or
+            a graph that an earlier call freed (`retain_graph=True` there keeps it).
+        ValueError: for another number of gradients than of tensors.
+
+    >>> import fastdl
+    >>> x = fastdl.tensor(3.0, requires_grad=True)
+    >>> fastdl.autograd.backward([x * 2, x * x])
+    >>> x.grad.item()
+    8.0
     """
-    if anomaly.watch is not None:
-        anomaly.watch.started(root)
     walk = _Walk(None)
-    walk.send(root._node or root, _root_gradient(root, gradient, "backward"), False)
+    for root, gradient in _roots(tensors, grad_tensors):
+        if anomaly.watch is not None:
+            anomaly.watch.started(root)
+        walk.send(root._node or root, _root_gradient(root, gradient, "backward"), False)
     walk.run(retain_graph)
+
+
+def _roots(tensors: Any, gradients: Any) -> Iterable[tuple[Tensor, Tensor | None]]:
+    if not isinstance(tensors, tuple | list):
+        return ((tensors, gradients),)
+    roots = _expect_tensors("backward", "tensors", tensors)
+    given = [None] * len(roots) if gradients is None else list(gradients)
+    if len(given) != len(roots):
+        raise ValueError(f"[backward] expected a gradient for each of {len(roots)} tensors, got {len(given)}")
+    return zip(roots, given, strict=True)
 
 
 def grad(

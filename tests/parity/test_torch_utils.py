@@ -31,6 +31,31 @@ def test_a_checkpoint_changes_nothing(run):
         np.testing.assert_array_equal(a.numpy(), b.numpy())
 
 
+def test_outputs_of_a_checkpoint_may_share_what_was_computed():
+    def both(x):
+        shared = (x * 0.5).exp()
+        return shared * 2, shared.sin()
+
+    array, found = RNG.standard_normal(3), []
+    for call in (both, lambda x: checkpoint(both, x)):
+        x = fastdl.tensor(array, requires_grad=True)
+        a, b = call(x)
+        (a.sum() + b.sum()).backward()
+        found.append(x.grad.numpy())
+    np.testing.assert_array_equal(*found)
+
+
+def test_parameters_of_a_checkpoint_need_no_input_with_a_gradient():
+    array, found = RNG.standard_normal((5, 4)).astype(np.float32), []
+    for call in (lambda net, x: net(x), checkpoint, lambda net, x: checkpoint_sequential(net, 3, x)):
+        net = network().eval()
+        call(net, fastdl.tensor(array)).square().sum().backward()
+        found.append([p.grad.numpy() for p in net.parameters()])
+    for plain, once, parts in zip(*found, strict=True):
+        np.testing.assert_array_equal(plain, once)
+        np.testing.assert_array_equal(plain, parts)
+
+
 def test_checkpoints_of_several_tensors_and_options():
     x, y = (fastdl.tensor(RNG.standard_normal(3), requires_grad=True) for _ in range(2))
     a, b = checkpoint(lambda p, q, scale, power=1: (p * q * scale, q**power), x, y, 2.0, power=3)

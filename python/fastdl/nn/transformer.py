@@ -11,6 +11,7 @@ import numpy as np
 from .. import functional as F
 from ..creation import tensor
 from ..dtypes import get_default_dtype
+from ..functional.arguments import expect_int
 from ..tensor import Tensor
 from . import init
 from .container import ModuleList
@@ -130,6 +131,12 @@ class TransformerDecoderLayer(_Layer):
         return self._added(self._added(self._added(tgt, 1, attend), 2, look), 3, self._feed)
 
 
+def _copies(layer: Module, number: int, op: str) -> ModuleList:
+    if expect_int(number, op, "num_layers") < 0:
+        raise ValueError(f"[{op}] expected num_layers of at least 0, got {number}")
+    return ModuleList([copy.deepcopy(layer) for _ in range(number)])
+
+
 class TransformerEncoder(Module):
     """A stack of copies of an encoder layer, and a norm after them if there is one (`torch.nn.TransformerEncoder`).
 
@@ -146,7 +153,7 @@ class TransformerEncoder(Module):
         mask_check: bool = True,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.layers = ModuleList([copy.deepcopy(encoder_layer) for _ in range(num_layers)])
+        self.layers = _copies(encoder_layer, num_layers, "TransformerEncoder")
         self.num_layers, self.norm = num_layers, norm
 
     def forward(
@@ -169,7 +176,7 @@ class TransformerDecoder(Module):
 
     def __init__(self, decoder_layer: Module, num_layers: int, norm: Module | None = None) -> None:
         super().__init__()
-        self.layers = ModuleList([copy.deepcopy(decoder_layer) for _ in range(num_layers)])
+        self.layers = _copies(decoder_layer, num_layers, "TransformerDecoder")
         self.num_layers, self.norm = num_layers, norm
 
     def forward(
@@ -229,6 +236,9 @@ class Transformer(Module):
             raise ValueError(
                 f"[Transformer] expected src and tgt with {self.d_model} features, got {src.shape} and {tgt.shape}"
             )
+        batch = 0 if self.batch_first else 1
+        if src.ndim != tgt.ndim or (src.ndim == 3 and src.shape[batch] != tgt.shape[batch]):
+            raise ValueError(f"[Transformer] expected src and tgt of one batch, got {src.shape} and {tgt.shape}")
         memory = self.encoder(src, src_mask, src_key_padding_mask)
         masks = tgt_mask, memory_mask, tgt_key_padding_mask, memory_key_padding_mask
         return self.decoder(tgt, memory, *masks)

@@ -8,6 +8,7 @@ from typing import Any
 
 from .. import functional as F
 from ..creation import empty
+from ..functional.arguments import expect_tensor
 from ..functional.shaping import unflatten
 from ..functional.vectors import attend
 from ..tensor import Tensor
@@ -210,15 +211,29 @@ class MultiheadAttention(Module):
         y: Any = F.linear(x, self.in_proj_weight[rows], bias)
         return y.reshape(*x.shape[:2], self.num_heads, self.head_dim).permute(0, 2, 1, 3)
 
+    def _expect_mask(self, mask: Any, q: Any, k: Any) -> None:
+        expect_tensor(mask, "MultiheadAttention", "attn_mask")
+        scores = q.shape[1], k.shape[1]
+        each = q.shape[0] * self.num_heads, *scores
+        if mask.shape not in (scores, each):
+            raise ValueError(
+                f"[MultiheadAttention] expected attn_mask of shape {scores} or {each}, got shape {mask.shape}"
+            )
+
     def forward(
         self, query: Any, key: Any, value: Any, key_padding_mask: Any = None, need_weights: bool = True,
         attn_mask: Any = None, average_attn_weights: bool = True, is_causal: bool = False,
     ) -> tuple[Tensor, Tensor | None]:  # fmt: skip
+        for name, x in (("query", query), ("key", key), ("value", value)):
+            expect_tensor(x, "MultiheadAttention", name)
+            if x.ndim not in (2, 3) or x.ndim != query.ndim:
+                raise ValueError(f"[MultiheadAttention] expected {name} of two or three axes as query, got {x.shape}")
         single = query.ndim == 2
         turn = not self.batch_first and not single
         q, k, v = (x.unsqueeze(0) if single else x.transpose(0, 1) if turn else x for x in (query, key, value))
         mask = None
         if attn_mask is not None:
+            self._expect_mask(attn_mask, q, k)
             mask = _to_add(attn_mask, q)
             mask = mask if mask.ndim == 2 else mask.reshape(q.shape[0], self.num_heads, *mask.shape[1:])
         elif is_causal:

@@ -123,6 +123,8 @@ class MLP(nn.Sequential):
         self, in_channels: int, hidden_channels: Sequence[int], norm_layer: Layer | None = None,
         activation_layer: Layer = nn.ReLU, inplace: bool | None = None, bias: bool = True, dropout: float = 0.0,
     ) -> None:  # fmt: skip
+        if not hidden_channels:
+            raise ValueError("[MLP] expected hidden_channels of one layer or more, got none")
         layers: list[nn.Module] = []
         options = _in_place(inplace)
         *inner, last = hidden_channels

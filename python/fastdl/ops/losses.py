@@ -45,6 +45,8 @@ def sigmoid_focal_loss(
     expect_number(gamma, op, "gamma")
     expect_number(alpha, op, "alpha")
     expect_reduction(reduction, op)
+    if t.shape != x.shape:
+        raise ValueError(f"[{op}] expected targets of shape {x.shape}, got shape {t.shape}")
     if not 0 <= alpha <= 1 and alpha != -1:
         raise ValueError(f"[{op}] expected alpha between 0 and 1, or -1 for none, got {alpha}")
     p: Any = sigmoid(x)

@@ -68,6 +68,8 @@ class FeaturePyramidNetwork(nn.Module):
         self.extra_blocks = extra_blocks
 
     def forward(self, x: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        if not isinstance(x, Mapping):
+            raise TypeError(f"[FeaturePyramidNetwork] expected a dict of maps, got {type(x).__name__}")
         names, maps = list(x), list(x.values())
         if len(maps) != len(self.inner_blocks):
             raise ValueError(f"[FeaturePyramidNetwork] expected {len(self.inner_blocks)} maps, got {len(maps)}")
@@ -134,6 +136,8 @@ class MultiScaleRoIAlign(nn.Module):
         self.canonical_level = expect_int(canonical_level, op, "canonical_level")
 
     def forward(self, x: Mapping[str, Tensor], boxes: list[Tensor], image_shapes: Sequence[Pair]) -> Tensor:
+        if not isinstance(x, Mapping):
+            raise TypeError(f"[MultiScaleRoIAlign] expected a dict of maps, got {type(x).__name__}")
         maps = [m for name, m in x.items() if name in self.featmap_names]
         if not maps or not image_shapes:
             raise ValueError(

@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..autograd import enable_grad, is_grad_enabled
+from ..autograd import backward, enable_grad, is_grad_enabled
+from ..creation import zeros
 from ..function import Function
 from ..random import get_rng_state, set_rng_state
 from ..tensor import Tensor
@@ -16,7 +17,7 @@ __all__ = ["checkpoint", "checkpoint_sequential"]
 
 class _Recomputed(Function):
     @staticmethod
-    def forward(ctx: Any, run: Callable[..., Any], random: Any, *inputs: Any) -> Any:
+    def forward(ctx: Any, run: Callable[..., Any], random: Any, reached: Any, *inputs: Any) -> Any:
         ctx.run, ctx.random, ctx.inputs = run, random, inputs
         return run(*inputs)
 
@@ -30,10 +31,10 @@ class _Recomputed(Function):
             outs = ctx.run(*inputs)
         if ctx.random is not None:
             set_rng_state(after)
-        for out, grad in zip(outs if isinstance(outs, tuple) else (outs,), grads, strict=True):
-            if grad is not None and out.requires_grad:
-                out.backward(grad)
-        return None, None, *(x.grad if isinstance(x, Tensor) else None for x in inputs)
+        pairs = zip(outs if isinstance(outs, tuple) else (outs,), grads, strict=True)
+        wanted = [(out, grad) for out, grad in pairs if grad is not None and out.requires_grad]
+        backward([out for out, _ in wanted], [grad for _, grad in wanted])
+        return None, None, None, *(x.grad if isinstance(x, Tensor) else None for x in inputs)
 
 
 def checkpoint(
@@ -44,8 +45,8 @@ def checkpoint(
     Memory Cost", 2016).
 
     Dropout draws the same numbers again, unless `preserve_rng_state` is False. Running statistics of batch norms see
-    the batch twice, as in PyTorch. `use_reentrant` is taken for PyTorch's sake and changes nothing; as with its True,
-    an input has to require a gradient, or the function's parameters get none.
+    the batch twice, as in PyTorch. `use_reentrant` is taken for PyTorch's sake and changes nothing: as with its False,
+    parameters that the function knows get their gradients whether an input requires one or not.
 
     Raises:
         TypeError: for a function that cannot be called.
@@ -61,7 +62,11 @@ def checkpoint(
     if not is_grad_enabled():
         return function(*args, **kwargs)
     random = get_rng_state() if preserve_rng_state else None
-    return _Recomputed.apply(lambda *inputs: function(*inputs, **kwargs), random, *args)
+    tensors = [x for x in args if isinstance(x, Tensor)]
+    reached = None  # by backward: parameters are no inputs, and would not be without one that requires a gradient
+    if tensors and not any(x.requires_grad for x in tensors):
+        reached = zeros((), device=tensors[0].device, requires_grad=True)
+    return _Recomputed.apply(lambda *inputs: function(*inputs, **kwargs), random, reached, *args)
 
 
 def checkpoint_sequential(

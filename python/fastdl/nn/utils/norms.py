@@ -54,6 +54,7 @@ def weight_norm(module: M, name: str = "weight", dim: int | None = 0) -> M:
 
     Raises:
         ValueError: for a module without such a parameter.
+        IndexError: for a dim that it has not.
 
     >>> from fastdl import nn
     >>> layer = weight_norm(nn.Linear(4, 3))
@@ -61,6 +62,8 @@ def weight_norm(module: M, name: str = "weight", dim: int | None = 0) -> M:
     (['bias', 'weight_g', 'weight_v'], (3, 1))
     """
     weight = _weight(module, name, "weight_norm")
+    if dim is not None and not -weight.ndim <= dim < weight.ndim:
+        raise IndexError(f"[weight_norm] expected dim of an axis of {name!r} with shape {weight.shape}, got {dim}")
     hook = _WeightNorm(name, dim)
     _becomes_computed(module, name)
     module.register_parameter(f"{name}_g", Parameter(_length(weight.detach(), dim)))
