@@ -33,9 +33,9 @@ inline void pause_cpu() {
 // Returns when done() is true. After a while a thread gives its core up: the one that it waits for may need it.
 template <class Done>
 void spin_until(Done&& done) {
-  for (int spins = 0; !done(); ++spins) {
+  for (int spins = 0; !done();) {
     if (spins < kSpins)
-      pause_cpu();
+      ++spins, pause_cpu();
     else
       sched_yield();
   }

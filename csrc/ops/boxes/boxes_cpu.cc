@@ -13,8 +13,8 @@ namespace fastdl::FASTDL_ISA {
 
 constexpr int64_t kTileColumns = 1024;     // five coordinates of float64: 40 KB, of float32 20 KB
 constexpr int64_t kChunkElements = 65536;  // some 20 microseconds
-constexpr int64_t kPastCaches = int64_t{8}
-                                << 20;  // bytes of a matrix whose lines would be fetched before they are written
+// Bytes of a matrix from which on it is written past the caches: they would fetch its lines before.
+constexpr int64_t kPastCaches = int64_t{8} << 20;
 
 // ---- boxes of any format as corners and area ------------------------------------------------------------------------
 
