@@ -27,8 +27,15 @@ constexpr int64_t kLineSteps = 64;          // or of copies, where a source row 
 constexpr int64_t kThreadChunks = 4;        // wanted of each thread; how an output is summed does not depend on them
 constexpr double kChunkFlops = 1e6;         // below that a chunk is not worth a thread
 
-// Where this form wins: planes that cut rows short, sums and channels that pay for packing and transposition.
+// Where this form wins: planes that cut rows short, sums and channels that pay for packing and transposition. Kernels
+// of one tap at unit steps find pixels as panels of them want them; this form then has to be of few pixels, and of more
+// of them where it fetches kept weights ahead, on planes of which the other loses more lanes.
 constexpr int64_t kLargestPlane = 200, kLeastChannels = 16, kLeastSteps = 64, kFewPixels = 64, kFewPixelsKept = 224;
+#if defined(FASTDL_ISA_avx512)
+constexpr int64_t kKeptPlane = kLargestPlane;
+#else
+constexpr int64_t kKeptPlane = 64;
+#endif
 
 template <class T>
 struct Plan {
@@ -219,20 +226,14 @@ void channels_of(const View& v) {
 }  // namespace
 
 bool channels_serve(const View& v, bool kept) {
-#if defined(FASTDL_ISA_avx512)
-  (void)v, (void)kept;
-  return false;  // there conv2d_pixels_cpu.cc serves 1x1 kernels too; this form was not measured
-#else
   const bool dense = v.out_x == 1 && (v.rows == 1 || v.out_y == v.cols) && v.out_plane == v.rows * v.cols;
   const int64_t lanes = kVecBytes / static_cast<int64_t>(itemsize(v.dtype));
   const int64_t made = (v.m_channels + lanes - 1) / lanes * lanes;
   if (!dense || v.rows * v.cols > kLargestPlane || v.m_channels < kLeastChannels || v.k_channels == 0 ||
       v.taps_and_channels() < kLeastSteps || 4 * made > 5 * v.m_channels)
     return false;
-  // Where pixels lie as panels of them do, vectors of pixels lose only the last one of a plane.
-  const bool apart = v.num_taps > 1 || v.step_y > 1 || v.step_x > 1, small = v.rows * v.cols <= kFewPixels;
-  return apart || v.pixels() <= (kept && small ? kFewPixelsKept : kFewPixels);
-#endif
+  const bool apart = v.num_taps > 1 || v.step_y > 1 || v.step_x > 1;
+  return apart || v.pixels() <= (kept && v.rows * v.cols <= kKeptPlane ? kFewPixelsKept : kFewPixels);
 }
 
 int64_t lane_weights(const View& v) {

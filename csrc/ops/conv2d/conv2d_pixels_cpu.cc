@@ -303,10 +303,11 @@ void pixels_of(const View& v) {
 // Steps of a tile of channels against those of a panel of pixels (conv2d_direct_cpu.cc), for one output row of kLanes:
 // whole vectors of channels and a transposition at the end, or whole vectors of pixels and their packing.
 bool pixels_serve(const View& v) {
+  if (v.num_taps == 1) return false;  // a tile would use 56 bytes of the lines that it fetches, or less
 #if !defined(FASTDL_ISA_avx512)
   // Tiles of few pixels leave most of a cache line unread, and where taps share no pixel nothing comes back to it.
   const Tap first = v.taps[0], last = v.taps[v.num_taps - 1];
-  if (v.num_taps == 1 || (last.dy - first.dy < v.step_y && last.dx - first.dx < v.step_x && v.step_x > 1)) return false;
+  if (last.dy - first.dy < v.step_y && last.dx - first.dx < v.step_x && v.step_x > 1) return false;
 #endif
   constexpr double kTranspose = 12, kStore = 3, kPack = 8;
   const double steps = static_cast<double>(v.taps_and_channels()), outs = static_cast<double>(v.m_channels);
