@@ -12,6 +12,7 @@ import zipfile
 from pathlib import Path
 
 RUNS = 11
+LIMIT = 0.08  # seconds that `import fastdl` may take over NumPy on a quiet core
 
 
 def seconds(code: str, caches: str) -> float:
@@ -61,7 +62,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as caches:
         base, numpy, mine = (seconds(code, caches) for code in ("pass", "import numpy", "import fastdl"))
         print(f"python {1e3 * base:.0f} ms, with numpy {1e3 * numpy:.0f} ms, with fastdl {1e3 * mine:.0f} ms: "
-              f"fastdl takes {1e3 * (mine - numpy):.0f} ms over numpy")  # fmt: skip
+              f"fastdl takes {1e3 * (mine - numpy):.0f} ms over numpy, of {1e3 * LIMIT:.0f} allowed")  # fmt: skip
         if theirs is not None:
             took = 1e3 * (seconds("import torch", caches) - base)
             print(f"PyTorch takes {took:.0f} ms; installed {theirs / 1e6:.0f} MB")

@@ -108,20 +108,21 @@ def test_whole_examples_reach_their_accuracies():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "pictures", "expected"), [
+@pytest.mark.parametrize(("command", "pictures", "expected"), [
     ("model_selection", 2, lambda found: found["stacking"] > 0.94 and found["shuffled 5-fold"] > found["group 5-fold"]),
     ("training", 3, lambda found: found["kills"] == 3 and found["equal"] and found["accuracy"] > 0.95),
     ("look_inside", 9, lambda found: found["accuracy"] > 0.94 and found["found"] >= 5),
     ("augmentation", 2, lambda found: np.diff(list(found.values())) > 0.01),
-    ("depth", 1, lambda found: found["plain-56"] > found["plain-20"] + 30
+    ("depth --epochs 4", 1, lambda found: found["plain-56"] > found["plain-20"] + 30
      and found["residual-56"] < found["plain-56"] - 30 and found["residual-56"] < found["residual-20"] + 5),
     ("perceptrons", 3, lambda found: found["plateau"]["SGD"] > 3 * found["plateau"]["momentum 0.9"]
      and found["units"][64] < 0.02 < found["units"][4] and found["preprocessing"]["standardised"] < 3
      < found["preprocessing"]["as they are, 0 to 16"]),
 ])  # fmt: skip
-def test_examples_show_what_they_say(name, pictures, expected, tmp_path, capsys, monkeypatch):
+def test_examples_show_what_they_say(command, pictures, expected, tmp_path, capsys, monkeypatch):
+    name, *options = command.split()
     monkeypatch.syspath_prepend(ROOT / "examples")  # processes that an example starts import it by name
-    found = importlib.import_module(name).main(["--out", str(tmp_path)])
+    found = importlib.import_module(name).main([*options, "--out", str(tmp_path)])
     assert expected(found), (found, capsys.readouterr().out)
     drawn = list(tmp_path.glob("*.png"))
     assert len(drawn) == pictures and all(p.stat().st_size > 5000 for p in drawn)

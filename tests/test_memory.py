@@ -68,8 +68,6 @@ def test_training_takes_no_more_memory_than_in_pytorch(name):
 
 
 @pytest.mark.slow
-def test_package_is_small_and_imports_quickly(tmp_path):
+def test_package_is_small():
     packed, whole = package.wheel_size()
     assert packed < 12e6 and packed < whole < 60e6
-    over_numpy = package.seconds("import fastdl", tmp_path) - package.seconds("import numpy", tmp_path)
-    assert over_numpy < 0.15

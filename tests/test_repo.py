@@ -149,11 +149,23 @@ def test_exports_exist_and_are_documented():
     assert undocumented == []
 
 
-def test_import_is_quick():
-    """Nothing heavy at import: no torch, no matplotlib, no scikit-learn, no kernels."""
-    code = "import sys, fastdl; print(*sorted(m for m in sys.modules if '.' not in m))"
+def test_import_loads_little():
+    """Beyond NumPy a few small modules of Python and those of fastdl that every program needs: no kernels, and no
+    package that waits to be asked for. What this takes is measured by bench/package.py."""
+    code = "import sys, numpy; before = set(sys.modules); import fastdl; print(*set(sys.modules) - before)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert not {"torch", "matplotlib", "sklearn", "scipy", "pandas", "tqdm", "safetensors"} & set(loaded)
+    ours = {name for name in loaded if name.partition(".")[0] == "fastdl"}
+    assert set(loaded) - ours <= {"__future__", "_heapq", "copy", "heapq", "threading"}
+    assert not ours & {f"fastdl.{name}" for name in (*fastdl._LATER, "_cpu", "_cuda", "_emu")}
+    assert len(ours) < 100
+
+
+def test_what_is_loaded_later_is_there():
+    """Names that `import fastdl` leaves aside are completed, and are what their packages call so."""
+    assert {*fastdl._LATER, *fastdl._LATER_NAMES} <= set(dir(fastdl))
+    assert fastdl.inverse is fastdl.linalg.inv and fastdl.compile is fastdl.plan.compile
+    with pytest.raises(AttributeError, match="module 'fastdl' has no attribute 'nothing'"):
+        fastdl.nothing  # noqa: B018
 
 
 def test_info_prints_what_was_built():

@@ -109,6 +109,8 @@ from tests.test_trainer import *
 t = trainer([Checkpoint(sys.argv[1], every_batches=2)])
 print("ready", flush=True)
 t.fit(loader(), epochs=80, resume=sys.argv[1])
+if sys.argv[3] == "killed":
+    signal.pause()  # however late that comes
 fastdl.save(t.model.state_dict(), sys.argv[2])
 """
 
@@ -120,20 +122,18 @@ def test_twenty_kills(tmp_path):
     unbroken.fit(loader(), epochs=80)
     state, result = tmp_path / "state.ckpt", tmp_path / "weights.safetensors"
     path = os.pathsep.join([str(ROOT), *sys.path])
-    kills, chance = 0, random.Random(0)
-    while not result.exists():
-        process = subprocess.Popen([sys.executable, "-c", PROGRAM, state, result], cwd=ROOT, stdout=subprocess.PIPE,
-                                   env={**os.environ, "PYTHONPATH": path})  # fmt: skip
-        if kills < 20:
-            process.stdout.readline()
+    chance = random.Random(0)
+    for fate in [*["killed"] * 20, "left alone"]:
+        process = subprocess.Popen([sys.executable, "-c", PROGRAM, state, result, fate], cwd=ROOT,
+                                   stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": path})  # fmt: skip
+        assert process.stdout.readline() == b"ready\n"
+        if fate == "killed":
             time.sleep(chance.uniform(0, 0.04))
             process.send_signal(signal.SIGKILL)
-            kills += 1
-        process.wait()
+        assert process.wait() == (-signal.SIGKILL if fate == "killed" else 0)
         process.stdout.close()
         if state.exists():
             load_checkpoint(state)
-    assert kills == 20
     assert {p.name for p in tmp_path.iterdir()} == {"state.ckpt", "weights.safetensors"}
     found = fastdl.load(result)
     assert [found[n].numpy().tobytes() for n, _ in unbroken.model.named_parameters()] == weights(unbroken)

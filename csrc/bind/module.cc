@@ -71,6 +71,7 @@ PYBIND11_MODULE(FASTDL_MODULE, m, py::mod_gil_not_used()) {
   m.def("get_num_threads", &get_num_threads);
   m.def("set_num_threads", &set_num_threads);
   m.def("fma_loop", &fma_loop_flops);  // runs multiply-adds and returns how many operations: the machine's peak
+  set_isa(active_isa);                 // raises where the machine has none of the sets that were built
   m.def("isa", [] { return isa_name(isa()); });
   m.def("best_isa", [] { return isa_name(best_isa()); });
   m.def("set_isa", [](const char* name) { set_isa(isa_from_name(name)); });

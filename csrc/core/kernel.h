@@ -17,7 +17,7 @@
   void name(const Args&);         \
   }
 #else
-// Only the sets that were built are named (FASTDL_ISA_NAMES may leave some out); the baseline always is.
+// Only the sets that were built are named: FASTDL_ISA_NAMES may leave some out.
 #if defined(FASTDL_HAS_avx512)
 #define FASTDL_WITH_AVX512(...) __VA_ARGS__
 #else
@@ -28,17 +28,20 @@
 #else
 #define FASTDL_WITH_AVX2(...)
 #endif
+#if defined(FASTDL_HAS_baseline)
+#define FASTDL_WITH_BASELINE(...) __VA_ARGS__
+#else
+#define FASTDL_WITH_BASELINE(...)
+#endif
 #define FASTDL_KERNEL(name, Args)                                             \
   namespace fastdl {                                                          \
-  namespace baseline {                                                        \
-  void name(const Args&);                                                     \
-  }                                                                           \
+  FASTDL_WITH_BASELINE(namespace baseline { void name(const Args&); })        \
   FASTDL_WITH_AVX2(namespace avx2 { void name(const Args&); })                \
   FASTDL_WITH_AVX512(namespace avx512 { void name(const Args&); })            \
   inline void name(const Args& args) {                                        \
     FASTDL_WITH_AVX512(if (isa() == Isa::kAvx512) return avx512::name(args);) \
     FASTDL_WITH_AVX2(if (isa() == Isa::kAvx2) return avx2::name(args);)       \
-    return baseline::name(args);                                              \
+    FASTDL_WITH_BASELINE(return baseline::name(args);)                        \
   }                                                                           \
   }
 #endif

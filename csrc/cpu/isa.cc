@@ -26,7 +26,10 @@ static bool was_built(Isa isa) {
 #if defined(FASTDL_HAS_avx512)
   if (isa == Isa::kAvx512) return true;
 #endif
-  return isa == Isa::kBaseline;
+#if defined(FASTDL_HAS_baseline)
+  if (isa == Isa::kBaseline) return true;
+#endif
+  return false;
 }
 
 static bool machine_has(Isa isa) {

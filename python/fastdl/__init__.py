@@ -9,10 +9,10 @@
 
 import importlib as _importlib
 from math import e, inf, nan, pi
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
-from . import amp, autograd, backends, cuda, distributions, dtypes, emu, functional, linalg, nn, ops, optim, utils
-from .amp import autocast, get_autocast_dtype, is_autocast_enabled
+from . import autograd, backends, dtypes, functional, nn
 from .autograd import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from .creation import (
     TensorType,
@@ -262,8 +262,6 @@ from .functional.statistics import (
     std_mean,
     var_mean,
 )
-from .nn.summary import summary
-from .plan import compile
 from .printing import set_printoptions
 from .random import Generator, get_rng_state, initial_seed, manual_seed, set_rng_state
 from .sampling import bernoulli, multinomial, normal, poisson
@@ -291,7 +289,6 @@ true_divide, fix, sgn, ger, trapz, asarray = div, trunc, sign, outer, trapezoid,
 arcsin, arccos, arctan, arctan2, arcsinh, arccosh, arctanh = asin, acos, atan, atan2, asinh, acosh, atanh
 FloatTensor, DoubleTensor, LongTensor = TensorType("float32"), TensorType("float64"), TensorType("int64")
 IntTensor, ByteTensor, BoolTensor = TensorType("int32"), TensorType("uint8"), TensorType("bool")
-inverse, det = linalg.inv, linalg.det
 newaxis = None
 Size = tuple  # shapes are plain tuples
 
@@ -300,15 +297,35 @@ for _name in _methods.WITH_AXIS.split():
 
 __version__ = "0.1.0"
 
-_LATER = ("checkpoint", "data", "models", "onnx", "sklearn", "testing", "train", "validation", "viz")
+# Loaded when they are asked for: packages that not every program needs, and names out of them.
+_LATER = (
+    "amp", "checkpoint", "cuda", "data", "distributions", "emu", "linalg", "models", "onnx", "ops", "optim", "plan",
+    "sklearn", "testing", "train", "utils", "validation", "viz",
+)  # fmt: skip
+_LATER_NAMES = {
+    "autocast": "amp.autocast", "compile": "plan.compile", "det": "linalg.det", "inverse": "linalg.inv",
+    "get_autocast_dtype": "amp.get_autocast_dtype", "is_autocast_enabled": "amp.is_autocast_enabled",
+    "summary": "nn.summary.summary",
+}  # fmt: skip
+
+if _TYPE_CHECKING:
+    from . import amp, cuda, distributions, emu, linalg, ops, optim, plan, utils
+    from .amp import autocast, get_autocast_dtype, is_autocast_enabled
+    from .linalg import det
+    from .linalg import inv as inverse
+    from .nn.summary import summary
+    from .plan import compile
 
 
 def __getattr__(name: str) -> _Any:
-    """Packages that `import fastdl` leaves aside are loaded when they are asked for."""
     if name in _LATER:
         return _importlib.import_module(f".{name}", __name__)
+    if name in _LATER_NAMES:
+        package, _, its_name = _LATER_NAMES[name].rpartition(".")
+        found = globals()[name] = getattr(_importlib.import_module(f".{package}", __name__), its_name)
+        return found
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LATER})
+    return sorted({*globals(), *_LATER, *_LATER_NAMES})

@@ -7,7 +7,6 @@ every step back is looked at. Slow: for debugging.
 from __future__ import annotations
 
 import os
-import traceback
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -42,6 +41,8 @@ class _Watch:
         self.check_nan = check_nan
 
     def recorded(self, out: Tensor, inputs: tuple[Tensor, ...]) -> None:
+        import traceback
+
         born = self.check_nan and _has_nan(out._backend, out._array)
         born = born and not any(_has_nan(t._backend, t._array) for t in inputs)
         calls = [f for f in traceback.extract_stack() if not f.filename.startswith(_HERE)]

@@ -8,14 +8,12 @@ first and last three along each axis are shown.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 
-@dataclass(frozen=True)
-class _Options:
+class _Options(NamedTuple):
     precision: int = 4
     threshold: float = 1000
     edgeitems: int = 3
@@ -59,7 +57,7 @@ def set_printoptions(
     given = {"precision": precision, "threshold": threshold, "edgeitems": edgeitems, "linewidth": linewidth}
     base = _options if profile is None else _PROFILES[profile]
     changed: Any = {name: value for name, value in given.items() if value is not None}
-    _options = replace(base, **changed, sci_mode=sci_mode)
+    _options = base._replace(**changed, sci_mode=sci_mode)
 
 
 def _written(values: np.ndarray) -> tuple[Any, int]:

@@ -26,8 +26,16 @@ class Generator:
             raise TypeError(f"[manual_seed] expected an int, got {type(seed).__name__}")
         self.seed = int(seed) % 2**64
         self.offset = 0  # next counter of the dropout stream
-        self.numpy = np.random.Generator(np.random.Philox(self.seed))
+        self.__dict__.pop("_numpy", None)
         return self
+
+    @property
+    def numpy(self) -> np.random.Generator:
+        """NumPy's generator. Made at the first draw: numpy.random is not loaded by `import fastdl`."""
+        made = self.__dict__.get("_numpy")
+        if made is None:  # of threads that come here together all get the one that was put there first
+            made = self.__dict__.setdefault("_numpy", np.random.Generator(np.random.Philox(self.seed)))
+        return made
 
     def initial_seed(self) -> int:
         return self.seed
@@ -63,7 +71,7 @@ class _Default(Generator):
         return self.here.seed
 
     @property
-    def numpy(self) -> np.random.Generator:  # type: ignore[override]
+    def numpy(self) -> np.random.Generator:
         return self.here.numpy
 
     def manual_seed(self, seed: int) -> Generator:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import io
 import os
 import pickle
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -110,7 +108,8 @@ def read_from(f: Any) -> tuple[bytes, str]:
         return f.read(), str(getattr(f, "name", type(f).__name__))
     if not isinstance(f, str | os.PathLike):
         raise TypeError(f"[load] expected a path or an open binary stream, got {type(f).__name__}")
-    return Path(f).read_bytes(), os.fspath(f)
+    with open(f, "rb") as file:
+        return file.read(), os.fspath(f)
 
 
 # Name in the file: NumPy's dtype, and what it is widened to.
@@ -132,8 +131,10 @@ def _numbers(dtype: str, shape: list[int], data: bytes) -> np.ndarray:
 
 def write_atomic(path: str | os.PathLike, content: bytes) -> None:
     """Replaces a file in one step; whatever happens, the old file or the new one is there, never a part of it."""
-    path = Path(path)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+    import tempfile
+
+    folder, name = os.path.split(path)
+    handle, temporary = tempfile.mkstemp(dir=folder or ".", prefix=name, suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)

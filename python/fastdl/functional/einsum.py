@@ -9,7 +9,6 @@ other way round the product takes it transposed instead of copied.
 from __future__ import annotations
 
 import math
-import string
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,7 +27,7 @@ def _term(text: str, ndim: int | None) -> Labels:
     """The labels of one operand; of `...` as many as the letters leave."""
     before, dots, after = text.partition("...")
     letters = before + after
-    if not all(c in string.ascii_letters for c in letters):
+    if not all(c.isascii() and c.isalpha() for c in letters):
         raise ValueError(f"[einsum] expected letters, commas, '...' and '->', got {text!r}")
     if ndim is None:
         return [*before, *([...] if dots else []), *after]
