@@ -1,5 +1,5 @@
-"""Registers, stack and occupancy of every kernel of the CUDA module, as nvcc compiled it: for sm_90a, and for every other
-architecture that the module has machine code for. Products on tensor cores, whose shared memory is the launcher's
+"""Registers, stack and occupancy of every kernel of the CUDA module, as nvcc compiled it: for sm_90a, and for every
+other architecture that the module has machine code for. Products on tensor cores, whose shared memory is the launcher's
 choice, have tests of their own beside this file.
 
 All architectures at once, from the repository's root (an hour of compiling on two cores):

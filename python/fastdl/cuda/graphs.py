@@ -150,9 +150,9 @@ class graph:
 
     Run a step or two before the capture, so that optimizers and lazy layers have their states, then
     `optimizer.zero_grad()`. Optimizers, a `GradScaler` and `step()` of a learning-rate schedule inside the block go on
-    from replay to replay, also from what their `load_state_dict` took over in between: where the states are of the
-    same kind as in the capture, else it raises a RuntimeError. Work that waits for the GPU, copies from or to the host, or allocates outside of the pool
-    is refused with a RuntimeError.
+    from replay to replay, also from what `load_state_dict` took over in between; states of another kind than those of
+    the capture are refused there. Work that waits for the GPU, copies from or to the host, or allocates outside of the
+    pool is refused with a RuntimeError.
 
     >>> import fastdl
     >>> w = fastdl.ones(2, device="emu", requires_grad=True)
