@@ -39,6 +39,8 @@ struct GemmTile {
   static constexpr int V = 16 / sizeof(T);
   static constexpr int kThreads = (BM / TM) * (BN / TN);
   static constexpr int kWarpsN = BN / (8 * TN);
+  // That share a multiprocessor: with 16 floats a thread there is room for a third.
+  static constexpr int kBlocks = kThreads == 256 && TM * TN * sizeof(T) <= 64 ? 3 : 2;
   using PanelA = T[BK][BM + kPanelPad];
   using PanelB = T[BK][BN + kPanelPad];
   static_assert(BM % (4 * TM) == 0 && BN % (8 * TN) == 0 && TM % V == 0 && TN % V == 0);

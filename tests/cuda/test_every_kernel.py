@@ -68,9 +68,13 @@ class Exempt:
     kernels: str
     least_share: float
     reason: str
+    architectures: tuple[str, ...] = tuple(MULTIPROCESSORS)
 
 
 EXEMPT = [
+    Exempt("move_by_digit<.*", 0.25, "64 or 100 KB of shared memory", ("sm_75", "sm_86", "sm_89", "sm_120")),
+    Exempt("depthwise_fwd<.*", 0.375, "78 registers, mostly of addresses", ("sm_100",)),
+    Exempt("iou_matrix<double, true, 2>", 0.375, "70 registers, of boxes in doubles", ("sm_80",)),
     Exempt("mma_(windows|taps)<.*", 0.125, "sums in registers; bars of their own in test_machine_code.py"),
     Exempt("wgmma_(windows|product)<.*", 0.1875, "one block of three warpgroups; bars in test_hopper_code.py"),
     Exempt(r"((matmul|product)_tiles|conv_(taps|windows))<GemmTile<(float, 128|double).*", 0.25,
@@ -88,8 +92,26 @@ EXEMPT = [
     Exempt("pool_bins<double, false>", 0.25, "divisions of 64 bits"),
     Exempt("(pool_bins|average_bins|gather_gradients|backward_kernel)<.*", 0.25, "many bounds of windows at once"),
 ]  # fmt: skip
-# The words of the product of a large angle with 2 / pi, in a branch that angles below 10^5 do not take.
-STACK = r"unary_kernel<\(Unary\)1[12], .*"  # sin, cos
+
+
+@dataclass(frozen=True)
+class OnStack:
+    """Kernels that keep so many bytes on a stack in the code for some architectures, and why."""
+
+    kernels: str
+    most: int
+    reason: str
+    architectures: tuple[str, ...] = tuple(MULTIPROCESSORS)
+
+
+ON_STACK = [
+    OnStack(r"unary_kernel<\(Unary\)1[12], .*", 40, "sin, cos: the words of the product of a large angle with 2 / pi, "
+            "in a branch that angles below 10^5 do not take"),
+    # A division that is not of usual numbers is a call, before which ptxas 13.0 saves what it could have kept.
+    OnStack("forward_kernel<(false, float|true, double|double)>", 16, "moments of normalization", ("sm_100", "sm_120")),
+    OnStack(r"gradient_tiles<GemmTile<double, .*<double, \(Metric\)3, .*", 8,
+            "powers of doubles: all 255 registers are taken", ("sm_120",)),
+]  # fmt: skip
 
 
 pytestmark = pytest.mark.parametrize("architecture", built_architectures())
@@ -104,21 +126,25 @@ def test_there_are_many(every_kernel):
     assert len(every_kernel) > 1000
 
 
-def test_nothing_is_kept_in_memory(every_kernel):
+def test_nothing_is_kept_in_memory(every_kernel, architecture):
     """A stack is where spilled registers go, and arrays whose indices the compiler does not know."""
-    found = [k for k in every_kernel if (k.stack, k.local) != (0, 0)]
-    assert [k for k in found if not re.fullmatch(STACK, k.name)] == []
-    assert found
+    rules = [rule for rule in ON_STACK if architecture in rule.architectures]
+    for k in every_kernel:
+        most = max((rule.most for rule in rules if re.fullmatch(rule.kernels, k.name)), default=0)
+        assert (k.stack <= most, k.local) == (True, 0), k
+    for rule in rules:  # each is needed
+        assert any(k.stack for k in every_kernel if re.fullmatch(rule.kernels, k.name)), rule
 
 
 def test_half_of_the_threads_are_resident(every_kernel, architecture):
     for k in every_kernel:
-        rule = next((e for e in EXEMPT if re.fullmatch(e.kernels, k.name)), None)
-        assert k.share(MULTIPROCESSORS[architecture]) >= (rule.least_share if rule else LEAST_SHARE), k
+        fits = [e for e in EXEMPT if architecture in e.architectures and re.fullmatch(e.kernels, k.name)]
+        assert k.share(MULTIPROCESSORS[architecture]) >= (fits[0].least_share if fits else LEAST_SHARE), k
 
 
 @pytest.mark.parametrize("rule", EXEMPT, ids=lambda e: e.kernels)
 def test_exemptions_are_needed(every_kernel, architecture, rule):
     found = [k.share(MULTIPROCESSORS[architecture]) for k in every_kernel if re.fullmatch(rule.kernels, k.name)]
     assert found
-    assert architecture != DEFAULT or min(found) < LEAST_SHARE
+    everywhere = len(rule.architectures) == len(MULTIPROCESSORS)
+    assert architecture not in ((DEFAULT,) if everywhere else rule.architectures) or min(found) < LEAST_SHARE
