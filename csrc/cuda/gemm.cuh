@@ -25,6 +25,12 @@
 namespace fastdl {
 
 constexpr int kPanelPad = 4;
+// What this code is compiled for, 900 for 9.0; 0 on the host and in the emulation.
+#if defined(__CUDA_ARCH__)
+constexpr int kArchitecture = __CUDA_ARCH__;
+#else
+constexpr int kArchitecture = 0;
+#endif
 
 template <class Number, int kBM, int kBN, int kBK, int kTM, int kTN>
 struct GemmTile {
@@ -33,6 +39,8 @@ struct GemmTile {
   static constexpr int V = 16 / sizeof(T);
   static constexpr int kThreads = (BM / TM) * (BN / TN);
   static constexpr int kWarpsN = BN / (8 * TN);
+  // That share a multiprocessor: with 16 floats a thread there is room for a third.
+  static constexpr int kBlocks = kThreads == 256 && TM * TN * sizeof(T) <= 64 ? 3 : 2;
   using PanelA = T[BK][BM + kPanelPad];
   using PanelB = T[BK][BN + kPanelPad];
   static_assert(BM % (4 * TM) == 0 && BN % (8 * TN) == 0 && TM % V == 0 && TN % V == 0);
@@ -204,8 +212,12 @@ struct Accumulators {
   }
   __device__ static int first_col() { return threadIdx.x / 32 % Tile::kWarpsN * (8 * Tile::TN) + threadIdx.x % 8 * V; }
 
+  // Code for 10.0 and 12.0 keeps operands of many steps under way, in more registers than 64 sums leave: it is given
+  // two steps at a time. Its four warps a scheduler have 128 multiply-adds each in those, while one waits for its next.
+  static constexpr int kTogether = kArchitecture >= 1000 && sizeof(sum) >= 64 * sizeof(float) ? 2 : Tile::BK;
+
   __device__ void multiply(const typename Tile::PanelA& a, const typename Tile::PanelB& b) {
-    each_pair(a, b, [](T& to, T x, T y) { to += x * y; });
+    each_pair<kTogether>(a, b, [](T& to, T x, T y) { to += x * y; });
   }
 
   // add(sum, x, y) for each result and each step of k: a product, or what else grows with pairs of numbers. Long ones

@@ -131,14 +131,17 @@ __device__ __forceinline__ void add_lookup(const Sums<T, Key>& p, int64_t i, int
 template <int N, class T, class Key>
 __device__ __forceinline__ void store_sum(const Sums<T, Key>& p, int64_t i, int64_t count, int64_t outer,
                                           int64_t column, Pack<T, N> sum) {
+  // Divided first, while little else is in registers: a division is a call. Sums of integers have none.
+  if constexpr (std::is_floating_point_v<T>) {
+    if (p.to.by_frequency) {
+#pragma unroll
+      for (int k = 0; k < N; ++k) sum[k] /= static_cast<T>(count);
+    }
+  }
   const int64_t target = static_cast<int64_t>(p.x.target[i]);
   if (target == p.to.skip || target >= p.s.n) return;  // beyond the last: what a bad index added
   const int64_t line = p.to.slot ? p.to.slot[i] : target;
   T* const out = p.to.out + ((outer * p.s.n + line) * p.s.inner.divisor + column) * N;
-  if (p.to.by_frequency) {
-#pragma unroll
-    for (int k = 0; k < N; ++k) sum[k] /= static_cast<T>(count);
-  }
   if (p.to.accumulate) {
     const auto before = load_pack<N>(out);
 #pragma unroll

@@ -101,6 +101,16 @@ size_t max_shared_bytes() {
 int compute_capability() {
   return 10 * attribute(cudaDevAttrComputeCapabilityMajor) + attribute(cudaDevAttrComputeCapabilityMinor);
 }
+Rates peak_rates() {
+  // Lanes that multiply floats in each clock; NVIDIA's table of instructions by compute capability.
+  const double lanes = multiprocessors() * (compute_capability() <= 80 ? 64.0 : 128.0);
+  constexpr double kHz = 1000, kBothEdges = 2, kBits = 8;  // memory moves its width of bits twice in a clock
+  const double multiply_adds = kHz * attribute(cudaDevAttrClockRate) * lanes;
+  const double bytes =
+      kHz * attribute(cudaDevAttrMemoryClockRate) * kBothEdges * attribute(cudaDevAttrGlobalMemoryBusWidth) / kBits;
+  constexpr double kUsual = 10;  // multiply-adds a byte, where the driver does not say (virtual GPUs)
+  return {multiply_adds, bytes > 0 ? bytes : multiply_adds / kUsual};
+}
 std::string device_name() {
   expect_device();
   cudaDeviceProp properties;

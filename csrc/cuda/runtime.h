@@ -17,6 +17,11 @@ bool is_available();
 int multiprocessors();      // of the current device: grids of persistent blocks are multiples of it
 size_t max_shared_bytes();  // shared memory that a block may ask for
 int compute_capability();   // 90 for 9.0
+// What the device does in a second, by its clocks: multiply-adds of float32, and bytes to and from its memory.
+struct Rates {
+  double multiply_adds, bytes;
+};
+Rates peak_rates();
 std::string device_name();
 void synchronize();                                        // waits for all kernels; throws what they failed with
 void set_zero(void* device, size_t bytes, Stream stream);  // in stream order

@@ -176,6 +176,10 @@ void bind_runtime(py::module_& m) {
   m.def("is_available", &is_available);
   m.def("device_name", &device_name);
   m.def("multiprocessors", &multiprocessors);
+  m.def("peak_rates", [] {
+    const Rates r = peak_rates();
+    return py::make_tuple(r.multiply_adds, r.bytes);
+  });
   m.def("synchronize", &synchronize, Release());
   bind_memory(m);
   bind_pinned(m);

@@ -75,8 +75,8 @@ void set_order(const std::string& name, uint64_t seed) {
 }
 
 void set_architecture(int architecture) {
-  if (architecture != 75 && architecture != 80 && architecture != 90)
-    throw ValueError("[set_architecture] expected 75, 80 or 90, got " + std::to_string(architecture));
+  if (architecture != 75 && architecture != 80 && architecture != 89 && architecture != 90)
+    throw ValueError("[set_architecture] expected 75, 80, 89 or 90, got " + std::to_string(architecture));
   std::lock_guard<std::mutex> lock(engine_mutex);
   engine.architecture = architecture;
 }

@@ -13,6 +13,22 @@ using namespace fastdl::emu;
 
 namespace {
 
+// GPUs of each architecture: clocks in kHz, the memory's width in bits.
+struct Model {
+  int architecture, multiprocessors, clock, memory_clock, memory_width;
+};
+constexpr Model kModels[] = {
+    {75, 40, 1590000, 5001000, 256},    // T4
+    {80, 108, 1410000, 1593000, 5120},  // A100 of 80 GB
+    {89, 128, 2520000, 10501000, 384},  // RTX 4090
+    {90, 132, 1980000, 2619000, 5120},  // H100
+};
+const Model& model() {
+  for (const Model& m : kModels)
+    if (m.architecture == engine.architecture) return m;
+  std::abort();  // set_architecture knows no other
+}
+
 int64_t to_host = 0;                 // bytes that were copied there
 std::map<uintptr_t, size_t> pinned;  // host memory of cudaHostAlloc: address -> bytes
 
@@ -116,6 +132,16 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr which, int) {
   switch (which) {
     case cudaDevAttrMultiProcessorCount:
       *value = kMultiprocessors;
+      break;
+    case cudaDevAttrClockRate:
+      // What the device has fewer multiprocessors than the GPU, its clock is faster: its rates are the GPU's.
+      *value = model().clock / kMultiprocessors * model().multiprocessors;
+      break;
+    case cudaDevAttrMemoryClockRate:
+      *value = model().memory_clock;
+      break;
+    case cudaDevAttrGlobalMemoryBusWidth:
+      *value = model().memory_width;
       break;
     case cudaDevAttrMaxSharedMemoryPerBlockOptin:
       *value = static_cast<int>(max_shared_bytes());

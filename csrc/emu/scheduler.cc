@@ -281,9 +281,16 @@ void abort_launch() {
 }
 
 size_t max_shared_bytes() {
-  return engine.architecture >= 90   ? size_t{227} * 1024
-         : engine.architecture >= 80 ? size_t{163} * 1024
-                                     : size_t{64} * 1024;
+  switch (engine.architecture) {
+    case 75:
+      return size_t{64} * 1024;
+    case 80:
+      return size_t{163} * 1024;
+    case 89:
+      return size_t{99} * 1024;
+    default:
+      return size_t{227} * 1024;
+  }
 }
 
 uint64_t next_random() {

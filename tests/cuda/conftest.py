@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import re
 import shutil
@@ -15,6 +16,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 FLAGS = ["-std=c++20", "-DFASTDL_DEVICE_CUDA=1", "--expt-relaxed-constexpr", "--extended-lambda",
          "-Werror=all-warnings", f"-I{ROOT / 'csrc'}"]  # fmt: skip
+DEFAULT = "sm_90a"  # what FASTDL_CUDA_ARCHITECTURES has machine code for, if nobody says otherwise
 
 
 def cuda_program(name: str) -> str | None:
@@ -53,20 +55,35 @@ def _sass() -> Callable[[Path], str]:
     return lambda cubin: run_program(program, "-sass", str(cubin))
 
 
+def built_module() -> str | None:
+    """The CUDA module, where it was built and can be looked into."""
+    module = importlib.util.find_spec("fastdl._cuda")
+    return module.origin if module is not None and cuda_program("cuobjdump") is not None else None
+
+
+@functools.cache
+def built_architectures() -> list[str]:
+    """Those that the CUDA module has machine code for; the default build's where there is none."""
+    file = built_module()
+    if file is None:
+        return [DEFAULT]
+    listed = run_program(str(cuda_program("cuobjdump")), "-lelf", file)
+    return sorted(set(re.findall(r"\.(sm_\w+)\.cubin", listed)), key=lambda a: int(re.sub(r"\D", "", a)))
+
+
 @pytest.fixture(name="module_file", scope="session")
 def _module_file() -> str:
-    """The CUDA module, which was built for sm_90a."""
-    module = importlib.util.find_spec("fastdl._cuda")
-    if module is None or module.origin is None or cuda_program("cuobjdump") is None:
+    file = built_module()
+    if file is None:
         pytest.skip("the CUDA module was not built, or cuobjdump is not on the PATH")
-    return module.origin
+    return file
 
 
 @pytest.fixture(name="built_code", scope="session")
 def _built_code(module_file, sass, tmp_path_factory) -> Callable[[str], str]:
-    """The instructions of the file of the CUDA module that has a kernel of this name."""
+    """The instructions for sm_90a of the file of the CUDA module that has a kernel of this name."""
     folder = tmp_path_factory.mktemp("cubins")
-    run_program(str(cuda_program("cuobjdump")), "-xelf", "all", module_file, folder=folder)
+    run_program(str(cuda_program("cuobjdump")), "-xelf", f".{DEFAULT}.cubin", module_file, folder=folder)
 
     def code(kernel: str) -> str:
         symbol = f"{len(kernel)}{kernel}".encode()
@@ -77,21 +94,27 @@ def _built_code(module_file, sass, tmp_path_factory) -> Callable[[str], str]:
 
 
 @pytest.fixture(name="built_kernels", scope="session")
-def _built_kernels(module_file) -> list[tuple[Any, ...]]:
-    """Kernels of the CUDA module: name, registers, bytes of stack, local and shared memory, and threads of a block."""
-    program = str(cuda_program("cuobjdump"))
-    used = r"Function (\S+):\n\s*REG:(\d+) STACK:(\d+) SHARED:(\d+) LOCAL:(\d+)"
-    found = {s: numbers for s, *numbers in re.findall(used, run_program(program, "-res-usage", module_file))}
-    about = r"^\.nv\.info\.(\S+)\n(.*?)(?=^\.)"
-    most = r"MAX_THREADS\s+Format:\s+EIFMT_SVAL\s+Value:\s+0x(\w+) 0x1 0x1"
-    text = run_program(program, "-elf", module_file)
-    threads = {s: re.search(most, part) for s, part in re.findall(about, text, re.DOTALL | re.MULTILINE)}
-    kernels: list[tuple[Any, ...]] = []
-    for name, (symbol, numbers) in zip(demangled(list(found)), found.items(), strict=True):
-        match = threads[symbol]
-        assert match, f"{name} has no __launch_bounds__"
-        registers, stack, shared, local = map(int, numbers)
-        kernels.append((short_name(name), registers, stack, local, shared, int(match[1], 16)))
+def _built_kernels(module_file) -> Callable[..., list[tuple[Any, ...]]]:
+    """Kernels of the CUDA module for an architecture: name, registers, bytes of stack, local and shared memory, and
+    threads of a block."""
+
+    @functools.cache
+    def kernels(architecture: str = DEFAULT) -> list[tuple[Any, ...]]:
+        look = functools.partial(run_program, str(cuda_program("cuobjdump")), "-arch", architecture)
+        used = r"Function (\S+):\n\s*REG:(\d+) STACK:(\d+) SHARED:(\d+) LOCAL:(\d+)"
+        found = {s: numbers for s, *numbers in re.findall(used, look("-res-usage", module_file))}
+        about = r"^\.nv\.info\.(\S+)\n(.*?)(?=^\.)"
+        most = r"MAX_THREADS\s+Format:\s+EIFMT_SVAL\s+Value:\s+0x(\w+) 0x1 0x1"
+        parts = re.findall(about, look("-elf", module_file), re.DOTALL | re.MULTILINE)
+        threads = {symbol: re.search(most, part) for symbol, part in parts}
+        out: list[tuple[Any, ...]] = []
+        for name, (symbol, numbers) in zip(demangled(list(found)), found.items(), strict=True):
+            match = threads[symbol]
+            assert match, f"{name} has no __launch_bounds__"
+            registers, stack, shared, local = map(int, numbers)
+            out.append((short_name(name), registers, stack, local, shared, int(match[1], 16)))
+        return out
+
     return kernels
 
 

@@ -87,6 +87,11 @@ KERNEL(float16_128) { product<float16, 64>(in, out); }
 KERNEL(float16_256) { product<float16, 128>(in, out); }
 KERNEL(tfloat32_128) { product<tfloat32, 64>(in, out); }
 KERNEL(tfloat32_256) { product<tfloat32, 128>(in, out); }
+KERNEL(rectangle) {
+  extern __shared__ unsigned char bytes[];
+  cp_async_bulk_tensor(bytes + 48, reinterpret_cast<const TensorMap*>(in + 32), {IN(int, 3), IN(int, 4)},
+                       reinterpret_cast<uint64_t*>(bytes + 16));
+}
 KERNEL(box) {
   extern __shared__ unsigned char bytes[];
   cp_async_bulk_tensor(bytes + 48, reinterpret_cast<const TensorMap*>(in + 32), {IN(int, 3), IN(int, 4), IN(int, 5)},
@@ -106,12 +111,30 @@ KERNEL(barriers) {
   mbarrier_arrive(b + 3);
   mbarrier_wait_parity(b + 4, IN(uint32_t, 5));
 }
+KERNEL(order) {
+  out[0] = 1;
+  fence_mbarrier_init();
+  out[16] = 2;
+  fence_proxy_async();
+  out[32] = 3;
+  wgmma_fence();
+  out[48] = 4;
+  wgmma_commit_group();
+  out[64] = 5;
+  wgmma_wait_group<3>();
+  out[80] = 6;
+  prefetch_tensormap(reinterpret_cast<const TensorMap*>(in + 32));
+  out[96] = 7;
+  setmaxnreg_dec<40>();
+  setmaxnreg_inc<232>();
+}
 """
 SHAPES = {
     "bfloat16": ("m64n{}k16.f32.bf16.bf16", "add, 1, 1, 0, 0;"),
     "float16": ("m64n{}k16.f32.f16.f16", "add, 1, 1, 0, 0;"),
     "tfloat32": ("m64n{}k8.f32.tf32.tf32", "add, 1, 1;"),
 }
+COLUMNS = (128, 256)
 
 
 @pytest.fixture(name="ptx", scope="module")
@@ -123,7 +146,7 @@ def _ptx(nvcc, tmp_path_factory) -> dict[str, str]:
     return dict(part.split("(", 1) for part in text.read_text().split(".visible .entry ")[1:])
 
 
-@pytest.mark.parametrize("columns", [128, 256])
+@pytest.mark.parametrize("columns", COLUMNS)
 @pytest.mark.parametrize("number", SHAPES)
 def test_operands_of_products(ptx, number, columns):
     text, sums = ptx[f"{number}_{columns}"], columns // 2
@@ -143,41 +166,75 @@ def shared_offset(text: str, register: str) -> int:
     return int(offset)
 
 
-def test_operands_of_copies(ptx):
-    text = ptx["box"]
-    pattern = r"complete_tx::bytes \[(%\w+)\], \[(%\w+), \{(%\w+), (%\w+), (%\w+)\}\], \[(%\w+)\];"
-    ((to, tensor, x, y, z, barrier),) = re.findall(pattern, text)
-    assert "cp.async.bulk.tensor.3d.shared::cluster.global.tile.mbarrier::" in text
+BULK = "cp.async.bulk.tensor.{}.shared::cluster.global.{}.mbarrier::complete_tx::bytes"
+COPIES = {"rectangle": (BULK.format("2d", "tile"), 2, 0), "box": (BULK.format("3d", "tile"), 3, 0),
+          "pixels": (BULK.format("4d", "im2col"), 4, 2)}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", COPIES)
+def test_operands_of_copies(ptx, name):
+    """Where to, the map, where in the array, the mbarrier, and the offset of a tap."""
+    instruction, axes, offsets = COPIES[name]
+    text, register = ptx[name], r"(%\w+)"
+    place, tap = (r"\{" + ", ".join([register] * n) + r"\}" for n in (axes, offsets))
+    pattern = rf"{re.escape(instruction)} \[{register}\], \[{register}, {place}\], \[{register}\]"
+    ((to, tensor, *rest),) = re.findall(pattern + (f", {tap};" if offsets else ";"), text)
+    barrier = rest.pop(axes)
     assert (shared_offset(text, to), shared_offset(text, barrier)) == (48, 16)
     assert re.search(rf"add\.s64\s+{tensor}, %\w+, 128;", text)
-    assert [places(text, "ld")[r] for r in (x, y, z)] == [3, 4, 5]
+    assert [places(text, "ld")[r] for r in rest] == [3, 4, 5, 6, 7, 8][: axes + offsets]
 
 
-def test_operands_of_runs_of_pixels(ptx):
-    text = ptx["pixels"]
-    numbers = r"\{(%\w+), (%\w+), (%\w+), (%\w+)\}"
-    pattern = rf"complete_tx::bytes \[(%\w+)\], \[(%\w+), {numbers}\], \[(%\w+)\], \{{(%\w+), (%\w+)\}};"
-    ((to, tensor, c, x, y, image, barrier, dx, dy),) = re.findall(pattern, text)
-    assert "cp.async.bulk.tensor.4d.shared::cluster.global.im2col.mbarrier::" in text
-    assert (shared_offset(text, to), shared_offset(text, barrier)) == (48, 16)
-    assert re.search(rf"add\.s64\s+{tensor}, %\w+, 128;", text)
-    assert [places(text, "ld")[r] for r in (c, x, y, image, dx, dy)] == [3, 4, 5, 6, 7, 8]
+# Instruction, its result, where in shared memory the mbarrier is, and the load that brings the other operand.
+MBARRIERS = {
+    "mbarrier.init.shared.b64": ("", 8, 3),
+    "mbarrier.arrive.expect_tx.release.cta.shared::cta.b64": ("state, ", 16, 4),
+    "mbarrier.arrive.shared.b64": ("state, ", 24, None),
+    "mbarrier.try_wait.parity.shared::cta.b64": ("over, ", 32, 5),
+}
 
 
-@pytest.mark.parametrize(
-    ("instruction", "offset", "argument"),
-    [
-        (r"mbarrier\.init\.shared\.b64 \[(%\w+)\], (%\w+);", 8, 3),
-        (r"mbarrier\.arrive\.expect_tx\.release\.cta\.shared::cta\.b64 state, \[(%\w+)\], (%\w+);", 16, 4),
-        (r"mbarrier\.arrive\.shared\.b64 state, \[(%\w+)\](;)", 24, None),
-        (r"mbarrier\.try_wait\.parity\.shared::cta\.b64 over, \[(%\w+)\], (%\w+);", 32, 5),
-    ],
-)
-def test_operands_of_mbarriers(ptx, instruction, offset, argument):
-    text = ptx["barriers"]
-    ((address, value),) = re.findall(instruction, text)
-    assert shared_offset(text, address) == offset
-    assert argument is None or places(text, "ld")[value] == argument
+@pytest.mark.parametrize("instruction", MBARRIERS)
+def test_operands_of_mbarriers(ptx, instruction):
+    text, (result, offset, argument) = ptx["barriers"], MBARRIERS[instruction]
+    value = "" if argument is None else r", (%\w+)"
+    (found,) = re.finditer(rf"{re.escape(instruction)} {result}\[(%\w+)\]{value};", text)
+    assert shared_offset(text, found[1]) == offset
+    assert argument is None or places(text, "ld")[found[2]] == argument
+
+
+# In the order of the kernel `order`, with a store between each two: the compiler must move none of them past its fence.
+IN_ORDER = {
+    "fence.mbarrier_init.release.cluster": "",
+    "fence.proxy.async.shared::cta": "",
+    "wgmma.fence.sync.aligned": "",
+    "wgmma.commit_group.sync.aligned": "",
+    "wgmma.wait_group.sync.aligned": " 3",
+    "prefetch.tensormap": r" \[(%\w+)\]",
+}
+REGISTERS = {"setmaxnreg.dec.sync.aligned.u32": 40, "setmaxnreg.inc.sync.aligned.u32": 232}
+
+
+@pytest.mark.parametrize("instruction", IN_ORDER)
+def test_fences_stay_between_stores(ptx, instruction):
+    text, number = ptx["order"], list(IN_ORDER).index(instruction)
+    (found,) = re.finditer(rf"{re.escape(instruction)}{IN_ORDER[instruction]};", text)
+    stores = {int(m[1] or 0) // 64: m.start() for m in re.finditer(r"st\.global\.\w+\s+\[%\w+(?:\+(\d+))?\]", text)}
+    assert sorted(stores) == list(range(7))
+    assert stores[number] < found.start() < stores[number + 1]
+    if instruction == "prefetch.tensormap":
+        assert re.search(rf"add\.s64\s+{found[1]}, %\w+, 128;", text)
+
+
+@pytest.mark.parametrize("instruction", REGISTERS)
+def test_registers_of_a_thread(ptx, instruction):
+    assert len(re.findall(rf"{re.escape(instruction)} {REGISTERS[instruction]};", ptx["order"])) == 1
+
+
+def instructions_with_operand_tests() -> set[str]:
+    """The instructions whose operands the tests above look at."""
+    products = {f"wgmma.mma_async.sync.aligned.{s.format(n)}" for s, _ in SHAPES.values() for n in COLUMNS}
+    return products | {i for i, _, _ in COPIES.values()} | {*MBARRIERS, *IN_ORDER, *REGISTERS}
 
 
 # ---- layouts --------------------------------------------------------------------------------------------------------

@@ -66,7 +66,7 @@ def built(built_kernels, built_code, kernel: str) -> dict[str, Kernel]:
     by_name = dict(zip(map(short_name, demangled(list(code))), code.values(), strict=True))
     return {
         name: Kernel(registers, stack, local, shared, by_name[name])
-        for name, registers, stack, local, shared, _ in built_kernels
+        for name, registers, stack, local, shared, _ in built_kernels()
         if name.startswith(f"{kernel}<")
     }
 

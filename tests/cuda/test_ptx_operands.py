@@ -1,12 +1,19 @@
 """The inline PTX of cuda/tensorcore.cuh, which the emulation never runs: small kernels around each function are
 compiled, and each operand of the instruction is followed back to the number that was loaded for it, each result on to
-where it is stored."""
+where it is stored.
+
+test_every_instruction_has_an_operand_test reads the headers' inline PTX, of compute capability 9.0 too
+(test_hopper_code.py), and fails for an instruction that no such test looks at."""
 
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 
 import pytest
+
+from .conftest import ROOT
 
 # Numbers are this far apart, so that the compiler joins no two loads.
 STRIDE = 64
@@ -58,6 +65,7 @@ CASES = {
 
 
 COPIES = {4: "ca", 8: "ca", 16: "cg"}
+GROUPS = {"cp.async.commit_group": "", "cp.async.wait_group": " 3"}
 
 
 def copy(size: int) -> str:
@@ -129,6 +137,56 @@ def test_copies(ptx, size, operator):
     assert re.search(rf"add\.s(?:32|64)\s+%\w+, %\w+, 48;|add\.s32\s+{to}, %\w+, 48;", text)
     assert re.search(rf"add\.s64\s+{source}, %\w+, 64;", text)
     assert places(text, "ld")[count] == 7
-    parts = (f"cp.async.{operator}.", "cp.async.commit_group;", "cp.async.wait_group 3;")
+    parts = (f"cp.async.{operator}.", *(f"{i}{operand};" for i, operand in GROUPS.items()))
     order = [text.index(part) for part in parts]
     assert order == sorted(order)
+
+
+# ---- no instruction without such a test ------------------------------------------------------------------------------
+
+HEADERS = ("tensorcore.cuh", "hopper.cuh")
+NOT_FOR_DEVICES = ("cpu", "emu")  # folders of csrc that nvcc does not see
+HELPERS = (".reg", "setp", "selp")  # statements that only bring an operand into its form
+
+
+def inline_instructions(source: str) -> list[str]:
+    """The instructions of a file's inline PTX, as nvcc for 9.0a sees it: without operands, one a function."""
+    text = "".join(line for line in source.splitlines(True) if not line.startswith(("#include", "#pragma once")))
+    macros = ("FASTDL_DEVICE_CUDA", "__CUDA_ARCH__=900", "__CUDA_ARCH_FEAT_SM90_ALL")
+    command = ["g++", "-E", "-P", "-x", "c++", *(f"-D{m}" for m in macros), "-"]
+    expanded = subprocess.run(command, input=text, capture_output=True, text=True, check=True).stdout
+    found = []
+    for statement in re.findall(r'\basm\b[\w\s]*\(((?:\s*"(?:[^"\\]|\\.)*")+)', expanded):
+        ptx = "".join(re.findall(r'"((?:[^"\\]|\\.)*)"', statement)).replace("\\n", " ")
+        parts = [part.strip(" {}") for part in ptx.split(";")]
+        (instruction,) = [p.split()[0] for p in parts if p and not p.startswith(HELPERS)]
+        found.append(instruction)
+    assert len(found) == len(re.findall(r"\basm\b", expanded))
+    return found
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++, to expand macros")
+def test_every_instruction_has_an_operand_test():
+    from .test_hopper_code import instructions_with_operand_tests
+
+    found = [i for name in HEADERS for i in inline_instructions((ROOT / "csrc/cuda" / name).read_text())]
+    assert len(found) == len(set(found)) > 30
+    copies = {f"cp.async.{operator}.shared.global" for operator in COPIES.values()}
+    assert set(found) == {i for _, i, _ in CASES.values()} | copies | set(GROUPS) | instructions_with_operand_tests()
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++, to expand macros")
+def test_a_new_instruction_would_be_found():
+    source = (ROOT / "csrc/cuda/hopper.cuh").read_text()
+    at = "#undef FASTDL_PTX"
+    assert source.count(at) == 1
+    new = 'inline void f(int x) { FASTDL_PTX("{\\n .reg .pred p;\\n" " griddepcontrol.wait;\\n}" ::"r"(x)); }\n'
+    added = inline_instructions(source.replace(at, new + at))
+    assert sorted(added) == sorted([*inline_instructions(source), "griddepcontrol.wait"])
+
+
+def test_there_is_no_other_inline_assembly():
+    files = [p for p in (ROOT / "csrc").rglob("*.*") if p.relative_to(ROOT / "csrc").parts[0] not in NOT_FOR_DEVICES]
+    assert len(files) > 100
+    found = {p.name for p in files if re.search(r"\b(asm|__asm__|__asm)\b", p.read_text())}
+    assert found == set(HEADERS)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from .conftest import ROOT
-from .test_machine_code import REGISTERS_OF_MULTIPROCESSOR, SHARED_OF_MULTIPROCESSOR, instructions, kernels
+from .test_machine_code import REGISTERS_OF_MULTIPROCESSOR, instructions, kernels
 
 pytestmark = pytest.mark.slow  # some seconds an architecture
 FOLDER = ROOT / "csrc/ops/conv2d"
@@ -19,12 +19,15 @@ TRANSFORMS = {
     "make_outputs": (192, 56, 1152),
     "make_weights": (256, 64, 1024),
 }
-THREADS = {"80": 2048, "86": 1536, "90": 2048}
+# Of a multiprocessor: threads, KB of shared memory. And the steps of k that products have in a row in their code.
+MULTIPROCESSORS = {"80": (2048, 164, 8), "86": (1536, 100, 8), "90": (2048, 228, 8), "100": (2048, 228, 2),
+                   "120": (1536, 100, 2)}  # fmt: skip
 
 
-@pytest.mark.parametrize("arch", THREADS)
+@pytest.mark.parametrize("arch", MULTIPROCESSORS)
 @pytest.mark.parametrize("source", ["conv2d_winograd", "conv2d_winograd_weight"])
 def test_registers_and_instructions(nvcc, sass, tmp_path, source, arch):
+    most_threads, shared_kb, steps = MULTIPROCESSORS[arch]
     found = kernels(nvcc, sass, FOLDER / f"{source}.cu", arch, tmp_path)
     assert found
     for name, k in found.items():
@@ -36,9 +39,9 @@ def test_registers_and_instructions(nvcc, sass, tmp_path, source, arch):
         )
         assert k.registers <= most, name
         by_registers = REGISTERS_OF_MULTIPROCESSOR // (-(-k.registers // 8) * 8 * threads)
-        by_shared = SHARED_OF_MULTIPROCESSOR[arch] * 1024 // (k.static_shared + 1024)
-        assert min(by_registers, by_shared, THREADS[arch] // threads) * threads >= resident, name
+        by_shared = shared_kb * 1024 // (k.static_shared + 1024)
+        assert min(by_registers, by_shared, most_threads // threads) * threads >= resident, name
         if products:
-            # A panel of 8 steps: 8 x 8 multiply-adds and four reads of 16 bytes each, once in the code.
-            assert instructions(k.code, "FFMA") == 8 * 64, name
-            assert instructions(k.code, "LDS.128") >= 8 * 4, name
+            # A panel of 8 steps, once in the code: 8 x 8 multiply-adds and four reads of 16 bytes for each.
+            assert instructions(k.code, "FFMA") == steps * 64, name
+            assert instructions(k.code, "LDS.128") >= steps * 4, name

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from fastdl.testing import OpCase
 
 Sizes = list[dict[str, Any]]
@@ -14,7 +16,10 @@ Sizes = list[dict[str, Any]]
 MAPS: Sizes = [{"shape": (2, 4, 16, 32)}]
 PAIRS: Sizes = [{"a": (64, 128), "b": (64, 128)}, {"a": (64, 128), "b": (128,)}, {"a": (8, 8, 128), "b": (8, 1, 1)}]
 WINDOWS = {"kernel_size": 2}
+BAGS = {"rows": 64, "width": 64}
 SEQUENCE = {"t": 3, "n": 32, "i": 64, "h": 64}
+# A line in a tile of its own, lines in the keys' digits, and one that is sorted for its rank alone.
+RANKED: Sizes = [{"shape": (4, 1024), "dim": 1}, {"shape": (4, 2048), "dim": 1}, {"shape": (1, 16384), "dim": 1}]
 
 # By the name of the case, else by its room.
 BY_CASE: dict[str, Sizes] = {
@@ -33,17 +38,23 @@ BY_CASE: dict[str, Sizes] = {
     "embedding": [{"rows": 64, "width": 64, "index": (128,)}],
     "embedding_bwd_rows": [{"rows": 64, "width": 64, "index": (256,)}],
     "embedding_renorm": [{"rows": 64, "width": 64, "index": (32,), "max_norm": 2.0}],
-    "embedding_bag": [{"rows": 64, "width": 64, "sizes": (16,) * 16, "mode": mode} for mode in ("sum", "mean", "max")],
+    "embedding_bag": [*({**BAGS, "sizes": (16,) * 16, "mode": mode} for mode in ("sum", "mean", "max")),
+                      {**BAGS, "sizes": (128,) * 4, "mode": "sum"}],
     "embedding_bag_weighted": [{"rows": 64, "width": 64, "sizes": (16,) * 16, "weighted": True}],
     "index_select": [{"shape": (64, 128), "dim": 0, "count": 64}],
     "index_add": [{"shape": (64, 128), "dim": 0, "count": 64, "source": True}],
     "gather": [{"shape": (8, 32, 64), "dim": 1, "index": (8, 16, 64)}],
-    "scatter": [{"shape": (8, 32, 64), "dim": 1, "index": (8, 16, 64), "distinct": True, "source": True}],
+    "scatter": [{"shape": (8, 32, 64), "dim": 1, "index": (8, 16, 64), "distinct": True, "source": True},
+                {"shape": (8, 256, 64), "dim": 1, "index": (8, 16, 64), "distinct": True, "source": True}],
     "scatter_add": [{"shape": (8, 32, 64), "dim": 1, "index": (8, 16, 64), "distinct": True, "source": True}],
+    "getitem": [{"shape": (64, 128), "item": np.arange(64)[::-1].copy()},
+                {"shape": (64, 64, 32), "item": (np.arange(64), np.arange(64))}],
+    "setitem": [{"shape": (64, 128), "item": np.arange(64)[::-1].copy()}],
     "masked_fill": [{"shape": (64, 128)}],
     "masked_select": [{"shape": (8192,)}],
     "nonzero": [{"shape": (64, 128), "dtype": "float32"}],
-    "cumsum": [{"shape": (32, 256), "dim": 1}, {"shape": (4, 64, 64), "dim": 1}],
+    "cumsum": [{"shape": (32, 256), "dim": 1}, {"shape": (4, 64, 64), "dim": 1}, {"shape": (2, 8192), "dim": 1},
+               {"shape": (1, 512, 64), "dim": 1}],
     "flip": [{"shape": (64, 128), "dims": (0,)}, {"shape": (64, 128), "dims": (1,)}],
     "roll": [{"shape": (64, 128), "shifts": (8,), "dims": (1,)}],
     "instance_norm": MAPS,
@@ -61,7 +72,9 @@ BY_CASE: dict[str, Sizes] = {
     "adagrad_step": [{"lengths": (4096, 2048), "states": 2}],
     "clip_norm": [{"lengths": (4096, 2048), "states": 0, "max_norm": 0.1}],
     "clip_value": [{"lengths": (4096, 2048), "states": 0, "limit": 0.5}],
-    "nanmedian": [{"shape": (4, 1024), "dim": 1}],
+    "median of all": [{"shape": (64, 128)}],
+    "nanmedian of all": [{"shape": (64, 128)}],
+    "nanmedian": RANKED,
     "bucketize": [{"shape": (1024,), "others": (256,)}],
     "quantile": [{"shape": (32, 256), "q": 0.3, "dim": 1}],
     "permute": [{"shape": (64, 128), "dims": (1, 0)}, {"shape": (8, 16, 64), "dims": (1, 0, 2)},
@@ -88,17 +101,18 @@ BY_CASE: dict[str, Sizes] = {
     "pixel_shuffle": [{"shape": (2, 64, 8, 32), "upscale_factor": 2}],
     "pixel_unshuffle": [{"shape": (2, 16, 16, 64), "downscale_factor": 2}],
     "lstm_projected": [{**SEQUENCE, "p": 32}],
-    "recurrent": [{**SEQUENCE, "mode": mode} for mode in ("lstm", "gru", "rnn_tanh")],
+    "recurrent": [*({**SEQUENCE, "mode": mode} for mode in ("lstm", "gru", "rnn_tanh")),
+                  {**SEQUENCE, "mode": "gru", "bidirectional": True}],
     "pack_rows": [{"lengths": (8,) * 8, "steps": 8, "tail": (64,)}],
     "unpack_rows": [{"lengths": (8,) * 8, "steps": 8, "tail": (64,)}],
     "roi_align": [{"shape": (1, 64, 16, 16), "k": 8, "output_size": 4}],
     "roi_pool": [{"shape": (1, 64, 16, 16), "k": 8, "output_size": 4}],
-    "sort": [{"shape": (4, 1024), "dim": 1}],
-    "argsort": [{"shape": (4, 1024), "dim": 1}],
+    "sort": [{"shape": (64, 32), "dim": 1}, *RANKED],
+    "argsort": RANKED,
     "msort": [{"shape": (1024, 4)}],
-    "topk": [{"shape": (4, 1024), "dim": 1, "k": 32}],
-    "kthvalue": [{"shape": (4, 1024), "dim": 1, "k": 32}],
-    "median": [{"shape": (4, 1024), "dim": 1}],
+    "topk": [{**a, "k": 32} for a in RANKED],
+    "kthvalue": [{**a, "k": 32} for a in RANKED],
+    "median": RANKED,
     "searchsorted": [{"shape": (1024,), "others": (256,)}],
     "unique": [{"shape": (64, 64)}],
 }  # fmt: skip
@@ -112,13 +126,13 @@ BY_ROOM: dict[str, Sizes] = {
                {"x": (1, 64, 16, 32), "weight": (64, 64, 1, 1)},
                {"x": (1, 8, 16, 32), "weight": (8, 1, 3, 3), "padding": 1, "groups": 8}],
     "conv_transpose2d": [{"x": (1, 32, 8, 32), "weight": (32, 32, 2, 2), "stride": 2}],
-    "cross_entropy": [{"shape": (64, 128)}],
+    "cross_entropy": [{"shape": (64, 128)}, {"shape": (64, 128), "weighted": True, "label_smoothing": 0.1}],
     "distance": [{"x": (1, 64, 64), "y": (1, 64, 64)}],
-    "dropout": [{"shape": (64, 128), "p": 0.25}],
+    "dropout": [{"shape": (64, 128), "p": 0.25}, {"shape": (64, 128), "p": 1.0}],
     "group_norm": [{"shape": (2, 8, 16, 32), "num_groups": 4}],
     "layer_norm": [{"shape": (32, 512)}],
     "local_response_norm": [{"shape": (2, 16, 8, 32), "size": 5}],
-    "loss": [{"shape": (64, 128)}],
+    "loss": [{"shape": (64, 128)}, {"shape": (64, 128), "reduction": "none"}],
     "max_pool2d": [{"shape": (2, 4, 16, 64), **WINDOWS}],
     "optimizer": [{"lengths": (4096, 2048), "states": 3}],
     "reduce": [{"shape": (64, 512), "dim": 1}, {"shape": (64, 512), "dim": 0}],

@@ -50,6 +50,15 @@ def test_is_found_at_its_line(lab: Lab, emu: ModuleType, order: tuple[str, int],
     ), found
 
 
+def test_a_small_winograd_without_mistake(lab: Lab, emu: ModuleType, order: tuple[str, int]) -> None:
+    """What the mistakes of bugs_winograd.cu are planted in convolves 32 x 2 pixels by the first nine of them."""
+    x, out = lab.run("winograd_in_small", *_operands(""))
+    padded, taps = np.pad(x.reshape(32, 2), 1).astype("float64"), x[:9].reshape(3, 3)
+    expected = sum(taps[i, j] * padded[i : i + 32, j : j + 2] for i in range(3) for j in range(3))
+    np.testing.assert_allclose(out.reshape(32, 2), expected, rtol=1e-5)
+    assert emu.report() == []
+
+
 def test_a_finding_says_who_and_where(lab: Lab, emu: ModuleType) -> None:
     lab.run("global_read_past_end", *_operands(""))
     (finding,) = emu.report()

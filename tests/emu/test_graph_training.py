@@ -3,6 +3,8 @@ what cannot be captured."""
 
 from __future__ import annotations
 
+import copy
+import re
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -194,6 +196,102 @@ def test_what_counts_on_the_host_is_refused(emu: ModuleType) -> None:
         expected = r"expected (no capture of a graph|work that a graph can hold), got"
         with pytest.raises(error, match=expected), cuda.graph(cuda.CUDAGraph(device="emu")):
             use()
+
+
+# ---- states that are loaded when the graph is there already ----------------------------------------------------------
+
+
+class Resumed:
+    """Steps towards a moving target; a graph of them, or none, whose optimizer may be given another one's state."""
+
+    def __init__(self, make: Callable[[Any], Any], captured: bool) -> None:
+        start = np.linspace(-1.0, 1.0, 7)
+        self.w = [fastdl.tensor(start * k, device="emu", requires_grad=True) for k in (1, 2)]
+        self.target = fastdl.zeros(7, dtype="float64", device="emu")
+        self.optimizer, self.graph, self.captured = make(self.w), cuda.CUDAGraph(device="emu"), captured
+        self.step()
+        if captured:
+            with cuda.graph(self.graph):
+                self.step()
+
+    def step(self) -> None:
+        self.optimizer.zero_grad()
+        sum(((w - self.target) ** 2).sum() for w in self.w).backward()
+        self.optimizer.step()
+
+    def run(self, steps: int) -> None:
+        for i in range(steps):
+            self.target.fill_(i)
+            self.graph.replay() if self.captured else self.step()
+
+    def numbers(self) -> list[Any]:
+        return [[w.tolist() for w in self.w], state_of(self.optimizer)]
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_loaded_states_count_in_replays(emu: ModuleType, name: str) -> None:
+    """As in a new run: moments, counts and learning rate are those of the state, wherever the graph keeps them."""
+    other = Resumed(OPTIMIZERS[name], captured=False)
+    other.run(2)
+    saved = copy.deepcopy(other.optimizer.state_dict())
+    saved["param_groups"][0]["lr"] *= 0.5
+
+    def resumed(captured: bool) -> list[Any]:
+        training = Resumed(OPTIMIZERS[name], captured)
+        training.run(1)
+        training.optimizer.load_state_dict(saved)
+        assert training.optimizer.state_dict()["param_groups"][0]["lr"] == saved["param_groups"][0]["lr"]
+        training.run(3)
+        return training.numbers()
+
+    got = resumed(True)
+    assert got == resumed(False)
+    continued = Resumed(OPTIMIZERS[name], True)
+    continued.run(4)
+    assert got != continued.numbers()  # it was not lost
+    assert emu.report() == []
+
+
+def test_states_of_another_kind_are_refused_once_there_is_a_graph(emu: ModuleType) -> None:
+    kinds = {
+        "momentum": (OPTIMIZERS["momentum"], OPTIMIZERS["sgd"],
+                     "momentum, momentum_buffer of shape (7,), the step of parameter 0 of the group, "
+                     "got the step of parameter 0 of the group"),
+        "no momentum": (OPTIMIZERS["sgd"], OPTIMIZERS["momentum"],
+                        "the step of parameter 0 of the group, got momentum, momentum_buffer of shape (7,), "
+                        "the step of parameter 0 of the group"),
+        "largest": (lambda p: optim.Adam(p), lambda p: optim.Adam(p, amsgrad=True),
+                    "exp_avg of shape (7,), exp_avg_sq of shape (7,), the step of parameter 0 of the group, "
+                    "got amsgrad, exp_avg of shape (7,), exp_avg_sq of shape (7,), max_exp_avg_sq of shape (7,), "
+                    "the step of parameter 0 of the group"),
+    }  # fmt: skip
+    for own, other, message in kinds.values():
+        training = Resumed(own, captured=True)
+        before, saved = training.numbers(), Resumed(other, captured=False).optimizer.state_dict()
+        expected = f"[load_state_dict] expected states as in the captured graph, for parameter 0 {message}"
+        with pytest.raises(RuntimeError, match=f"^{re.escape(expected)}$"):
+            training.optimizer.load_state_dict(saved)
+        assert training.numbers() == before
+        training.run(1)
+        training.graph.reset()
+        training.optimizer.load_state_dict(saved)  # without the graph it may
+
+
+def test_parameters_at_other_steps_are_refused_once_there_is_a_graph(emu: ModuleType) -> None:
+    """A graph updates those together that were at one step."""
+    training = Resumed(OPTIMIZERS["adam"], captured=True)
+    saved = copy.deepcopy(training.optimizer.state_dict())
+    saved["state"][1]["step"] = fastdl.tensor(9.0)
+    expected = r"for parameter 1 .*, the step of parameter 0 of the group, got .*, the step of parameter 1 of the "
+    with pytest.raises(RuntimeError, match=expected):
+        training.optimizer.load_state_dict(saved)
+
+
+def test_states_are_not_loaded_in_a_capture(emu: ModuleType) -> None:
+    optimizer = Resumed(OPTIMIZERS["adam"], captured=False).optimizer
+    refusal = r"^\[load_state_dict\] expected no capture of a graph, got one$"
+    with pytest.raises(NotImplementedError, match=refusal), cuda.graph(cuda.CUDAGraph(device="emu")):
+        optimizer.load_state_dict(optimizer.state_dict())
 
 
 def test_optimizers_must_not_lose_their_gradients(emu: ModuleType) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 import fastdl
 from fastdl import cuda, nn
-from fastdl.functional import adaptive_max_pool2d, cross_entropy, max_pool2d, max_unpool2d
+from fastdl.functional import adaptive_max_pool2d, cross_entropy, max_pool2d, max_unpool2d, one_hot
 
 
 def test_random_numbers_go_on(emu: ModuleType) -> None:
@@ -156,6 +156,56 @@ def test_places_of_maxima_in_a_graph(emu: ModuleType) -> None:
         graph.replay()
         replayed = grad.tolist()
         assert replayed == step().tolist()
+    assert emu.report() == []
+
+
+def test_maxima_of_lines_in_a_graph(emu: ModuleType) -> None:
+    """x.max(dim): values, places and the gradient of the values, of either axis; the first of equals."""
+    rng = np.random.default_rng(4)
+    x = fastdl.zeros(5, 7, device="emu", requires_grad=True)
+    graph = cuda.CUDAGraph(device="emu")
+
+    def step() -> list[fastdl.Tensor]:
+        x.grad = None
+        rows, columns = x.max(1), x.max(0, keepdim=True)
+        ((rows.values * 2).sum() + columns.values.sum()).backward()
+        assert x.grad is not None
+        return [rows.values, rows.indices, columns.values, columns.indices, x.grad]
+
+    with cuda.graph(graph):
+        made = step()
+    for _ in range(3):
+        numbers = rng.integers(0, 4, (5, 7)).astype(np.float32)
+        x.data.copy_(fastdl.tensor(numbers))
+        graph.replay()
+        replayed = [t.tolist() for t in made]
+        assert replayed[:2] == [numbers.max(1).tolist(), numbers.argmax(1).tolist()]
+        assert replayed[2:4] == [[numbers.max(0).tolist()], [numbers.argmax(0).tolist()]]
+        assert replayed == [t.tolist() for t in step()]
+    assert emu.report() == []
+
+
+def test_one_hot_in_a_graph(emu: ModuleType) -> None:
+    rng = np.random.default_rng(6)
+    x, index = fastdl.zeros(6, 4, device="emu"), fastdl.zeros(3, dtype=fastdl.int64, device="emu")
+    graph = cuda.CUDAGraph(device="emu")
+    with cuda.graph(graph):
+        out, others = one_hot(x.argmax(1), 4), one_hot(index, 3)
+    assert out.dtype is others.dtype is fastdl.int64
+    for places in ([0, 2, 1], [2, 2, 0]):
+        numbers = rng.standard_normal((6, 4)).astype(np.float32)
+        x.copy_(fastdl.tensor(numbers))
+        index.copy_(fastdl.tensor(places))
+        graph.replay()
+        assert out.tolist() == one_hot(x.argmax(1), 4).tolist() == np.eye(4, dtype=int)[numbers.argmax(1)].tolist()
+        assert others.tolist() == np.eye(3, dtype=int)[places].tolist()
+    index.copy_(fastdl.tensor([0, 3, 1]))
+    with pytest.raises(IndexError, match=r"expected indices in \[0, 3\), got 3 at position 1"):
+        graph.replay()
+    with pytest.raises(RuntimeError, match=r"got a copy to the host"), cuda.graph(cuda.CUDAGraph(device="emu")):
+        one_hot(index)
+    with pytest.raises(TypeError, match=r"^\[one_hot\] expected target of dtype int64"), cuda.graph(graph):
+        one_hot(x, 4)
     assert emu.report() == []
 
 

@@ -3,6 +3,7 @@ against the same steps done eagerly, bit for bit."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -138,6 +139,49 @@ def test_eager_steps_go_on_after_replays(emu: ModuleType) -> None:
         return [*w.tolist(), scaler.get_scale(), float(optimizer.state_dict()["state"][0]["step"])]
 
     assert train(True) == train(False)
+
+
+def test_loaded_scales_count_in_replays(emu: ModuleType) -> None:
+    """The scale that was loaded, the steps that went well before it, and the moments of the optimizer."""
+
+    def train(captured: bool) -> list[Any]:
+        w, x = fastdl.ones(3, device="emu", requires_grad=True), fastdl.ones(3, device="emu")
+        optimizer, scaler = optim.Adam([w], lr=0.1), GradScaler("emu", init_scale=4.0, growth_interval=2)
+        graph, seen = cuda.CUDAGraph(device="emu"), []
+
+        def step() -> None:
+            optimizer.zero_grad()
+            scaler.scale((w * w * x).sum()).backward()
+            scaler.step(optimizer)
+            scaler.update()
+
+        step()
+        saved = copy.deepcopy((optimizer.state_dict(), {**scaler.state_dict(), "scale": 256.0}))
+        if captured:
+            with cuda.graph(graph):
+                step()
+        for value in (1.0, np.inf, 2.0, 3.0, 1.0):
+            x.fill_(value)
+            graph.replay() if captured else step()
+            if value == np.inf:  # nobody has looked yet whether that step was skipped
+                optimizer.load_state_dict(saved[0])
+                scaler.load_state_dict(saved[1])
+            seen.append(w.tolist())
+            if value == 3.0:
+                seen.append(scaler.state_dict())
+        return [*seen, scaler.get_scale(), state_of(optimizer)]
+
+    got = train(True)
+    assert got == train(False)
+    assert got[4]["scale"] == 512.0  # one step before it was saved, one after it was loaded
+    assert emu.report() == []
+
+
+def test_scales_are_not_loaded_in_a_capture(emu: ModuleType) -> None:
+    scaler = GradScaler("emu")
+    refusal = r"^\[load_state_dict\] expected no capture of a graph, got one$"
+    with pytest.raises(NotImplementedError, match=refusal), cuda.graph(cuda.CUDAGraph(device="emu")):
+        scaler.load_state_dict(scaler.state_dict())
 
 
 def test_wrong_order_in_a_capture(emu: ModuleType) -> None:

@@ -23,49 +23,70 @@ MOST_SECTORS = 1.1  # of the ideal, over all global accesses of a kernel
 
 @dataclass(frozen=True)
 class Exempt:
-    """Kernels (a regular expression of the name up to its template arguments) that may do worse, and why."""
+    """Kernels (a regular expression of the name up to its template arguments) that may do worse, how much, and why."""
 
     kernels: str
+    most: float  # of the ideal
     reason: str
     room: str = ""  # of several that have kernels of this name
 
 
 EXEMPT_SHARED = [
-    Exempt("count_digits|move_by_digit", "a digit of a key says which counter or place it takes"),
-    Exempt("sort_short_lines", "a bitonic network compares neighbours 1, 2, 4, ... apart"),
-    Exempt("add_in_order", "an index says which cell a value is added to"),
+    Exempt("count_digits", 6.3, "a digit of a key says which counter it adds to"),
+    Exempt("move_by_digit|sort_short_lines", 2.0, "a digit, or a network of neighbours 1, 2, 4, ... apart"),
+    Exempt("collect_first|find_rank", 1.9, "counters by digit; those of the first digit are few"),
+    Exempt("add_in_order", 1.4, "an index says which cell a value is added to"),
 ]
 EXEMPT_GLOBAL = [
     # Gathers: data say where a thread reads or writes.
-    Exempt("sum_chunks|join_chunks|copy_lines|gather_numbers|scatter_numbers|find_latest_numbers", "indexed lookups"),
-    Exempt("find_first_lookups|mean_scales|sum_bags|visit_flags|count_flags|write_chosen", "places of what was chosen"),
-    Exempt("move_by_digit|count_digits|sort_short_lines|put_chosen|store_places|search|order_boxes", "sorting"),
-    Exempt("gather_kernel|note_kernel|fetch_kernel|reduce_arg", "positions of maxima"),
-    Exempt("take_in_turn", "the boxes that are left"),
-    Exempt("average_bins|pool_bins|gather_gradients|add_in_order|fill_lists|turn_lists", "windows of regions"),
-    Exempt("find_first_failure", "the first of the five numbers of each region"),
+    Exempt("sum_chunks|join_chunks", 8.0, "indexed lookups; a chunk's pieces are a line's numbers"),
+    Exempt("copy_lines", 1.35, "indexed lookups, and the indices themselves"),
+    Exempt("gather_numbers|scatter_numbers|find_latest_numbers|scatter_sorted", 3.0, "indexed lookups of numbers"),
+    Exempt("find_first_lookups|mean_scales", 3.7, "where an index stands first, how often it stands there"),
+    Exempt("sum_bags|visit_flags|count_flags", 1.6, "places of what was chosen"),
+    Exempt("write_chosen", 5.2, "places of what was chosen, few in many"),
+    Exempt("count_digits|move_by_digit", 1.8, "a tile's keys of each digit, one run behind another"),
+    Exempt("sort_short_lines", 4.8, "lines across rows: a number of each row"),
+    Exempt("put_chosen|store_places", 2.8, "places of what was chosen in a line"),
+    Exempt("search", 4.7, "bisection"),
+    Exempt("order_boxes", 2.1, "boxes in the order of their scores"),
+    Exempt("gather_kernel|note_kernel|fetch_kernel|reduce_arg", 3.1, "positions of maxima"),
+    Exempt("take_in_turn", 1.2, "the boxes that are left"),
+    Exempt("average_bins|pool_bins|gather_gradients|fill_lists|turn_lists", 2.7, "windows of regions"),
+    Exempt("find_first_failure", 5.0, "the first of the five numbers of each region"),
     # A thread asks for the rest of a sector with its next access.
-    Exempt("pool_windows|corners_kernel|shuffle_kernel", "windows of two steps"),
-    Exempt("backward_kernel", "windows of two steps", "upsample"),
-    Exempt("max_kernel|mean_kernel", "windows of two steps", "adaptive_pool2d"),
-    Exempt("max_gradient_kernel", "a thread adds the gradients of a plane, in order"),
-    Exempt("compare_kernel|cast_kernel|iou_matrix", "packs of 32 bytes and more take several accesses"),
-    Exempt("move_units", "columns of boxes: one number of each four"),
-    Exempt("gradient_tiles", "a thread's numbers of a tile, four in a row, once for the whole sum"),
-    Exempt("forward_step|backward_step", "a thread owns four neighbouring units"),
-    Exempt("conv_windows", "a phase of a transposed convolution writes every other pixel"),
+    Exempt("pool_windows|corners_kernel|shuffle_kernel", 1.8, "windows of two steps"),
+    Exempt("backward_kernel", 2.2, "windows of two steps", "upsample"),
+    Exempt("max_kernel|mean_kernel", 2.2, "windows of two steps", "adaptive_pool2d"),
+    Exempt("max_gradient_kernel", 6.4, "a thread adds the gradients of a plane, in order"),
+    Exempt("compare_kernel|cast_kernel|iou_matrix", 2.0, "packs of 32 bytes and more take several accesses"),
+    Exempt("move_units", 2.5, "columns of boxes: one number of each four"),
+    Exempt("gradient_tiles", 2.5, "a thread's numbers of a tile, four in a row, once for the whole sum"),
+    Exempt("forward_step|backward_step", 2.5, "a thread owns four neighbouring units"),
+    Exempt("conv_windows", 3.1, "a phase of a transposed convolution writes every other pixel"),
     # Little memory: what comes of a channel, a row, a tile or the weights, besides the arrays themselves.
-    Exempt("row_means_kernel|parameters_kernel|statistics_kernel", "pairs of numbers of each channel"),
-    Exempt("matmul_tiles", "the bias of a tile's columns"),
-    Exempt("product_tiles", "the norms of a tile's columns"),
-    Exempt("conv_taps|depthwise_fwd|depthwise_bwd_input", "pixels under windows that do not start at a sector"),
-    Exempt("arrange_weights", "weights change places once, before the product"),
+    Exempt("row_means_kernel|parameters_kernel|statistics_kernel", 3.4, "pairs of numbers of each channel"),
+    Exempt("sum_rows", 1.6, "the weight of each row's class"),
+    Exempt("sum_parts_of_columns", 1.15, "the sum of each part"),
+    Exempt("matmul_tiles", 1.25, "the bias of a tile's columns"),
+    Exempt("product_tiles", 1.25, "the norms of a tile's columns"),
+    Exempt("conv_taps|depthwise_fwd|depthwise_bwd_input", 1.2, "pixels under windows that do not start at a sector"),
+    Exempt("arrange_weights", 4.5, "weights change places once, before the product"),
 ]
+# Kernels that no case launches at an aligned size, and where their traffic is looked at, or why nowhere.
+ELSEWHERE = {
+    "mma_windows|mma_taps|turn_taps|prepare_(along|across)_k": "test_mma_traffic.py",
+    "transform_(tiles|weights)|multiply_points|make_(outputs|weights)": "test_winograd.py",
+    "wgmma_(product|windows)": "the copy engine brings all operands",
+    "replayed_step_kernel": "the step of an optimizer, in a graph: the body of step_kernel",
+    "add_integers": "an index says which number a thread adds to, atomically",
+}
 
 
-def exempt(rules: list[Exempt], line: emu.LineTraffic) -> bool:
+def limit(rules: list[Exempt], usual: float, line: emu.LineTraffic) -> float:
     name = line.kernel.split("<")[0]
-    return any(re.fullmatch(rule.kernels, name) and f"/{rule.room}" in line.file for rule in rules)
+    fits = [rule.most for rule in rules if re.fullmatch(rule.kernels, name) and f"/{rule.room}" in line.file]
+    return fits[0] if fits else usual
 
 
 def cases():
@@ -93,17 +114,25 @@ def test_exemptions_have_a_use() -> None:
 def test_accesses_are_ideal(case: OpCase, attributes: dict) -> None:
     profile = profiled(case, attributes)
     assert profile.lines
-    conflicts = [
-        str(line)
-        for line in profile.lines
-        if line.space == "shared" and line.units > line.ideal and not exempt(EXEMPT_SHARED, line)
-    ]
-    assert conflicts == []
     for kernel in {line.kernel for line in profile.lines}:
-        lines = [line for line in profile.lines if line.kernel == kernel and line.space == "global"]
-        units, ideal = sum(line.units for line in lines), sum(line.ideal for line in lines)
-        worst = sorted(lines, key=lambda line: line.ideal - line.units)[:3]
-        assert units <= MOST_SECTORS * ideal or exempt(EXEMPT_GLOBAL, worst[0]), (units / ideal, *map(str, worst))
+        for space, rules, usual in (("shared", EXEMPT_SHARED, 1.0), ("global", EXEMPT_GLOBAL, MOST_SECTORS)):
+            lines = [line for line in profile.lines if (line.kernel, line.space) == (kernel, space)]
+            units, ideal = sum(line.units for line in lines), sum(line.ideal for line in lines)
+            worst = sorted(lines, key=lambda line: line.ideal - line.units)[:3]
+            most = limit(rules, usual, worst[0]) if worst else usual
+            assert units <= most * ideal, (space, units / ideal, *map(str, worst))
+
+
+def test_every_kernel_has_an_aligned_size() -> None:
+    """Or a place where its traffic is looked at."""
+    seen: set[str] = set()
+    for param in cases():
+        case, attributes = param.values
+        seen |= {k.kernel.split("<")[0] for k in profiled(case, attributes).kernels}
+    names = {name.split("<")[0] for name, _, _ in fastdl.backends.get("emu").kernels()}
+    missing = {name for name in names - seen if not name.startswith("emu::")}
+    listed = {name for name in names for pattern in ELSEWHERE if re.fullmatch(pattern, name)}
+    assert missing == listed
 
 
 # ---- the counters themselves, on accesses whose cost is known --------------------------------------------------------

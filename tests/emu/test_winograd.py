@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import fastdl
+from bench.gpu import DEVICES
 from fastdl import backends, cuda
 from fastdl import emu as emulation
 from fastdl.functional import conv2d
@@ -179,11 +180,58 @@ def test_works_in_a_captured_graph(emu):
 # ---- the choice ------------------------------------------------------------------------------------------------------
 
 
-def test_auto_takes_it_where_it_should_be_faster(emu, run):
-    """128 channels on 28x28 in a batch of four; three channels, or one small image, are faster directly."""
+@pytest.fixture(name="architecture")
+def _architecture(emu):
+    yield emu.set_architecture
+    emu.set_architecture(80)
+
+
+# Microseconds by bench/model.py, direct and by Winograd, of batches of 64 with as many channels out as in.
+MODEL = {
+    (64, 56): {"A100": (784, 376), "H100": (426, 172), "RTX 4090": (376, 564)},
+    (128, 28): {"A100": (836, 318), "H100": (298, 120), "RTX 4090": (234, 286)},
+    (256, 28): {"A100": (3345, 1006), "H100": (894, 335), "RTX 4090": (936, 581)},
+    (512, 14): {"A100": (3345, 1245), "H100": (1192, 410), "RTX 4090": (936, 523)},
+}
+ARCHITECTURES = {"A100": 80, "RTX 4090": 89, "H100": 90}
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_rates_are_those_of_the_device(emu, architecture, name):
+    device = next(d for d in DEVICES if d.name == name)
+    architecture(ARCHITECTURES[name])
+    assert emu.peak_rates() == pytest.approx((device.flops / 2, device.bandwidth), rel=0.01)
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_the_choice_is_that_of_the_model(emu, architecture, name):
+    architecture(ARCHITECTURES[name])
+    for (channels, size), times in MODEL.items():
+        direct, winograd = emu.conv2d_seconds((64, channels, size, size), (channels, channels, 3, 3), SAME, 1)
+        by_model = times[name]
+        assert (winograd < direct) == (by_model[1] < by_model[0]), (channels, size)
+
+
+def test_the_choice_has_a_price_of_3x3_windows_alone(emu):
+    with pytest.raises(ValueError, match=r"^\[conv2d_seconds\] expected windows of 3x3, got \(4, 3, 5, 5\)$"):
+        emu.conv2d_seconds((1, 3, 9, 9), (4, 3, 5, 5), SAME, 1)
+    with pytest.raises(ValueError, match=r"^\[conv2d_seconds\] expected shapes of 4 dimensions, got "):
+        emu.conv2d_seconds((3, 9, 9), (4, 3, 3, 3), SAME, 1)
+
+
+@pytest.mark.parametrize(("name", "chosen"), [("A100", "multiply_points"), ("RTX 4090", "conv_windows")])
+def test_auto_asks_what_the_device_can(emu, run, architecture, name, chosen):
+    """A convolution whose transforms pay where a byte costs 5 multiply-adds, and not where it costs 41."""
     emu.set_conv_algorithm("auto")
-    assert "multiply_points" in kernels(run, calls((4, 128, 28, 28, 128, SAME, 1))[0])
-    for shape in ((1, 3, 56, 56, 64, SAME, 1), (1, 64, 14, 14, 64, SAME, 1)):
+    architecture(ARCHITECTURES[name])
+    found = kernels(run, calls((1, 128, 44, 44, 64, SAME, 1))[0])
+    assert found & {"multiply_points", "conv_windows"} == {chosen}
+
+
+def test_auto_leaves_what_is_small_direct(emu, run):
+    """Three channels, or one small image."""
+    emu.set_conv_algorithm("auto")
+    for shape in ((1, 3, 40, 40, 64, SAME, 1), (1, 64, 14, 14, 64, SAME, 1)):
         assert all(kernels(run, call).isdisjoint({"multiply_points"}) for call in calls(shape))
 
 

@@ -101,11 +101,13 @@ __global__ void __launch_bounds__(kBlock)
   if (i >= n) return;
   const Place at = planes[i];
   const T* plane = grad + at.plane * axes.y.out.divisor * axes.x.out.divisor;
-  const int64_t left = axes.x.first_around(at.x), right = axes.x.end_around(at.x);
+  // Places along an axis have 32 bits: a division of doubles needs the registers.
+  const int left = static_cast<int>(axes.x.first_around(at.x)), right = static_cast<int>(axes.x.end_around(at.x));
+  const int bottom = static_cast<int>(axes.y.end_around(at.y));
   T sum = 0;
-  for (int64_t oy = axes.y.first_around(at.y); oy < axes.y.end_around(at.y); ++oy) {
+  for (int oy = static_cast<int>(axes.y.first_around(at.y)); oy < bottom; ++oy) {
     const int64_t height = axes.y.end(oy) - axes.y.start(oy);
-    for (int64_t ox = left; ox < right; ++ox)
+    for (int ox = left; ox < right; ++ox)
       sum += plane[oy * axes.x.out.divisor + ox] / static_cast<T>(height * (axes.x.end(ox) - axes.x.start(ox)));
   }
   grad_x[i] = sum;

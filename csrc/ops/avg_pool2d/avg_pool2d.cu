@@ -10,16 +10,17 @@
 namespace fastdl {
 namespace {
 
-// What the sum over a window is divided by.
+// What the sum over a window is divided by: of_row(y) * of_column(x).
 struct Count {
   PoolGeometry g;
   int64_t divisor;  // 0: the number of elements
   bool with_pad;
 
-  __device__ int64_t operator()(int64_t y, int64_t x) const {
-    if (divisor) return divisor;
-    return window_elements(y, g.in_h, g.kernel_h, g.stride_h, g.pad_h, with_pad) *
-           window_elements(x, g.in_w, g.kernel_w, g.stride_w, g.pad_w, with_pad);
+  __device__ int64_t of_row(int64_t y) const {
+    return divisor ? divisor : window_elements(y, g.in_h, g.kernel_h, g.stride_h, g.pad_h, with_pad);
+  }
+  __device__ int64_t of_column(int64_t x) const {
+    return divisor ? 1 : window_elements(x, g.in_w, g.kernel_w, g.stride_w, g.pad_w, with_pad);
   }
 };
 
@@ -35,7 +36,7 @@ __global__ void __launch_bounds__(kBlock) pool_windows(int64_t n, Count count, P
   T sum = 0;
   for (int64_t y = max(start_y, int64_t{0}); y < end_y; ++y)
     for (int64_t column = max(start_x, int64_t{0}); column < end_x; ++column) sum += plane[y * g.in_w + column];
-  out[i] = sum / static_cast<T>(count(at.y, at.x));
+  out[i] = sum / static_cast<T>(count.of_row(at.y) * count.of_column(at.x));
 }
 
 template <class T>
@@ -46,9 +47,15 @@ __global__ void __launch_bounds__(kBlock) gather_gradients(int64_t n, Count coun
   const Place at = planes[i];
   const T* plane = grad + at.plane * rows.out * columns.out;
   const WindowRange y = rows.around(at.y), x = columns.around(at.x);
+  // Places along an axis have 32 bits, and the loop has one division of doubles: it is a call, which needs registers.
+  const int left = static_cast<int>(x.first), right = static_cast<int>(x.end), bottom = static_cast<int>(y.end);
   T sum = 0;
-  for (int64_t oy = y.first; oy < y.end; ++oy)
-    for (int64_t ox = x.first; ox < x.end; ++ox) sum += plane[oy * columns.out + ox] / static_cast<T>(count(oy, ox));
+  for (int oy = static_cast<int>(y.first); oy < bottom; ++oy) {
+    const T* row = plane + oy * columns.out;
+    const int64_t height = count.of_row(oy);
+#pragma unroll 1
+    for (int ox = left; ox < right; ++ox) sum += row[ox] / static_cast<T>(height * count.of_column(ox));
+  }
   grad_x[i] = sum;
 }
 

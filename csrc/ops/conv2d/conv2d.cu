@@ -115,7 +115,7 @@ __device__ ResultPlace<V> result_place(const WindowWork<T>& w, int col) {
 // kPointwise has an instance of its own for the sake of whole vectors: the general loader reads single pixels, since a
 // window may start anywhere.
 template <class Tile, bool kPointwise>
-__global__ void __launch_bounds__(Tile::kThreads, 2) conv_windows(WindowProduct<typename Tile::T> p) {
+__global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks) conv_windows(WindowProduct<typename Tile::T> p) {
   using T = typename Tile::T;
   FASTDL_SHARED(T, panels_a, [2][Tile::BK][Tile::BM + kPanelPad]);
   FASTDL_SHARED(T, panels_b, [2][Tile::BK][Tile::BN + kPanelPad]);
@@ -230,7 +230,7 @@ __device__ Tap tap_of_column(const Axis& y, const Axis& x, int column, bool exis
 
 // k is all pixels of the batch, results are few: this is the product that needs its k split over blocks.
 template <class Tile, bool kPointwise>
-__global__ void __launch_bounds__(Tile::kThreads, 2) conv_taps(TapProduct<typename Tile::T> p) {
+__global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks) conv_taps(TapProduct<typename Tile::T> p) {
   using T = typename Tile::T;
   FASTDL_SHARED(T, panels_a, [2][Tile::BK][Tile::BM + kPanelPad]);
   FASTDL_SHARED(T, panels_b, [2][Tile::BK][Tile::BN + kPanelPad]);

@@ -7,6 +7,9 @@
 #include "ops/conv2d/conv2d.h"
 #include "ops/conv2d/conv2d_algorithm.h"
 #include "ops/matmul/activation_name.h"
+#if !defined(FASTDL_DEVICE_CPU)
+#include "ops/conv2d/conv2d_winograd.cuh"
+#endif
 
 namespace fastdl {
 
@@ -206,6 +209,16 @@ void bind_conv2d(py::module_& m) {
   m.def("set_conv_workspace", [](int64_t bytes) {
     EXPECT(bytes >= 0, ValueError, "set_conv_workspace", text("bytes of at least 0"), text(bytes));
     conv_workspace = bytes;
+  });
+  m.def("conv2d_seconds", [](const Dims& shape, const Dims& weight_shape, const Dims& padding, int64_t groups) {
+    constexpr const char* op = "conv2d_seconds";
+    EXPECT(shape.n == 4 && weight_shape.n == 4, ValueError, op, text("shapes of 4 dimensions"),
+           text(shape, " and ", weight_shape));
+    const Dims one{2, {1, 1}};
+    const Conv2dGeometry g = geometry(op, shape, weight_shape, {one, padding, one, groups});
+    EXPECT(g.kernel_h == 3 && g.kernel_w == 3, ValueError, op, text("windows of 3x3"), text(weight_shape));
+    const ConvSeconds seconds = conv2d_seconds(g);
+    return py::make_tuple(seconds.direct, seconds.winograd);
   });
 #endif
 }

@@ -80,9 +80,11 @@ __global__ void __launch_bounds__(kBlock)
 template <class T>
 __global__ void __launch_bounds__(kBlock) depthwise_bwd_weight(const T* grad, const T* x, T* grad_weight,
                                                                Conv2dGeometry g, Planes out_planes, int multiplier) {
-  const int64_t taps = g.kernel_h * g.kernel_w, channel = blockIdx.x / taps, tap = blockIdx.x % taps;
-  const int64_t from_y = tap / g.kernel_w * g.dilation_h - g.pad_top;
-  const int64_t from_x = tap % g.kernel_w * g.dilation_w - g.pad_left, out_plane = g.out_h * g.out_w;
+  // A block a tap of a channel: their numbers are below 2^31.
+  const unsigned width = static_cast<unsigned>(g.kernel_w), taps = static_cast<unsigned>(g.kernel_h) * width;
+  const unsigned channel = blockIdx.x / taps, tap = blockIdx.x % taps, in_channel = channel / multiplier;
+  const int64_t from_y = tap / width * g.dilation_h - g.pad_top;
+  const int64_t from_x = tap % width * g.dilation_w - g.pad_left, out_plane = g.out_h * g.out_w;
   T sum = 0;
   // Blocks of a channel's taps follow one another and read the same planes, mostly from the L2 cache. A thread's share
   // and the tree over threads are fixed by the shape: the same bits in every run.
@@ -91,7 +93,7 @@ __global__ void __launch_bounds__(kBlock) depthwise_bwd_weight(const T* grad, co
     const Place at = out_planes[i];
     const int64_t y = at.y * g.stride_h + from_y, column = at.x * g.stride_w + from_x;
     if (y < 0 || y >= g.in_h || column < 0 || column >= g.in_w) continue;
-    const int64_t in_plane = at.plane * g.in_channels + channel / multiplier;
+    const int64_t in_plane = at.plane * g.in_channels + in_channel;
     sum += grad[(at.plane * g.out_channels + channel) * out_plane + at.y * g.out_w + at.x] *
            x[(in_plane * g.in_h + y) * g.in_w + column];
   }

@@ -111,12 +111,21 @@ void convolve(const WinogradShape& s, bool gradient, const TiledImages& images, 
   });
 }
 
+WinogradShape forward_shape(const Conv2dGeometry& g) {
+  return {g.batch, g.groups, g.out_channels / g.groups, g.in_channels / g.groups, g.out_h, g.out_w, false};
+}
+
 }  // namespace
+
+ConvSeconds conv2d_seconds(const Conv2dGeometry& g) {
+  const WinogradShape s = forward_shape(g);
+  const Rates rates = peak_rates();
+  return {direct_seconds(s, rates), winograd_seconds(s, rates)};
+}
 
 bool conv2d_fwd_by_winograd(const Conv2dFwdArgs& p, Stream stream) {
   const Conv2dGeometry& g = p.g;
-  const WinogradShape s = {g.batch, g.groups, g.out_channels / g.groups, g.in_channels / g.groups, g.out_h,
-                           g.out_w, false};
+  const WinogradShape s = forward_shape(g);
   if (!use_winograd(p.dtype, g, s)) return false;
   const auto [y, x] = axes_of("conv2d", g);
   const TiledImages images = {

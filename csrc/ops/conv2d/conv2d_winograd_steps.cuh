@@ -35,9 +35,9 @@ struct WinogradShape {
 
 // ---- the choice -----------------------------------------------------------------------------------------------------
 
-// Rooflines of both ways on an H100, in multiply-adds: as many as it does while it moves a byte of memory, and between
-// two launches. On an A100 a byte costs half of that, so Winograd gains there wherever it does here.
-constexpr double kFmaAByte = 10, kFmaALaunch = 5e7;
+// Rooflines of both ways on this device, in seconds. A device with much arithmetic to its memory has few convolutions
+// whose transforms pay.
+constexpr double kLaunchSeconds = 1.5e-6;
 constexpr int kMoreLaunches = 3;
 
 // Zeros that fill tiles of products up are multiplied, too.
@@ -47,7 +47,7 @@ inline double padded_product(int64_t m, int64_t n, int64_t k, int64_t tile_n) {
 }
 
 // Transforms are limited by memory, products by either; all weights are read and all others written once.
-inline double winograd_cost(const WinogradShape& s) {
+inline double winograd_seconds(const WinogradShape& s, const Rates& rates) {
   const double groups = static_cast<double>(s.groups), channels = groups * static_cast<double>(s.rows + s.depth);
   const double images = 4 * channels * static_cast<double>(s.pixels());
   const double points = 4 * channels * kPositions * static_cast<double>(s.tiles());
@@ -55,15 +55,15 @@ inline double winograd_cost(const WinogradShape& s) {
   const double products = groups * kPositions *
                           (s.of_weights ? padded_product(s.rows, s.depth, s.tiles(), 128)
                                         : padded_product(s.rows, s.tiles(), s.depth, 128));
-  return (images + points + weights) * kFmaAByte + max(products, (points + weights) * kFmaAByte) +
-         kMoreLaunches * kFmaALaunch;
+  return (images + points + weights) / rates.bytes +
+         max(products / rates.multiply_adds, (points + weights) / rates.bytes) + kMoreLaunches * kLaunchSeconds;
 }
 
-inline double direct_cost(const WinogradShape& s) {
+inline double direct_seconds(const WinogradShape& s, const Rates& rates) {
   const double groups = static_cast<double>(s.groups), channels = groups * static_cast<double>(s.rows + s.depth);
   const double products = groups * (s.of_weights ? padded_product(s.rows, s.depth * kKernel, s.pixels(), 64)
                                                  : padded_product(s.rows, s.pixels(), s.depth * kKernel, 64));
-  return max(products, 4 * channels * static_cast<double>(s.pixels()) * kFmaAByte);
+  return max(products / rates.multiply_adds, 4 * channels * static_cast<double>(s.pixels()) / rates.bytes);
 }
 
 inline bool use_winograd(DType dtype, const Conv2dGeometry& g, const WinogradShape& s) {
@@ -71,7 +71,9 @@ inline bool use_winograd(DType dtype, const Conv2dGeometry& g, const WinogradSha
                    g.stride_w == 1 && g.dilation_h == 1 && g.dilation_w == 1 && s.rows > 0 && s.depth > 0 &&
                    s.tiles() > 0;
   if (!can || conv_algorithm == ConvAlgorithm::kDirect) return false;
-  return conv_algorithm == ConvAlgorithm::kWinograd || winograd_cost(s) < direct_cost(s);
+  if (conv_algorithm == ConvAlgorithm::kWinograd) return true;
+  const Rates rates = peak_rates();
+  return winograd_seconds(s, rates) < direct_seconds(s, rates);
 }
 
 // ---- chunks of tiles ------------------------------------------------------------------------------------------------

@@ -208,8 +208,10 @@ struct GradientSums : Accumulators<Tile> {
 
   __device__ void multiply(const PairPanels<Tile, Measure::kCompared>& pairs, const typename Tile::PanelB& y) {
     const int row = Base::first_row(), col = Base::first_col();
-    // More steps at once, and what the compiler computes ahead fills the registers.
-#pragma unroll(Measure::kLong ? 1 : 2)
+    // More steps at once, and what the compiler computes ahead fills the registers: with distances to compare, those of
+    // code for 10.0 and 12.0 sooner.
+    constexpr bool kMany = Measure::kLong || (Measure::kCompared && kArchitecture >= 1000);
+#pragma unroll(kMany ? 1 : 2)
     for (int k = 0; k < Tile::BK; ++k) {
       Pack<T, V> weight[Tile::TM / V], distance[Tile::TM / V], other[Tile::TN / V];
 #pragma unroll

@@ -55,7 +55,7 @@ __device__ void find_work(const Product<T>& p, Work<T>& work) {
 // Two blocks a multiprocessor are asked for, so the compiler keeps to 128 registers a thread. An instance for each pair
 // of orders: which way an operand lies would be a test in the main loop otherwise.
 template <class Tile, bool kTransA, bool kTransB>
-__global__ void __launch_bounds__(Tile::kThreads, 2) matmul_tiles(Product<typename Tile::T> p) {
+__global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks) matmul_tiles(Product<typename Tile::T> p) {
   using T = typename Tile::T;
   FASTDL_SHARED(T, panels_a, [2][Tile::BK][Tile::BM + kPanelPad]);
   FASTDL_SHARED(T, panels_b, [2][Tile::BK][Tile::BN + kPanelPad]);

@@ -209,12 +209,13 @@ class GradScaler:
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Goes on from what `state_dict` gave, here or in PyTorch.
+        """Goes on from what `state_dict` gave, here or in PyTorch, in captured graphs too.
 
-        Raises RuntimeError for an empty one.
+        Raises RuntimeError for an empty one, NotImplementedError inside a capture.
         """
         if not self._enabled:
             return
+        graphs.refuse_capture("load_state_dict")
         graphs.settle()
         if not state_dict:
             raise RuntimeError("[GradScaler] expected the state of a scaler that was enabled, got an empty one")

@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import math
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -64,10 +65,12 @@ class CUDAGraph:
         self._first = self._counters = 0  # of the random numbers
         self._steps: list[Callable[[], Any]] = []
         self._counts: Counts = []  # states of optimizers, and what they held
+        self._optimizers: list[Optimizer] = []  # whose states it updates where they lie
         self._guards: list[Guard] = []  # steps that may be skipped
         self._updates: list[GradScaler] = []  # scalers whose update() is part of the graph
         self._guard: Guard | None = None  # of the step that is being captured
         self._stream: Stream | None = None  # of the last replay
+        _graphs.add(self)
 
     def capture_begin(self, pool: Any = None, capture_error_mode: str = "global") -> None:
         """What this thread gives its current stream, which must not be the default one, goes into the graph.
@@ -126,7 +129,7 @@ class CUDAGraph:
         """Forgets the noted work and gives its memory back when no tensor holds it."""
         self._native.reset()
         self._pool, self._captured, self._steps, self._counts = None, False, [], []
-        self._guards, self._updates, self._guard = [], [], None
+        self._guards, self._updates, self._guard, self._optimizers = [], [], None, []
 
     def pool(self) -> Any:
         """The memory that it works in, for another capture."""
@@ -147,8 +150,9 @@ class graph:
 
     Run a step or two before the capture, so that optimizers and lazy layers have their states, then
     `optimizer.zero_grad()`. Optimizers, a `GradScaler` and `step()` of a learning-rate schedule inside the block go on
-    from replay to replay. Work that waits for the GPU, copies from or to the host, or allocates outside of the pool
-    is refused with a RuntimeError.
+    from replay to replay, also from what `load_state_dict` took over in between; states of another kind than those of
+    the capture are refused there. Work that waits for the GPU, copies from or to the host, or allocates outside of the
+    pool is refused with a RuntimeError.
 
     >>> import fastdl
     >>> w = fastdl.ones(2, device="emu", requires_grad=True)
@@ -229,6 +233,15 @@ def repeated(optimizer: Optimizer) -> Iterator[None]:
             raise RuntimeError(f"[{name}] expected a step before the capture, which makes its states, got none")
         capture._counts.append((state, _numbers(held)))
     capture._steps.append(capture._guard or optimizer.step)
+    capture._optimizers.append(optimizer)
+
+
+_graphs: weakref.WeakSet[CUDAGraph] = weakref.WeakSet()
+
+
+def holds(optimizer: Optimizer) -> bool:
+    """Whether a graph updates the optimizer's states, which it knows by their addresses."""
+    return any(optimizer is held for graph in list(_graphs) for held in graph._optimizers)
 
 
 def repeats(step: Callable[[], Any]) -> bool:

@@ -9,12 +9,15 @@ import numpy as np
 
 from .. import dtypes
 from ..autograd import Node, fresh, record, recording
+from ..creation import zeros
+from ..cuda.graphs import capturing
 from ..tensor import Tensor
 from .activation import log_softmax
 from .arguments import expect_beside, expect_int, expect_number, expect_reduction, expect_tensor, shown
 from .arithmetic import add, mul, sub
 from .comparison import clamp
 from .elementary import neg
+from .indexing import scatter
 from .layout import reshape
 from .reduction import mean, sum
 
@@ -173,10 +176,14 @@ def nll_loss(
     return out
 
 
-def _checked_targets(target: Tensor, classes: int, ignore_index: int, op: str) -> np.ndarray:
-    """Which targets count; IndexError for one that is no class."""
+def _expect_indices(target: Tensor, op: str) -> None:
     if target.dtype is not dtypes.int64:
         raise TypeError(f"[{op}] expected target of dtype int64, got {target.dtype.name}")
+
+
+def _checked_targets(target: Tensor, classes: int, ignore_index: int, op: str) -> np.ndarray:
+    """Which targets count; IndexError for one that is no class."""
+    _expect_indices(target, op)
     host = target._host()
     counts = np.asarray(host != ignore_index)
     bad = host[counts & ((host < 0) | (host >= classes))]
@@ -188,7 +195,8 @@ def _checked_targets(target: Tensor, classes: int, ignore_index: int, op: str) -
 def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     """1 at each class index and 0 elsewhere, int64 (`torch.nn.functional.one_hot`).
 
-    Shapes: (*) -> (*, num_classes); -1 takes the largest index plus one.
+    Shapes: (*) -> (*, num_classes); -1 takes the largest index plus one. Indices are looked at on the host, but in a
+    captured graph (`fastdl.cuda.graph`), where num_classes must be given, a replay reports a wrong one.
 
     Raises:
         TypeError: for a tensor that is not int64.
@@ -207,6 +215,10 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
         raise ValueError(f"[one_hot] expected num_classes of at least 1, got {num_classes}")
     if num_classes >= 2**31:
         raise ValueError(f"[one_hot] expected num_classes below 2^31, got {num_classes}")
+    if capturing():
+        _expect_indices(t, "one_hot")
+        nothing = zeros(*t.shape, num_classes, dtype=dtypes.int64, device=t.device)
+        return scatter(nothing, -1, reshape(t, (*t.shape, 1)), 1)
     _checked_targets(t, num_classes, -(2**63), "one_hot")
     k = t._backend
     classes = k.from_numpy(np.arange(num_classes), False)

@@ -185,19 +185,9 @@ class ValuesIndices(NamedTuple):
 
 @fresh
 def _chosen_bwd(node: Node, g: Array) -> tuple[Array]:
-    k, (shape, dtype, indices, axis) = node.backend, node.saved
+    k, (shape, indices, axis) = node.backend, node.saved
     kept = tuple(1 if i == axis else n for i, n in enumerate(shape))
-    positions = _positions(k, shape, axis)
-    hit = k.cast(k.eq(positions, k.reshape(indices, kept)), dtype)
-    return (k.mul(hit, k.reshape(g, kept)),)
-
-
-def _positions(k: Any, shape: tuple[int, ...], axis: int) -> Array:
-    """0, 1, 2, ... along `axis`, shaped to broadcast with an array of `shape`."""
-    import numpy as np
-
-    line = np.arange(shape[axis], dtype=np.int64).reshape([-1 if i == axis else 1 for i in range(len(shape))])
-    return k.from_numpy(line, False)
+    return (k.chosen_bwd(k.reshape(g, kept), k.reshape(indices, kept), axis, shape[axis]),)
 
 
 def _extreme_with_index(name: str, input: Tensor, dim: int | None, keepdim: bool) -> Any:
@@ -210,7 +200,7 @@ def _extreme_with_index(name: str, input: Tensor, dim: int | None, keepdim: bool
     values = Tensor(getattr(x._backend, "a" + name)(x._array, (axis,), keepdim), x._backend)
     indices = _arg("arg" + name, x, axis, keepdim)
     if autograd.recording(x):
-        record(values, _chosen_bwd, (x,), (x.shape, x.dtype.name, indices._array, axis))
+        record(values, _chosen_bwd, (x,), (x.shape, indices._array, axis))
     return ValuesIndices(values, indices)
 
 

@@ -14,6 +14,7 @@ from ..row_grad import RowGrad
 from ..tensor import Tensor
 
 Groups = Iterable[Tensor] | Iterable[dict[str, Any]]
+States = dict[Tensor, dict[str, Any]]
 
 
 class Optimizer:
@@ -30,7 +31,7 @@ class Optimizer:
                 f"[{self._name}] expected an iterable of tensors or dicts for params, got {type(params).__name__}"
             )
         self.defaults = defaults
-        self.state: dict[Tensor, dict[str, Any]] = {}
+        self.state: States = {}
         self.param_groups: list[dict[str, Any]] = []
         items: list[Any] = list(params)
         if not items:
@@ -155,9 +156,14 @@ class Optimizer:
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Takes over what `state_dict` gave, here or in PyTorch; tensors are copied to their parameter's place.
 
+        Captured graphs (`fastdl.cuda.graph`) go on from it: there the numbers of the states are exchanged.
+
         Raises:
             ValueError: for something else, or groups that differ from this optimizer's in number or size.
+            RuntimeError: for states or options that need other kernels than those of a captured graph.
+            NotImplementedError: inside a capture.
         """
+        graphs.refuse_capture("load_state_dict")
         graphs.settle()
         if "param_groups" not in state_dict or "state" not in state_dict:
             raise ValueError(f"[load_state_dict] expected 'state' and 'param_groups', got {list(state_dict)}")
@@ -168,12 +174,32 @@ class Optimizer:
         by_number: dict[Any, Tensor] = {}
         for group, mine in zip(groups, self.param_groups, strict=True):
             by_number.update(zip(group["params"], mine["params"], strict=True))
-        self.state = {
+        state = {
             by_number[number]: {k: _in(k, v, by_number[number]) for k, v in state.items()}
             for number, state in state_dict["state"].items()
         }
-        for group, mine in zip(groups, self.param_groups, strict=True):
-            mine.update({k: copy.deepcopy(v) for k, v in group.items() if k != "params"})
+        options = [{k: copy.deepcopy(v) for k, v in group.items() if k != "params"} for group in groups]
+        if graphs.holds(self):
+            self._exchange(state, [{**mine, **new} for mine, new in zip(self.param_groups, options, strict=True)])
+        else:
+            self.state = state
+        for mine, new in zip(self.param_groups, options, strict=True):
+            mine.update(new)
+
+    def _exchange(self, state: States, groups: list[dict[str, Any]]) -> None:
+        """Other numbers in the same tensors."""
+        own, other = _kinds(self.state, self.param_groups), _kinds(state, groups)
+        for number, (kind, got) in enumerate(zip(own, other, strict=True)):
+            if kind != got:
+                expected = f"states as in the captured graph, for parameter {number} {kind}"
+                raise RuntimeError(f"[load_state_dict] expected {expected}, got {got}")
+        for p, new in state.items():
+            held = self.state.setdefault(p, {})
+            for k, v in new.items():
+                if isinstance(v, Tensor):
+                    held[k].copy_(v)
+                else:
+                    held[k] = v
 
     def __repr__(self) -> str:
         lines = [f"{self._name} ("]
@@ -183,6 +209,20 @@ class Optimizer:
         return "\n".join([*lines, ")"])
 
 
+def _kinds(states: States, groups: list[dict[str, Any]]) -> list[str]:
+    """What a captured graph knows of each parameter's update, in words: the states that it reads and writes, and which
+    parameters are updated together."""
+    kinds = []
+    for group in groups:
+        steps = [states.get(p, {}).get("step") for p in group["params"]]
+        used = [name for name in ("momentum", "centered", "amsgrad") if group.get(name)]
+        for p, step in zip(group["params"], steps, strict=True):
+            held = {k: v for k, v in states.get(p, {}).items() if isinstance(v, Tensor)}
+            shapes = [f"{k} of shape {held[k].shape}" for k in sorted(held)]
+            kinds.append(", ".join([*used, *shapes, f"the step of parameter {steps.index(step)} of the group"]))
+    return kinds
+
+
 def _out(key: str, value: Any) -> Any:
     return tensor(float(value)) if key == "step" else value
 
@@ -190,6 +230,8 @@ def _out(key: str, value: Any) -> Any:
 def _in(key: str, value: Any, param: Tensor) -> Any:
     if key == "step":
         return int(value)
+    if key == "mu_product":
+        return float(value)
     if not hasattr(value, "__array__") and not isinstance(value, Tensor):
         return value
     copied = tensor(value.detach() if isinstance(value, Tensor) else value.__array__())
