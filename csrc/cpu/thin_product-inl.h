@@ -43,8 +43,12 @@ FASTDL_INLINE T sum_lanes(Vec<T> v) {
   return sum_halves<T, kLanes<T> / 2>(v, std::make_integer_sequence<int, kLanes<T>>{});
 }
 
-// R lines of W times M vectors (contiguous): R * M sums over the lanes of k.
-template <class T, int R, int M>
+// W that comes from memory is fetched so far ahead, into the level-2 cache: the processor's own prefetchers follow
+// eight lines at once at four fifths of the rate.
+constexpr int64_t kThinAhead = 1024, kThinFar = int64_t{8} << 20;  // bytes; of a W that no level-2 cache holds
+
+// R lines of W times M vectors (contiguous): R * M sums over the lanes of k. kFar: W comes from memory.
+template <class T, int R, int M, bool kFar>
 static void dot_tile(int64_t k, const T* __restrict w, int64_t ldw, const T* __restrict x, int64_t ldx, T* out,
                      int64_t row, int64_t line) {
   constexpr int L = kLanes<T>;
@@ -63,6 +67,8 @@ static void dot_tile(int64_t k, const T* __restrict w, int64_t ldw, const T* __r
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
       const Vec<T> u = load<T>(w + r * ldw + p);
+      if (kFar && p * static_cast<int64_t>(sizeof(T)) % 64 == 0)
+        __builtin_prefetch(w + r * ldw + p + kThinAhead / static_cast<int64_t>(sizeof(T)), 0, 2);
 #pragma GCC unroll 4
       for (int i = 0; i < M; ++i) sums[r][i] += u * v[i];
     }
@@ -81,14 +87,30 @@ static void dot_tile(int64_t k, const T* __restrict w, int64_t ldw, const T* __r
 }
 
 // All lines for M vectors; the last ones, fewer than a group, one by one: the same sums in the same order.
-template <class T, int M>
+template <class T, int M, bool kFar>
 static void dot_lines(int64_t lines, int64_t k, const T* w, int64_t ldw, const T* x, int64_t ldx, ThinOut<T> out) {
   constexpr int R = kThinLines[M];
   int64_t j = 0;
   // Each vector of x that is loaded serves R lines.
   for (; j + R <= lines; j += R)
-    dot_tile<T, R, M>(k, w + j * ldw, ldw, x, ldx, out.data + j * out.line, out.row, out.line);
-  for (; j < lines; ++j) dot_tile<T, 1, M>(k, w + j * ldw, ldw, x, ldx, out.data + j * out.line, out.row, out.line);
+    dot_tile<T, R, M, kFar>(k, w + j * ldw, ldw, x, ldx, out.data + j * out.line, out.row, out.line);
+  for (; j < lines; ++j)
+    dot_tile<T, 1, M, kFar>(k, w + j * ldw, ldw, x, ldx, out.data + j * out.line, out.row, out.line);
+}
+
+template <class T, bool kFar>
+static void dot_chunk(int64_t m, int64_t lines, int64_t k, const T* w, int64_t ldw, const T* x, int64_t ldx,
+                      const ThinOut<T>& at) {
+  switch (m) {
+    case 1:
+      return dot_lines<T, 1, kFar>(lines, k, w, ldw, x, ldx, at);
+    case 2:
+      return dot_lines<T, 2, kFar>(lines, k, w, ldw, x, ldx, at);
+    case 3:
+      return dot_lines<T, 3, kFar>(lines, k, w, ldw, x, ldx, at);
+    default:
+      return dot_lines<T, 4, kFar>(lines, k, w, ldw, x, ldx, at);
+  }
 }
 
 // finish(first line, last line) runs when these lines are complete, for all vectors.
@@ -97,25 +119,13 @@ static void thin_dots(int64_t m, int64_t lines, int64_t k, const T* w, int64_t l
                       const ThinOut<T>& out, const Finish& finish) {
   // Whole groups of lines, and a chunk of W that stays in L2 while the next vectors pass over it.
   const int64_t grain = (kThinGrain / k / 8 + 1) * 8;
+  const bool far = lines * k * static_cast<int64_t>(sizeof(T)) >= kThinFar;
   parallel_for(lines, grain, [&](int64_t begin, int64_t end) {
+    // Vectors in groups of four: W is read again for each group, from L2, where the chunk stays.
     for (int64_t i = 0; i < m; i += kThinVectors) {
-      const T* const xi = x + i * ldx;
-      const T* const wj = w + begin * ldw;
       const ThinOut<T> at{out.data + i * out.row + begin * out.line, out.row, out.line};
-      // Vectors in groups of four: W is read again for each group, from L2, where the chunk stays.
-      switch (m - i) {
-        case 1:
-          dot_lines<T, 1>(end - begin, k, wj, ldw, xi, ldx, at);
-          break;
-        case 2:
-          dot_lines<T, 2>(end - begin, k, wj, ldw, xi, ldx, at);
-          break;
-        case 3:
-          dot_lines<T, 3>(end - begin, k, wj, ldw, xi, ldx, at);
-          break;
-        default:
-          dot_lines<T, 4>(end - begin, k, wj, ldw, xi, ldx, at);
-      }
+      const auto chunk = far && i == 0 ? &dot_chunk<T, true> : &dot_chunk<T, false>;
+      chunk(m - i, end - begin, k, w + begin * ldw, ldw, x + i * ldx, ldx, at);
     }
     finish(begin, end);
   });

@@ -10,7 +10,6 @@ import numpy as np
 from .. import dtypes
 from ..autograd import Node, fresh, record, recording
 from ..creation import zeros
-from ..cuda.graphs import capturing
 from ..tensor import Tensor
 from .activation import log_softmax
 from .arguments import expect_beside, expect_int, expect_number, expect_reduction, expect_tensor, shown
@@ -215,6 +214,8 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
         raise ValueError(f"[one_hot] expected num_classes of at least 1, got {num_classes}")
     if num_classes >= 2**31:
         raise ValueError(f"[one_hot] expected num_classes below 2^31, got {num_classes}")
+    from ..cuda.graphs import capturing
+
     if capturing():
         _expect_indices(t, "one_hot")
         nothing = zeros(*t.shape, num_classes, dtype=dtypes.int64, device=t.device)
