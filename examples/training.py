@@ -89,7 +89,8 @@ def killed_and_resumed(rate: float, out: Path, device: str) -> int:
             if time.monotonic() > deadline:
                 raise RuntimeError("expected a checkpoint within a minute, got none")
             time.sleep(0.01)
-        process.join(0.1 if kills < 3 else 120)
+        if kills == 3:
+            process.join(120)
         if process.exitcode is None:
             os.kill(process.pid, signal.SIGKILL)
             process.join()

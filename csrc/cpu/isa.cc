@@ -55,6 +55,8 @@ Isa best_isa() {
 }
 
 void set_isa(Isa isa) {
+  EXPECT(was_built(best_isa()), ValueError, "set_isa", "a processor with one of the instruction sets that were built",
+         "one without");
   EXPECT(was_built(isa) && isa <= best_isa(), ValueError, "set_isa",
          text("a level that was built, up to ", isa_name(best_isa())), text(isa_name(isa)));
   active_isa = isa;

@@ -49,9 +49,9 @@ struct GemmTile {
 // The tiles of each type. Large: 64 FMA for each four 16-byte shared reads. Small: where the large one leaves
 // multiprocessors without a block, or most of a tile empty. A double is two registers, hence the smaller sums.
 //
-// All have 256 threads, so that each brings one vector of either operand into a panel, and panels of 17 KB. Two blocks
-// share a multiprocessor (128 registers a thread; the large tile has 64 sums, 16 operands, 8 numbers on their way): one
-// multiplies while the other waits at its barrier.
+// All have 256 threads, so that each brings one vector of either operand into a panel, and panels of 17 KB. Two blocks,
+// three of small float tiles, share a multiprocessor (128 registers a thread; the large tile has 64 sums, 16 operands,
+// 8 numbers on their way): one multiplies while the other waits at its barrier.
 template <class T>
 struct GemmTiles {
   using Large = GemmTile<float, 128, 128, 8, 8, 8>;

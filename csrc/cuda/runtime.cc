@@ -2,6 +2,8 @@
 // stream, so copies come after the kernels that made what they copy.
 #include "cuda/runtime.h"
 
+#include <map>
+#include <mutex>
 #include <stdexcept>
 
 #include "cuda/capture.h"
@@ -102,14 +104,21 @@ int compute_capability() {
   return 10 * attribute(cudaDevAttrComputeCapabilityMajor) + attribute(cudaDevAttrComputeCapabilityMinor);
 }
 Rates peak_rates() {
+  // Asked once: for its clocks the driver goes to the device, which takes longer than a launch. (An emulated device may
+  // change its architecture.)
+  static std::mutex mutex;
+  static std::map<int, Rates> known;
+  const int capability = compute_capability();
+  std::lock_guard<std::mutex> lock(mutex);
+  if (const auto found = known.find(capability); found != known.end()) return found->second;
   // Lanes that multiply floats in each clock; NVIDIA's table of instructions by compute capability.
-  const double lanes = multiprocessors() * (compute_capability() <= 80 ? 64.0 : 128.0);
+  const double lanes = multiprocessors() * (capability <= 80 ? 64.0 : 128.0);
   constexpr double kHz = 1000, kBothEdges = 2, kBits = 8;  // memory moves its width of bits twice in a clock
   const double multiply_adds = kHz * attribute(cudaDevAttrClockRate) * lanes;
   const double bytes =
       kHz * attribute(cudaDevAttrMemoryClockRate) * kBothEdges * attribute(cudaDevAttrGlobalMemoryBusWidth) / kBits;
   constexpr double kUsual = 10;  // multiply-adds a byte, where the driver does not say (virtual GPUs)
-  return {multiply_adds, bytes > 0 ? bytes : multiply_adds / kUsual};
+  return known[capability] = {multiply_adds, bytes > 0 ? bytes : multiply_adds / kUsual};
 }
 std::string device_name() {
   expect_device();

@@ -298,9 +298,9 @@ for _name in _methods.WITH_AXIS.split():
 __version__ = "0.1.0"
 
 # Loaded when they are asked for: packages that not every program needs, and names out of them.
+_OFTEN = ("amp", "cuda", "distributions", "emu", "linalg", "ops", "optim", "utils")  # `from fastdl import *` has them
 _LATER = (
-    "amp", "checkpoint", "cuda", "data", "distributions", "emu", "linalg", "models", "onnx", "ops", "optim", "plan",
-    "sklearn", "testing", "train", "utils", "validation", "viz",
+    *_OFTEN, "checkpoint", "data", "models", "onnx", "plan", "sklearn", "testing", "train", "validation", "viz",
 )  # fmt: skip
 _LATER_NAMES = {
     "autocast": "amp.autocast", "compile": "plan.compile", "det": "linalg.det", "inverse": "linalg.inv",
@@ -329,3 +329,6 @@ def __getattr__(name: str) -> _Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *_LATER, *_LATER_NAMES})
+
+
+__all__ = [_name for _name in (*globals(), *_OFTEN, *_LATER_NAMES) if not _name.startswith("_")]

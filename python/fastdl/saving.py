@@ -133,7 +133,7 @@ def write_atomic(path: str | os.PathLike, content: bytes) -> None:
     """Replaces a file in one step; whatever happens, the old file or the new one is there, never a part of it."""
     import tempfile
 
-    folder, name = os.path.split(path)
+    folder, name = os.path.split(os.fspath(path).rstrip(os.sep))
     handle, temporary = tempfile.mkstemp(dir=folder or ".", prefix=name, suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:

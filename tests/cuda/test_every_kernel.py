@@ -116,7 +116,7 @@ ON_STACK = [
 ]  # fmt: skip
 
 
-pytestmark = pytest.mark.parametrize("architecture", built_architectures())
+pytestmark = pytest.mark.parametrize("architecture", [a for a in built_architectures() if a in MULTIPROCESSORS])
 
 
 @pytest.fixture(name="every_kernel")

@@ -33,6 +33,18 @@ def test_permute(isa, shape, random, dtype):
 
 
 @pytest.mark.parametrize("isa", CPU.isa_levels())
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(1040, 1024), (1031, 1033), (3, 1000, 400)])
+def test_large_transpositions(isa, dtype, shape):
+    """Those that are streamed past the caches (from 4 MB), in whole tiles and others."""
+    CPU.set_isa(isa)
+    x = numbers(shape, dtype)
+    assert x.nbytes >= 4 << 20
+    dims = (*range(len(shape) - 2), len(shape) - 1, len(shape) - 2)
+    assert np.array_equal(CPU.to_numpy(CPU.permute(mine(x), dims)), x.transpose(dims))
+
+
+@pytest.mark.parametrize("isa", CPU.isa_levels())
 @QUICK
 @given(SHAPES, st.integers(0, 3), st.lists(st.integers(0, 40), min_size=1, max_size=5), DTYPES)
 def test_concat(isa, shape, axis, lengths, dtype):

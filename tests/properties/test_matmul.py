@@ -56,3 +56,22 @@ def test_linear(isa, leading, features, out, biased, activation, dtype, seed):
     x, weight, _ = arrays
     magnitude = float((np.abs(x).astype(np.float64) @ np.abs(weight).T.astype(np.float64)).max(initial=1))
     assert_close(CPU.to_numpy(got), want, EPSILONS, magnitude=magnitude)
+
+
+@pytest.mark.parametrize("isa", CPU.isa_levels())
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("rows", [1, 3, 6])
+def test_large_matrix_and_few_rows(isa, dtype, rows):
+    """Products that fetch their matrix ahead (from 8 MB) are those of its parts, bit for bit."""
+    CPU.set_isa(isa)
+    rng = np.random.default_rng(0)
+    x, w = numbers(rng, (rows, 2051), dtype), numbers(rng, (1100, 2051), dtype)
+    assert w.nbytes >= 8 << 20
+
+    def product(weight):
+        return CPU.to_numpy(CPU.linear(CPU.from_numpy(x, False), CPU.from_numpy(weight, False), None, "none"))
+
+    whole = product(w)
+    for first in range(0, 1100, 275):
+        assert whole[:, first : first + 275].tobytes() == product(w[first : first + 275].copy()).tobytes()
+    assert_close(whole, x.astype(np.float64) @ w.T.astype(np.float64), EPSILONS, magnitude=2051.0)

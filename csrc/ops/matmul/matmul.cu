@@ -52,8 +52,8 @@ __device__ void find_work(const Product<T>& p, Work<T>& work) {
   work.steps = static_cast<int>(min(p.k - first, p.plan.chunk));
 }
 
-// Two blocks a multiprocessor are asked for, so the compiler keeps to 128 registers a thread. An instance for each pair
-// of orders: which way an operand lies would be a test in the main loop otherwise.
+// Two or three blocks a multiprocessor are asked for, so the compiler keeps to 128 or 80 registers a thread. An
+// instance for each pair of orders: which way an operand lies would be a test in the main loop otherwise.
 template <class Tile, bool kTransA, bool kTransB>
 __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks) matmul_tiles(Product<typename Tile::T> p) {
   using T = typename Tile::T;

@@ -70,7 +70,8 @@ class CUDAGraph:
         self._updates: list[GradScaler] = []  # scalers whose update() is part of the graph
         self._guard: Guard | None = None  # of the step that is being captured
         self._stream: Stream | None = None  # of the last replay
-        _graphs.add(self)
+        with _graphs_lock:
+            _graphs.add(self)
 
     def capture_begin(self, pool: Any = None, capture_error_mode: str = "global") -> None:
         """What this thread gives its current stream, which must not be the default one, goes into the graph.
@@ -237,11 +238,14 @@ def repeated(optimizer: Optimizer) -> Iterator[None]:
 
 
 _graphs: weakref.WeakSet[CUDAGraph] = weakref.WeakSet()
+_graphs_lock = threading.Lock()
 
 
 def holds(optimizer: Optimizer) -> bool:
     """Whether a graph updates the optimizer's states, which it knows by their addresses."""
-    return any(optimizer is held for graph in list(_graphs) for held in graph._optimizers)
+    with _graphs_lock:
+        graphs = list(_graphs)
+    return any(optimizer is held for graph in graphs for held in graph._optimizers)
 
 
 def repeats(step: Callable[[], Any]) -> bool:
