@@ -4,7 +4,7 @@ choice, have tests of their own beside this file.
 
 All architectures at once, from the repository's root (an hour of compiling on two cores):
 
-    pip install --no-build-isolation -Ccmake.define.FASTDL_CUDA=ON -Ccmake.define.FASTDL_CUDA_ARCHITECTURES=all . \\
+    FASTDL_CUDA=ON pip install --config-settings=cmake.define.FASTDL_CUDA_ARCHITECTURES=all . \\
         && pytest tests/cuda/test_every_kernel.py
 """
 
