@@ -7,7 +7,8 @@
 //   weights     k=1 [............]
 //   [k][rows] x      ...                Slivers run through rows and images alike: no lanes are lost at row ends.
 //
-// A chunk of work owns its slivers and a range of output channels; what several chunks want is packed once for them.
+// A chunk of work owns its slivers and a range of output channels, and packs its pixels itself: what another core has
+// packed comes from its caches more slowly than from a second packing.
 #include "cpu/gemm-inl.h"
 #include "ops/conv2d/conv2d_activation-inl.h"
 #include "ops/conv2d/conv2d_shuffle-inl.h"
@@ -18,7 +19,7 @@ namespace {
 
 constexpr int64_t kPanelBytes = 224 << 10;  // of one chunk's panel, in the level-2 cache beside the weights
 constexpr int kMaxSlivers = 16;
-constexpr int64_t kThreadChunks = 8;  // wanted of each thread where there are several; no sum depends on them
+constexpr int64_t kThreadChunks = 4;  // of a thread: fewer, and channels are cut for threads; no sum depends on it
 constexpr double kChunkFlops = 1e6;   // below that a chunk is not worth a thread
 // So few panels of weights read slivers where they lie; more of them pay for a copy, since rows a plane apart share
 // sets of the level-1 cache and entries of its TLB.
@@ -251,41 +252,27 @@ void panels_of(const View& v) {
   if (shared_weights && !v.prepared) pack_all_weights(v, panels, packed.get());
   const T* weights = v.prepared ? static_cast<const T*>(v.prepared) : packed.get();
 
-  // Too few blocks to share out: the channels are split as well, and the slivers are packed once for all parts.
-  const int64_t threads = get_num_threads(), chunks = threads > 1 ? kThreadChunks * threads : 1;
-  int64_t parts = (chunks + v.groups * blocks - 1) / (v.groups * blocks);
-  if (parts > panels.count / 2) parts = panels.count / 2;
+  // Too few blocks to share out: the channels are split as well.
+  const int64_t threads = get_num_threads();
+  int64_t parts = v.groups * blocks >= kThreadChunks * threads ? 1 : min64(threads, panels.count / 2);
   if (parts < 1) parts = 1;
   const double flops = 2.0 * per_block * kPixels<T> * weights_size / parts;
   const int64_t grain = flops < kChunkFlops ? static_cast<int64_t>(kChunkFlops / (flops + 1)) + 1 : 1;
-  const bool shared_slivers = parts > 1, copy = panels.count > kPlacePanels;
-  Scratch<T> all(shared_slivers ? v.groups * slivers * size : 1);
-  Scratch<Sliver<T>> all_meta(shared_slivers ? v.groups * slivers : 1);
-  if (shared_slivers)
-    parallel_for(v.groups * slivers, 1 + kPackGrain / size, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end;) {
-        const int64_t n = min64(slivers - i % slivers, end - i);
-        pack_slivers(v, i / slivers, i % slivers, n, copy, all + i * size, all_meta + i);
-        i += n;
-      }
-    });
-
+  const bool copy = panels.count > kPlacePanels;
   parallel_for(v.groups * blocks * parts, grain, [&](int64_t begin, int64_t end) {
-    Scratch<T> own(shared_slivers ? 1 : per_block * size);
+    Scratch<T> panel(per_block * size);
     Scratch<T> own_weights(shared_weights ? 1 : kTallTile.rows * steps + kLanes<T>);
-    Sliver<T> own_meta[kMaxSlivers];
+    Sliver<T> meta[kMaxSlivers];
     for (int64_t i = begin; i < end; ++i) {
       const int64_t part = i % parts, block = i / parts % blocks, group = i / parts / blocks;
-      const int64_t first = block * per_block, at = group * slivers + first;
+      const int64_t first = block * per_block;
       const int64_t count = slivers - first < per_block ? slivers - first : per_block;
-      if (!shared_slivers) pack_slivers(v, group, first, count, copy, own.get(), own_meta);
-      const T* panel = shared_slivers ? all + at * size : own.get();
-      const Sliver<T>* meta = shared_slivers ? all_meta + at : own_meta;
+      pack_slivers(v, group, first, count, copy, panel.get(), meta);
       for (int64_t j = panels.count * part / parts; j < panels.count * (part + 1) / parts; ++j) {
         if (!shared_weights) pack_weights(v, group, panels, j, own_weights.get());
         const T* w = shared_weights ? weights + group * weights_size + panels.begin(j) * steps : own_weights.get();
         T* out = static_cast<T*>(v.out) + (group * v.m_channels + panels.begin(j)) * v.out_plane;
-        for (int64_t s = 0; s < count; ++s) make_tile(v, w, panels.rows(j), panel + s * size, meta[s], out);
+        for (int64_t s = 0; s < count; ++s) make_tile(v, w, panels.rows(j), panel.get() + s * size, meta[s], out);
       }
     }
   });
