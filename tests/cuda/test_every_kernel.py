@@ -110,6 +110,7 @@ ON_STACK = [
     # A division that is not of usual numbers is a call, before which ptxas 13.0 saves what it could have kept.
     OnStack("forward_kernel<(false, float|true, double|double)>", 16, "moments of normalization", ("sm_100", "sm_120")),
     OnStack(r"share_sums_kernel<\(Loss\)\d+, double>", 16, "losses with quotients of doubles", ("sm_100", "sm_120")),
+    OnStack(r"backward_step<double, \(Cell\)[01]>", 16, "simple cells back in time, in doubles", ("sm_100",)),
     OnStack("fill_lists<double>", 8, "bounds of bins, quotients of doubles", ("sm_100", "sm_120")),
     OnStack(r"gradient_tiles<GemmTile<double, .*<double, \(Metric\)3, .*", 8,
             "powers of doubles: all 255 registers are taken", ("sm_120",)),
