@@ -4,6 +4,7 @@ against the same steps done eagerly, bit for bit."""
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -114,17 +115,20 @@ def test_parameters_of_two_dtypes(emu: ModuleType) -> None:
     assert emu.report() == []
 
 
+def scaled_step(optimizer: optim.Optimizer, scaler: GradScaler, w: fastdl.Tensor, x: fastdl.Tensor) -> None:
+    optimizer.zero_grad()
+    scaler.scale((w * w * x).sum()).backward()
+    scaler.step(optimizer)
+    scaler.update()
+
+
 def test_eager_steps_go_on_after_replays(emu: ModuleType) -> None:
     def train(captured: bool) -> list[float]:
         w, x = fastdl.ones(3, device="emu", requires_grad=True), fastdl.ones(3, device="emu")
         optimizer, scaler = optim.Adam([w], lr=0.1), GradScaler("emu", init_scale=4.0)
         graph = cuda.CUDAGraph(device="emu")
 
-        def step() -> None:
-            optimizer.zero_grad()
-            scaler.scale((w * w * x).sum()).backward()
-            scaler.step(optimizer)
-            scaler.update()
+        step = functools.partial(scaled_step, optimizer, scaler, w, x)
 
         step()
         if captured:
@@ -149,11 +153,7 @@ def test_loaded_scales_count_in_replays(emu: ModuleType) -> None:
         optimizer, scaler = optim.Adam([w], lr=0.1), GradScaler("emu", init_scale=4.0, growth_interval=2)
         graph, seen = cuda.CUDAGraph(device="emu"), []
 
-        def step() -> None:
-            optimizer.zero_grad()
-            scaler.scale((w * w * x).sum()).backward()
-            scaler.step(optimizer)
-            scaler.update()
+        step = functools.partial(scaled_step, optimizer, scaler, w, x)
 
         step()
         saved = copy.deepcopy((optimizer.state_dict(), {**scaler.state_dict(), "scale": 256.0}))

@@ -184,10 +184,10 @@ class ValuesIndices(NamedTuple):
 
 
 @fresh
-def _chosen_bwd(node: Node, g: Array) -> tuple[Array]:
-    k, (shape, indices, axis) = node.backend, node.saved
-    kept = tuple(1 if i == axis else n for i, n in enumerate(shape))
-    return (k.chosen_bwd(k.reshape(g, kept), k.reshape(indices, kept), axis, shape[axis]),)
+def chosen_bwd(node: Node, g: Array) -> tuple[Array]:
+    """Gradients go to the elements that were chosen along an axis; indices have the axis, g may have lost it."""
+    k, (indices, axis, size) = node.backend, node.saved
+    return (k.chosen_bwd(k.reshape(g, indices.shape), indices, axis, size),)
 
 
 def _extreme_with_index(name: str, input: Tensor, dim: int | None, keepdim: bool) -> Any:
@@ -200,7 +200,8 @@ def _extreme_with_index(name: str, input: Tensor, dim: int | None, keepdim: bool
     values = Tensor(getattr(x._backend, "a" + name)(x._array, (axis,), keepdim), x._backend)
     indices = _arg("arg" + name, x, axis, keepdim)
     if autograd.recording(x):
-        record(values, _chosen_bwd, (x,), (x.shape, indices._array, axis))
+        kept = (*x.shape[:axis], 1, *x.shape[axis + 1 :])
+        record(values, chosen_bwd, (x,), (x._backend.reshape(indices._array, kept), axis, x.shape[axis]))
     return ValuesIndices(values, indices)
 
 

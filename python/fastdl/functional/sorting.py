@@ -13,15 +13,9 @@ from ..creation import full
 from ..tensor import Tensor
 from .arguments import expect_int, expect_tensor, flag
 from .layout import reshape
-from .reduction import ValuesIndices, normalized_axis
+from .reduction import ValuesIndices, chosen_bwd, normalized_axis
 
 Array = Any
-
-
-@fresh
-def _chosen_bwd(node: Node, g: Array) -> tuple[Array]:
-    k, (indices, axis, size) = node.backend, node.saved
-    return (k.chosen_bwd(k.reshape(g, indices.shape), indices, axis, size),)
 
 
 def _chosen(x: Tensor, found: tuple[Array, Array], axis: int, keepdim: bool = True) -> ValuesIndices:
@@ -30,7 +24,7 @@ def _chosen(x: Tensor, found: tuple[Array, Array], axis: int, keepdim: bool = Tr
     shape = values.shape if keepdim else (*x.shape[:axis], *x.shape[axis + 1 :])
     out = Tensor(values if keepdim else k.reshape(values, shape), k)
     if recording(x):
-        record(out, _chosen_bwd, (x,), (indices, axis, x.shape[axis]))
+        record(out, chosen_bwd, (x,), (indices, axis, x.shape[axis]))
     return ValuesIndices(out, Tensor(indices if keepdim else k.reshape(indices, shape), k))
 
 
