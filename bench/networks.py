@@ -142,8 +142,14 @@ def calls(name: str, size: int, batch: int, threads: int) -> dict[str, Call]:
     return functions
 
 
-def main(counts: list[int], slices: int, batches: tuple[int, ...] = (1, 8)) -> None:
-    """Prints milliseconds and two ratios: of the best peer to the plan, of the better PyTorch to eager."""
+def main(counts: list[int], slices: int, batches: tuple[int, ...], only: list[str] | None = None) -> None:
+    """Prints milliseconds and two ratios: of the best peer to the plan, of the better PyTorch to eager.
+
+    `only` are names of networks; all, if there is none.
+    """
+    unknown = set(only or ()) - {network.name for network in NETWORKS}
+    if unknown:
+        raise ValueError(f"[networks] expected names of {[n.name for n in NETWORKS]}, got {sorted(unknown)}")
     columns = ("plan", "eager", "PyTorch", "PyTorch channels_last", "ONNX Runtime", "OpenVINO")
     titles = ("plan", "eager", "PyTorch", "ch. last", "ONNX RT", "OpenVINO")
     head = "".join(f"{t:>10}" for t in titles)
@@ -153,6 +159,8 @@ def main(counts: list[int], slices: int, batches: tuple[int, ...] = (1, 8)) -> N
         peers.set_threads(threads)
         for batch in batches:
             for network in NETWORKS:
+                if only and network.name not in only:
+                    continue
                 functions = calls(network.name, network.size, batch, threads)
                 found = compare(functions, slices)
                 taken = {name: found.timings[name].median for name in functions}

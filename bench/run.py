@@ -8,7 +8,7 @@
     python bench/run.py --suite memory          peak memory of the training steps, each in a process of its own
     python bench/run.py --suite package         time of the import, size of the wheel
     python bench/run.py --suite networks        whole networks in evaluation, also beside ONNX Runtime and OpenVINO
-    python bench/run.py --only conv2d matmul    some files of bench/rows
+    python bench/run.py --only conv2d matmul    some files of bench/rows (or, with networks, some networks)
     python bench/run.py --json results.json --markdown docs/benchmarks.md --roofline docs/roofline.png
 
 A ratio is the peer's time divided by fastdl's, the median over slices that took turns: above 1 fastdl is faster.
@@ -95,8 +95,9 @@ def main() -> None:
     suites = ("all", "kernels", "training", "networks", "grid", "denormals", "memory", "package")
     parser.add_argument("--suite", choices=suites, default="all")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--only", nargs="*", help="names of files in bench/rows, or training")
+    parser.add_argument("--only", nargs="*", help="names of files in bench/rows, training, or networks")
     parser.add_argument("--threads", type=int, nargs="*", help="default: 1 and all")
+    parser.add_argument("--batches", type=int, nargs="*", default=[1, 8], help="of networks")
     parser.add_argument("--slices", type=int, default=11)
     parser.add_argument("--json", type=Path, help="write all figures")
     parser.add_argument("--markdown", type=Path, help="write the tables as a page")
@@ -112,7 +113,7 @@ def main() -> None:
     if args.suite == "package":
         return package.main()
     if args.suite == "networks":
-        return networks.main(counts, args.slices)
+        return networks.main(counts, args.slices, tuple(args.batches), args.only)
 
     records, args.bandwidth, peaks = [], {}, {}
     for threads in counts:
