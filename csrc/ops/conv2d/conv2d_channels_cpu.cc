@@ -14,18 +14,13 @@
 // A chunk of work owns a block and a range of slivers, and packs its pixels itself: what another core has packed comes
 // from its caches more slowly than from a second packing. (Shared panels took two threads 113 us where one alone took
 // 66: 832 @ 7, 128, 1x1 on a Xeon, Granite Rapids.)
-#include "cpu/gemm-inl.h"
-#include "ops/conv2d/conv2d_activation-inl.h"
-#include "ops/conv2d/conv2d_lanes-inl.h"
+#include "ops/conv2d/conv2d_channels-inl.h"
 
 namespace fastdl::FASTDL_ISA {
 namespace {
 
 constexpr int64_t kBlockPixels = 112;
 constexpr int64_t kPanelBytes = 256 << 10;  // of a packed part, in the level-2 cache beside weights and sums
-constexpr int64_t kStepBytes = 16 << 10;    // of weights that all panels use in turn, in the level-1 cache
-constexpr int64_t kRows = 16;               // of the source, cut into panels together while the next are fetched
-constexpr int64_t kLineSteps = 64;          // or of copies, where a source row serves several taps
 constexpr int64_t kThreadChunks = 4;        // of a thread: fewer, and slivers are cut for threads; no sum depends on it
 constexpr double kChunkFlops = 1e6;         // below that a chunk is not worth a thread
 
@@ -72,13 +67,6 @@ void cut_panel(const T* from, int64_t ld, int64_t steps, int rows, int64_t room,
   }
 }
 
-// Rows that lie too far apart for the hardware to follow.
-template <class T>
-void fetch_rows(const T* row, int64_t ld, int64_t rows, int64_t size) {
-  for (; rows > 0; --rows, row += ld)
-    for (int64_t i = 0; i < size + kLine<T>; i += kLine<T>) __builtin_prefetch(row + i);
-}
-
 // Input channels [k0, k1) of a block of pixels as panels.
 template <class T>
 void pack_block(const Plan<T>& p, int64_t group, int64_t block, int64_t k0, int64_t k1, T* panels) {
@@ -86,22 +74,14 @@ void pack_block(const Plan<T>& p, int64_t group, int64_t block, int64_t k0, int6
   const View& v = p.v;
   const int64_t size = part_size(p.blocks, block), plane = v.src_h * v.src_w, taps = v.num_taps;
   const Split rows = split_evenly(size, kTallTile.rows);
-  Run runs[kBlockPixels];
-  const int count = cut_runs(v, part_begin(p.blocks, block), size, runs);
-  const T* in_place = nullptr;
-  int64_t room = ld;
-  if (taps == 1 && v.step_x == 1 && count == 1) {
-    const Reach reach = reach_of(v, runs[0], v.taps[0], 1);
-    if (reach.hi - reach.lo == size) {
-      in_place = static_cast<const T*>(v.src) + group * v.k_channels * plane + reach.offset;
-      room = plane - reach.offset % plane;
-    }
-  }
+  const PixelRuns<T, kBlockPixels> pixels(v, group, part_begin(p.blocks, block), size);
+  const T* const in_place = pixels.in_place;
+  const int64_t room = in_place ? pixels.room : ld;
   const int64_t channels = taps == 1 ? kRows : taps < kLineSteps ? kLineSteps / taps : 1;
   Scratch<T> lines(in_place ? 1 : channels * taps * ld);
   for (int64_t k = k0; k < k1; k += channels) {
     const int64_t end = k + channels < k1 ? k + channels : k1, steps = (end - k) * taps;
-    if (!in_place) pack_runs(v, group, runs, count, lines.get(), ld, k, end);
+    if (!in_place) pack_runs(v, group, pixels.runs, pixels.count, lines.get(), ld, k, end);
     const T* from = in_place ? in_place + k * plane : lines.get();
     if (in_place) fetch_rows(from + channels * plane, plane, min64(k1 - end, channels), size);
     for (int64_t j = 0; j < rows.count; ++j) {
@@ -110,48 +90,6 @@ void pack_block(const Plan<T>& p, int64_t group, int64_t block, int64_t k0, int6
                 panels + p0 * (k1 - k0) * taps + (k - k0) * taps * n);
     }
   }
-}
-
-// sums[pixel][lanes] (+)= panels times the steps of one sliver. The weights of the next steps, which may come from
-// memory, are fetched meanwhile: each panel asks for its share of them.
-template <class T>
-void multiply_panels(const Split& rows, int64_t steps, const T* panels, const T* weights, int64_t vecs, T* sums,
-                     bool accumulate) {
-  const int64_t width = vecs * kLanes<T>, most = kStepBytes / (vecs * kVecBytes);
-  const int64_t share = ceil_div(width, rows.count);  // of a step
-  for (int64_t k = 0; k < steps; k += most) {
-    const int64_t n = min64(steps - k, most);
-    const T* here = weights + k * width;
-    for (int64_t j = 0; j < rows.count; ++j) {
-      const int64_t p0 = part_begin(rows, j), height = part_size(rows, j);
-      microkernel_for<T>(static_cast<int>(height), static_cast<int>(vecs))
-          .run(n, panels + p0 * steps + k * height, here, width, sums + p0 * width, width, accumulate || k > 0,
-               here + n * width + j * n * share, share);
-    }
-  }
-}
-
-// `n` pixels of one image and one vector of channels to their planes.
-template <class T>
-void store_planes(const View& v, const T* sums, int64_t width, int64_t n, int channels, Vec<T> bias, T* out) {
-  constexpr int L = kLanes<T>;
-  const Activation now = in_registers(v.activation);
-  for (int64_t i = 0; i < n; i += L) {
-    if (n - i < L && n >= L) i = n - L;  // the last vector overlaps the one before
-    const int pixels = static_cast<int>(n - i < L ? n - i : L);
-    Vec<T> r[L];
-#pragma GCC unroll 16
-    for (int j = 0; j < L; ++j) r[j] = j < pixels ? load<T>(sums + (i + j) * width) + bias : Vec<T>{};
-    transpose<T>(r);
-#pragma GCC unroll 16
-    for (int c = 0; c < L; ++c) {
-      if (c >= channels) break;
-      T* to = out + c * v.out_plane + i;
-      if (v.residual) r[c] += load_some<T>(v.residual_at(to), pixels);
-      store_some<T>(to, limit<T>(now, r[c]), pixels);
-    }
-  }
-  for (int c = 0; now != v.activation && c < channels; ++c) activate_row(v.activation, out + c * v.out_plane, n);
 }
 
 template <class T>
@@ -166,7 +104,9 @@ void finish_block(const Plan<T>& p, int64_t group, int64_t block, int64_t sliver
       const int64_t m0 = (sliver * kSliverVecs + j) * L, channel = group * v.m_channels + m0;
       const int channels = static_cast<int>(min64(v.m_channels - m0, L));
       const Vec<T> bias = v.bias ? load_n<T>(static_cast<const T*>(v.bias) + channel, channels) : Vec<T>{};
-      store_planes(v, sums + (pixel - first) * vecs * L + j * L, vecs * L, n, channels, bias,
+      const T* from = sums + (pixel - first) * vecs * L + j * L;
+      const auto sum = [&](int64_t i) FASTDL_BODY { return load<T>(from + i * vecs * L); };
+      store_planes(v, sum, n, channels, bias,
                    static_cast<T*>(v.out) + (image * v.groups * v.m_channels + channel) * plane + at);
     }
     pixel += n;

@@ -33,11 +33,12 @@ WinogradArgs winograd_forward(const Conv2dFwdArgs& p, const ImageSum& s) {
   return w;
 }
 
-enum class DirectForm { kRaster, kPlanes, kChannels, kPixels, kPanels };
+enum class DirectForm { kRaster, kPlanes, kStrassen, kChannels, kPixels, kPanels };
 
 DirectForm direct_form(const View& v, bool kept) {
   if (raster_serves(v)) return DirectForm::kRaster;
   if (planes_serve(v)) return DirectForm::kPlanes;
+  if (kept && strassen_serves(v)) return DirectForm::kStrassen;
   if (channels_serve(v, kept)) return DirectForm::kChannels;
   if (pixels_serve(v)) return DirectForm::kPixels;
   return DirectForm::kPanels;
@@ -49,12 +50,40 @@ void run_direct(DirectForm form, const View& v) {
       return conv_raster(v);
     case DirectForm::kPlanes:
       return conv_planes(v);
+    case DirectForm::kStrassen:
+      return conv_strassen(v);
     case DirectForm::kChannels:
       return conv_channels(v);
     case DirectForm::kPixels:
       return conv_pixels(v);
     case DirectForm::kPanels:
       return conv_panels(v);
+  }
+}
+
+// Numbers of the weights as a form packs them, 0 where it packs none.
+int64_t direct_weights(DirectForm form, const View& v) {
+  switch (form) {
+    case DirectForm::kStrassen:
+      return strassen_weights(v);
+    case DirectForm::kChannels:
+    case DirectForm::kPixels:
+      return lane_weights(v);
+    case DirectForm::kPanels:
+      return panel_weights(v);
+    default:
+      return 0;
+  }
+}
+
+void prepare_direct(DirectForm form, const View& v, void* to) {
+  switch (form) {
+    case DirectForm::kStrassen:
+      return prepare_strassen(v, to);
+    case DirectForm::kPanels:
+      return prepare_panels(v, to);
+    default:
+      return prepare_lanes(v, to);
   }
 }
 
@@ -140,12 +169,8 @@ void conv2d_prepare(const Conv2dPrepareArgs& p) {
   const View v = view_of(p.fwd, taps);
   const Choice chosen = choose(p.fwd, s, v, true);
   const auto [winograd, direct] = chosen;
-  const bool panels = direct == DirectForm::kPanels,
-             lanes = direct == DirectForm::kChannels || direct == DirectForm::kPixels;
   const int64_t count = winograd != WinogradForm::kNone ? winograd_weights(winograd, winograd_forward(p.fwd, s))
-                        : panels                        ? panel_weights(v)
-                        : lanes                         ? lane_weights(v)
-                                                        : 0;
+                                                        : direct_weights(direct, v);
   if (count == 0) return;
   *p.bytes = kHeader + count * static_cast<int64_t>(itemsize(p.fwd.dtype));
   if (!p.to) return;
@@ -154,10 +179,8 @@ void conv2d_prepare(const Conv2dPrepareArgs& p) {
   *reinterpret_cast<PreparedFor*>(to) = prepared_for(chosen);
   if (winograd != WinogradForm::kNone)
     winograd_prepare(winograd, winograd_forward(p.fwd, s), reinterpret_cast<float*>(to + kHeader));
-  else if (panels)
-    prepare_panels(v, to + kHeader);
   else
-    prepare_lanes(v, to + kHeader);
+    prepare_direct(direct, v, to + kHeader);
 }
 
 void conv2d_bwd_weight(const Conv2dBwdWeightArgs& p) {

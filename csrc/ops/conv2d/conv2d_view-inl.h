@@ -285,6 +285,10 @@ bool raster_serves(const View& v);
 void conv_raster(const View& v);
 bool channels_serve(const View& v, bool kept);  // kept: where weights may be packed beforehand
 void conv_channels(const View& v);
+bool strassen_serves(const View& v);  // with prepared weights alone
+int64_t strassen_weights(const View& v);
+void prepare_strassen(const View& v, void* to);
+void conv_strassen(const View& v);
 bool pixels_serve(const View& v);
 void conv_pixels(const View& v);
 void weight_gradient_panels(const Conv2dBwdWeightArgs& p);
