@@ -29,6 +29,13 @@ PLANNED = [
     size((1, 131, 5, 9), (150, 131, 3, 3), padding=1),
     size((2, 130, 6, 5), (129, 130, 3, 3), padding=(0, 1), bias=False),
     size((1, 260, 4, 7), (262, 130, 3, 3), padding=2, groups=2),
+    # Strassen's algorithm: several images, an odd number of pixels in groups, taps that meet padding, strides, and sums
+    # in several parts
+    size((2, 256, 14, 14), (128, 256, 1, 1)),
+    size((1, 512, 15, 13), (256, 256, 1, 1), groups=2),
+    size((1, 66, 16, 17), (128, 66, 3, 3), dilation=2, padding=2),
+    size((1, 600, 21, 23), (128, 600, 1, 1), stride=2),
+    size((1, 1040, 10, 11), (192, 1040, 1, 1), bias=False),
 ]
 ALGORITHMS = ("auto", "direct", "winograd")
 
@@ -111,7 +118,7 @@ def test_prepared_weights_give_the_same(s, dtype, algorithm):
             continue
         for threads in (1, 2):
             cpu.set_num_threads(threads)
-            for residual, activation in ((None, "none"), (r, "relu")):
+            for residual, activation in ((None, "none"), (r, "relu"), (r, "silu")):
                 args = (x, w, b, *attributes(s), activation, residual)
                 got, want = cpu.to_numpy(cpu.conv2d_prepared(*args, prepared)), cpu.to_numpy(cpu.conv2d(*args))
                 expect_close(got, want, want)
@@ -129,6 +136,53 @@ def test_few_tiles_keep_sixteen_numbers_for_a_kernel(batch, numbers, error):
     got = cpu.to_numpy(cpu.conv2d_prepared(put(x), put(w), put(b), *rest, "none", None, prepared))
     want = reference.conv2d(x.astype("float64"), w.astype("float64"), b.astype("float64"), *rest, "none", None)
     assert np.abs(got - want).max() < error * np.abs(want).max()
+
+
+STRASSEN = [
+    size((1, 512, 14, 14), (256, 512, 1, 1)),
+    size((1, 1024, 15, 15), (128, 1024, 1, 1)),
+    size((1, 130, 28, 27), (256, 130, 3, 3), stride=2, padding=1, dilation=2),
+]
+
+
+def prepared_conv2d(x, w, b, s):
+    """By weights prepared for the shape of x."""
+    cpu = backends.get("cpu")
+    x, w, b = (cpu.from_numpy(a, True) for a in (x, w, b))
+    prepared = cpu.conv2d_prepare(x.shape, w, b, *attributes(s))
+    return cpu.to_numpy(cpu.conv2d_prepared(x, w, b, *attributes(s), "none", None, prepared)), prepared.size
+
+
+@pytest.mark.parametrize("data", ["normal", "after relu", "large mean"])
+@pytest.mark.parametrize("s", STRASSEN, ids=str)
+def test_strassen_is_exact(s, data):
+    """Seven products of halves for eight of them."""
+    x, w, b, _ = arrays(s, "float32")
+    x = np.maximum(x, 0) if data == "after relu" else x + 10 if data == "large mean" else x
+    got, numbers = prepared_conv2d(x, w, b, s)
+    assert numbers == 16 + w.size * 7 // 4
+    want = reference.conv2d(*(a.astype("float64") for a in (x, w, b)), *attributes(s), "none", None)
+    assert np.abs(got - want).max() < 3e-6 * np.abs(want).max()
+
+
+@pytest.mark.parametrize("s", STRASSEN, ids=str)
+def test_strassen_keeps_images_apart(s):
+    """Sums mix the halves of an image, so nothing of one image may reach another one; nor does the number of threads."""
+    x, w, b, _ = arrays({**s, "x": (3, *s["x"][1:])}, "float32")
+    x[0], x[2] = np.nan, x[2] * 1e15
+    cpu = backends.get("cpu")
+    alone, _ = prepared_conv2d(x[1:2], w, b, s)
+    for threads in (1, 2, 3):
+        cpu.set_num_threads(threads)
+        together, _ = prepared_conv2d(x, w, b, s)
+        assert (together[1] == alone[0]).all()
+        assert np.isnan(together[0]).all()
+
+
+def test_strassen_is_of_the_automatic_choice_alone(algorithm):
+    x, w, b, _ = arrays(STRASSEN[0], "float32")
+    _, numbers = prepared_conv2d(x, w, b, STRASSEN[0])
+    assert (numbers == 16 + w.size * 7 // 4) == (algorithm == "auto")
 
 
 def test_prepared_weights_are_left_aside_under_other_settings():
