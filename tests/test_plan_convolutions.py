@@ -167,7 +167,7 @@ def test_strassen_is_exact(s, data):
 
 @pytest.mark.parametrize("s", STRASSEN, ids=str)
 def test_strassen_keeps_images_apart(s):
-    """Sums mix the halves of an image, so nothing of one image may reach another one; nor does the number of threads."""
+    """Sums mix the halves of an image: nothing may reach another image, whatever the number of threads."""
     x, w, b, _ = arrays({**s, "x": (3, *s["x"][1:])}, "float32")
     x[0], x[2] = np.nan, x[2] * 1e15
     cpu = backends.get("cpu")
