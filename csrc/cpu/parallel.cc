@@ -49,20 +49,40 @@ unsigned flush_denormals() {
 }
 #endif
 
+// Each thread has a range of the chunks, the same one whenever as many chunks are run: what it wrote for one layer is
+// then in its own cache for the next. Who is done goes on with the ranges of the others.
 struct Job {
+  struct alignas(64) Range {
+    std::atomic<int64_t> next{0};
+    int64_t end = 0;
+  };
   void (*run)(void*, int64_t) = nullptr;
   void* context = nullptr;
-  int64_t chunks = 0;
-  std::atomic<int64_t> next{0};
+  int threads = 0;
+  std::vector<Range> ranges;   // of the threads
   std::atomic<int> inside{0};  // workers that may still touch this job
   std::atomic<bool> failed{false};
   std::exception_ptr error;  // of the first chunk that threw (memory ran out); rethrown to the caller
 
-  void work() {
+  void share_out(int64_t chunks, int most) {
+    threads = most;
+    if (static_cast<int>(ranges.size()) < most) ranges = std::vector<Range>(most);
+    for (int t = 0; t < threads; ++t) {
+      ranges[t].next.store(chunks * t / threads, std::memory_order_relaxed);
+      ranges[t].end = chunks * (t + 1) / threads;
+    }
+  }
+
+  void work(int rank) {
     try {
-      for (int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < chunks;) run(context, i);
+      for (int t = 0; t < threads; ++t) {
+        Range& range = ranges[(rank + t) % threads];
+        for (int64_t i; (i = range.next.fetch_add(1, std::memory_order_relaxed)) < range.end;) {
+          if (failed.load(std::memory_order_relaxed)) return;
+          run(context, i);
+        }
+      }
     } catch (...) {
-      next.store(chunks);
       if (!failed.exchange(true)) error = std::current_exception();
     }
   }
@@ -75,18 +95,18 @@ class Pool {
     std::unique_lock<std::mutex> busy(busy_, std::try_to_lock);
     if (!busy.owns_lock()) return false;
     grow(threads - 1);
-    job_.run = run, job_.context = context, job_.chunks = chunks;
-    job_.next.store(0, std::memory_order_relaxed);
+    job_.run = run, job_.context = context;
+    job_.share_out(chunks, threads);
     {
       std::lock_guard<std::mutex> lock(mutex_);
-      helpers_ = threads - 1;
+      open_ = true;
       ticket_.fetch_add(1, std::memory_order_release);
     }
     if (sleeping_.load(std::memory_order_acquire) > 0) wake_.notify_all();
-    job_.work();
+    job_.work(0);
     {
       std::lock_guard<std::mutex> lock(mutex_);  // from here no worker can join
-      helpers_ = 0;
+      open_ = false;
     }
     spin_until([this] { return job_.inside.load(std::memory_order_acquire) == 0; });
     if (job_.failed.exchange(false)) std::rethrow_exception(std::exchange(job_.error, nullptr));
@@ -96,12 +116,13 @@ class Pool {
  private:
   void grow(int workers) {
     while (static_cast<int>(workers_.size()) < workers) {
-      workers_.emplace_back([this] { serve(); });
+      const int rank = static_cast<int>(workers_.size()) + 1;
+      workers_.emplace_back([this, rank] { serve(rank); });
       workers_.back().detach();
     }
   }
 
-  void serve() {
+  void serve(int rank) {
 #if defined(__x86_64__)
     flush_denormals();
 #endif
@@ -112,14 +133,13 @@ class Pool {
       {
         std::lock_guard<std::mutex> lock(mutex_);
         seen = ticket_.load(std::memory_order_relaxed);
-        if (helpers_ > 0) {
-          --helpers_;
+        if (open_ && rank < job_.threads) {
           job_.inside.fetch_add(1, std::memory_order_relaxed);
           join = true;
         }
       }
       if (!join) continue;
-      job_.work();
+      job_.work(rank);
       job_.inside.fetch_sub(1, std::memory_order_release);
     }
   }
@@ -139,7 +159,7 @@ class Pool {
   std::condition_variable wake_;
   std::atomic<uint64_t> ticket_{0};
   std::atomic<int> sleeping_{0};
-  int helpers_ = 0;  // workers that the current job still wants
+  bool open_ = false;  // whether workers may join the current job
   Job job_;
   std::vector<std::thread> workers_;
 
