@@ -21,7 +21,6 @@ namespace {
 
 constexpr int64_t kBlockPixels = 112;
 constexpr int64_t kPanelBytes = 256 << 10;  // of a packed part, in the level-2 cache beside weights and sums
-constexpr int64_t kThreadChunks = 4;        // of a thread: fewer, and slivers are cut for threads; no sum depends on it
 constexpr double kChunkFlops = 1e6;         // below that a chunk is not worth a thread
 
 // Where this form wins: planes that cut rows short, sums and channels that pay for packing and transposition. Kernels
@@ -44,8 +43,7 @@ struct Plan {
   explicit Plan(const View& view) : v(view), slivers(view), blocks(split_evenly(v.pixels(), kBlockPixels)) {
     const int64_t most = kPanelBytes / (blocks.base * v.num_taps * static_cast<int64_t>(sizeof(T)));
     depth = split_evenly(v.k_channels, most < 1 ? 1 : most);
-    const int64_t threads = get_num_threads();
-    parts = v.groups * blocks.count >= kThreadChunks * threads ? 1 : min64(threads, slivers.count);
+    parts = channel_parts(v.groups * blocks.count, slivers.count);
   }
 };
 

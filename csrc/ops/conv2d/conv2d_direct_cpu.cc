@@ -19,8 +19,7 @@ namespace {
 
 constexpr int64_t kPanelBytes = 224 << 10;  // of one chunk's panel, in the level-2 cache beside the weights
 constexpr int kMaxSlivers = 16;
-constexpr int64_t kThreadChunks = 4;  // of a thread: fewer, and channels are cut for threads; no sum depends on it
-constexpr double kChunkFlops = 1e6;   // below that a chunk is not worth a thread
+constexpr double kChunkFlops = 1e6;  // below that a chunk is not worth a thread
 // So few panels of weights read slivers where they lie; more of them pay for a copy, since rows a plane apart share
 // sets of the level-1 cache and entries of its TLB.
 constexpr int64_t kPlacePanels = 4;
@@ -252,10 +251,7 @@ void panels_of(const View& v) {
   if (shared_weights && !v.prepared) pack_all_weights(v, panels, packed.get());
   const T* weights = v.prepared ? static_cast<const T*>(v.prepared) : packed.get();
 
-  // Too few blocks to share out: the channels are split as well.
-  const int64_t threads = get_num_threads();
-  int64_t parts = v.groups * blocks >= kThreadChunks * threads ? 1 : min64(threads, panels.count / 2);
-  if (parts < 1) parts = 1;
+  const int64_t parts = channel_parts(v.groups * blocks, panels.count / 2);
   const double flops = 2.0 * per_block * kPixels<T> * weights_size / parts;
   const int64_t grain = flops < kChunkFlops ? static_cast<int64_t>(kChunkFlops / (flops + 1)) + 1 : 1;
   const bool copy = panels.count > kPlacePanels;

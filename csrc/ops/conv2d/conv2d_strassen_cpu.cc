@@ -37,9 +37,8 @@ namespace {
 
 constexpr int kProducts = 7;
 constexpr int64_t kL = kLanes<float>, kSliver = kSliverVecs * kL;
-constexpr int64_t kBlock = 112;       // pixels
-constexpr int64_t kSteps = 256;       // of a part of the channels: its panels stay in the level-2 cache
-constexpr int64_t kThreadChunks = 4;  // of a thread: fewer, and pairs of slivers are cut; no sum depends on it
+constexpr int64_t kBlock = 112;  // pixels
+constexpr int64_t kSteps = 256;  // of a part of the channels: its panels stay in the level-2 cache
 
 // Where this form wins. Sums of pixels take the time of some 12 products and are shared by all outputs, sums of
 // products that of some 30 and are shared by all inputs. On large planes lanes of pixels have little else to do than
@@ -240,9 +239,7 @@ void prepare_strassen(const View& v, void* to) {
 
 void conv_strassen(const View& v) {
   const Plan p(v);
-  const int64_t blocks = v.batch * v.groups * p.blocks.count, threads = get_num_threads();
-  const bool even = blocks >= kThreadChunks * threads || blocks % threads == 0;
-  const int64_t parts = even ? 1 : min64(threads, p.pairs);
+  const int64_t blocks = v.batch * v.groups * p.blocks.count, parts = channel_parts(blocks, p.pairs);
   const int64_t most = (part_size(p.blocks, 0) + 1) / 2, sums_size = most * kSliver;
   const int64_t panel_size = most * p.steps(0) + 5 * kLine<float>;           // products in different sets of the caches
   const int64_t waiting = p.depth.count > 1 ? ceil_div(p.pairs, parts) : 1;  // pairs with unfinished sums

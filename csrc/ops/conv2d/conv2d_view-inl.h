@@ -270,6 +270,15 @@ static inline void join_rows(View& v) {
   v.rows = v.src_h = 1;
 }
 
+// Into how many parts the channels of a block are cut, `most` at most: 1 where the blocks are enough for all threads or
+// come out even, since each part of a block packs its pixels. (No sum depends on it.)
+constexpr int64_t kThreadChunks = 4;  // of a thread, to share out evenly what does not come out even
+static inline int64_t channel_parts(int64_t blocks, int64_t most) {
+  const int64_t threads = get_num_threads();
+  if (blocks >= kThreadChunks * threads || blocks % threads == 0 || most < 1) return 1;
+  return most < threads ? most : threads;
+}
+
 // The direct algorithms: `conv_direct` chooses. `conv_panels` serves every view, the others those that a function of
 // theirs names. A kernel that packs weights in an order of its own has a function that does it beforehand, into memory
 // for so many numbers: `View::prepared` then.
