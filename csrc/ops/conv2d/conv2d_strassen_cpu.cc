@@ -41,10 +41,9 @@ constexpr int64_t kBlock = 112;  // pixels
 constexpr int64_t kSteps = 256;  // of a part of the channels: its panels stay in the level-2 cache
 
 // Where this form wins. Sums of pixels take the time of some 12 products and are shared by all outputs, sums of
-// products that of some 30 and are shared by all inputs. On large planes lanes of pixels have little else to do than
-// products.
-constexpr int64_t kLeastPlane = 98, kLargePlane = 400;
-constexpr int64_t kLeastChannels = 128, kLeastOfLarge = 256, kLeastSteps = 256;
+// products that of some 30 and are shared by all inputs. Large planes whose pixels lie as vectors want them have little
+// else to do than products.
+constexpr int64_t kLeastPlane = 49, kLargePlane = 400, kLeastChannels = 128, kLeastSteps = 256;
 
 struct Plan {
   View v;
@@ -114,10 +113,15 @@ struct Quarters {
 };
 
 // to[q * size + i * width + r] = what product q takes of the quarters' numbers at (step i, pixel r). Stores run over
-// into the next step, which comes after.
-void cut_sums(const Quarters& x, int64_t ld, int64_t steps, int width, float* to, int64_t size) {
+// into the next step, which comes after. Rows `ahead` further and the lines behind those written are fetched meanwhile.
+void cut_sums(const Quarters& x, int64_t ld, int64_t steps, int width, float* to, int64_t size, int64_t ahead) {
   constexpr int L = kLanes<float>;
   for (int64_t i = 0; i < steps; ++i, to += width) {
+    for (int c = 0; ahead > 0 && c < 2; ++c) {
+      const float* next = x.rows[c][0] + i * ld + ahead;
+      for (int64_t line = 0; line < 2 * width; line += kLine<float>) __builtin_prefetch(next + line);
+    }
+    for (int q = 0; q < kProducts; ++q) __builtin_prefetch(to + q * size + steps * width, 1);
     for (int r = 0; r < width; r += L) {
       const int n = width - r < L ? width - r : L;
       const auto at = [&](int channels, int pixels) FASTDL_BODY {
@@ -157,10 +161,7 @@ void pack_halves(const View& v, int64_t group, int64_t first, int64_t count, int
     for (int c = 0; c < 2; ++c) {
       const int64_t channel = c * v.k_channels / 2 + k;
       rows[c] = in_place ? in_place + channel * plane : lines + c * copied;
-      if (in_place)
-        fetch_rows(rows[c] + channels * plane, plane, min64(k1 - end, channels), count);
-      else
-        pack_runs(v, group, pixels.runs, pixels.count, lines + c * copied, ld, channel, channel + end - k);
+      if (!in_place) pack_runs(v, group, pixels.runs, pixels.count, lines + c * copied, ld, channel, channel + end - k);
     }
     for (int64_t j = 0; j < tiles.rows.count; ++j) {
       const TilePair tile = tiles.pair(j);
@@ -168,7 +169,8 @@ void pack_halves(const View& v, int64_t group, int64_t first, int64_t count, int
       Quarters x{{}, {room - tile.begin, room - tile.other}};
       for (int c = 0; c < 2; ++c) x.rows[c][0] = rows[c] + tile.begin, x.rows[c][1] = rows[c] + tile.other;
       cut_sums(x, in_place ? plane : ld, steps, static_cast<int>(width),
-               panels + part_begin(tiles.rows, j) * (k1 - k0) * taps + (k - k0) * taps * width, size);
+               panels + part_begin(tiles.rows, j) * (k1 - k0) * taps + (k - k0) * taps * width, size,
+               in_place ? channels * plane : 0);
     }
   }
 }
@@ -219,10 +221,11 @@ void finish_pair(const Plan& p, int64_t group, int64_t image, int64_t block, int
 
 bool strassen_serves(const View& v) {
   const bool dense = v.out_x == 1 && (v.rows == 1 || v.out_y == v.cols) && v.out_plane == v.rows * v.cols;
+  const bool in_place = v.num_taps == 1 && v.step_y == 1 && v.step_x == 1;
+  const int64_t plane = v.rows * v.cols;
   return dense && v.dtype == DType::kFloat32 && conv_algorithm == ConvAlgorithm::kAuto && v.k_channels % 2 == 0 &&
-         v.m_channels % (2 * kSliver) == 0 &&
-         v.m_channels >= (v.rows * v.cols > kLargePlane ? kLeastOfLarge : kLeastChannels) &&
-         v.taps_and_channels() >= kLeastSteps && v.rows * v.cols >= kLeastPlane;
+         v.m_channels % (2 * kSliver) == 0 && v.m_channels >= kLeastChannels && v.taps_and_channels() >= kLeastSteps &&
+         plane >= kLeastPlane && !(in_place && plane > kLargePlane);
 }
 
 int64_t strassen_weights(const View& v) {
