@@ -1,5 +1,6 @@
 // A small thread pool. Workers spin for a moment after each job, since a network's layers follow each other within
-// microseconds, then sleep. fork() leaves the child without workers: it starts its own at its first job.
+// microseconds, then sleep. A sleeper goes on where it slept, so one that slept on its caller's core is sent to
+// another. fork() leaves the child without workers: it starts its own at its first job.
 #include "cpu/parallel.h"
 
 #include <pthread.h>
@@ -8,6 +9,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <exception>
+#include <memory>
 #include <mutex>
 #include <new>
 #include <thread>
@@ -81,6 +83,7 @@ class Pool {
       std::lock_guard<std::mutex> lock(mutex_);
       helpers_ = threads - 1;
       ticket_.fetch_add(1, std::memory_order_release);
+      if (sleeping_.load(std::memory_order_relaxed) > 0) clear_core(sched_getcpu());
     }
     if (sleeping_.load(std::memory_order_acquire) > 0) wake_.notify_all();
     job_.work();
@@ -94,20 +97,39 @@ class Pool {
   }
 
  private:
+  struct Worker {
+    pthread_t thread;
+    int core = -1;  // where it sleeps; -1 while it is awake
+    bool sent = false;
+    cpu_set_t allowed;  // if it was sent away: where it may run
+  };
+
   void grow(int workers) {
     while (static_cast<int>(workers_.size()) < workers) {
-      workers_.emplace_back([this] { serve(); });
-      workers_.back().detach();
+      Worker* const w = workers_.emplace_back(std::make_unique<Worker>()).get();
+      std::thread([this, w] { serve(*w); }).detach();
     }
   }
 
-  void serve() {
+  // Linux wakes a thread where it slept even if somebody runs there, and the load balancer takes milliseconds to part
+  // the two. Who sleeps on this core may not run there until it is awake.
+  void clear_core(int core) {
+    for (const std::unique_ptr<Worker>& w : workers_) {
+      if (w->core != core || w->sent || pthread_getaffinity_np(w->thread, sizeof w->allowed, &w->allowed)) continue;
+      cpu_set_t others = w->allowed;
+      CPU_CLR(core, &others);
+      w->sent = CPU_COUNT(&others) > 0 && pthread_setaffinity_np(w->thread, sizeof others, &others) == 0;
+    }
+  }
+
+  void serve(Worker& me) {
+    me.thread = pthread_self();
 #if defined(__x86_64__)
     flush_denormals();
 #endif
     inside_parallel = true;
     for (uint64_t seen = 0;;) {
-      wait_for_ticket(seen);
+      wait_for_ticket(seen, me);
       bool join = false;
       {
         std::lock_guard<std::mutex> lock(mutex_);
@@ -124,15 +146,20 @@ class Pool {
     }
   }
 
-  void wait_for_ticket(uint64_t seen) {
+  void wait_for_ticket(uint64_t seen, Worker& me) {
     for (int i = 0; i < kSpins; ++i) {
       if (ticket_.load(std::memory_order_acquire) != seen) return;
       pause_cpu();
     }
     std::unique_lock<std::mutex> lock(mutex_);
     sleeping_.fetch_add(1);
+    me.core = sched_getcpu();
     wake_.wait(lock, [&] { return ticket_.load(std::memory_order_relaxed) != seen; });
+    me.core = -1;
     sleeping_.fetch_sub(1);
+    lock.unlock();
+    if (me.sent) pthread_setaffinity_np(me.thread, sizeof me.allowed, &me.allowed);
+    me.sent = false;
   }
 
   std::mutex busy_, mutex_;
@@ -141,7 +168,7 @@ class Pool {
   std::atomic<int> sleeping_{0};
   int helpers_ = 0;  // workers that the current job still wants
   Job job_;
-  std::vector<std::thread> workers_;
+  std::vector<std::unique_ptr<Worker>> workers_;
 
  public:
   static thread_local bool inside_parallel;
