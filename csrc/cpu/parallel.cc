@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <sched.h>
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <exception>
@@ -24,6 +25,7 @@
 namespace fastdl {
 namespace {
 
+constexpr int kMaxThreads = 1024;
 constexpr int kSpins = 4000;  // some 40 microseconds of pause instructions
 
 inline void pause_cpu() {
@@ -51,20 +53,32 @@ unsigned flush_denormals() {
 }
 #endif
 
+// Each thread has a range of neighbouring chunks, always the same one, and goes on with what the others left: where
+// cores have caches of their own, what one function wrote is read by the thread that wrote it.
 struct Job {
   void (*run)(void*, int64_t) = nullptr;
   void* context = nullptr;
-  int64_t chunks = 0;
-  std::atomic<int64_t> next{0};
-  std::atomic<int> inside{0};  // workers that may still touch this job
+  int64_t chunks = 0, threads = 1;
+  std::atomic<int64_t> next[kMaxThreads];  // in the range of each thread
+  std::atomic<int> inside{0};              // workers that may still touch this job
   std::atomic<bool> failed{false};
   std::exception_ptr error;  // of the first chunk that threw (memory ran out); rethrown to the caller
 
-  void work() {
+  int64_t first(int64_t rank) const { return chunks / threads * rank + std::min(chunks % threads, rank); }
+
+  void start() {
+    for (int64_t rank = 0; rank < threads; ++rank) next[rank].store(first(rank), std::memory_order_relaxed);
+  }
+  void work(int64_t rank) {
     try {
-      for (int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < chunks;) run(context, i);
+      for (int64_t turn = 0; turn < threads; ++turn) {
+        const int64_t owner = (rank + turn) % threads, end = first(owner + 1);
+        while (next[owner].load(std::memory_order_relaxed) < end && !failed.load(std::memory_order_relaxed)) {
+          const int64_t i = next[owner].fetch_add(1, std::memory_order_relaxed);
+          if (i < end) run(context, i);
+        }
+      }
     } catch (...) {
-      next.store(chunks);
       if (!failed.exchange(true)) error = std::current_exception();
     }
   }
@@ -77,8 +91,8 @@ class Pool {
     std::unique_lock<std::mutex> busy(busy_, std::try_to_lock);
     if (!busy.owns_lock()) return false;
     grow(threads - 1);
-    job_.run = run, job_.context = context, job_.chunks = chunks;
-    job_.next.store(0, std::memory_order_relaxed);
+    job_.run = run, job_.context = context, job_.chunks = chunks, job_.threads = threads;
+    job_.start();
     {
       std::lock_guard<std::mutex> lock(mutex_);
       helpers_ = threads - 1;
@@ -86,7 +100,7 @@ class Pool {
       if (sleeping_.load(std::memory_order_relaxed) > 0) clear_core(sched_getcpu());
     }
     if (sleeping_.load(std::memory_order_acquire) > 0) wake_.notify_all();
-    job_.work();
+    job_.work(0);
     {
       std::lock_guard<std::mutex> lock(mutex_);  // from here no worker can join
       helpers_ = 0;
@@ -98,6 +112,7 @@ class Pool {
 
  private:
   struct Worker {
+    int rank;  // the caller has 0
     pthread_t thread;
     int core = -1;  // where it sleeps; -1 while it is awake
     bool sent = false;
@@ -107,6 +122,7 @@ class Pool {
   void grow(int workers) {
     while (static_cast<int>(workers_.size()) < workers) {
       Worker* const w = workers_.emplace_back(std::make_unique<Worker>()).get();
+      w->rank = static_cast<int>(workers_.size());
       std::thread([this, w] { serve(*w); }).detach();
     }
   }
@@ -134,14 +150,13 @@ class Pool {
       {
         std::lock_guard<std::mutex> lock(mutex_);
         seen = ticket_.load(std::memory_order_relaxed);
-        if (helpers_ > 0) {
-          --helpers_;
+        if (me.rank <= helpers_) {
           job_.inside.fetch_add(1, std::memory_order_relaxed);
           join = true;
         }
       }
       if (!join) continue;
-      job_.work();
+      job_.work(me.rank);
       job_.inside.fetch_sub(1, std::memory_order_release);
     }
   }
@@ -166,7 +181,7 @@ class Pool {
   std::condition_variable wake_;
   std::atomic<uint64_t> ticket_{0};
   std::atomic<int> sleeping_{0};
-  int helpers_ = 0;  // workers that the current job still wants
+  int helpers_ = 0;  // workers that may join the current job
   Job job_;
   std::vector<std::unique_ptr<Worker>> workers_;
 
@@ -200,7 +215,7 @@ int get_num_threads() {
 
 void set_num_threads(int n) {
   EXPECT(n >= 1, ValueError, "set_num_threads", text("at least 1"), text(n));
-  num_threads.store(n < 1024 ? n : 1024);
+  num_threads.store(std::min(n, kMaxThreads));
 }
 
 // True if the workers took part; false if this thread must do all chunks itself.
