@@ -1,13 +1,16 @@
 // A small thread pool. Workers spin for a moment after each job, since a network's layers follow each other within
-// microseconds, then sleep. fork() leaves the child without workers: it starts its own at its first job.
+// microseconds, then sleep. A sleeper goes on where it slept, so one that slept on its caller's core is sent to
+// another. fork() leaves the child without workers: it starts its own at its first job.
 #include "cpu/parallel.h"
 
 #include <pthread.h>
 #include <sched.h>
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <exception>
+#include <memory>
 #include <mutex>
 #include <new>
 #include <thread>
@@ -22,6 +25,7 @@
 namespace fastdl {
 namespace {
 
+constexpr int kMaxThreads = 1024;
 constexpr int kSpins = 4000;  // some 40 microseconds of pause instructions
 
 inline void pause_cpu() {
@@ -49,37 +53,29 @@ unsigned flush_denormals() {
 }
 #endif
 
-// Each thread has a range of the chunks, the same one whenever as many chunks are run: what it wrote for one layer is
-// then in its own cache for the next. Who is done goes on with the ranges of the others.
+// Each thread has a range of neighbouring chunks, always the same one, and goes on with what the others left: where
+// cores have caches of their own, what one function wrote is read by the thread that wrote it.
 struct Job {
-  struct alignas(64) Range {
-    std::atomic<int64_t> next{0};
-    int64_t end = 0;
-  };
   void (*run)(void*, int64_t) = nullptr;
   void* context = nullptr;
-  int threads = 0;
-  std::vector<Range> ranges;   // of the threads
-  std::atomic<int> inside{0};  // workers that may still touch this job
+  int64_t chunks = 0, threads = 1;
+  std::atomic<int64_t> next[kMaxThreads];  // in the range of each thread
+  std::atomic<int> inside{0};              // workers that may still touch this job
   std::atomic<bool> failed{false};
   std::exception_ptr error;  // of the first chunk that threw (memory ran out); rethrown to the caller
 
-  void share_out(int64_t chunks, int most) {
-    threads = most;
-    if (static_cast<int>(ranges.size()) < most) ranges = std::vector<Range>(most);
-    for (int t = 0; t < threads; ++t) {
-      ranges[t].next.store(chunks * t / threads, std::memory_order_relaxed);
-      ranges[t].end = chunks * (t + 1) / threads;
-    }
-  }
+  int64_t first(int64_t rank) const { return chunks / threads * rank + std::min(chunks % threads, rank); }
 
-  void work(int rank) {
+  void start() {
+    for (int64_t rank = 0; rank < threads; ++rank) next[rank].store(first(rank), std::memory_order_relaxed);
+  }
+  void work(int64_t rank) {
     try {
-      for (int t = 0; t < threads; ++t) {
-        Range& range = ranges[(rank + t) % threads];
-        for (int64_t i; (i = range.next.fetch_add(1, std::memory_order_relaxed)) < range.end;) {
-          if (failed.load(std::memory_order_relaxed)) return;
-          run(context, i);
+      for (int64_t turn = 0; turn < threads; ++turn) {
+        const int64_t owner = (rank + turn) % threads, end = first(owner + 1);
+        while (next[owner].load(std::memory_order_relaxed) < end && !failed.load(std::memory_order_relaxed)) {
+          const int64_t i = next[owner].fetch_add(1, std::memory_order_relaxed);
+          if (i < end) run(context, i);
         }
       }
     } catch (...) {
@@ -95,18 +91,19 @@ class Pool {
     std::unique_lock<std::mutex> busy(busy_, std::try_to_lock);
     if (!busy.owns_lock()) return false;
     grow(threads - 1);
-    job_.run = run, job_.context = context;
-    job_.share_out(chunks, threads);
+    job_.run = run, job_.context = context, job_.chunks = chunks, job_.threads = threads;
+    job_.start();
     {
       std::lock_guard<std::mutex> lock(mutex_);
-      open_ = true;
+      helpers_ = threads - 1;
       ticket_.fetch_add(1, std::memory_order_release);
+      if (sleeping_.load(std::memory_order_relaxed) > 0) clear_core(sched_getcpu());
     }
     if (sleeping_.load(std::memory_order_acquire) > 0) wake_.notify_all();
     job_.work(0);
     {
       std::lock_guard<std::mutex> lock(mutex_);  // from here no worker can join
-      open_ = false;
+      helpers_ = 0;
     }
     spin_until([this] { return job_.inside.load(std::memory_order_acquire) == 0; });
     if (job_.failed.exchange(false)) std::rethrow_exception(std::exchange(job_.error, nullptr));
@@ -114,54 +111,79 @@ class Pool {
   }
 
  private:
+  struct Worker {
+    int rank;  // the caller has 0
+    pthread_t thread;
+    int core = -1;  // where it sleeps; -1 while it is awake
+    bool sent = false;
+    cpu_set_t allowed;  // if it was sent away: where it may run
+  };
+
   void grow(int workers) {
     while (static_cast<int>(workers_.size()) < workers) {
-      const int rank = static_cast<int>(workers_.size()) + 1;
-      workers_.emplace_back([this, rank] { serve(rank); });
-      workers_.back().detach();
+      Worker* const w = workers_.emplace_back(std::make_unique<Worker>()).get();
+      w->rank = static_cast<int>(workers_.size());
+      std::thread([this, w] { serve(*w); }).detach();
     }
   }
 
-  void serve(int rank) {
+  // Linux wakes a thread where it slept even if somebody runs there, and the load balancer takes milliseconds to part
+  // the two. Who sleeps on this core may not run there until it is awake.
+  void clear_core(int core) {
+    for (const std::unique_ptr<Worker>& w : workers_) {
+      if (w->core != core || w->sent || pthread_getaffinity_np(w->thread, sizeof w->allowed, &w->allowed)) continue;
+      cpu_set_t others = w->allowed;
+      CPU_CLR(core, &others);
+      w->sent = CPU_COUNT(&others) > 0 && pthread_setaffinity_np(w->thread, sizeof others, &others) == 0;
+    }
+  }
+
+  void serve(Worker& me) {
+    me.thread = pthread_self();
 #if defined(__x86_64__)
     flush_denormals();
 #endif
     inside_parallel = true;
     for (uint64_t seen = 0;;) {
-      wait_for_ticket(seen);
+      wait_for_ticket(seen, me);
       bool join = false;
       {
         std::lock_guard<std::mutex> lock(mutex_);
         seen = ticket_.load(std::memory_order_relaxed);
-        if (open_ && rank < job_.threads) {
+        if (me.rank <= helpers_) {
           job_.inside.fetch_add(1, std::memory_order_relaxed);
           join = true;
         }
       }
       if (!join) continue;
-      job_.work(rank);
+      job_.work(me.rank);
       job_.inside.fetch_sub(1, std::memory_order_release);
     }
   }
 
-  void wait_for_ticket(uint64_t seen) {
+  void wait_for_ticket(uint64_t seen, Worker& me) {
     for (int i = 0; i < kSpins; ++i) {
       if (ticket_.load(std::memory_order_acquire) != seen) return;
       pause_cpu();
     }
     std::unique_lock<std::mutex> lock(mutex_);
     sleeping_.fetch_add(1);
+    me.core = sched_getcpu();
     wake_.wait(lock, [&] { return ticket_.load(std::memory_order_relaxed) != seen; });
+    me.core = -1;
     sleeping_.fetch_sub(1);
+    lock.unlock();
+    if (me.sent) pthread_setaffinity_np(me.thread, sizeof me.allowed, &me.allowed);
+    me.sent = false;
   }
 
   std::mutex busy_, mutex_;
   std::condition_variable wake_;
   std::atomic<uint64_t> ticket_{0};
   std::atomic<int> sleeping_{0};
-  bool open_ = false;  // whether workers may join the current job
+  int helpers_ = 0;  // workers that may join the current job
   Job job_;
-  std::vector<std::thread> workers_;
+  std::vector<std::unique_ptr<Worker>> workers_;
 
  public:
   static thread_local bool inside_parallel;
@@ -193,7 +215,7 @@ int get_num_threads() {
 
 void set_num_threads(int n) {
   EXPECT(n >= 1, ValueError, "set_num_threads", text("at least 1"), text(n));
-  num_threads.store(n < 1024 ? n : 1024);
+  num_threads.store(std::min(n, kMaxThreads));
 }
 
 // True if the workers took part; false if this thread must do all chunks itself.

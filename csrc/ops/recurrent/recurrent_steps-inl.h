@@ -38,7 +38,8 @@ constexpr int64_t kOwnSequences = 8;       // sequences for which a thread reads
 constexpr int64_t kMemberFlops = 100'000;  // of a step: some two microseconds, ten times what waiting costs
 
 // Threads walk by themselves where each has a direction or enough sequences; else a team shares the panels of each
-// step, and waits at its end.
+// step, and waits at its end. So does one for a single step: a thread reads the panels that it packed, and those of
+// another core would cost more than the step.
 struct Division {
   int64_t groups;   // of sequences
   int64_t members;  // of the team; 1: each direction and group is a task
@@ -47,7 +48,7 @@ static Division divide_steps(const RecurrentShape& s, int64_t panels, int64_t fl
   const int64_t threads = get_num_threads();
   const int64_t wanted = ceil_div(threads, s.directions);
   if (wanted == 1) return {1, 1};
-  if (s.batch >= wanted * kOwnSequences) return {wanted, 1};
+  if (s.steps > 1 && s.batch >= wanted * kOwnSequences) return {wanted, 1};
   const int64_t worth = s.batch * flops_a_sequence / kMemberFlops;
   const int64_t members = min64(min64(threads, panels), worth);
   return {1, members > 1 ? members : 1};
