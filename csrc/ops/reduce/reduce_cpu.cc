@@ -387,7 +387,7 @@ static void rows_side_by_side(int64_t outputs, int64_t width, const T* x, T* out
       const int64_t first = group * kStep;
       const int n = static_cast<int>(outputs - first < kStep ? outputs - first : kStep);
       Vec<T> lanes[kStep];
-      if (n == kStep && width >= kLongRow)
+      if (kRunParts > 1 && n == kStep && width >= kLongRow)
         lanes_of_rows<Op, T>(x + first * width, width, lanes);
       else
         for (int r = 0; r < kStep; ++r)
