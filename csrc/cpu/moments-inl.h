@@ -13,12 +13,27 @@
 
 namespace fastdl::FASTDL_ISA {
 
-constexpr int64_t kPiece = 16384;        // numbers whose sum stays accurate, and long enough to be read in parts
-constexpr int64_t kSample = 1024;        // numbers whose mean is near that of the others
-constexpr int64_t kGrain = 32 * 1024;    // numbers of a chunk: some 20 microseconds
-constexpr int64_t kManyChannels = 16;    // enough to share out whole
-constexpr int64_t kPart = 4 * kPiece;    // of a channel, where there are fewer
-constexpr int64_t kStreamedPlane = 512;  // shorter runs have too few whole lines
+constexpr int64_t kPiece = 16384;            // numbers whose sum stays accurate, and long enough to be read in parts
+constexpr int64_t kSample = 1024;            // numbers whose mean is near that of the others
+constexpr int64_t kGrain = 32 * 1024;        // numbers of a chunk: some 20 microseconds
+constexpr int64_t kManyChannels = 16;        // enough to share out whole
+constexpr int64_t kPart = 4 * kPiece;        // of a channel, where there are fewer
+constexpr int64_t kStreamedPlane = 512;      // shorter runs have too few whole lines
+constexpr int64_t kAheadBytes = 448 * 1024;  // of a channel that leaves room for the next one in L2
+
+// Asks for numbers of the next channel while one is written past the caches: on Zen 4 for L1, since requests for L2
+// slow its stores down by more than the next walk gains. So they do on Zen 3, where batch_norm leaves them.
+#if defined(FASTDL_ISA_avx512)
+constexpr bool kAsksForNext = true;
+FASTDL_INLINE void ask_for_next(const void* p) {
+  __builtin_prefetch(p);
+}
+#else
+constexpr bool kAsksForNext = false;
+FASTDL_INLINE void ask_for_next(const void* p) {
+  prefetch(p);
+}
+#endif
 
 template <class T>
 FASTDL_INLINE const T* as(const void* p) {

@@ -29,12 +29,17 @@ static Line<T> line_of(const BatchNormFwdArgs& a, int64_t channel) {
           a.bias ? as<T>(a.bias)[channel] : T{0}};
 }
 
+// `next`: how far away the numbers of the next channel are, which are asked for; 0 for none.
 template <class T>
-static void normalise(const BatchNormFwdArgs& a, int64_t channel, int64_t begin, int64_t end, bool streams) {
+static void normalise(const BatchNormFwdArgs& a, int64_t channel, int64_t begin, int64_t end, bool streams,
+                      int64_t next) {
   const Line<T> line = line_of<T>(a, channel);
   for_runs(channel_of(a, channel), begin, end, [=](int64_t at, int64_t size) FASTDL_BODY {
-    map<T>(
-        as<T>(a.out) + at, size, streams, [=](Vec<T> x) FASTDL_BODY { return line(x); }, Elements<T>{as<T>(a.x) + at});
+    const T* const x = as<T>(a.x) + at;
+    map_run<T>(as<T>(a.out) + at, size, streams, [=](int64_t i, auto left) FASTDL_BODY {
+      if (next) ask_for_next(x + i + next);
+      return line(load_some<T>(x + i, left));
+    });
   });
 }
 
@@ -61,13 +66,16 @@ static bool streams_of(const Args& a) {
 
 template <class T>
 static void train_planes(const BatchNormFwdArgs& a) {
-  const bool streams = streams_of(a);
+  const bool streams = streams_of(a), whole = a.channels >= kManyChannels;
+  const bool two_fit = a.batch * a.plane * static_cast<int64_t>(sizeof(T)) <= kAheadBytes;
+  const bool asks = kAsksForNext && streams && whole && two_fit;
   for_channels<Moments>(
       a,
       [&](int64_t c, int64_t begin, int64_t end, const Moments* before)
           FASTDL_BODY { return piece_moments<T>(as<T>(a.x), channel_of(a, c), begin, end, before); },
       [&](int64_t c, const Moments& m) FASTDL_BODY { set_statistics<T>(a, c, m); },
-      [&](int64_t c, int64_t begin, int64_t end) FASTDL_BODY { normalise<T>(a, c, begin, end, streams); });
+      [&](int64_t c, int64_t begin, int64_t end)
+          FASTDL_BODY { normalise<T>(a, c, begin, end, streams, asks && c + 1 < a.channels ? a.plane : 0); });
 }
 
 // Planes in the order of memory.

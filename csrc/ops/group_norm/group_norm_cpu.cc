@@ -14,8 +14,6 @@
 
 namespace fastdl::FASTDL_ISA {
 
-constexpr int64_t kAheadBytes = 448 * 1024;  // of a row that leaves room for the next one in L2
-
 // Rows as the channels of one image.
 struct RowShape {
   int64_t batch, channels, plane;
@@ -43,7 +41,7 @@ static void normalise(const GroupNormFwdArgs& a, int64_t row, int64_t begin, int
     T* const out = as<T>(a.out) + row * channels * a.plane + i;
     const T scale = a.weight ? rstd * as<T>(a.weight)[channel] : rstd, bias = a.bias ? as<T>(a.bias)[channel] : T{0};
     map_run<T>(out, size, streams, [=](int64_t k, auto left) FASTDL_BODY {
-      if (ahead) prefetch(x + k + ahead);
+      if (ahead) ask_for_next(x + k + ahead);
       return (load_some<T>(x + k, left) - mean) * scale + bias;
     });
   }

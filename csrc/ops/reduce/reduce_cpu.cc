@@ -20,10 +20,11 @@ constexpr int64_t kGrain = 64 * 1024;     // elements a chunk or part
 constexpr int64_t kPiece = 16384;         // elements that a set of accumulators takes
 constexpr int64_t kLongestBeside = 8192;  // elements of rows that are summed side by side
 constexpr int64_t kLongRow = 512;         // elements of rows that are read in the order of memory, or side by side
-constexpr int kAccumulators = 8;          // hide the latency of an addition: 4 cycles, 2 a cycle
-constexpr int kBlockRows = 16;            // rows read side by side; more streams than that outrun the prefetcher
-constexpr int64_t kStrip = 512;           // columns whose tree stays in the L1 and L2 caches
-constexpr int kColumnVectors = 4;         // a quarter of a kilobyte of each row at a time
+constexpr int64_t kReadBeside = kRunParts > 1 ? kLongRow : kLongestBeside + 1;  // side by side: where runs are in parts
+constexpr int kAccumulators = 8;   // hide the latency of an addition: 4 cycles, 2 a cycle
+constexpr int kBlockRows = 16;     // rows read side by side; more streams than that outrun the prefetcher
+constexpr int64_t kStrip = 512;    // columns whose tree stays in the L1 and L2 caches
+constexpr int kColumnVectors = 4;  // a quarter of a kilobyte of each row at a time
 
 // ---- the operations: combine(a, b), with a before b -----------------------------------------------------------------
 
@@ -387,7 +388,7 @@ static void rows_side_by_side(int64_t outputs, int64_t width, const T* x, T* out
       const int64_t first = group * kStep;
       const int n = static_cast<int>(outputs - first < kStep ? outputs - first : kStep);
       Vec<T> lanes[kStep];
-      if (n == kStep && width >= kLongRow)
+      if (width >= kReadBeside && n == kStep)
         lanes_of_rows<Op, T>(x + first * width, width, lanes);
       else
         for (int r = 0; r < kStep; ++r)
