@@ -41,10 +41,22 @@ def test_exported_activations(layer, tmp_path):
     check(layer, (image(2, 4, 3, 3),), tmp_path / "net.onnx", [by_runtime])
 
 
-@pytest.mark.parametrize("name", [*FAMILIES, "vgg11_bn", "resnet50"])
-def test_exported_families(name, tmp_path):
-    size = FAMILIES.get(name, 32)
-    check(models.get_model(name, num_classes=5), (image(1, 3, size, size),), tmp_path / "net.onnx", [by_runtime])
+# The smallest images that the others can take are as good as large ones.
+IMAGES = {name: (1, 3, 32, 32) for name in models.list_models()}
+IMAGES |= {name: (1, 3, size, size) for name, size in FAMILIES.items()}
+IMAGES |= {"alexnet_two_groups": (1, 3, 227, 227), "alexnet_undivided": (1, 3, 227, 227)}
+IMAGES |= {"googlenet_published": (1, 3, 224, 224), "digits_network": (1, 1, 28, 28)}
+
+
+# Half a gigabyte of weights each.
+LARGE = {name for name in models.list_models("vgg*") if name != "vgg16_bn"}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow if n in LARGE else ()) for n in models.list_models()]
+)
+def test_every_exported_model(name, tmp_path):
+    check(models.get_model(name, num_classes=5), (image(*IMAGES[name]),), tmp_path / "net.onnx", [by_runtime])
 
 
 # ---- import ----------------------------------------------------------------------------------------------------------
