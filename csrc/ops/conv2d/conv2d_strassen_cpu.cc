@@ -38,17 +38,16 @@ namespace {
 constexpr int kProducts = 7;
 constexpr int64_t kL = kLanes<float>, kSliver = kSliverVecs * kL;
 constexpr int64_t kBlock = 112;  // pixels
-// Of a part of the channels, whose panels stay in the level-2 cache: 512 KB where AVX2 is the widest set.
-#if defined(FASTDL_ISA_avx512)
-constexpr int64_t kSteps = 256;
-#else
-constexpr int64_t kSteps = 128;
-#endif
-
 // Where this form wins. Sums of pixels take the time of some 12 products and are shared by all outputs, sums of
 // products that of some 30 and are shared by all inputs. Large planes whose pixels lie as vectors want them have little
-// else to do than products.
-constexpr int64_t kLeastPlane = 49, kLargePlane = 400, kLeastChannels = 128, kLeastSteps = 256;
+// else to do than products. Parts of the channels are so long that their panels stay in the level-2 cache, which is of
+// 512 KB where AVX2 is the widest set.
+#if defined(FASTDL_ISA_avx512)
+constexpr int64_t kSteps = 256, kLeastPlane = 49, kMostApart = 1600;
+#else
+constexpr int64_t kSteps = 128, kLeastPlane = 98, kMostApart = 400;
+#endif
+constexpr int64_t kMostInPlace = 400, kLeastChannels = 128, kLeastSteps = 256;
 
 struct Plan {
   View v;
@@ -229,7 +228,7 @@ bool strassen_serves(const View& v) {
   const int64_t plane = v.rows * v.cols;
   return dense && v.dtype == DType::kFloat32 && conv_algorithm == ConvAlgorithm::kAuto && v.k_channels % 2 == 0 &&
          v.m_channels % (2 * kSliver) == 0 && v.m_channels >= kLeastChannels && v.taps_and_channels() >= kLeastSteps &&
-         plane >= kLeastPlane && !(in_place && plane > kLargePlane);
+         plane >= kLeastPlane && plane <= (in_place ? kMostInPlace : kMostApart);
 }
 
 int64_t strassen_weights(const View& v) {
