@@ -19,7 +19,8 @@ namespace {
 
 constexpr int64_t kPanelBytes = 224 << 10;  // of one chunk's panel, in the level-2 cache beside the weights
 constexpr int kMaxSlivers = 16;
-constexpr double kChunkFlops = 1e6;  // below that a chunk is not worth a thread
+constexpr int64_t kManyWeights = 128 << 10;  // bytes
+constexpr double kChunkFlops = 1e6;          // below that a chunk is not worth a thread
 // So few panels of weights read slivers where they lie; more of them pay for a copy, since rows a plane apart share
 // sets of the level-1 cache and entries of its TLB.
 constexpr int64_t kPlacePanels = 4;
@@ -243,32 +244,44 @@ void panels_of(const View& v) {
   const int64_t size = sliver_size<T>(v), slivers = (v.pixels() + kPixels<T> - 1) / kPixels<T>;
   int64_t per_block = kPanelBytes / (size * static_cast<int64_t>(sizeof(T)));
   per_block = per_block < 1 ? 1 : per_block > kMaxSlivers ? kMaxSlivers : per_block;
-  const int64_t blocks = (slivers + per_block - 1) / per_block;
+  Split cut = split_evenly(slivers, per_block);
+  const int64_t threads = get_num_threads(), rounded = ceil_div(cut.count, threads) * threads;
+  if (cut.count > 1 && v.groups == 1 && cut.count < kThreadChunks * threads && rounded <= slivers)
+    cut = split_evenly(slivers, ceil_div(slivers, rounded));  // the same for every thread
+  const int64_t blocks = cut.count;
 
-  // Weights are packed for all blocks; one block packs each panel when its turn comes, in the level-1 cache.
-  const bool shared_weights = blocks > 1 || v.prepared;
-  Scratch<T> packed(shared_weights && !v.prepared ? v.groups * weights_size : 1);
-  if (shared_weights && !v.prepared) pack_all_weights(v, panels, packed.get());
+  // Weights are packed once for all blocks. But a part of the channels packs its own where there is one block, in the
+  // level-1 cache, and where they are many and pixels few: what another core has packed would come slowly.
+  const int64_t most = panels.count / 2;
+  const bool many = weights_size * static_cast<int64_t>(sizeof(T)) >= kManyWeights && v.pixels() <= v.m_channels;
+  const bool own = !v.prepared && (blocks == 1 || (many && threads > 1 && most >= threads));
+  Scratch<T> packed(own || v.prepared ? 1 : v.groups * weights_size);
+  if (!own && !v.prepared) pack_all_weights(v, panels, packed.get());
   const T* weights = v.prepared ? static_cast<const T*>(v.prepared) : packed.get();
 
-  const int64_t parts = channel_parts(v.groups * blocks, panels.count / 2);
-  const double flops = 2.0 * per_block * kPixels<T> * weights_size / parts;
+  const int64_t turns = own ? blocks : 1, places = blocks / turns;  // blocks of a chunk, and chunks of a part
+  const int64_t parts = turns > 1 ? threads : channel_parts(v.groups * places, most);
+  const int64_t own_rows = turns > 1 ? ceil_div(v.m_channels, parts) + kTallTile.rows : kTallTile.rows;
+  const double flops = 2.0 * per_block * turns * kPixels<T> * weights_size / parts;
   const int64_t grain = flops < kChunkFlops ? static_cast<int64_t>(kChunkFlops / (flops + 1)) + 1 : 1;
   const bool copy = panels.count > kPlacePanels;
-  parallel_for(v.groups * blocks * parts, grain, [&](int64_t begin, int64_t end) {
+  parallel_for(v.groups * places * parts, grain, [&](int64_t begin, int64_t end) {
     Scratch<T> panel(per_block * size);
-    Scratch<T> own_weights(shared_weights ? 1 : kTallTile.rows * steps + kLanes<T>);
+    Scratch<T> own_weights(own ? own_rows * steps + kLanes<T> : 1);
     Sliver<T> meta[kMaxSlivers];
     for (int64_t i = begin; i < end; ++i) {
-      const int64_t part = i % parts, block = i / parts % blocks, group = i / parts / blocks;
-      const int64_t first = block * per_block;
-      const int64_t count = slivers - first < per_block ? slivers - first : per_block;
-      pack_slivers(v, group, first, count, copy, panel.get(), meta);
-      for (int64_t j = panels.count * part / parts; j < panels.count * (part + 1) / parts; ++j) {
-        if (!shared_weights) pack_weights(v, group, panels, j, own_weights.get());
-        const T* w = shared_weights ? weights + group * weights_size + panels.begin(j) * steps : own_weights.get();
-        T* out = static_cast<T*>(v.out) + (group * v.m_channels + panels.begin(j)) * v.out_plane;
-        for (int64_t s = 0; s < count; ++s) make_tile(v, w, panels.rows(j), panel.get() + s * size, meta[s], out);
+      const int64_t part = i % parts, place = i / parts % places, group = i / parts / places;
+      const int64_t j0 = panels.count * part / parts, j1 = panels.count * (part + 1) / parts;
+      for (int64_t block = place; block < place + turns; ++block) {
+        const int64_t count = part_size(cut, block);
+        pack_slivers(v, group, part_begin(cut, block), count, copy, panel.get(), meta);
+        for (int64_t j = j0; j < j1; ++j) {
+          T* const mine = own_weights + (turns > 1 ? panels.begin(j) - panels.begin(j0) : 0) * steps;
+          if (own && block == 0) pack_weights(v, group, panels, j, mine);
+          const T* w = own ? mine : weights + group * weights_size + panels.begin(j) * steps;
+          T* out = static_cast<T*>(v.out) + (group * v.m_channels + panels.begin(j)) * v.out_plane;
+          for (int64_t s = 0; s < count; ++s) make_tile(v, w, panels.rows(j), panel.get() + s * size, meta[s], out);
+        }
       }
     }
   });

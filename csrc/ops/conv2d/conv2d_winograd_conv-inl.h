@@ -144,25 +144,19 @@ static void transform_sliver(const WinogradArgs& p, const Sizes<Form>& z, int64_
 
 // ---- products ------------------------------------------------------------------------------------------------------
 
-// All positions with weights made beforehand. The tiles of a position stay in the cache for all slivers.
+// A position and a sliver, with weights made beforehand.
 template <class Form>
-static void multiply_positions(const WinogradArgs& p, const Sizes<Form>& z, int64_t tiles, const float* in,
-                               const float* weights, float* products) {
-  const int64_t slivers = z.slivers;
-  parallel_for(z.kPositions * slivers, 4, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t position = i / slivers, sliver = i % slivers;
-      const int64_t vecs = z.vecs(sliver);
-      const float* w = weights + position * z.weight_position + sliver * kVecs * kL * p.depth();
-      for (int64_t k = 0, k1 = 0; k < p.depth(); k = k1) {
-        k1 = chunk_end(p, k, kSumChannels);
-        const Reached reached = positions_of_chunk<Form>(p, k);
-        if (position / Form::kCols >= reached.rows || position % Form::kCols >= reached.cols) continue;
-        multiply_tiles(z, tiles, vecs, k1 - k, in + position * z.in_position + k / kL * z.in_block, w + k * vecs * kL,
-                       products + position * z.out_position + sliver * kVecs * z.out_block, k > 0);
-      }
-    }
-  });
+static void multiply_position(const WinogradArgs& p, const Sizes<Form>& z, int64_t tiles, int64_t position,
+                              int64_t sliver, const float* in, const float* weights, float* products) {
+  const int64_t vecs = z.vecs(sliver);
+  const float* w = weights + position * z.weight_position + sliver * kVecs * kL * p.depth();
+  for (int64_t k = 0, k1 = 0; k < p.depth(); k = k1) {
+    k1 = chunk_end(p, k, kSumChannels);
+    const Reached reached = positions_of_chunk<Form>(p, k);
+    if (position / Form::kCols >= reached.rows || position % Form::kCols >= reached.cols) continue;
+    multiply_tiles(z, tiles, vecs, k1 - k, in + position * z.in_position + k / kL * z.in_block, w + k * vecs * kL,
+                   products + position * z.out_position + sliver * kVecs * z.out_block, k > 0);
+  }
 }
 
 // ---- tiles to images -----------------------------------------------------------------------------------------------
@@ -275,7 +269,21 @@ static void make_block(const WinogradArgs& p, const Sizes<Form>& z, int64_t bloc
       transform_tiles<Form>(images, z.grid, row0, row1, c * kL, in + c * z.in_block, z.in_position);
   });
   if (z.chunks) return make_in_chunks(p, z, row0, row1, in);
-  multiply_positions(p, z, tiles, in, weights, products);
+  // The tiles of a position stay in the cache for all slivers. A thread that has made weights takes the slivers that
+  // they are of, and finishes them: another core's weights and products come slowly.
+  const int64_t threads = get_num_threads();
+  if (!p.prepared && z.blocks < kMinBlocks && z.slivers % threads == 0) {
+    return parallel_for(z.slivers, z.slivers / threads, [&](int64_t first, int64_t last) {
+      for (int64_t position = 0; position < z.kPositions; ++position)
+        for (int64_t s = first; s < last; ++s) multiply_position(p, z, tiles, position, s, in, weights, products);
+      const int64_t end = last < z.slivers ? last * kVecs : z.o_blocks;
+      for (int64_t o = first * kVecs; o < end; ++o) finish_tile_rows(p, z, row0, row1, o, products + o * z.out_block);
+    });
+  }
+  parallel_for(z.kPositions * z.slivers, 4, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i)
+      multiply_position(p, z, tiles, i / z.slivers, i % z.slivers, in, weights, products);
+  });
   parallel_for(z.o_blocks, 1, [&](int64_t begin, int64_t end) {
     for (int64_t o = begin; o < end; ++o) finish_tile_rows(p, z, row0, row1, o, products + o * z.out_block);
   });
