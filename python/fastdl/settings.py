@@ -39,9 +39,9 @@ def set_conv_algorithm(name: str) -> None:
 
     Winograd convolution does a quarter of the multiplications of 3x3 windows, and on the CPU saves on all others but
     1x1; CUDA devices have it for 3x3 at unit stride and dilation, and "auto" takes it where their memory is fast for
-    their arithmetic. In plans (`fastdl.compile`) "auto" also has Strassen's algorithm, seven products for eight, for the
-    rest of many channels. The error of both against float64 stays below 6e-6 of the largest output, "direct" rounds
-    like PyTorch.
+    their arithmetic. In plans (`fastdl.compile`) "auto" also has Strassen's algorithm, seven products for eight, for
+    the rest of many channels. The error of both against float64 stays below 6e-6 of the largest output, "direct"
+    rounds like PyTorch.
 
     Raises ValueError for another name.
 
