@@ -150,6 +150,8 @@ def main(counts: list[int], slices: int, batches: tuple[int, ...], only: list[st
     unknown = set(only or ()) - {network.name for network in NETWORKS}
     if unknown:
         raise ValueError(f"[networks] expected names of {[n.name for n in NETWORKS]}, got {sorted(unknown)}")
+    if not batches or min(batches) < 1:
+        raise ValueError(f"[networks] expected batches of at least 1, got {list(batches)}")
     columns = ("plan", "eager", "PyTorch", "PyTorch channels_last", "ONNX Runtime", "OpenVINO")
     titles = ("plan", "eager", "PyTorch", "ch. last", "ONNX RT", "OpenVINO")
     head = "".join(f"{t:>10}" for t in titles)

@@ -19,7 +19,7 @@ namespace {
 
 constexpr int64_t kPanelBytes = 224 << 10;  // of one chunk's panel, in the level-2 cache beside the weights
 constexpr int kMaxSlivers = 16;
-constexpr int64_t kManyWeights = 128 << 10;  // bytes
+constexpr int64_t kManyWeights = 128 << 10;  // bytes that come slowly from the core that packed them
 constexpr double kChunkFlops = 1e6;          // below that a chunk is not worth a thread
 // So few panels of weights read slivers where they lie; more of them pay for a copy, since rows a plane apart share
 // sets of the level-1 cache and entries of its TLB.

@@ -38,6 +38,7 @@ namespace {
 constexpr int kProducts = 7;
 constexpr int64_t kL = kLanes<float>, kSliver = kSliverVecs * kL;
 constexpr int64_t kBlock = 112;  // pixels
+
 // Where this form wins. Sums of pixels take the time of some 12 products and are shared by all outputs, sums of
 // products that of some 30 and are shared by all inputs. Large planes whose pixels lie as vectors want them have little
 // else to do than products. Parts of the channels are so long that their panels stay in the level-2 cache, which is of
