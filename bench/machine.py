@@ -5,9 +5,19 @@ from __future__ import annotations
 import platform
 from pathlib import Path
 
+from fastdl import backends
 from fastdl.plan.machine import BIG, bandwidth, fma_peak
 
-__all__ = ["BIG", "bandwidth", "fma_peak", "processor"]
+__all__ = ["BIG", "bandwidth", "core_distance", "fma_peak", "processor"]
+
+
+def core_distance() -> float:
+    """Seconds that two threads take to meet.
+
+    Some 0.1 microseconds where their cores have a cache in common and several times that where not. A virtual machine
+    may move its cores at any time, and functions of many threads are slower far apart.
+    """
+    return min(backends.get("cpu").meeting_seconds(2000) for _ in range(3))
 
 
 def processor() -> str:

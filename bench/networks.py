@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import fastdl
-from bench import peers
+from bench import machine, peers
 from bench.row import Call, torch, torchvision
 from fastdl import models
 from fastdl.testing import compare
@@ -145,7 +145,8 @@ def calls(name: str, size: int, batch: int, threads: int) -> dict[str, Call]:
 def main(counts: list[int], slices: int, batches: tuple[int, ...], only: list[str] | None = None) -> None:
     """Prints milliseconds and two ratios: of the best peer to the plan, of the better PyTorch to eager.
 
-    `only` are names of networks; all, if there is none.
+    `only` are names of networks; all, if there is none. With threads, at the end how long two of them take to meet
+    (`machine.core_distance`), the worse of before and after.
     """
     unknown = set(only or ()) - {network.name for network in NETWORKS}
     if unknown:
@@ -164,7 +165,9 @@ def main(counts: list[int], slices: int, batches: tuple[int, ...], only: list[st
                 if only and network.name not in only:
                     continue
                 functions = calls(network.name, network.size, batch, threads)
+                before = machine.core_distance()
                 found = compare(functions, slices)
+                apart = max(before, machine.core_distance()) * 1e9
                 taken = {name: found.timings[name].median for name in functions}
                 cells = "".join(f"{taken[c] * 1e3:10.1f}" if c in taken else f"{'':10}" for c in columns)
                 others = [name for name in functions if name not in ("plan", "eager")]
@@ -172,6 +175,7 @@ def main(counts: list[int], slices: int, batches: tuple[int, ...], only: list[st
                 best = found.ratio(min(others, key=taken.__getitem__), to="plan") if others else float("nan")
                 eager = found.ratio(min(formats, key=taken.__getitem__), to="eager") if formats else float("nan")
                 print(
-                    f"{network.name:14}{batch:6}{threads:5}{cells}{best:8.2f}x{eager:7.2f}x  (goal {network.goal:g}x)",
+                    f"{network.name:14}{batch:6}{threads:5}{cells}{best:8.2f}x{eager:7.2f}x  (goal {network.goal:g}x)"
+                    + (f"  {apart:.0f} ns" if threads > 1 else ""),
                     flush=True,
                 )

@@ -1,6 +1,7 @@
 // The Python module of one device: arrays in and out, the device's settings, and the bindings of every operation.
 #include <pybind11/pybind11.h>
 
+#include <chrono>
 #include <cstring>
 
 #include "bind/array_type.h"
@@ -44,6 +45,19 @@ double fma_loop_flops(DType dtype, int64_t iterations) {
   call(fma_loop, {dtype, iterations, get_num_threads(), &flops}, kReleaseGilAbove);
   return flops;
 }
+
+// How long it takes two threads to meet: a few ways of a cache line between their cores. 0 with one thread.
+double meeting_seconds(int64_t times) {
+  const auto now = std::chrono::steady_clock::now;
+  double seconds = 0;
+  run_team(2, [&](Team& team) {
+    team.wait();
+    const auto start = now();
+    for (int64_t i = 0; i < times; ++i) team.wait();
+    if (team.rank == 0 && team.size > 1) seconds = std::chrono::duration<double>(now() - start).count();
+  });
+  return seconds / static_cast<double>(times);
+}
 #endif
 
 py::dict build_info() {
@@ -71,7 +85,8 @@ PYBIND11_MODULE(FASTDL_MODULE, m, py::mod_gil_not_used()) {
   m.def("get_num_threads", &get_num_threads);
   m.def("set_num_threads", &set_num_threads);
   m.def("fma_loop", &fma_loop_flops);  // runs multiply-adds and returns how many operations: the machine's peak
-  set_isa(active_isa);                 // raises where the machine has none of the sets that were built
+  m.def("meeting_seconds", &meeting_seconds, py::call_guard<py::gil_scoped_release>());
+  set_isa(active_isa);  // raises where the machine has none of the sets that were built
   m.def("isa", [] { return isa_name(isa()); });
   m.def("best_isa", [] { return isa_name(best_isa()); });
   m.def("set_isa", [](const char* name) { set_isa(isa_from_name(name)); });

@@ -3,10 +3,12 @@
 // and advised to be huge pages. At most kCacheLimit bytes are kept; empty_cache() gives everything back.
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <mutex>
 #include <new>
+#include <utility>
 
 #include "core/memory.h"
 #include "cpu/parallel.h"
@@ -15,7 +17,7 @@
 namespace fastdl {
 namespace {
 
-constexpr size_t kHuge = size_t{2} << 20;
+constexpr size_t kHuge = size_t{2} << 20, kPage = 4096;
 constexpr int64_t kCacheLimit = int64_t{4} << 30;
 constexpr int kClasses = 4 * 48;
 
@@ -125,16 +127,56 @@ void copy_on_device(void* to, const void* from, size_t bytes) {
   std::memcpy(to, from, bytes);
 }
 
-// Scratch keeps its Buffer in the 64 bytes before the data.
+// Scratch is a stack of each thread: a kernel works where the one before it did, in the core's own cache. (Blocks from
+// a list of all threads would change hands, and another core's lines come slowly.) What does not fit is allocated.
+namespace {
+
+#if defined(__SANITIZE_ADDRESS__)
+constexpr size_t kStackBytes = 0;  // each by itself: the sanitizer sees what runs over
+#else
+constexpr size_t kStackBytes = size_t{4} << 20;
+#endif
+
+struct ScratchStack {
+  char* memory = nullptr;
+  size_t used = 0;
+  ~ScratchStack() { std::free(std::exchange(memory, nullptr)); }
+};
+thread_local ScratchStack stack;
+
+// In the 64 bytes before the data.
+struct ScratchHead {
+  Buffer* buffer;  // or null: part of the stack,
+  size_t before;   // which had this height
+};
+constexpr size_t kHeadBytes = 64;
+
+}  // namespace
+
 void* scratch_allocate(size_t bytes) {
-  Buffer* b = allocate(bytes + 64);
-  std::memcpy(b->data, &b, sizeof b);
-  return static_cast<char*>(b->data) + 64;
+  ScratchStack& s = stack;
+  ScratchHead head{nullptr, s.used};
+  char* data;
+  if (bytes <= kStackBytes - std::min(kStackBytes, s.used + kHeadBytes)) {
+    if (!s.memory) s.memory = static_cast<char*>(std::aligned_alloc(kPage, kStackBytes));
+    if (!s.memory) throw std::bad_alloc();
+    data = s.memory + s.used;
+    s.used += kHeadBytes + (bytes + 63) / 64 * 64;
+  } else {
+    head.buffer = allocate(bytes + kHeadBytes);
+    data = static_cast<char*>(head.buffer->data);
+  }
+  std::memcpy(data, &head, sizeof head);
+  return data + kHeadBytes;
 }
+
 void scratch_release(void* data) {
-  Buffer* b;
-  std::memcpy(&b, static_cast<char*>(data) - 64, sizeof b);
-  release(b);
+  ScratchHead head;
+  std::memcpy(&head, static_cast<char*>(data) - kHeadBytes, sizeof head);
+  if (head.buffer)
+    release(head.buffer);
+  else
+    stack.used = head.before;
 }
 
 }  // namespace fastdl

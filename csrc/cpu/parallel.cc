@@ -59,22 +59,24 @@ struct Job {
   void (*run)(void*, int64_t) = nullptr;
   void* context = nullptr;
   int64_t chunks = 0, threads = 1;
-  std::atomic<int64_t> next[kMaxThreads];  // in the range of each thread
-  std::atomic<int> inside{0};              // workers that may still touch this job
+  struct alignas(64) Next {
+    std::atomic<int64_t> chunk;
+  } next[kMaxThreads];         // in the range of each thread, in a line of its own
+  std::atomic<int> inside{0};  // workers that may still touch this job
   std::atomic<bool> failed{false};
   std::exception_ptr error;  // of the first chunk that threw (memory ran out); rethrown to the caller
 
   int64_t first(int64_t rank) const { return chunks / threads * rank + std::min(chunks % threads, rank); }
 
   void start() {
-    for (int64_t rank = 0; rank < threads; ++rank) next[rank].store(first(rank), std::memory_order_relaxed);
+    for (int64_t rank = 0; rank < threads; ++rank) next[rank].chunk.store(first(rank), std::memory_order_relaxed);
   }
   void work(int64_t rank) {
     try {
       for (int64_t turn = 0; turn < threads; ++turn) {
         const int64_t owner = (rank + turn) % threads, end = first(owner + 1);
-        while (next[owner].load(std::memory_order_relaxed) < end && !failed.load(std::memory_order_relaxed)) {
-          const int64_t i = next[owner].fetch_add(1, std::memory_order_relaxed);
+        while (next[owner].chunk.load(std::memory_order_relaxed) < end && !failed.load(std::memory_order_relaxed)) {
+          const int64_t i = next[owner].chunk.fetch_add(1, std::memory_order_relaxed);
           if (i < end) run(context, i);
         }
       }

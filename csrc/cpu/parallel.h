@@ -70,8 +70,8 @@ class FlushDenormals {
   unsigned saved_;
 };
 
-// Scratch memory of a kernel: 64-byte aligned, from the caching allocator, given back at the end of the scope. Always
-// inline, or a kernel file would leave a copy that all instruction sets share.
+// Scratch memory of a kernel: 64-byte aligned, given back at the end of the scope, by the thread that asked for it and
+// in the opposite order. Always inline, or a kernel file would leave a copy that all instruction sets share.
 void* scratch_allocate(size_t bytes);
 void scratch_release(void* data);
 template <class T>

@@ -236,54 +236,83 @@ void pack_all_weights(const View& v, const Panels& panels, T* packed) {
   });
 }
 
+// How the work is cut: a chunk is a block of slivers, or all blocks in turn, and a part of the channels.
+template <class T>
+struct Cut {
+  Panels panels;
+  int64_t steps, weights_size;                     // numbers of a row of packed weights, and of a group's
+  int64_t sliver, slivers, most_in_block, blocks;  // numbers of one in a panel, and how many
+  bool own;                                        // each chunk packs the weights of its channels itself
+  int64_t turns, places, parts;                    // blocks of a chunk, and chunks of a part
+
+  explicit Cut(const View& v)
+      : panels(v.m_channels),
+        steps(v.taps_and_channels() + 1),
+        weights_size(v.m_channels * steps),
+        sliver(sliver_size<T>(v)),
+        slivers(ceil_div(v.pixels(), int64_t{kPixels<T>})) {
+    const int64_t threads = get_num_threads(), fit = kPanelBytes / (sliver * static_cast<int64_t>(sizeof(T)));
+    most_in_block = fit < 1 ? 1 : fit > kMaxSlivers ? kMaxSlivers : fit;
+    blocks = ceil_div(slivers, most_in_block);
+    // The same for every thread, and for every layer with so many pixels: a thread reads what it wrote before.
+    const int64_t rounded = ceil_div(blocks, threads) * threads;
+    if (blocks > 1 && v.groups == 1 && rounded <= slivers) blocks = rounded;
+
+    // Weights are packed once for all blocks. But a part of the channels packs its own where there is one block, in the
+    // level-1 cache, and where they are many and pixels few: what another core has packed would come slowly.
+    const int64_t most = panels.count / 2;
+    const bool many = weights_size * static_cast<int64_t>(sizeof(T)) >= kManyWeights && v.pixels() <= v.m_channels;
+    own = !v.prepared && (blocks == 1 || (many && threads > 1 && most >= threads));
+    turns = own ? blocks : 1, places = blocks / turns;
+    parts = turns > 1 ? threads : channel_parts(v.groups * places, most);
+  }
+  int64_t first_sliver(int64_t block) const { return slivers * block / blocks; }
+  int64_t first_panel(int64_t part) const { return panels.count * part / parts; }
+  // One panel, or all of a part where several blocks use them.
+  int64_t own_weights() const {
+    const int64_t rows = turns > 1 ? ceil_div(panels.channels, parts) + kTallTile.rows : kTallTile.rows;
+    return own ? rows * steps + kLanes<T> : 1;
+  }
+  double flops_of_chunk() const {
+    return 2.0 * static_cast<double>(most_in_block * turns * kPixels<T> * weights_size / parts);
+  }
+};
+
+// One chunk. `weights` are those of all groups, or null: then it packs its own into `packed`.
+template <class T>
+void make_part(const View& v, const Cut<T>& cut, int64_t group, int64_t place, int64_t part, const T* weights,
+               T* packed, T* pixels) {
+  const Panels& panels = cut.panels;
+  const int64_t j0 = cut.first_panel(part), j1 = cut.first_panel(part + 1);
+  Sliver<T> slivers[kMaxSlivers];
+  for (int64_t block = place; block < place + cut.turns; ++block) {
+    const int64_t first = cut.first_sliver(block), count = cut.first_sliver(block + 1) - first;
+    pack_slivers(v, group, first, count, panels.count > kPlacePanels, pixels, slivers);
+    for (int64_t j = j0; j < j1; ++j) {
+      T* const mine = packed + (cut.turns > 1 ? panels.begin(j) - panels.begin(j0) : 0) * cut.steps;
+      if (cut.own && block == 0) pack_weights(v, group, panels, j, mine);
+      const T* w = cut.own ? mine : weights + group * cut.weights_size + panels.begin(j) * cut.steps;
+      T* out = static_cast<T*>(v.out) + (group * v.m_channels + panels.begin(j)) * v.out_plane;
+      for (int64_t s = 0; s < count; ++s) make_tile(v, w, panels.rows(j), pixels + s * cut.sliver, slivers[s], out);
+    }
+  }
+}
+
 template <class T>
 void panels_of(const View& v) {
-  const Panels panels(v.m_channels);
-  const int64_t steps = v.taps_and_channels() + 1;
-  const int64_t weights_size = v.m_channels * steps;  // of one group, the bias with them
-  const int64_t size = sliver_size<T>(v), slivers = (v.pixels() + kPixels<T> - 1) / kPixels<T>;
-  int64_t per_block = kPanelBytes / (size * static_cast<int64_t>(sizeof(T)));
-  per_block = per_block < 1 ? 1 : per_block > kMaxSlivers ? kMaxSlivers : per_block;
-  Split cut = split_evenly(slivers, per_block);
-  const int64_t threads = get_num_threads(), rounded = ceil_div(cut.count, threads) * threads;
-  if (cut.count > 1 && v.groups == 1 && cut.count < kThreadChunks * threads && rounded <= slivers)
-    cut = split_evenly(slivers, ceil_div(slivers, rounded));  // the same for every thread
-  const int64_t blocks = cut.count;
-
-  // Weights are packed once for all blocks. But a part of the channels packs its own where there is one block, in the
-  // level-1 cache, and where they are many and pixels few: what another core has packed would come slowly.
-  const int64_t most = panels.count / 2;
-  const bool many = weights_size * static_cast<int64_t>(sizeof(T)) >= kManyWeights && v.pixels() <= v.m_channels;
-  const bool own = !v.prepared && (blocks == 1 || (many && threads > 1 && most >= threads));
-  Scratch<T> packed(own || v.prepared ? 1 : v.groups * weights_size);
-  if (!own && !v.prepared) pack_all_weights(v, panels, packed.get());
+  const Cut<T> cut(v);
+  const bool shared = !cut.own && !v.prepared;
+  Scratch<T> packed(shared ? v.groups * cut.weights_size : 1);
+  if (shared) pack_all_weights(v, cut.panels, packed.get());
   const T* weights = v.prepared ? static_cast<const T*>(v.prepared) : packed.get();
 
-  const int64_t turns = own ? blocks : 1, places = blocks / turns;  // blocks of a chunk, and chunks of a part
-  const int64_t parts = turns > 1 ? threads : channel_parts(v.groups * places, most);
-  const int64_t own_rows = turns > 1 ? ceil_div(v.m_channels, parts) + kTallTile.rows : kTallTile.rows;
-  const double flops = 2.0 * per_block * turns * kPixels<T> * weights_size / parts;
+  const double flops = cut.flops_of_chunk();
   const int64_t grain = flops < kChunkFlops ? static_cast<int64_t>(kChunkFlops / (flops + 1)) + 1 : 1;
-  const bool copy = panels.count > kPlacePanels;
-  parallel_for(v.groups * places * parts, grain, [&](int64_t begin, int64_t end) {
-    Scratch<T> panel(per_block * size);
-    Scratch<T> own_weights(own ? own_rows * steps + kLanes<T> : 1);
-    Sliver<T> meta[kMaxSlivers];
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t part = i % parts, place = i / parts % places, group = i / parts / places;
-      const int64_t j0 = panels.count * part / parts, j1 = panels.count * (part + 1) / parts;
-      for (int64_t block = place; block < place + turns; ++block) {
-        const int64_t count = part_size(cut, block);
-        pack_slivers(v, group, part_begin(cut, block), count, copy, panel.get(), meta);
-        for (int64_t j = j0; j < j1; ++j) {
-          T* const mine = own_weights + (turns > 1 ? panels.begin(j) - panels.begin(j0) : 0) * steps;
-          if (own && block == 0) pack_weights(v, group, panels, j, mine);
-          const T* w = own ? mine : weights + group * weights_size + panels.begin(j) * steps;
-          T* out = static_cast<T*>(v.out) + (group * v.m_channels + panels.begin(j)) * v.out_plane;
-          for (int64_t s = 0; s < count; ++s) make_tile(v, w, panels.rows(j), panel.get() + s * size, meta[s], out);
-        }
-      }
-    }
+  parallel_for(v.groups * cut.places * cut.parts, grain, [&](int64_t begin, int64_t end) {
+    Scratch<T> pixels(cut.most_in_block * cut.sliver), own(cut.own_weights());
+    for (int64_t i = begin; i < end; ++i)
+      make_part<T>(v, cut, i / cut.parts / cut.places, i / cut.parts % cut.places, i % cut.parts, weights, own.get(),
+                   pixels.get());
   });
 }
 
