@@ -124,7 +124,8 @@ def main() -> None:
         args.bandwidth[threads] = machine.bandwidth()
         for kernel, row in chosen(args):
             records.append(run_row(row, kernel, threads, args))
-            print(report.table(records[-1:]).splitlines()[-1], file=sys.stderr, flush=True)
+            apart = f" {machine.core_distance() * 1e9:.0f} ns" if threads > 1 else ""
+            print(report.table(records[-1:]).splitlines()[-1] + apart, file=sys.stderr, flush=True)
     title = f"{machine.processor()}, {fastdl.backends.get('cpu').isa()}"
     for threads in counts:
         print(
