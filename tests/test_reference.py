@@ -194,6 +194,16 @@ X, W = np.ones((1, 4, 5, 5)), np.ones((6, 2, 3, 3))
 F32 = np.ones((1, 4, 5, 5), np.float32)
 GEOMETRY = ((1, 1), (0, 0, 0, 0), (1, 1))
 BAD = [
+    (
+        lambda: ref.squared_deviations(X, F32, (0,), False),
+        TypeError,
+        "[squared_deviations] expected center of dtype float64, got float32",
+    ),
+    (
+        lambda: ref.squared_deviations(X, X, (0, 1), False),
+        ValueError,
+        "[squared_deviations] expected center of 25 elements, got shape (1, 4, 5, 5)",
+    ),
     (lambda: ref.add(X, F32), TypeError, "[add] expected b of dtype float64, got float32"),
     (lambda: ref.add(np.ones(2), np.ones(3)), ValueError, "[add] expected shapes that broadcast, got (2,) and (3,)"),
     (

@@ -50,7 +50,11 @@ CASES = [
         BadCall(lambda d: on(d, 2, dtype="int64").mean(), TypeError,
                 "[mean] expected input of dtype float32 or float64, got int64"),
     ]),
-    case("var", fastdl.var, [s for s in SIZES if s["shape"] not in ((1, 1), ())], epsilons=256),
+    case("var", fastdl.var, [s for s in SIZES if s["shape"] not in ((1, 1), ())], epsilons=256, bad=[
+        BadCall(lambda d: on(d, 2, dtype="int64").var(), TypeError,
+                "[var] expected input of dtype float32 or float64, got int64"),
+    ]),
+    case("var_keepdim", lambda x, dim: fastdl.var(x, dim, 0, True), epsilons=256),
     case("std", fastdl.std, [s for s in SIZES if s["shape"] not in ((1, 1), ())], epsilons=256),
     case("amax", fastdl.amax, bad=[
         BadCall(lambda d: on(d, 0, 3).amax(), ValueError,

@@ -116,6 +116,9 @@ def test_arithmetic(same, dtype: str) -> None:
         for axes in ((1,), (0,)):
             for shape in ((5, 3), (40, 300), (300, 40)):
                 same(name, numbers(dtype, *shape), axes, False)
+                if name == "sum" and dtype not in INTEGERS:
+                    centers = numbers(dtype, shape[1 - axes[0]])
+                    same("squared_deviations", numbers(dtype, *shape), centers, axes, False)
     if dtype in INTEGERS:
         for name in ("neg", "abs", "sign", "square"):
             same(name, x)

@@ -13,6 +13,21 @@ SIZES = st.integers(0, 40) | st.sampled_from([63, 64, 65, 130])
 
 @settings(derandomize=True, deadline=None, max_examples=150, database=None)
 @given(
+    st.lists(SIZES, min_size=1, max_size=3), st.integers(1, 7), st.sampled_from(["float32", "float64"]),
+    st.booleans(), st.integers(0, 99),
+)  # fmt: skip
+def test_squared_deviations(shape, chosen, dtype, keepdim, seed):
+    axes = tuple(i for i in range(len(shape)) if chosen >> i & 1)
+    rng = np.random.default_rng(seed)
+    x = (100 + rng.standard_normal(shape)).astype(dtype)
+    center = (100 + rng.standard_normal([1 if i in axes else n for i, n in enumerate(shape)])).astype(dtype)
+    want = REFERENCE.squared_deviations(x.astype(np.float64), center.astype(np.float64), axes, keepdim)
+    got = CPU.squared_deviations(CPU.from_numpy(x, False), CPU.from_numpy(center, False), axes, keepdim)
+    assert_close(CPU.to_numpy(got), want, 64, magnitude=float(want.max(initial=1.0)))
+
+
+@settings(derandomize=True, deadline=None, max_examples=150, database=None)
+@given(
     st.lists(SIZES, min_size=1, max_size=3), st.integers(1, 7), st.sampled_from(["sum", "mean", "amax", "amin"]),
     st.sampled_from(["float32", "float64", "int32", "int64"]), st.booleans(), st.booleans(), st.integers(0, 99),
 )  # fmt: skip

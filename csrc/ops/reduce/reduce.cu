@@ -1,5 +1,6 @@
-// Reductions on CUDA: sum, mean, amax and amin over any axes, argmax and argmin along one. Each element is read once
-// and used once, so the limit is memory; the work is to keep enough loads in flight whatever the shape.
+// Reductions on CUDA: sum, mean, amax, amin and squared deviations over any axes, argmax and argmin along one. Each
+// element is read once and used once, so the limit is memory; the work is to keep enough loads in flight whatever the
+// shape.
 //
 // Layout. x is contiguous, and its axes alternate between kept and reduced ones, so the last axis decides:
 //   rows      the last axis is reduced. The lanes of an output read neighbouring packs of its row.
@@ -14,6 +15,7 @@
 // second launch adds up the chunks' results in their order. Lanes, chunks and orders follow from the shape alone, so
 // the bits of a sum do not depend on the device or on which block came first.
 #include <limits>
+#include <type_traits>
 
 #include "cuda/access.cuh"
 #include "cuda/reduce.cuh"
@@ -95,23 +97,37 @@ Tasks divide_work(int64_t outputs, int64_t steps, int slots_log2, bool in_chunks
 
 // ---- sum, amax, amin ------------------------------------------------------------------------------------------------
 
+// A sum of squared deviations from the center of the output.
+struct SquaredDeviations : Sum {};
+
+template <class Op>
+constexpr bool kCentered = std::is_same_v<Op, SquaredDeviations>;
+
+// What a number is when it is read.
+template <class Op, class T>
+__device__ inline T seen(T x, T center) {
+  if constexpr (kCentered<Op>) return (x - center) * (x - center);
+  return x;
+}
+
 template <class T>
 struct Reduction {
   Tasks tasks;
   Axes<1> kept, gone;  // strides in elements of x
   const T* x;
-  T* out;        // (chunks, outputs)
-  T identity;    // of the operation
-  int64_t tail;  // rows: elements behind the last pack of the only row
-  bool mean;     // divide by count at the end
+  const T* center;  // (outputs)
+  T* out;           // (chunks, outputs)
+  T identity;       // of the operation
+  int64_t tail;     // rows: elements behind the last pack of the only row
+  bool mean;        // divide by count at the end
   T count;
 };
 
 // All steps of a lane into a pack of accumulators. Lanes take steps in turn, so that neighbours read neighbours; four
 // loads are issued before the first is used.
 template <int N, class T, class Op>
-__device__ inline Pack<T, N> accumulate(const Axes<1>& gone, const T* x, const Task& task, int lanes, T identity,
-                                        Op op) {
+__device__ inline Pack<T, N> accumulate(const Axes<1>& gone, const T* x, const Pack<T, N>& center, const Task& task,
+                                        int lanes, T identity, Op op) {
   Pack<T, N> sum = splat<N>(identity);
   int64_t step = task.begin + task.lane;
   for (; step + int64_t{kUnroll - 1} * lanes < task.end; step += int64_t{kUnroll} * lanes) {
@@ -119,12 +135,15 @@ __device__ inline Pack<T, N> accumulate(const Axes<1>& gone, const T* x, const T
 #pragma unroll
     for (int u = 0; u < kUnroll; ++u) loaded[u] = load_pack<N>(x + locate(gone, step + int64_t{u} * lanes).at[0]);
 #pragma unroll
-    for (int k = 0; k < N; ++k) sum[k] = op(sum[k], op(op(loaded[0][k], loaded[1][k]), op(loaded[2][k], loaded[3][k])));
+    for (int k = 0; k < N; ++k) {
+      const auto at = [&](int u) { return seen<Op>(loaded[u][k], center[k]); };
+      sum[k] = op(sum[k], op(op(at(0), at(1)), op(at(2), at(3))));
+    }
   }
   for (; step < task.end; step += lanes) {
     const Pack<T, N> loaded = load_pack<N>(x + locate(gone, step).at[0]);
 #pragma unroll
-    for (int k = 0; k < N; ++k) sum[k] = op(sum[k], loaded[k]);
+    for (int k = 0; k < N; ++k) sum[k] = op(sum[k], seen<Op>(loaded[k], center[k]));
   }
   return sum;
 }
@@ -152,12 +171,13 @@ __global__ void __launch_bounds__(kBlock) reduce_rows(Reduction<T> r) {
   T total = r.identity;
   if (task.active) {
     const T* row = r.x + locate(r.kept, task.output).at[0];
-    const Pack<T, N> sum = accumulate<N>(r.gone, row, task, 1 << r.tasks.lanes_log2, r.identity, op);
+    const T center = kCentered<Op> ? r.center[task.output] : T{0};
+    const Pack<T, N> sum = accumulate<N>(r.gone, row, splat<N>(center), task, 1 << r.tasks.lanes_log2, r.identity, op);
 #pragma unroll
     for (int k = 0; k < N; ++k) total = op(total, sum[k]);
     if (task.end == r.tasks.steps)
       for (int64_t k = task.lane; k < r.tail; k += 1 << r.tasks.lanes_log2)
-        total = op(total, row[r.tasks.steps * N + k]);
+        total = op(total, seen<Op>(row[r.tasks.steps * N + k], center));
   }
   total = reduce_lanes(total, r.tasks.lanes_log2, op);
   if (task.active && task.lane == 0)
@@ -174,7 +194,9 @@ __global__ void __launch_bounds__(kBlock) reduce_columns(Reduction<T> r) {
   Sums sum = splat<N>(r.identity);
   if (task.active) {
     const T* top = r.x + locate(r.kept, task.output * N).at[0];
-    sum = accumulate<N>(r.gone, top, task, lanes, r.identity, op);
+    Pack<T, N> center = splat<N>(T{0});
+    if constexpr (kCentered<Op>) center = load_pack<N>(r.center + task.output * N);
+    sum = accumulate<N>(r.gone, top, center, task, lanes, r.identity, op);
   }
   // The upper half of the lanes hands its sums to the lower half, until one lane is left. A slot is written once, so
   // one barrier a round is enough.
@@ -274,6 +296,9 @@ void launch_reduction(Reduce op, bool rows, const Reduction<T>& r, Stream stream
   };
   if (op == Reduce::k_amax) return start(reduce_rows<Max, N, T>, reduce_columns<Max, N, T>);
   if (op == Reduce::k_amin) return start(reduce_rows<Min, N, T>, reduce_columns<Min, N, T>);
+  if constexpr (std::is_floating_point_v<T>)
+    if (op == Reduce::k_squared_deviations)
+      return start(reduce_rows<SquaredDeviations, N, T>, reduce_columns<SquaredDeviations, N, T>);
   start(reduce_rows<Sum, N, T>, reduce_columns<Sum, N, T>);
 }
 
@@ -308,10 +333,11 @@ void reduce_typed(const ReduceArgs& args, int64_t count, bool in_chunks, Stream 
   const bool whole_packs = last >= 0 && args.shape[last] % kWide == 0;
   Reduction<T> r{};
   r.x = static_cast<const T*>(args.x);
+  r.center = static_cast<const T*>(args.center);
   r.identity = identity_of<T>(args.op);
   // A single row may end in part of a pack, all others begin where the one before has ended.
-  const bool wide =
-      (whole_packs || (rows && last == 0)) && aligned<kWide>(r.x) && aligned<kWide>(static_cast<T*>(args.out));
+  const bool wide = (whole_packs || (rows && last == 0)) && aligned<kWide>(r.x) &&
+                    aligned<kWide>(static_cast<T*>(args.out)) && (rows || aligned<kWide>(r.center));
   wide ? plan<kWide>(r, args, rows, in_chunks) : plan<1>(r, args, rows, in_chunks);
 
   const auto start = [&] {
@@ -327,6 +353,7 @@ void reduce_typed(const ReduceArgs& args, int64_t count, bool in_chunks, Stream 
   r.out = partial.get();
   start();
   ReduceArgs second = args;  // the sum of a mean is divided at its end
+  if (args.op == Reduce::k_squared_deviations) second.op = Reduce::k_sum, second.center = nullptr;
   second.x = partial.get();
   second.shape = Dims{args.out_size > 1 ? 2 : 1, {r.tasks.chunks, args.out_size}};
   second.reduced[0] = true, second.reduced[1] = false;

@@ -9,16 +9,17 @@
 namespace fastdl {
 
 #define FASTDL_ENUM(name) k_##name,
-enum class Reduce { FASTDL_REDUCE_OPS(FASTDL_ENUM) };
+enum class Reduce { FASTDL_REDUCE_OPS(FASTDL_ENUM) k_squared_deviations };
 #undef FASTDL_ENUM
 
 struct ReduceArgs {
   Reduce op;
-  DType dtype;             // mean only of floats
+  DType dtype;             // mean and squared deviations only of floats
   Dims shape;              // of x, merged
   bool reduced[kMaxDims];  // which of its axes go
   int64_t out_size;        // product of the kept axes
   const void* x;
+  const void* center;  // of the squared deviations from it, which are summed: as out; null for all other operations
   void* out;
 };
 

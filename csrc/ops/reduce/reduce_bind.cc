@@ -49,6 +49,21 @@ Array reduce_array(const char* name, Reduce op, const Array& x, const Dims& axes
   return out;
 }
 
+Array squared_deviations(const Array& x, const Array& center, const Dims& axes, bool keepdim) {
+  const char* const name = "squared_deviations";
+  expect_float(name, "x", x);
+  ReduceArgs args{};
+  const Dims shape = reduced_shape(name, x, axes, keepdim, args);
+  EXPECT(center.dtype == x.dtype, TypeError, name, text("center of dtype ", x.dtype), text(center.dtype));
+  EXPECT(center.size == shape.product(), ValueError, name, text("center of ", shape.product(), " elements"),
+         text("shape ", center.shape));
+  Array out = empty(shape, x.dtype);
+  args.op = Reduce::k_squared_deviations, args.dtype = x.dtype, args.out_size = out.size;
+  args.x = x.data, args.center = center.data, args.out = out.data;
+  call(reduce, args, static_cast<int64_t>(x.bytes() + center.bytes() + out.bytes()));
+  return out;
+}
+
 Array arg_reduce_array(const char* name, bool largest, const Array& x, int64_t axis, bool keepdim) {
   expect_number(name, x);
   EXPECT(axis >= 0 && axis < x.ndim(), IndexError, name, text("an axis from 0 to ", x.ndim() - 1), text(axis));
@@ -80,6 +95,7 @@ void bind_reduce(py::module_& m) {
   });
   FASTDL_REDUCE_OPS(FASTDL_DEF)
 #undef FASTDL_DEF
+  m.def("squared_deviations", &squared_deviations);
   m.def("argmax",
         [](const Array& x, int64_t axis, bool keepdim) { return arg_reduce_array("argmax", true, x, axis, keepdim); });
   m.def("argmin",

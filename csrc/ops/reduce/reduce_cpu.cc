@@ -28,6 +28,13 @@ constexpr int kColumnVectors = 4;  // a quarter of a kilobyte of each row at a t
 
 // ---- the operations: combine(a, b), with a before b -----------------------------------------------------------------
 
+// What numbers are when they are read, beside the center of their output: themselves. Merge combines what was combined.
+template <class T>
+struct Plain {
+  static constexpr bool kCentered = false;
+  FASTDL_INLINE Vec<T> read(Vec<T> x, Vec<T>) { return x; }
+};
+
 template <class T>
 struct WrappingOf {
   using type = T;
@@ -42,7 +49,8 @@ struct WrappingOf<int64_t> {
 };
 
 template <class T>
-struct Sum {
+struct Sum : Plain<T> {
+  using Merge = Sum;
   using Wrap = typename WrappingOf<T>::type;  // integers wrap around
   FASTDL_INLINE T identity() { return T{0}; }
   FASTDL_INLINE Vec<T> combine(Vec<T> a, Vec<T> b) { return (Vec<T>)((Vec<Wrap>)a + (Vec<Wrap>)b); }
@@ -73,17 +81,31 @@ FASTDL_INLINE Vec<T> unless_nan(Vec<T> a, Vec<T> chosen) {
 }
 
 template <class T>
-struct Max {
+struct Max : Plain<T> {
+  using Merge = Max;
   FASTDL_INLINE T identity() { return lowest<T>(); }
   FASTDL_INLINE Vec<T> combine(Vec<T> a, Vec<T> b) { return unless_nan<T>(a, a > b ? a : b); }
   FASTDL_INLINE T combine(T a, T b) { return a > b || a != a ? a : b; }
 };
 template <class T>
-struct Min {
+struct Min : Plain<T> {
+  using Merge = Min;
   FASTDL_INLINE T identity() { return highest<T>(); }
   FASTDL_INLINE Vec<T> combine(Vec<T> a, Vec<T> b) { return unless_nan<T>(a, a < b ? a : b); }
   FASTDL_INLINE T combine(T a, T b) { return a < b || a != a ? a : b; }
 };
+
+template <class T>
+struct SquaredDeviations : Sum<T> {
+  static constexpr bool kCentered = true;
+  FASTDL_INLINE Vec<T> read(Vec<T> x, Vec<T> center) { return (x - center) * (x - center); }
+};
+// Of one output.
+template <class Op, class T>
+FASTDL_INLINE Vec<T> center_of(const T* centers, int64_t output) {
+  if constexpr (Op::kCentered) return broadcast<T>(centers[output]);
+  return Vec<T>{};
+}
 
 // The binary tree, built as values arrive: level k holds the combination of 2^k of them while bit k of count is set.
 // Its values are vectors: lanes meet at its end, once.
@@ -124,9 +146,9 @@ FASTDL_INLINE T fold_lanes(Vec<T> v) {
 
 // Adds n numbers to the accumulators. Each vector in its place: loads that the compiler puts out of order cost a fifth.
 template <class Op, class T>
-FASTDL_INLINE void accumulate_row(const T* row, int64_t n, Vec<T> (&sum)[kAccumulators]) {
+FASTDL_INLINE void accumulate_row(const T* row, int64_t n, Vec<T> center, Vec<T> (&sum)[kAccumulators]) {
   accumulate_run<T, kAccumulators>(n, [&](int k, int64_t i, auto left) FASTDL_BODY {
-    const Vec<T> v = first_lanes<T>(load_some<T>(row + i, left), left, Op::identity());
+    const Vec<T> v = first_lanes<T>(Op::read(load_some<T>(row + i, left), center), left, Op::identity());
     sum[k] = in_place<T>(Op::combine(sum[k], v));
   });
 }
@@ -141,13 +163,13 @@ FASTDL_INLINE Vec<T> meet(Vec<T> (&sum)[kAccumulators]) {
 
 // The first n columns of `count` rows, which the walk leads to.
 template <class Op, class T>
-FASTDL_INLINE Vec<T> reduce_piece(const T* x, Walk<1>& reduced, int64_t count, int64_t n) {
+FASTDL_INLINE Vec<T> reduce_piece(const T* x, Walk<1>& reduced, int64_t count, int64_t n, Vec<T> center) {
   const Vec<T> identity = broadcast<T>(Op::identity());
   Vec<T> sum[kAccumulators] = {identity, identity, identity, identity, identity, identity, identity, identity};
-  accumulate_row<Op, T>(x + reduced.offset[0], n, sum);
+  accumulate_row<Op, T>(x + reduced.offset[0], n, center, sum);
   for (int64_t r = 1; r < count; ++r) {
     step<1>(reduced);
-    accumulate_row<Op, T>(x + reduced.offset[0], n, sum);
+    accumulate_row<Op, T>(x + reduced.offset[0], n, center, sum);
   }
   return meet<Op, T>(sum);
 }
@@ -182,10 +204,10 @@ static int64_t units_a_part(int64_t items, int64_t units, int64_t work) {
 }
 
 template <class Op, class T>
-static void columns(const Plan& plan, const T* x, T* out, T divisor);
+static void columns(const Plan& plan, const T* x, const T* centers, T* out, T divisor);
 
 template <class Op, class T>
-static void rows(const Plan& plan, const T* x, T* out, T divisor) {
+static void rows(const Plan& plan, const T* x, const T* centers, T* out, T divisor) {
   // Pieces of a long row, or several short rows to a piece.
   const int64_t pieces_a_row = (plan.width + kPiece - 1) / kPiece;
   const bool in_order = plan.rows > 1 && plan.outer > 1 && plan.width >= kLongRow;
@@ -202,13 +224,14 @@ static void rows(const Plan& plan, const T* x, T* out, T divisor) {
       seek<1>(kept, output);
       for (int64_t item = begin; item < end; ++item) {
         const int64_t first = part * per_part, last = first + per_part < pieces ? first + per_part : pieces;
+        const Vec<T> center = center_of<Op, T>(centers, output);
         Pairwise<T> tree;
         int64_t row = first / pieces_a_row * rows_a_piece, column = first % pieces_a_row * kPiece;
         seek<1>(reduced, row);
         for (int64_t i = first; i < last; ++i) {
           const int64_t n = plan.width - column < kPiece ? plan.width - column : kPiece;
           const int64_t count = plan.rows - row < rows_a_piece ? plan.rows - row : rows_a_piece;
-          push<Op, T>(tree, reduce_piece<Op, T>(x + kept.offset[0] + column, reduced, count, n));
+          push<Op, T>(tree, reduce_piece<Op, T>(x + kept.offset[0] + column, reduced, count, n, center));
           if ((column += kPiece) < plan.width) continue;
           column = 0, row += count;
           step<1>(reduced);
@@ -226,48 +249,56 @@ static void rows(const Plan& plan, const T* x, T* out, T divisor) {
   Plan second;
   second.rows = parts, second.width = plan.outer;
   add_axis<1>(second.reduced, parts, {plan.outer});
-  columns<Op, T>(second, partial, out, divisor);
+  columns<typename Op::Merge, T>(second, partial, nullptr, out, divisor);
 }
 
 // ---- columns --------------------------------------------------------------------------------------------------------
 
 // Pushes kVectors vectors of the combination of n rows into the trees of their columns; `lanes` of the last are real.
 template <class Op, class T, int kVectors>
-FASTDL_INLINE void push_block(const T* x, const int64_t* offset, int n, T* level, uint64_t count, int lanes) {
+FASTDL_INLINE void push_block(const T* x, const int64_t* offset, int n, const T* centers, T* level, uint64_t count,
+                              int lanes) {
   constexpr int kStep = kLanes<T>;
-  Vec<T> sum[kVectors];
-  for (int v = 0; v < kVectors; ++v)
-    sum[v] = kVectors > 1 || lanes == kStep ? load<T>(x + offset[0] + v * kStep) : load_n<T>(x + offset[0], lanes);
+  const auto some = [&](const T* p)
+                        FASTDL_BODY { return kVectors > 1 || lanes == kStep ? load<T>(p) : load_n<T>(p, lanes); };
+  Vec<T> sum[kVectors], center[kVectors]{};
+  for (int v = 0; Op::kCentered && v < kVectors; ++v) center[v] = some(centers + v * kStep);
+  for (int v = 0; v < kVectors; ++v) sum[v] = Op::read(some(x + offset[0] + v * kStep), center[v]);
   for (int r = 1; r < n; ++r)
     for (int v = 0; v < kVectors; ++v)
-      sum[v] = Op::combine(sum[v], kVectors > 1 || lanes == kStep ? load<T>(x + offset[r] + v * kStep)
-                                                                  : load_n<T>(x + offset[r], lanes));
+      sum[v] = Op::combine(sum[v], Op::read(some(x + offset[r] + v * kStep), center[v]));
   for (; count & 1; count >>= 1, level += kStrip)
     for (int v = 0; v < kVectors; ++v) sum[v] = Op::combine(load<T>(level + v * kStep), sum[v]);
   for (int v = 0; v < kVectors; ++v) store<T>(level + v * kStep, sum[v]);
 }
 
 template <class Op, class T>
-static void push_strip(const T* x, const int64_t* offset, int n, T* level, uint64_t count, int64_t width) {
+static void push_strip(const T* x, const int64_t* offset, int n, const T* centers, T* level, uint64_t count,
+                       int64_t width) {
   constexpr int kStep = kLanes<T>;
+  const auto push = [&](auto vectors, int64_t j, int lanes) FASTDL_BODY {
+    const T* const own = Op::kCentered ? centers + j : nullptr;
+    push_block<Op, T, decltype(vectors)::value>(x + j, offset, n, own, level + j, count, lanes);
+  };
+  constexpr std::integral_constant<int, kColumnVectors> kMany{};
+  constexpr std::integral_constant<int, 1> kOne{};
   int64_t j = 0;
-  for (; j + kColumnVectors * kStep <= width; j += kColumnVectors * kStep)
-    push_block<Op, T, kColumnVectors>(x + j, offset, n, level + j, count, kStep);
-  for (; j + kStep <= width; j += kStep) push_block<Op, T, 1>(x + j, offset, n, level + j, count, kStep);
-  if (j < width) push_block<Op, T, 1>(x + j, offset, n, level + j, count, static_cast<int>(width - j));
+  for (; j + kColumnVectors * kStep <= width; j += kColumnVectors * kStep) push(kMany, j, kStep);
+  for (; j + kStep <= width; j += kStep) push(kOne, j, kStep);
+  if (j < width) push(kOne, j, static_cast<int>(width - j));
 }
 
 // Rows [first, last) of one strip of columns, from x on, to out.
 template <class Op, class T>
-static void reduce_strip(Walk<1>& reduced, int64_t first, int64_t last, const T* x, T* out, int64_t width, T* level,
-                         T divisor) {
+static void reduce_strip(Walk<1>& reduced, int64_t first, int64_t last, const T* x, const T* centers, T* out,
+                         int64_t width, T* level, T divisor) {
   uint64_t count = 0;
   seek<1>(reduced, first);
   for (int64_t r = first; r < last; ++count) {
     int64_t offset[kBlockRows];
     int n = 0;
     for (; n < kBlockRows && r < last; ++n, ++r, step<1>(reduced)) offset[n] = reduced.offset[0];
-    push_strip<Op, T>(x, offset, n, level, count, width);
+    push_strip<Op, T>(x, offset, n, centers, level, count, width);
   }
   int low = 0;
   while (!(count >> low & 1)) ++low;
@@ -281,7 +312,7 @@ static void reduce_strip(Walk<1>& reduced, int64_t first, int64_t last, const T*
 }
 
 template <class Op, class T>
-static void columns(const Plan& plan, const T* x, T* out, T divisor) {
+static void columns(const Plan& plan, const T* x, const T* centers, T* out, T divisor) {
   const int64_t strips = (plan.width + kStrip - 1) / kStrip, items = plan.outer * strips;
   const int64_t strip_width = plan.width < kStrip ? plan.width : kStrip;
   const int64_t blocks = (plan.rows + kBlockRows - 1) / kBlockRows;
@@ -300,8 +331,9 @@ static void columns(const Plan& plan, const T* x, T* out, T divisor) {
         const int64_t last = first + rows_a_part < plan.rows ? first + rows_a_part : plan.rows;
         const int64_t width = plan.width - column < kStrip ? plan.width - column : kStrip;
         seek<1>(kept, output);
-        reduce_strip<Op, T>(reduced, first, last, x + kept.offset[0] + column,
-                            to + (part * plan.outer + output) * plan.width + column, width, level, divide_by);
+        const int64_t at = output * plan.width + column;
+        reduce_strip<Op, T>(reduced, first, last, x + kept.offset[0] + column, Op::kCentered ? centers + at : nullptr,
+                            to + part * plan.outer * plan.width + at, width, level, divide_by);
       }
     });
   };
@@ -311,7 +343,7 @@ static void columns(const Plan& plan, const T* x, T* out, T divisor) {
   Plan second;
   second.rows = parts, second.width = plan.outer * plan.width;
   add_axis<1>(second.reduced, parts, {second.width});
-  columns<Op, T>(second, partial, out, divisor);
+  columns<typename Op::Merge, T>(second, partial, nullptr, out, divisor);
 }
 
 // ---- rows side by side ----------------------------------------------------------------------------------------------
@@ -326,23 +358,24 @@ static void columns(const Plan& plan, const T* x, T* out, T divisor) {
 constexpr int kRowSums = 4;  // accumulators of a row: its neighbours' chains run beside it
 
 template <class Op, class T>
-FASTDL_INLINE Vec<T> row_lanes(const T* x, int64_t n) {
+FASTDL_INLINE Vec<T> row_lanes(const T* x, int64_t n, Vec<T> center) {
   constexpr int kStep = kLanes<T>;
+  const auto whole = [&](int64_t i) FASTDL_BODY { return Op::read(load<T>(x + i), center); };
   const auto rest = [&](int64_t i) FASTDL_BODY {
-    const Vec<T> v = load_n<T>(x + i, static_cast<int>(n - i));
+    const Vec<T> v = Op::read(load_n<T>(x + i, static_cast<int>(n - i)), center);
     return select<T>(lanes_below<T>(n - i), v, broadcast<T>(Op::identity()));
   };
   if (n < kStep) return rest(0);
-  Vec<T> all = load<T>(x);
+  Vec<T> all = whole(0);
   int64_t i = kStep;
   if (n >= kRowSums * kStep) {
-    Vec<T> sum[kRowSums] = {all, load<T>(x + kStep), load<T>(x + 2 * kStep), load<T>(x + 3 * kStep)};
+    Vec<T> sum[kRowSums] = {all, whole(kStep), whole(2 * kStep), whole(3 * kStep)};
     for (i = kRowSums * kStep; i + kRowSums * kStep <= n; i += kRowSums * kStep)
 #pragma GCC unroll 4
-      for (int k = 0; k < kRowSums; ++k) sum[k] = in_place<T>(Op::combine(sum[k], load<T>(x + i + k * kStep)));
+      for (int k = 0; k < kRowSums; ++k) sum[k] = in_place<T>(Op::combine(sum[k], whole(i + k * kStep)));
     all = Op::combine(Op::combine(sum[0], sum[1]), Op::combine(sum[2], sum[3]));
   }
-  for (; i + kStep <= n; i += kStep) all = Op::combine(all, load<T>(x + i));
+  for (; i + kStep <= n; i += kStep) all = Op::combine(all, whole(i));
   return i < n ? Op::combine(all, rest(i)) : all;
 }
 
@@ -362,7 +395,7 @@ FASTDL_INLINE Vec<T> combine_pairs(const Vec<T>* v) {
 
 // Of kLanes long rows, read side by side as the parts of a run are.
 template <class Op, class T>
-FASTDL_INLINE void lanes_of_rows(const T* x, int64_t width, Vec<T> (&lanes)[kLanes<T>]) {
+FASTDL_INLINE void lanes_of_rows(const T* x, int64_t width, const T* centers, Vec<T> (&lanes)[kLanes<T>]) {
   constexpr int kStep = kLanes<T>;
   constexpr int64_t kLine = 64 / static_cast<int>(sizeof(T));
   for (int r = 0; r < kStep; ++r) lanes[r] = broadcast<T>(Op::identity());
@@ -372,27 +405,31 @@ FASTDL_INLINE void lanes_of_rows(const T* x, int64_t width, Vec<T> (&lanes)[kLan
     for (int r = 0; r < kStep; ++r)
 #pragma GCC unroll 4
       for (int64_t v = 0; v < kLine; v += kStep)
-        lanes[r] = in_place<T>(Op::combine(lanes[r], load<T>(x + r * width + i + v)));
+        lanes[r] =
+            in_place<T>(Op::combine(lanes[r], Op::read(load<T>(x + r * width + i + v), center_of<Op, T>(centers, r))));
   for (; i < width; i += kStep)
-    for (int r = 0; r < kStep; ++r)
-      lanes[r] =
-          Op::combine(lanes[r], first_lanes<T>(load_some<T>(x + r * width + i, width - i), width - i, Op::identity()));
+    for (int r = 0; r < kStep; ++r) {
+      const Vec<T> v = Op::read(load_some<T>(x + r * width + i, width - i), center_of<Op, T>(centers, r));
+      lanes[r] = Op::combine(lanes[r], first_lanes<T>(v, width - i, Op::identity()));
+    }
 }
 
 template <class Op, class T>
-static void rows_side_by_side(int64_t outputs, int64_t width, const T* x, T* out, T divisor) {
+static void rows_side_by_side(int64_t outputs, int64_t width, const T* x, const T* centers, T* out, T divisor) {
   constexpr int kStep = kLanes<T>;
   const int64_t groups = (outputs + kStep - 1) / kStep;
   parallel_for(groups, kGrain / (kStep * width) + 1, [&](int64_t group, int64_t end) {
     for (; group < end; ++group) {
       const int64_t first = group * kStep;
       const int n = static_cast<int>(outputs - first < kStep ? outputs - first : kStep);
+      const T* const own = Op::kCentered ? centers + first : nullptr;
       Vec<T> lanes[kStep];
       if (width >= kReadBeside && n == kStep)
-        lanes_of_rows<Op, T>(x + first * width, width, lanes);
+        lanes_of_rows<Op, T>(x + first * width, width, own, lanes);
       else
         for (int r = 0; r < kStep; ++r)
-          lanes[r] = r < n ? row_lanes<Op, T>(x + (first + r) * width, width) : broadcast<T>(Op::identity());
+          lanes[r] = r < n ? row_lanes<Op, T>(x + (first + r) * width, width, center_of<Op, T>(own, r))
+                           : broadcast<T>(Op::identity());
       Vec<T> result = combine_pairs<Op, T, kStep>(lanes);
       if (divisor != T{1}) result /= divisor;
       store_some<T>(out + first, result, n);
@@ -402,7 +439,7 @@ static void rows_side_by_side(int64_t outputs, int64_t width, const T* x, T* out
 
 template <class Op, class T>
 static void run_reduce(const ReduceArgs& p) {
-  const T* x = static_cast<const T*>(p.x);
+  const T *x = static_cast<const T*>(p.x), *centers = static_cast<const T*>(p.center);
   T* out = static_cast<T*>(p.out);
   int64_t n = 1;
   for (int i = 0; i < p.shape.n; ++i)
@@ -414,11 +451,11 @@ static void run_reduce(const ReduceArgs& p) {
   }
   const Plan plan = plan_of(p);
   if (p.shape.n == 2 && p.reduced[1] && plan.width <= kLongestBeside)
-    rows_side_by_side<Op, T>(plan.outer, plan.width, x, out, divisor);
+    rows_side_by_side<Op, T>(plan.outer, plan.width, x, centers, out, divisor);
   else if (p.reduced[p.shape.n - 1])
-    rows<Op, T>(plan, x, out, divisor);
+    rows<Op, T>(plan, x, centers, out, divisor);
   else
-    columns<Op, T>(plan, x, out, divisor);
+    columns<Op, T>(plan, x, centers, out, divisor);
 }
 
 // ---- the place of the largest element -------------------------------------------------------------------------------
@@ -519,6 +556,8 @@ void reduce(const ReduceArgs& p) {
     using T = decltype(zero);
     if (p.op == Reduce::k_amax) return run_reduce<Max<T>, T>(p);
     if (p.op == Reduce::k_amin) return run_reduce<Min<T>, T>(p);
+    if constexpr (std::is_floating_point_v<T>)
+      if (p.op == Reduce::k_squared_deviations) return run_reduce<SquaredDeviations<T>, T>(p);
     run_reduce<Sum<T>, T>(p);
   });
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -10,7 +11,7 @@ from .. import autograd, dtypes
 from ..autograd import Node, fresh, record
 from ..tensor import Tensor
 from .arguments import expect_number, flag
-from .arithmetic import Array, div, mul, sub
+from .arithmetic import Array, div
 from .elementary import sqrt
 
 Axes = int | Sequence[int] | None
@@ -96,6 +97,13 @@ def mean(input: Tensor, dim: Axes = None, keepdim: bool = False, *, dtype: Any =
     return out
 
 
+@fresh
+def _squared_deviations_bwd(node: Node, g: Array) -> tuple[Array]:
+    """The center is the mean: by how much it moves adds nothing, since deviations from it sum to zero."""
+    k, (x, center, axes) = node.backend, node.saved
+    return (k.mul(_expanded(k, g, x.shape, axes), k.mul_scalar(k.sub(x, center), 2.0)),)
+
+
 def var(
     input: Tensor, dim: Any = None, correction: int = 1, keepdim: bool = False, *, unbiased: bool | None = None
 ) -> Tensor:
@@ -113,13 +121,14 @@ def var(
     if unbiased is not None:
         correction = int(flag(unbiased, "var", "unbiased"))
     expect_number(correction, "var", "correction")
-    axes = normalized_axes(dim, x.ndim, "var")
-    count = 1
-    for a in axes:
-        count *= x.shape[a]
-    deviation = sub(x, mean(x, axes or None, True))
-    divisor = float(builtins.max(count - correction, 0))
-    return div(sum(mul(deviation, deviation), axes or None, keepdim), divisor)
+    if not x.dtype.is_floating_point:
+        raise TypeError(f"[var] expected input of dtype float32 or float64, got {x.dtype.name}")
+    k, axes = x._backend, normalized_axes(dim, x.ndim, "var")
+    center = k.mean(x._array, axes, True)
+    out = Tensor(k.squared_deviations(x._array, center, axes, flag(keepdim, "var", "keepdim")), k)
+    if autograd.recording(x):
+        record(out, _squared_deviations_bwd, (x,), (x._array, center, axes))
+    return div(out, float(builtins.max(math.prod(x.shape[a] for a in axes) - correction, 0)))
 
 
 def std(

@@ -140,7 +140,7 @@ from .optimizer import (
 )
 from .pixel_shuffle import pixel_shuffle, pixel_unshuffle
 from .recurrent import pack_rows, recurrent, recurrent_bwd, unpack_rows
-from .reduce import amax, amin, argmax, argmin, mean, sum
+from .reduce import amax, amin, argmax, argmin, mean, squared_deviations, sum
 from .roi_align import roi_align, roi_align_bwd
 from .roi_pool import roi_pool, roi_pool_bwd
 from .softmax import log_softmax, log_softmax_bwd, softmax, softmax_bwd
@@ -318,6 +318,7 @@ __all__ = [
     "sort",
     "sqrt",
     "square",
+    "squared_deviations",
     "sub",
     "sub_scalar",
     "sum",

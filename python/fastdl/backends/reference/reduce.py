@@ -48,6 +48,21 @@ def mean(x: Array, axes: Shape, keepdim: bool) -> Array:
         return np.asarray(sum(x, axes, keepdim) / count)  # NaN of no elements
 
 
+def squared_deviations(x: Array, center: Array, axes: Shape, keepdim: bool) -> Array:
+    op = "squared_deviations"
+    expect_array(op, "x", x)
+    expect_float(op, "x", x)
+    expect_array(op, "center", center)
+    axes = _checked_axes(op, x, axes)
+    expect(center.dtype == x.dtype, TypeError, op, f"center of dtype {x.dtype}", center.dtype)
+    kept = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
+    expect(center.size == math.prod(kept), ValueError, op, f"center of {math.prod(kept)} elements",
+           f"shape {center.shape}")  # fmt: skip
+    with quiet():
+        deviation = x - center.reshape(kept)
+        return sum(deviation * deviation, axes, keepdim)
+
+
 def _extreme(op: str, f: Callable, x: Array, axes: Shape, keepdim: bool) -> Array:
     _check_number(op, x)
     axes = _checked_axes(op, x, axes)

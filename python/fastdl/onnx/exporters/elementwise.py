@@ -169,6 +169,13 @@ def reduction(w: Writer, node: Node, twin: Node) -> None:
     w.define(node, w.reduce(_REDUCTIONS[node.function], x, node.args[1], node.args[2]))
 
 
+@exports("squared_deviations")
+def squared_deviations(w: Writer, node: Node, twin: Node) -> None:
+    x, center = w.inputs(node, twin, 0, 1)
+    deviation = w.add("Sub", [x, center])
+    w.define(node, w.reduce("ReduceSum", w.add("Mul", [deviation, deviation]), node.args[2], node.args[3]))
+
+
 @exports("argmax", "argmin")
 def extreme(w: Writer, node: Node, twin: Node) -> None:
     op = "ArgMax" if node.function == "argmax" else "ArgMin"
