@@ -59,8 +59,7 @@ def squared_deviations(x: Array, center: Array, axes: Shape, keepdim: bool) -> A
     expect(center.size == math.prod(kept), ValueError, op, f"center of {math.prod(kept)} elements",
            f"shape {center.shape}")  # fmt: skip
     with quiet():
-        deviation = x - center.reshape(kept)
-        return sum(deviation * deviation, axes, keepdim)
+        return sum(np.asarray((x - center.reshape(kept)) ** 2), axes, keepdim)
 
 
 def _extreme(op: str, f: Callable, x: Array, axes: Shape, keepdim: bool) -> Array:
