@@ -105,7 +105,10 @@ CASES = {
         [(2, 3), (2, 3)],
     ),
     "modulo": (lambda: Compute(lambda a: a % 0.7 + a // 0.3), [(2, 3)]),
-    "reductions": (lambda: Compute(lambda a: a.sum(1) + a.mean(1) + a.amax(1) - a.amin(1) + a.var(1)), [(2, 3, 4)]),
+    "reductions": (
+        lambda: Compute(lambda a: a.sum(1) + a.mean(1) + a.amax(1) - a.amin(1) + a.var(1) * a.norm(dim=1)),
+        [(2, 3, 4)],
+    ),
     "places": (lambda: Compute(lambda a: (a.argmax(1), a.argmin(-1, True), a.cumsum(1))), [(2, 3, 4)]),
     "order": (lambda: Compute(lambda a: (*a.topk(2, 1), *a.sort(1, descending=True))), [(2, 5)]),
     "layout": (

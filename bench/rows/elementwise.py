@@ -11,6 +11,7 @@ ROWS = [
     Row("relu", {"shape": SHAPE}, backward=True, goal=1.1),
     Row("add", {"a": SHAPE, "b": SHAPE}, goal=1.5),
     Row("mul", {"a": SHAPE, "b": SHAPE}, goal=1.0),
+    Row("clamp", {"shape": SHAPE}, goal=1.1),
     Row("sigmoid", {"shape": SHAPE}, goal=1.1),
     Row("tanh", {"shape": SHAPE}, goal=1.1),
     Row("exp", {"shape": SHAPE}, goal=1.1),
@@ -18,8 +19,8 @@ ROWS = [
     Row("pow", {"a": SHAPE, "b": SHAPE}, goal=1.0),
 ]
 TORCH = {} if torch is None else {
-    "relu": torch.relu, "add": torch.add, "mul": torch.mul, "sigmoid": torch.sigmoid, "tanh": torch.tanh,
-    "exp": torch.exp, "log": torch.log, "pow": torch.pow,
+    "relu": torch.relu, "clamp": lambda x: torch.clamp(x, -0.5, 0.75), "add": torch.add, "mul": torch.mul,
+    "sigmoid": torch.sigmoid, "tanh": torch.tanh, "exp": torch.exp, "log": torch.log, "pow": torch.pow,
 }  # fmt: skip
 NUMPY = {
     "relu": lambda x: np.maximum(x, 0), "add": np.add, "mul": np.multiply, "sigmoid": lambda x: 1 / (1 + np.exp(-x)),

@@ -112,6 +112,7 @@ def test_arithmetic(same, dtype: str) -> None:
         return
     for name in ("add", "sub", "mul", "maximum", "minimum", "floor_divide", "remainder"):
         same(name, x, y)
+    same("clamp", x, 1, 2)
     for name in ("sum", "amax", "amin") if dtype != "uint8" else ():
         for axes in ((1,), (0,)):
             for shape in ((5, 3), (40, 300), (300, 40)):
@@ -119,6 +120,7 @@ def test_arithmetic(same, dtype: str) -> None:
                 if name == "sum" and dtype not in INTEGERS:
                     centers = numbers(dtype, shape[1 - axes[0]])
                     same("squared_deviations", numbers(dtype, *shape), centers, axes, False)
+                    same("squared_deviations", numbers(dtype, *shape), None, axes, False)
     if dtype in INTEGERS:
         for name in ("neg", "abs", "sign", "square"):
             same(name, x)

@@ -24,6 +24,9 @@ def test_squared_deviations(shape, chosen, dtype, keepdim, seed):
     want = REFERENCE.squared_deviations(x.astype(np.float64), center.astype(np.float64), axes, keepdim)
     got = CPU.squared_deviations(CPU.from_numpy(x, False), CPU.from_numpy(center, False), axes, keepdim)
     assert_close(CPU.to_numpy(got), want, 64, magnitude=float(want.max(initial=1.0)))
+    want = REFERENCE.squared_deviations(x.astype(np.float64), None, axes, keepdim)
+    got = CPU.squared_deviations(CPU.from_numpy(x, False), None, axes, keepdim)
+    assert_close(CPU.to_numpy(got), want, 64, magnitude=float(want.max(initial=1.0)))
 
 
 @settings(derandomize=True, deadline=None, max_examples=150, database=None)

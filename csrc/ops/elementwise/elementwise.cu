@@ -299,6 +299,16 @@ __global__ void __launch_bounds__(kBlock) cast_kernel(int64_t n, const From* x, 
   store_pack(out + i, to, n - i);
 }
 
+template <int N, class T>
+__global__ void __launch_bounds__(kBlock) clamp_kernel(int64_t n, T low, T high, const T* x, T* out) {
+  const int64_t i = global_thread() * N;
+  if (i >= n) return;
+  Pack<T, N> pack = load_pack<N>(x + i, n - i);
+#pragma unroll
+  for (int k = 0; k < N; ++k) pack[k] = apply<Binary::k_minimum>(apply<Binary::k_maximum>(pack[k], low), high);
+  store_pack(out + i, pack, n - i);
+}
+
 template <int N, class Bits>
 __global__ void __launch_bounds__(kBlock) fill_kernel(int64_t n, Bits value, Bits* out) {
   const int64_t i = global_thread() * N;
@@ -480,6 +490,21 @@ void cast(const CastArgs& args, Stream stream) {
   visit_stored(args.from, [&](auto from) {
     visit_any(args.to, [&](auto to) { launch_cast<decltype(from), decltype(to)>(args, stream); });
   });
+}
+
+void clamp(const ClampArgs& args, Stream stream) {
+  const auto start = [&](auto zero) {
+    using T = decltype(zero);
+    const T low = scalar_of<T>(args.low, args.integer_low), high = scalar_of<T>(args.high, args.integer_high);
+    const T* x = static_cast<const T*>(args.x);
+    T* out = static_cast<T*>(args.out);
+    with_packs<kPack<T>>(aligned<kPack<T>>(x) && aligned<kPack<T>>(out), [&](auto wide) {
+      constexpr int N = decltype(wide)::value;
+      launch(clamp_kernel<N, T>, grid_for<N>(args.n), kBlock, 0, stream, args.n, low, high, x, out);
+    });
+  };
+  visit_float(args.dtype, start);
+  visit_integer(args.dtype, start);
 }
 
 void fill(const FillArgs& args, Stream stream) {

@@ -4,6 +4,7 @@
 //                                      floats, bitwise_* only integers. Integers divided by 0 give 0.
 //   compare  out = f(a, b), bool       every dtype
 //   where    out = condition ? a : b
+//   clamp    out = min(max(x, low), high)   float32, float64, int32, int64, uint8; NaN stays
 //   cast     out = (dtype) x           every pair of dtypes
 #pragma once
 #include "core/array.h"
@@ -65,6 +66,15 @@ struct BinaryArgs {
   void* out;                     // contiguous; may be a when a is not broadcast (in-place)
 };
 
+struct ClampArgs {
+  DType dtype;
+  int64_t n;
+  double low, high;
+  int64_t integer_low, integer_high;  // the same for integer dtypes
+  const void* x;
+  void* out;
+};
+
 struct WhereArgs {
   DType dtype;
   Dims shape;
@@ -95,6 +105,7 @@ struct FillArgs {
 FASTDL_KERNEL(unary, UnaryArgs)
 FASTDL_KERNEL(binary, BinaryArgs)
 FASTDL_KERNEL(compare, BinaryArgs)  // out is bool
+FASTDL_KERNEL(clamp, ClampArgs)
 FASTDL_KERNEL(where, WhereArgs)
 FASTDL_KERNEL(cast, CastArgs)
 FASTDL_KERNEL(fill, FillArgs)

@@ -132,6 +132,15 @@ Array with_scalar(const char* name, Kernel kernel, Op op, Accepts accepts, const
   return out;
 }
 
+Array clamp_array(const Array& x, py::handle low, py::handle high) {
+  expect_dtype("clamp", "x", x, Accepts::kNumbers);
+  const Scalar least = scalar_of("clamp", low, x.dtype), most = scalar_of("clamp", high, x.dtype);
+  Array out = empty(x.shape, x.dtype);
+  call(clamp, ClampArgs{x.dtype, x.size, least.value, most.value, least.integer, most.integer, x.data, out.data},
+       2 * static_cast<int64_t>(x.bytes()));
+  return out;
+}
+
 Array activation_bwd(const char* name, Binary op, const Array& grad, const Array& out) {
   expect_float(name, "grad", grad);
   expect_same_dtype(name, "out", out, grad.dtype);
@@ -250,6 +259,7 @@ void bind_elementwise(py::module_& m) {
   m.def("relu_", &relu_inplace);
   m.def("add_", &add_inplace);
   m.def("mul_scalar_", &mul_scalar_inplace);
+  m.def("clamp", &clamp_array);
   m.def("fill_", &fill_inplace);
   m.def("copy_", &copy_inplace);
   m.def("where", &where_arrays);

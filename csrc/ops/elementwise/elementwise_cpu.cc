@@ -178,6 +178,26 @@ static void run_unary(const UnaryArgs& p) {
   if constexpr (Op::kIntegers) visit_integer(p.dtype, run);
 }
 
+template <class T>
+static void run_clamp(const ClampArgs& p) {
+  const Vec<T> low = broadcast<T>(std::is_floating_point_v<T> ? static_cast<T>(p.low) : static_cast<T>(p.integer_low));
+  const Vec<T> high =
+      broadcast<T>(std::is_floating_point_v<T> ? static_cast<T>(p.high) : static_cast<T>(p.integer_high));
+  const T* const x = static_cast<const T*>(p.x);
+  T* const out = static_cast<T*>(p.out);
+  const bool streams = p.n * static_cast<int64_t>(sizeof(T)) >= kStreamBytes;
+  parallel_for(p.n, kGrain, [=](int64_t begin, int64_t end) {
+    map<T>(
+        out + begin, end - begin, streams,
+        [&](Vec<T> v) FASTDL_BODY {
+          v = maximum_op::apply<T>(v, low);
+          return minimum_op::apply<T>(v, high);
+        },
+        Elements<T>{x + begin});
+    if (streams) store_fence();
+  });
+}
+
 // ---- two operands ---------------------------------------------------------------------------------------------------
 
 // How one operand of a broadcast operation is read.
@@ -456,6 +476,12 @@ void where(const WhereArgs& p) {
 
 void cast(const CastArgs& p) {
   visit_any(p.from, [&](auto from) { visit_any(p.to, [&](auto to) { run_cast<decltype(from), decltype(to)>(p); }); });
+}
+
+void clamp(const ClampArgs& p) {
+  const auto run = [&](auto zero) { run_clamp<decltype(zero)>(p); };
+  visit_float(p.dtype, run);
+  visit_integer(p.dtype, run);
 }
 
 void fill(const FillArgs& p) {

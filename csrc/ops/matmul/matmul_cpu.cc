@@ -16,6 +16,7 @@ namespace fastdl::FASTDL_ISA {
 
 // Thin: at most kThinRows, and a k so long that summing up the lanes at its end does not matter, and lines that fit L2.
 constexpr int64_t kThinRows = 64, kThinLength = 12, kThinBytes = 1 << 20;
+constexpr int64_t kCopyLines = 256;          // of the big operand, to pay for turning the small one
 constexpr int64_t kBatchFlops = 16'000'000;  // matrices below it share threads by the batch
 
 // ---- bias and activation ------------------------------------------------------------------------------------------
@@ -116,6 +117,7 @@ static bool thin_product(int64_t few, int64_t lines, int64_t k, const Operand<T>
   if (w.along_k) {
     const ThinOut<T> out = transposed ? ThinOut<T>{c, 1, ldc} : ThinOut<T>{c, ldc, 1};
     const bool contiguous = x.along_k || (few == 1 && x.ld == 1);
+    if (!contiguous && few > 2 * kThinVectors && lines < kCopyLines) return false;
     Workspace<T> copy(contiguous ? 0 : few * k);
     if (!contiguous) copy_lines<T>(copy.get(), x, few, k);
     thin_dots<T>(few, lines, k, w.data, w.ld, contiguous ? x.data : copy.get(), x.along_k ? x.ld : k, out, finish);

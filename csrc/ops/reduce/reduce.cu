@@ -115,7 +115,7 @@ struct Reduction {
   Tasks tasks;
   Axes<1> kept, gone;  // strides in elements of x
   const T* x;
-  const T* center;  // (outputs)
+  const T* center;  // (outputs), or null: 0
   T* out;           // (chunks, outputs)
   T identity;       // of the operation
   int64_t tail;     // rows: elements behind the last pack of the only row
@@ -171,7 +171,7 @@ __global__ void __launch_bounds__(kBlock) reduce_rows(Reduction<T> r) {
   T total = r.identity;
   if (task.active) {
     const T* row = r.x + locate(r.kept, task.output).at[0];
-    const T center = kCentered<Op> ? r.center[task.output] : T{0};
+    const T center = kCentered<Op> && r.center ? r.center[task.output] : T{0};
     const Pack<T, N> sum = accumulate<N>(r.gone, row, splat<N>(center), task, 1 << r.tasks.lanes_log2, r.identity, op);
 #pragma unroll
     for (int k = 0; k < N; ++k) total = op(total, sum[k]);
@@ -195,7 +195,7 @@ __global__ void __launch_bounds__(kBlock) reduce_columns(Reduction<T> r) {
   if (task.active) {
     const T* top = r.x + locate(r.kept, task.output * N).at[0];
     Pack<T, N> center = splat<N>(T{0});
-    if constexpr (kCentered<Op>) center = load_pack<N>(r.center + task.output * N);
+    if (kCentered<Op> && r.center) center = load_pack<N>(r.center + task.output * N);
     sum = accumulate<N>(r.gone, top, center, task, lanes, r.identity, op);
   }
   // The upper half of the lanes hands its sums to the lower half, until one lane is left. A slot is written once, so

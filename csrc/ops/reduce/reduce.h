@@ -19,7 +19,7 @@ struct ReduceArgs {
   bool reduced[kMaxDims];  // which of its axes go
   int64_t out_size;        // product of the kept axes
   const void* x;
-  const void* center;  // of the squared deviations from it, which are summed: as out; null for all other operations
+  const void* center;  // of the squared deviations from it, which are summed: as out, or null: 0
   void* out;
 };
 

@@ -49,18 +49,20 @@ Array reduce_array(const char* name, Reduce op, const Array& x, const Dims& axes
   return out;
 }
 
-Array squared_deviations(const Array& x, const Array& center, const Dims& axes, bool keepdim) {
+Array squared_deviations(const Array& x, const Array* center, const Dims& axes, bool keepdim) {
   const char* const name = "squared_deviations";
   expect_float(name, "x", x);
   ReduceArgs args{};
   const Dims shape = reduced_shape(name, x, axes, keepdim, args);
-  EXPECT(center.dtype == x.dtype, TypeError, name, text("center of dtype ", x.dtype), text(center.dtype));
-  EXPECT(center.size == shape.product(), ValueError, name, text("center of ", shape.product(), " elements"),
-         text("shape ", center.shape));
+  if (center) {
+    EXPECT(center->dtype == x.dtype, TypeError, name, text("center of dtype ", x.dtype), text(center->dtype));
+    EXPECT(center->size == shape.product(), ValueError, name, text("center of ", shape.product(), " elements"),
+           text("shape ", center->shape));
+  }
   Array out = empty(shape, x.dtype);
   args.op = Reduce::k_squared_deviations, args.dtype = x.dtype, args.out_size = out.size;
-  args.x = x.data, args.center = center.data, args.out = out.data;
-  call(reduce, args, static_cast<int64_t>(x.bytes() + center.bytes() + out.bytes()));
+  args.x = x.data, args.center = center ? center->data : nullptr, args.out = out.data;
+  call(reduce, args, static_cast<int64_t>(x.bytes() + out.bytes()));
   return out;
 }
 

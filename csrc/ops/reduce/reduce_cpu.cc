@@ -103,8 +103,7 @@ struct SquaredDeviations : Sum<T> {
 // Of one output.
 template <class Op, class T>
 FASTDL_INLINE Vec<T> center_of(const T* centers, int64_t output) {
-  if constexpr (Op::kCentered) return broadcast<T>(centers[output]);
-  return Vec<T>{};
+  return Op::kCentered && centers ? broadcast<T>(centers[output]) : Vec<T>{};
 }
 
 // The binary tree, built as values arrive: level k holds the combination of 2^k of them while bit k of count is set.
@@ -262,7 +261,7 @@ FASTDL_INLINE void push_block(const T* x, const int64_t* offset, int n, const T*
   const auto some = [&](const T* p)
                         FASTDL_BODY { return kVectors > 1 || lanes == kStep ? load<T>(p) : load_n<T>(p, lanes); };
   Vec<T> sum[kVectors], center[kVectors]{};
-  for (int v = 0; Op::kCentered && v < kVectors; ++v) center[v] = some(centers + v * kStep);
+  for (int v = 0; Op::kCentered && centers && v < kVectors; ++v) center[v] = some(centers + v * kStep);
   for (int v = 0; v < kVectors; ++v) sum[v] = Op::read(some(x + offset[0] + v * kStep), center[v]);
   for (int r = 1; r < n; ++r)
     for (int v = 0; v < kVectors; ++v)
@@ -277,7 +276,7 @@ static void push_strip(const T* x, const int64_t* offset, int n, const T* center
                        int64_t width) {
   constexpr int kStep = kLanes<T>;
   const auto push = [&](auto vectors, int64_t j, int lanes) FASTDL_BODY {
-    const T* const own = Op::kCentered ? centers + j : nullptr;
+    const T* const own = centers ? centers + j : nullptr;
     push_block<Op, T, decltype(vectors)::value>(x + j, offset, n, own, level + j, count, lanes);
   };
   constexpr std::integral_constant<int, kColumnVectors> kMany{};
@@ -332,7 +331,7 @@ static void columns(const Plan& plan, const T* x, const T* centers, T* out, T di
         const int64_t width = plan.width - column < kStrip ? plan.width - column : kStrip;
         seek<1>(kept, output);
         const int64_t at = output * plan.width + column;
-        reduce_strip<Op, T>(reduced, first, last, x + kept.offset[0] + column, Op::kCentered ? centers + at : nullptr,
+        reduce_strip<Op, T>(reduced, first, last, x + kept.offset[0] + column, centers ? centers + at : nullptr,
                             to + part * plan.outer * plan.width + at, width, level, divide_by);
       }
     });
@@ -422,7 +421,7 @@ static void rows_side_by_side(int64_t outputs, int64_t width, const T* x, const 
     for (; group < end; ++group) {
       const int64_t first = group * kStep;
       const int n = static_cast<int>(outputs - first < kStep ? outputs - first : kStep);
-      const T* const own = Op::kCentered ? centers + first : nullptr;
+      const T* const own = centers ? centers + first : nullptr;
       Vec<T> lanes[kStep];
       if (width >= kReadBeside && n == kStep)
         lanes_of_rows<Op, T>(x + first * width, width, own, lanes);

@@ -158,10 +158,11 @@ def clamp(input: Tensor, min: Tensor | Number | None = None, max: Tensor | Numbe
     if not x.dtype.is_floating_point and (isinstance(min, float) or isinstance(max, float)):
         x = x._cast(dtypes.float32)
     array = x._array
-    if min is not None:
-        array = k.maximum_scalar(array, min)
-    if max is not None:
-        array = k.minimum_scalar(array, max)
+    if min is not None and max is not None and x.dtype is not dtypes.bool:
+        array = k.clamp(array, min, max)
+    else:
+        array = array if min is None else k.maximum_scalar(array, min)
+        array = array if max is None else k.minimum_scalar(array, max)
     out = Tensor(array, k)
     return record(out, _clamp_bwd, (x,), (x._array, min, max)) if autograd.recording(x) else out
 

@@ -12,6 +12,7 @@ from ..tensor import Tensor
 from .arguments import expect_beside, expect_number, expect_tensor, flag
 from .arithmetic import add, sub
 from .layout import expand, reshape, unsqueeze
+from .statistics import norm
 
 Array = Any
 # scipy.spatial.distance has two names for Manhattan's.
@@ -115,6 +116,8 @@ def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6,
     d = add(sub(x, y), eps)
     if d.ndim == 0:
         raise ValueError(f"[{op}] expected x1 and x2 with at least 1 dimension, got shape ()")
+    if power == 2:
+        return norm(d, 2, -1, flag(keepdim, op, "keepdim"))
     # The distances of all rows from the origin: rows of lanes.
     rows = reshape(d, (1, math.prod(d.shape[:-1]), d.shape[-1]))
     origin = Tensor(d._backend.empty((1, 1, d.shape[-1]), d.dtype.name), d._backend)

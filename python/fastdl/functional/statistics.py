@@ -179,7 +179,7 @@ def norm(input: Tensor, p: Any = "fro", dim: Axes = None, keepdim: bool = False,
     elif p == 1:
         found = k.sum(k.abs(x._array), axes, True)
     elif p == 2:
-        found = k.sqrt(k.sum(k.square(x._array), axes, True))
+        found = k.sqrt(k.squared_deviations(x._array, None, axes, True))
     else:
         found = k.pow_scalar(k.sum(k.pow_scalar(k.abs(x._array), p), axes, True), 1 / p)
     shape = tuple(n for i, n in enumerate(found.shape) if keepdim or i not in axes)

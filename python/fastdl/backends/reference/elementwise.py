@@ -277,6 +277,12 @@ def minimum_scalar(x: Array, s: Number) -> Array:
     return _with_scalar("minimum_scalar", x, s, np.minimum, DTYPES)
 
 
+def clamp(x: Array, low: Number, high: Number) -> Array:
+    _check("clamp", "x", x, ARITHMETIC)
+    with quiet():
+        return np.asarray(np.minimum(np.maximum(x, _scalar("clamp", x, low)), _scalar("clamp", x, high)), x.dtype)
+
+
 # ---- in place --------------------------------------------------------------------------------------------------------
 
 

@@ -48,18 +48,22 @@ def mean(x: Array, axes: Shape, keepdim: bool) -> Array:
         return np.asarray(sum(x, axes, keepdim) / count)  # NaN of no elements
 
 
-def squared_deviations(x: Array, center: Array, axes: Shape, keepdim: bool) -> Array:
+def squared_deviations(x: Array, center: Array | None, axes: Shape, keepdim: bool) -> Array:
     op = "squared_deviations"
     expect_array(op, "x", x)
     expect_float(op, "x", x)
-    expect_array(op, "center", center)
     axes = _checked_axes(op, x, axes)
-    expect(center.dtype == x.dtype, TypeError, op, f"center of dtype {x.dtype}", center.dtype)
-    kept = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
-    expect(center.size == math.prod(kept), ValueError, op, f"center of {math.prod(kept)} elements",
-           f"shape {center.shape}")  # fmt: skip
+    if center is None:
+        center = np.zeros((), x.dtype)
+    else:
+        kept = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
+        expect_array(op, "center", center)
+        expect(center.dtype == x.dtype, TypeError, op, f"center of dtype {x.dtype}", center.dtype)
+        expect(center.size == math.prod(kept), ValueError, op, f"center of {math.prod(kept)} elements",
+               f"shape {center.shape}")  # fmt: skip
+        center = center.reshape(kept)
     with quiet():
-        return sum(np.asarray((x - center.reshape(kept)) ** 2), axes, keepdim)
+        return sum(np.asarray((x - center) ** 2), axes, keepdim)
 
 
 def _extreme(op: str, f: Callable, x: Array, axes: Shape, keepdim: bool) -> Array:

@@ -81,6 +81,13 @@ def floor_divide(w: Writer, node: Node, twin: Node) -> None:
 _WITH_NUMBER = ["add", "sub", "mul", "div", "pow", "maximum", "minimum", "eq", "ne", "lt", "le", "gt", "ge"]
 
 
+@exports("clamp")
+def clamp(w: Writer, node: Node, twin: Node) -> None:
+    (x,) = w.inputs(node, twin, 0)
+    low, high = (w.scalar(number, node.out.dtype) for number in node.args[1:])
+    w.define(node, w.add("Min", [w.add("Max", [x, low]), high]))
+
+
 @exports(*(f"{name}_scalar" for name in _WITH_NUMBER), "rsub_scalar", "rdiv_scalar", "rpow_scalar")
 def with_number(w: Writer, node: Node, twin: Node) -> None:
     (x,) = w.inputs(node, twin, 0)
@@ -172,7 +179,7 @@ def reduction(w: Writer, node: Node, twin: Node) -> None:
 @exports("squared_deviations")
 def squared_deviations(w: Writer, node: Node, twin: Node) -> None:
     x, center = w.inputs(node, twin, 0, 1)
-    deviation = w.add("Sub", [x, center])
+    deviation = w.add("Sub", [x, center]) if center else x
     w.define(node, w.reduce("ReduceSum", w.add("Mul", [deviation, deviation]), node.args[2], node.args[3]))
 
 
