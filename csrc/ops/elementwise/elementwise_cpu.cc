@@ -379,20 +379,23 @@ static void run_where(const WhereArgs& p) {
       const T* a = static_cast<const T*>(p.a) + rows.offset[1] + column * sa;
       const T* b = static_cast<const T*>(p.b) + rows.offset[2] + column * sb;
       T* __restrict out = static_cast<T*>(p.out) + at;
-      if (sc && sa && sb) {
+      // Both are read before one is chosen: a branch on conditions that change would cost more.
+      const auto choose = [&](auto first, auto second) FASTDL_BODY {
         for (int64_t i = 0; i < n; ++i) {
-          const T x = a[i], y = b[i];
+          const T x = first(i), y = second(i);
           out[i] = condition[i] ? x : y;
         }
-      } else if (sc && sa) {
-        const T y = *b;
-        for (int64_t i = 0; i < n; ++i) {
-          const T x = a[i];
-          out[i] = condition[i] ? x : y;
-        }
-      } else {
-        for (int64_t i = 0; i < n; ++i) out[i] = condition[i * sc] ? a[i * sa] : b[i * sb];
-      }
+      };
+      const auto of_a = [&](int64_t i) FASTDL_BODY { return a[i]; };
+      const auto of_b = [&](int64_t i) FASTDL_BODY { return b[i]; };
+      const auto same_a = [x = *a](int64_t) FASTDL_BODY { return x; };
+      const auto same_b = [y = *b](int64_t) FASTDL_BODY { return y; };
+      if (sc && sa)
+        sb ? choose(of_a, of_b) : choose(of_a, same_b);
+      else if (sc)
+        sb ? choose(same_a, of_b) : choose(same_a, same_b);
+      else
+        for (int64_t i = 0; i < n; ++i) out[i] = *condition ? a[i * sa] : b[i * sb];
       at += n;
     }
   });

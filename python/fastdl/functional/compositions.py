@@ -237,6 +237,8 @@ def nan_to_num(input: Tensor, nan: float = 0.0, posinf: float | None = None, neg
     if not x.dtype.is_floating_point:
         return x
     limits = np.finfo(x.dtype.numpy)
+    if posinf is None and neginf is None:
+        return where(isnan(x), nan, clamp(x, float(limits.min), float(limits.max)))
     x = where(eq(x, math.inf), float(limits.max) if posinf is None else posinf, x)
     x = where(eq(x, -math.inf), float(limits.min) if neginf is None else neginf, x)
     return where(isnan(x), nan, x)
