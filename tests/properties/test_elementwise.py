@@ -46,6 +46,28 @@ def test_arithmetic(isa, shapes, name, dtype, seed):
     assert_close(got, want, 8)
 
 
+@pytest.mark.parametrize("name", ["remainder", "floor_divide"])
+@pytest.mark.parametrize("isa", CPU.isa_levels())
+def test_division_without_a_fraction_is_exact(isa, name):
+    """Quotients from 2^-40 to 2^60, whole ones, those next to whole ones, and numbers that are none."""
+    CPU.set_isa(isa)
+    rng = np.random.default_rng(0)
+    b = np.ldexp(rng.uniform(0.5, 1, 60_000), rng.integers(-20, 20, 60_000)).astype(np.float32)
+    quotient = np.ldexp(rng.uniform(0.5, 1, b.size), rng.integers(-20, 27, b.size)).astype(np.float32)
+    quotient[::2] = np.floor(quotient[::2])
+    a = quotient * b
+    a[::3] = np.nextafter(a[::3], np.float32(0))
+    a[1::997] *= np.float32(2.0**33)
+    signs = rng.integers(0, 2, (2, b.size)) * 2 - 1
+    a, b = (a * signs[0]).astype(np.float32), (b * signs[1]).astype(np.float32)
+    special = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1.0, -2.5], np.float32)
+    a[:49], b[:49] = np.repeat(special, 7), np.tile(special, 7)
+    with np.errstate(all="ignore"):
+        want = getattr(np, name)(a, b)
+    got = CPU.to_numpy(getattr(CPU, name)(CPU.from_numpy(a, False), CPU.from_numpy(b, False)))
+    assert np.array_equal(got, want, equal_nan=True)
+
+
 @pytest.mark.parametrize("isa", CPU.isa_levels())
 @QUICK
 @given(PAIRS, st.sampled_from(COMPARE), st.sampled_from(["float32", "float64", "int64", "uint8"]), st.integers(0, 99))

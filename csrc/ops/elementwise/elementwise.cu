@@ -110,7 +110,7 @@ __device__ inline T floored_quotient(T a, T b) {
     const T r = static_cast<T>(fmod(a, b));
     const T q = (a - r) / b - (r != T{0} && (r < T{0}) != (b < T{0}) ? T{1} : T{0});
     // A whole number but for rounding; 0 takes the sign of the true quotient.
-    const T whole = static_cast<T>(rint(q));
+    const T below = static_cast<T>(floor(q)), whole = q - below > T(0.5) ? below + T{1} : below;
     return whole != T{0} ? whole : static_cast<T>(copysign(T{0}, a / b));
   } else {
     if (b == T{0}) return 0;

@@ -8,6 +8,7 @@
 //
 // Rows too short for vectors are first written out in full into a buffer that stays in the L1 cache.
 // Threads own ranges of output elements. Outputs of kStreamBytes and more bypass the caches.
+#include "cpu/division-inl.h"
 #include "cpu/map-inl.h"
 #include "cpu/parallel.h"
 #include "cpu/power-inl.h"
@@ -25,55 +26,12 @@ constexpr int kBlock = 1024;           // elements of that buffer: two of double
 
 // Integers wrap around as NumPy's do; in C++ only unsigned ones may.
 template <class T>
-struct WrappingOf {
-  using type = T;
-};
-template <>
-struct WrappingOf<int32_t> {
-  using type = uint32_t;
-};
-template <>
-struct WrappingOf<int64_t> {
-  using type = uint64_t;
-};
-template <class T>
 using Wrapping = Vec<typename WrappingOf<T>::type>;
 
 // select for every T: the mask of bytes is one of bytes.
 template <class M, class V>
 FASTDL_INLINE V chosen(M mask, V a, V b) {
   return mask ? a : b;
-}
-
-// Division towards minus infinity: the remainder has the sign of the divisor, exactly (as Python's % and //). Integers
-// divided by 0 give 0; processors have no vectors of these.
-template <class T>
-FASTDL_INLINE T floored_remainder(T a, T b) {
-  if constexpr (std::is_floating_point_v<T>) {
-    const T r = sizeof(T) == 4 ? __builtin_fmodf(a, b) : __builtin_fmod(a, b);
-    return r != T{0} && (r < T{0}) != (b < T{0}) ? r + b : r;
-  } else {
-    if (b == T{0} || (std::is_signed_v<T> && b == static_cast<T>(-1))) return 0;  // the quotient by -1 may overflow
-    const T r = a % b;
-    return r != 0 && (r < 0) != (b < 0) ? r + b : r;
-  }
-}
-template <class T>
-FASTDL_INLINE T floored_quotient(T a, T b) {
-  if constexpr (std::is_floating_point_v<T>) {
-    if (b == T{0}) return a / b;
-    const T r = sizeof(T) == 4 ? __builtin_fmodf(a, b) : __builtin_fmod(a, b);
-    const T q = (a - r) / b - (r != T{0} && (r < T{0}) != (b < T{0}) ? T{1} : T{0});
-    // A whole number but for rounding; 0 takes the sign of the true quotient.
-    const T whole = sizeof(T) == 4 ? __builtin_rintf(q) : __builtin_rint(q);
-    return whole != T{0} ? whole : sizeof(T) == 4 ? __builtin_copysignf(0, a / b) : __builtin_copysign(0, a / b);
-  } else {
-    if (b == T{0}) return 0;
-    if (std::is_signed_v<T> && b == static_cast<T>(-1))
-      return static_cast<T>(-static_cast<typename WrappingOf<T>::type>(a));
-    const T q = a / b;
-    return q * b != a && (a < 0) != (b < 0) ? q - 1 : q;
-  }
 }
 
 #define FASTDL_UNARY(name, integers, expression) \
@@ -134,8 +92,8 @@ FASTDL_BINARY(minimum, true, true, chosen((a < b) | (a != a), a, b))
 FASTDL_BINARY(bitwise_and, false, true, a& b)
 FASTDL_BINARY(bitwise_or, false, true, a | b)
 FASTDL_BINARY(bitwise_xor, false, true, a ^ b)
-FASTDL_BINARY(floor_divide, true, true, each_lane<T>(a, b, [](T x, T y) { return floored_quotient<T>(x, y); }))
-FASTDL_BINARY(remainder, true, true, each_lane<T>(a, b, [](T x, T y) { return floored_remainder<T>(x, y); }))
+FASTDL_BINARY(floor_divide, true, true, vfloor_divide<T>(a, b))
+FASTDL_BINARY(remainder, true, true, vremainder<T>(a, b))
 FASTDL_BINARY(relu_bwd, true, false, select<T>(b <= T{0}, Vec<T>{}, a))
 FASTDL_BINARY(sigmoid_bwd, true, false, a*(b*(T{1} - b)))
 FASTDL_BINARY(tanh_bwd, true, false, a*(T{1} - b * b))
