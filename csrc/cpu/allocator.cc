@@ -3,7 +3,6 @@
 // and advised to be huge pages. At most kCacheLimit bytes are kept; empty_cache() gives everything back.
 #include <sys/mman.h>
 
-#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <mutex>
@@ -157,7 +156,7 @@ void* scratch_allocate(size_t bytes) {
   ScratchStack& s = stack;
   ScratchHead head{nullptr, s.used};
   char* data;
-  if (bytes <= kStackBytes - std::min(kStackBytes, s.used + kHeadBytes)) {
+  if (bytes < kStackBytes && s.used + kHeadBytes + bytes <= kStackBytes) {
     if (!s.memory) s.memory = static_cast<char*>(std::aligned_alloc(kPage, kStackBytes));
     if (!s.memory) throw std::bad_alloc();
     data = s.memory + s.used;

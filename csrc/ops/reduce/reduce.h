@@ -19,8 +19,9 @@ struct ReduceArgs {
   bool reduced[kMaxDims];  // which of its axes go
   int64_t out_size;        // product of the kept axes
   const void* x;
-  const void* center;  // of the squared deviations from it, which are summed: as out, or null: 0
   void* out;
+  // Of the squared deviations from it, which are summed: as out, or null: 0.
+  const void* center = nullptr;
 };
 
 // Index of the largest (smallest) element along the middle axis of x (outer, n, inner); the first one wins, NaN wins
