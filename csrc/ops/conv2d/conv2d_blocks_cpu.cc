@@ -9,8 +9,10 @@
 //   units     some (m, r) whose rows fill a register tile; packed weights [unit][call of the micro-kernel][k][rows]
 //   slivers   [k][kPixels] of pixels, which run through rows and images
 //
-// A chunk of work owns a block of slivers and a range of units. A few units at a time stay in the level-2 cache with
-// the slivers; one sliver stays in the level-1 cache for all of them.
+// A chunk of work owns a block of slivers and all units; where blocks are few, a part of the units and all blocks in
+// turn. It packs its slivers itself, and a part its weights: what another core has packed comes slowly, and costs that
+// core more to pack again. A few units at a time stay in the level-2 cache with the slivers; one sliver stays in the
+// level-1 cache for all of them.
 #include "cpu/gemm-inl.h"
 #include "ops/conv2d/conv2d_phases-inl.h"
 
@@ -20,7 +22,6 @@ namespace {
 constexpr int64_t kPanelBytes = 256 << 10;  // of the slivers of a chunk
 constexpr int64_t kUnitBytes = 96 << 10;    // of the units that pass over them together
 constexpr int kMaxSlivers = 16;
-constexpr int64_t kChunks = 16;        // wanted of a large convolution, whatever the number of threads
 constexpr double kChunkFlops = 1e6;    // below that a chunk is not worth a thread
 constexpr int64_t kLeastChannels = 8;  // summed
 constexpr int64_t kMaxColumns = 32;    // of a kernel: a line of pixels on the stack has so many for each
@@ -42,6 +43,7 @@ struct Plan {
   Split units;        // of these
   int64_t k() const { return v.k_channels; }
   int64_t rows() const { return units.total * g.kernel_w; }
+  int64_t row(int64_t unit) const { return part_begin(units, unit) * g.kernel_w; }  // its first one
   // Of packed slivers. They are apart by a line more than a power of two might be.
   template <class T>
   int64_t sliver_size() const {
@@ -67,15 +69,15 @@ Plan plan_for(const Conv2dBwdInputArgs& p, const Tap* here, Line* lines) {
   return plan;
 }
 
-// Steps [k0, k1) of all units of a group.
+// Steps [k0, k1) of units [first, last) of a group; packed: where those of the first one begin.
 template <class T>
-void pack_weights(const Plan& plan, const T* weight, int64_t k0, int64_t k1, T* packed) {
-  for (int64_t u = 0; u < plan.units.count; ++u) {
-    const int64_t last = part_begin(plan.units, u + 1) * plan.g.kernel_w;
-    for (int64_t row = part_begin(plan.units, u) * plan.g.kernel_w; row < last; row += kTallTile.rows) {
-      const int rows = static_cast<int>(min64(kTallTile.rows, last - row));
-      pack_across<T>(packed + row * plan.k() + k0 * rows, rows, weight + k0 * plan.rows() + row, plan.rows(), rows,
-                     k1 - k0);
+void pack_weights(const Plan& plan, const T* weight, int64_t first, int64_t last, int64_t k0, int64_t k1, T* packed) {
+  const int64_t begin = plan.row(first);
+  for (int64_t u = first; u < last; ++u) {
+    for (int64_t row = plan.row(u); row < plan.row(u + 1); row += kTallTile.rows) {
+      const int rows = static_cast<int>(min64(kTallTile.rows, plan.row(u + 1) - row));
+      pack_across<T>(packed + (row - begin) * plan.k() + k0 * rows, rows, weight + k0 * plan.rows() + row, plan.rows(),
+                     rows, k1 - k0);
     }
   }
 }
@@ -169,9 +171,9 @@ FASTDL_INLINE void write_line(const T* tile, int64_t columns, T bias, int vecs, 
   }
 }
 
-// One unit of one sliver. out: channel 0 of the group.
+// One unit of one sliver, with the unit's weights. out: channel 0 of the group.
 template <class T>
-void make_unit(const Plan& plan, int64_t unit, const T* weights, const T* bias, const T* panel, const Sliver<T>& sliver,
+void make_unit(const Plan& plan, int64_t unit, const T* w, const T* bias, const T* panel, const Sliver<T>& sliver,
                T* out) {
   constexpr int W = kPixels<T>;
   const int64_t first = part_begin(plan.units, unit), count = part_size(plan.units, unit), columns = plan.g.kernel_w;
@@ -180,7 +182,6 @@ void make_unit(const Plan& plan, int64_t unit, const T* weights, const T* bias, 
   alignas(64) T tile[(kMaxColumns + kTallTile.rows) * W];
   const int vecs = (sliver.lanes + kLanes<T> - 1) / kLanes<T>;
   const int64_t k = plan.k(), rows = count * columns;
-  const T* w = weights + first * columns * k;
   for (int64_t row = 0; row < rows; row += kTallTile.rows) {
     const int some = static_cast<int>(min64(kTallTile.rows, rows - row));
     microkernel_for<T>(some, vecs).run(k, w, panel, W, tile + row * W, W, false, w + some * k, some);
@@ -203,9 +204,25 @@ void pack_all_weights(const Plan& plan, const T* weight, T* packed) {
   parallel_for(plan.v.groups * packs, 1 + kPackGrain / (kPackSteps * plan.rows()), [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t group = i / packs, k0 = i % packs * kPackSteps;
-      pack_weights(plan, weight + group * size, k0, min64(k0 + kPackSteps, k), packed + group * size);
+      pack_weights(plan, weight + group * size, 0, plan.units.count, k0, min64(k0 + kPackSteps, k),
+                   packed + group * size);
     }
   });
+}
+
+// Slivers [begin, begin + count) and units [first, last), whose weights begin at `weights`. bias and out: of the group.
+template <class T>
+void make_block(const Plan& plan, int64_t group, int64_t begin, int64_t count, int64_t first, int64_t last,
+                const T* weights, const T* bias, T* panel, Sliver<T>* meta, T* out) {
+  const int64_t k = plan.k(), size = plan.sliver_size<T>();
+  pack_pixels(plan, group, begin, count, 0, k, panel);
+  for (int64_t s = 0; s < count; ++s) find_sliver(plan, begin + s, meta[s]);
+  const int64_t unit_bytes = plan.rows() * k / plan.units.count * int64_t{sizeof(T)};
+  const int64_t together = unit_bytes < kUnitBytes ? kUnitBytes / unit_bytes : 1;
+  for (int64_t u = first; u < last; u += together)
+    for (int64_t s = 0; s < count; ++s)
+      for (int64_t j = u; j < min64(u + together, last); ++j)
+        make_unit(plan, j, weights + (plan.row(j) - plan.row(first)) * k, bias, panel + s * size, meta[s], out);
 }
 
 template <class T>
@@ -215,46 +232,34 @@ void blocks_of(const Conv2dBwdInputArgs& p, const T* bias) {
   Scratch<Line> lines(g.in_channels / g.groups * g.kernel_h);
   const Plan plan = plan_for(p, &here, lines);
   const int64_t k = plan.k(), weights_size = plan.rows() * k, sliver_size = plan.sliver_size<T>();
-  Scratch<T> weights(g.groups * weights_size);
-  pack_all_weights(plan, static_cast<const T*>(p.weight), weights.get());
-
   const int64_t slivers = ceil_div(plan.v.pixels(), kPixels<T>), fit = kPanelBytes / (sliver_size * int64_t{sizeof(T)});
   const Split blocks = split_evenly(slivers, fit < 1 ? 1 : min64(fit, kMaxSlivers));
-  // Too few blocks to share out: the units are split as well, and the parts share slivers that are packed before.
-  const int64_t wanted = min64(ceil_div(kChunks, g.groups * blocks.count), plan.units.count / 2);
-  const int64_t parts = wanted < 1 ? 1 : wanted;
-  Scratch<T> shared(parts > 1 ? g.groups * slivers * sliver_size : 1);
-  if (parts > 1) {
-    parallel_for(g.groups * blocks.count * parts, 1 + kPackGrain / (blocks.base * sliver_size / parts),
-                 [&](int64_t begin, int64_t end) {
-                   for (int64_t i = begin; i < end; ++i) {
-                     const int64_t part = i % parts, block = i / parts % blocks.count, group = i / parts / blocks.count;
-                     const int64_t first = part_begin(blocks, block);
-                     pack_pixels(plan, group, first, part_size(blocks, block), k * part / parts, k * (part + 1) / parts,
-                                 shared + (group * slivers + first) * sliver_size);
-                   }
-                 });
-  }
+  const int64_t threads = get_num_threads(), most = min64(threads, plan.units.count / 2);
+  const int64_t parts = g.groups * blocks.count >= kThreadChunks * threads || most < 1 ? 1 : most;
+  const int64_t turns = parts > 1 ? blocks.count : 1, places = blocks.count / turns;
+  const T* const weight = static_cast<const T*>(p.weight);
+  Scratch<T> packed(parts > 1 ? 1 : g.groups * weights_size);
+  if (parts == 1) pack_all_weights(plan, weight, packed.get());
 
-  const int64_t unit_bytes = weights_size / plan.units.count * int64_t{sizeof(T)};
-  const int64_t together = unit_bytes < kUnitBytes ? kUnitBytes / unit_bytes : 1;
-  const double flops = 2.0 * static_cast<double>(part_size(blocks, 0) * kPixels<T> * weights_size / parts);
+  const double flops =
+      2.0 * static_cast<double>(turns * (blocks.base + 1) * kPixels<T> * weights_size) / static_cast<double>(parts);
   const int64_t grain = flops < kChunkFlops ? static_cast<int64_t>(kChunkFlops / (flops + 1)) + 1 : 1;
-  parallel_for(g.groups * blocks.count * parts, grain, [&](int64_t begin, int64_t end) {
-    Scratch<T> own(parts > 1 ? 1 : part_size(blocks, 0) * sliver_size);
+  parallel_for(g.groups * places * parts, grain, [&](int64_t begin, int64_t end) {
+    const int64_t most_rows = parts > 1 ? (plan.units.count / parts + 1) * (plan.units.base + 1) * g.kernel_w : 0;
+    Scratch<T> panel((blocks.base + 1) * sliver_size), own(most_rows * k + 1);
     Scratch<Sliver<T>> meta(kMaxSlivers);
     for (int64_t i = begin; i < end; ++i) {
-      const int64_t part = i % parts, block = i / parts % blocks.count, group = i / parts / blocks.count;
-      const int64_t first = part_begin(blocks, block), count = part_size(blocks, block);
-      if (parts <= 1) pack_pixels(plan, group, first, count, 0, k, own.get());
-      const T* panel = parts > 1 ? shared + (group * slivers + first) * sliver_size : own.get();
-      for (int64_t s = 0; s < count; ++s) find_sliver(plan, first + s, meta[s]);
-      const int64_t channel = group * plan.v.m_channels, last = plan.units.count * (part + 1) / parts;
-      for (int64_t u = plan.units.count * part / parts; u < last; u += together)
-        for (int64_t s = 0; s < count; ++s)
-          for (int64_t j = u; j < min64(u + together, last); ++j)
-            make_unit(plan, j, weights + group * weights_size, bias ? bias + channel : nullptr, panel + s * sliver_size,
-                      meta[s], static_cast<T*>(p.grad_x) + channel * g.in_h * g.in_w);
+      const int64_t part = i % parts, place = i / parts % places, group = i / parts / places;
+      const int64_t first = plan.units.count * part / parts, last = plan.units.count * (part + 1) / parts;
+      if (parts > 1)
+        for (int64_t k0 = 0; k0 < k; k0 += kPackSteps)
+          pack_weights(plan, weight + group * weights_size, first, last, k0, min64(k0 + kPackSteps, k), own.get());
+      const T* const weights = parts > 1 ? own.get() : packed + group * weights_size;
+      const int64_t channel = group * plan.v.m_channels;
+      T* const out = static_cast<T*>(p.grad_x) + channel * g.in_h * g.in_w;
+      for (int64_t block = place; block < place + turns; ++block)
+        make_block<T>(plan, group, part_begin(blocks, block), part_size(blocks, block), first, last, weights,
+                      bias ? bias + channel : nullptr, panel.get(), meta.get(), out);
     }
   });
 }
