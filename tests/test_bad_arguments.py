@@ -2,11 +2,12 @@
 
 import re
 
+import numpy as np
 import pytest
 
 import fastdl
 import fastdl.functional as F
-from fastdl import linalg, nn, ops, optim
+from fastdl import backends, linalg, nn, ops, optim
 from fastdl.data import DataLoader
 from fastdl.distributions import Bernoulli, Categorical, Normal
 from fastdl.nn.utils import l1_penalty, l2_penalty, weight_norm
@@ -83,3 +84,32 @@ ATTENTION, PAIRS = nn.MultiheadAttention(8, 2), fastdl.ones(2, 3, 8)
 def test_bad_arguments(call, error, text):
     with pytest.raises(error, match=re.escape(text)):
         call()
+
+
+@pytest.mark.parametrize("device", [name for name in ("cpu", "emu", "reference") if name in backends.available()])
+@pytest.mark.parametrize(("function", "dtype", "arguments", "error", "text"), [
+    ("clamp", "float32", ("a", 1), TypeError, "[clamp] expected a number, got 'a'"),
+    ("clamp", "int64", (0.5, 1), TypeError, "[clamp] expected an int for an array of dtype int64, got 0.5"),
+    ("clamp", "uint8", (-1, 1), ValueError, "[clamp] expected a number that uint8 holds, got -1"),
+    ("clamp", "bool", (0, 1), TypeError,
+        "[clamp] expected x of dtype float32, float64, int32, int64 or uint8, got bool"),
+    ("squared_deviations", "int64", (None, (0,), False), TypeError,
+        "[squared_deviations] expected x of dtype float32 or float64, got int64"),
+    ("squared_deviations", "float32", (None, (2,), False), IndexError,
+        "[squared_deviations] expected axes from 0 to 1, got (2,)"),
+    ("squared_deviations", "float32", (np.ones(3), (0,), False), TypeError,
+        "[squared_deviations] expected center of dtype float32, got float64"),
+    ("squared_deviations", "float64", (np.ones(2), (0,), False), ValueError,
+        "[squared_deviations] expected center of 3 elements, got shape (2,)"),
+])  # fmt: skip
+def test_devices_say_the_same(device, function, dtype, arguments, error, text):
+    k = backends.get(device)
+    given = [k.from_numpy(a, False) if isinstance(a, np.ndarray) else a for a in arguments]
+    with pytest.raises(error, match=re.escape(text)):
+        getattr(k, function)(k.from_numpy(np.ones((2, 3), dtype), False), *given)
+
+
+def test_threads_meet_at_least_once():
+    with pytest.raises(ValueError, match=re.escape("[meeting_seconds] expected times of at least 1, got 0")):
+        backends.get("cpu").meeting_seconds(0)
+    assert backends.get("cpu").meeting_seconds(10) >= 0

@@ -48,6 +48,7 @@ double fma_loop_flops(DType dtype, int64_t iterations) {
 
 // How long it takes two threads to meet: a few ways of a cache line between their cores. 0 with one thread.
 double meeting_seconds(int64_t times) {
+  EXPECT(times >= 1, ValueError, "meeting_seconds", text("times of at least 1"), text(times));
   const auto now = std::chrono::steady_clock::now;
   double seconds = 0;
   run_team(2, [&](Team& team) {

@@ -3,23 +3,11 @@
 #pragma once
 #include <type_traits>
 
+#include "core/wrapping.h"
 #include "cpu/special-inl.h"
 
 namespace fastdl::FASTDL_ISA {
 
-// The type in which a number may wrap around.
-template <class T>
-struct WrappingOf {
-  using type = T;
-};
-template <>
-struct WrappingOf<int32_t> {
-  using type = uint32_t;
-};
-template <>
-struct WrappingOf<int64_t> {
-  using type = uint64_t;
-};
 template <class T>
 FASTDL_INLINE T floored_remainder(T a, T b) {
   if constexpr (std::is_floating_point_v<T>) {

@@ -278,7 +278,7 @@ struct Cut {
   }
 };
 
-// One chunk. `weights` are those of all groups, or null: then it packs its own into `packed`.
+// One chunk. `weights` are those of all groups; where the cut says so, it packs its own into `packed` instead.
 template <class T>
 void make_part(const View& v, const Cut<T>& cut, int64_t group, int64_t place, int64_t part, const T* weights,
                T* packed, T* pixels) {

@@ -10,6 +10,7 @@
 //
 // Who owns what. A thread owns one pack of N output elements; N is 1 where packs do not fit. It has read its operands
 // before it writes, so an operand may be the output.
+#include "core/wrapping.h"
 #include "cuda/access.cuh"
 #include "ops/elementwise/elementwise.h"
 
@@ -17,20 +18,6 @@ namespace fastdl {
 namespace {
 
 // ---- the operations -------------------------------------------------------------------------------------------------
-
-// Integers wrap around; in C++ only unsigned ones may.
-template <class T>
-struct WrapOf {
-  using type = T;
-};
-template <>
-struct WrapOf<int32_t> {
-  using type = uint32_t;
-};
-template <>
-struct WrapOf<int64_t> {
-  using type = uint64_t;
-};
 
 // nvcc warns of unsigned numbers compared with 0.
 template <class T>
@@ -45,7 +32,7 @@ __device__ inline bool is_negative(T x) {
 // nothing.
 template <Unary op, class T>
 __device__ inline T apply(T x) {
-  using Wrap = typename WrapOf<T>::type;
+  using Wrap = typename WrappingOf<T>::type;
   if constexpr (op == Unary::k_neg)
     return static_cast<T>(-static_cast<Wrap>(x));  // 0 gives -0
   else if constexpr (op == Unary::k_abs)           // 0 - x, not -x: -0 becomes 0
@@ -104,7 +91,7 @@ __device__ inline T floored_remainder(T a, T b) {
 }
 template <class T>
 __device__ inline T floored_quotient(T a, T b) {
-  using Wrap = typename WrapOf<T>::type;
+  using Wrap = typename WrappingOf<T>::type;
   if constexpr (std::is_floating_point_v<T>) {
     if (b == T{0}) return a / b;
     const T r = static_cast<T>(fmod(a, b));
@@ -123,7 +110,7 @@ __device__ inline T floored_quotient(T a, T b) {
 // The gradients (last three) take the gradient of the output, a, and the output, b: nothing else need be kept.
 template <Binary op, class T>
 __device__ inline T apply(T a, T b) {
-  using Wrap = typename WrapOf<T>::type;
+  using Wrap = typename WrappingOf<T>::type;
   const Wrap x = static_cast<Wrap>(a), y = static_cast<Wrap>(b);
   if constexpr (op == Binary::k_add)
     return static_cast<T>(x + y);

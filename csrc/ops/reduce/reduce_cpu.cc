@@ -8,6 +8,7 @@
 // What the pieces or blocks give is combined as a binary tree in order of their position (Pairwise), so the error of a
 // sum grows with the logarithm of its length. Threads own outputs; where those are too few, the pieces of an output are
 // split into parts, whose number depends on the shape alone, and a second reduction adds the parts.
+#include "core/wrapping.h"
 #include "cpu/parallel.h"
 #include "cpu/runs-inl.h"
 #include "cpu/strided-inl.h"
@@ -33,19 +34,6 @@ template <class T>
 struct Plain {
   static constexpr bool kCentered = false;
   FASTDL_INLINE Vec<T> read(Vec<T> x, Vec<T>) { return x; }
-};
-
-template <class T>
-struct WrappingOf {
-  using type = T;
-};
-template <>
-struct WrappingOf<int32_t> {
-  using type = uint32_t;
-};
-template <>
-struct WrappingOf<int64_t> {
-  using type = uint64_t;
 };
 
 template <class T>
