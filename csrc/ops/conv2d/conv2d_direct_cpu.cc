@@ -103,17 +103,21 @@ __attribute__((noinline)) void sum_tile(int64_t k, const T* weights, const T* pa
   for (int i = 0; i < MR; ++i)
 #pragma GCC unroll 8
     for (int j = 0; j < NV; ++j) tile[i][j] = broadcast<T>(bias[i]);
-  add_product<T, MR, NV>(tile, k, weights, panel, ld, c, ldc, panel, ld);
+  add_product<T, MR, NV, false>(tile, k, weights, panel, ld, c, ldc, nullptr, 0);
   if (residual) {
 #pragma GCC unroll 32
-    for (int i = 0; i < MR; ++i)
+    for (int i = 0; i < MR; ++i, residual += ldc) {
+      in_register(residual);
 #pragma GCC unroll 8
-      for (int j = 0; j < NV; ++j) tile[i][j] += load<T>(residual + i * ldc + j * L);
+      for (int j = 0; j < NV; ++j) tile[i][j] += load<T>(residual + j * L);
+    }
   }
 #pragma GCC unroll 32
-  for (int i = 0; i < MR; ++i)
+  for (int i = 0; i < MR; ++i, c += ldc) {
+    in_register(c);
 #pragma GCC unroll 8
-    for (int j = 0; j < NV; ++j) store<T>(c + i * ldc + j * L, limit<T>(now, tile[i][j]));
+    for (int j = 0; j < NV; ++j) store<T>(c + j * L, limit<T>(now, tile[i][j]));
+  }
 }
 
 template <class T>

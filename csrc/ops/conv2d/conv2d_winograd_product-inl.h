@@ -31,15 +31,14 @@ static __attribute__((noinline)) void product_tile(int64_t channels, const float
 #pragma GCC unroll 16
       for (int i = 0; i < MR; ++i) __builtin_prefetch(in + i * kL + ahead, 0, 2);
     }
+#pragma GCC unroll 2
     for (int64_t k = 0; k < n; ++k, weights += NV * kL, next += step) {
       V w[NV];
       __builtin_prefetch(next, 0, 2);
 #pragma GCC unroll 4
       for (int j = 0; j < NV; ++j) w[j] = load<float>(weights + j * kL);
 #pragma GCC unroll 16
-      for (int i = 0; i < MR; ++i)
-#pragma GCC unroll 4
-        for (int j = 0; j < NV; ++j) sums[i][j] += in[i * kL + k] * w[j];
+      for (int i = 0; i < MR; ++i) add_row<float, NV>(sums[i], in + i * kL + k, w, MR - 1 - i);
     }
   }
   // Each chunk is summed by itself: short chains of additions are what keeps 512 channels exact.

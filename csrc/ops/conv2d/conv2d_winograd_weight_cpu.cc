@@ -11,6 +11,7 @@
 // Where the sums are large there is one part, and threads share the positions and channels inside a block. Where all
 // tiles stay in the level-2 cache, the sums never leave it: all positions of a few outputs and channels are finished
 // before the next ones.
+#include "cpu/microkernel-inl.h"
 #include "ops/conv2d/conv2d_winograd-inl.h"
 
 namespace fastdl::FASTDL_ISA {
@@ -76,9 +77,7 @@ __attribute__((noinline)) void product_tile(int64_t tiles, const float* grads, c
 #pragma GCC unroll 4
     for (int j = 0; j < NV; ++j) x[j] = load<float>(in + j * in_block);
 #pragma GCC unroll 16
-    for (int i = 0; i < kRows; ++i)
-#pragma GCC unroll 4
-      for (int j = 0; j < NV; ++j) acc[i][j] += grads[i] * x[j];
+    for (int i = 0; i < kRows; ++i) add_row<float, NV>(acc[i], grads + i, x, kRows - 1 - i);
   }
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; ++i) {
