@@ -104,11 +104,7 @@ FASTDL_INLINE const T* take_run(Coming<T>& c, int64_t n) {
   return at;
 }
 
-#if defined(FASTDL_ISA_avx2)
 constexpr int kStepsATurn = 2;  // of the loop
-#else
-constexpr int kStepsATurn = 1;
-#endif
 template <class T, int MR, int NW, int kLast>
 FASTDL_INLINE const T* multiply_steps(Vec<T> (&sum)[MR][kStepVecs], int64_t k, const T* const* rows, int64_t at,
                                       const T* panel, const T* ahead, int64_t ahead_step) {
