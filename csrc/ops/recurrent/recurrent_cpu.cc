@@ -6,13 +6,14 @@
 //   panel, from L2 or L3 ---------------+
 //
 // Many sequences: one product over x and h together. Few: the input product of several steps at once, before them.
-// One step of few sequences (a cell): every weight is used a few times only, and read where it lies.
+// One step (a cell): each panel is packed when its turn comes, into the same place. Of few sequences, every weight is
+// used a few times only, and read where it lies.
 #include "cpu/thin_product-inl.h"
 #include "ops/recurrent/recurrent_steps-inl.h"
 
 namespace fastdl::FASTDL_ISA {
 
-constexpr int64_t kThinBatch = 12;  // of a single step that is not worth packing for
+constexpr int64_t kThinBatch = 8;   // of a single step that is not worth packing for
 
 // One call, as all walkers see it.
 template <class T>
@@ -21,7 +22,8 @@ struct Forward {
   int units;       // hidden units of a panel
   int width;       // numbers of a panel in a step of the inner product
   int64_t panels;  // of a direction
-  T* weights;      // packed: [direction][panel][input + hidden][width]
+  T* weights;      // packed: [direction][panel][input + hidden][width]; or one panel of each walker
+  bool late;       // panels are packed when their turn comes: each serves one step, and stays in a near cache for it
   T* bias;         // [direction][panel][kStepVecs * lanes]
   const T* zeros;  // a row, where there is no first state
 };
@@ -47,12 +49,11 @@ static void collect_gates(const Forward<T>& f, const T* ih, const T* hh, int64_t
 }
 
 template <class T>
-static void pack_panel(const Forward<T>& f, int64_t index) {
+static void pack_panel(const Forward<T>& f, int64_t index, T* panel) {
   constexpr int L = kLanes<T>;
   const RecurrentShape& s = f.a.s;
   const RecurrentWeights& w = f.a.w[index / f.panels];
   const int64_t unit = index % f.panels * f.units, n = min64(f.units, s.hidden - unit);
-  T* const panel = f.weights + index * (s.input + s.hidden) * f.width;
   const bool gated = gate_count(s.cell) > 1;
   for (int j = 0; j < f.width / L; ++j) {
     const int64_t row = gated ? j * s.hidden + unit : unit + j * L, rows = gated ? n : n - j * L;
@@ -123,6 +124,7 @@ struct Rows {
   const T** h;
   T* tiles;   // [all sequences][kTileStep]
   T* inputs;  // input products of several steps: [panel][row][kTileStep]
+  T* panel;   // the walker's own, if panels are packed late
 };
 
 template <class T>
@@ -183,7 +185,7 @@ static void walk_forward(const Forward<T>& f, const Walker& w, const Rows<T>& ro
   const RecurrentShape& s = f.a.s;
   const bool apart = s.cell == Cell::kGru;
   const int64_t batch = w.last - w.first, panel_size = (s.input + s.hidden) * f.width;
-  const bool fused = batch >= kFusedBatch;
+  const bool fused = f.late || batch >= kFusedBatch;
   const int64_t together = fused ? 1 : kInputRows / batch;
   const T* const weights = f.weights + w.direction * f.panels * panel_size;
   const T* const bias = f.bias + w.direction * f.panels * kTileStep<T>;
@@ -209,16 +211,23 @@ static void walk_forward(const Forward<T>& f, const Walker& w, const Rows<T>& ro
         Coming<T> coming = coming_rows<T>(f, w, i);
         const bool starts = !f.a.h0 && with_previous(s, w.direction, t) == 0;  // all states are zeros
         const auto product = [&](int64_t panel) {
-          const T* const own = weights + panel * panel_size;
+          const T* const own = f.late ? rows.panel : weights + panel * panel_size;
           if (fused)
             return Product<T>{s.input, starts ? 0 : s.hidden, rows.x, rows.h, own, bias + panel * kTileStep<T>};
           const T* const start = rows.inputs + ((panel - w.first_panel) * kInputRows + input) * kTileStep<T>;
           return Product<T>{0, starts ? 0 : s.hidden, rows.x, rows.h, own + s.input * f.width, start, kTileStep<T>};
         };
-        multiply_panels<T>(w, i, count, apart, rows.tiles, coming, product,
-                           [&](int64_t first, int64_t n, int64_t panel, const T* tile) __attribute__((always_inline)) {
-                             finish_tile<T>(f, w, t, first, n, panel, tile, rows.h);
-                           });
+        const auto multiply = [&](const Walker& part) {
+          multiply_panels<T>(
+              part, i, count, apart, rows.tiles, coming, product,
+              [&](int64_t first, int64_t n, int64_t panel, const T* tile)
+                  __attribute__((always_inline)) { finish_tile<T>(f, w, t, first, n, panel, tile, rows.h); });
+        };
+        for (int64_t panel = w.first_panel; f.late && panel < w.last_panel; ++panel) {
+          pack_panel<T>(f, w.direction * f.panels + panel, rows.panel);
+          multiply(Walker{w.direction, w.first, w.last, panel, panel + 1});
+        }
+        if (!f.late) multiply(w);
         input += count;
       }
       team.wait();
@@ -301,11 +310,15 @@ static void forward(const RecurrentFwdArgs& a) {
   constexpr int L = kLanes<T>;
   const RecurrentShape& s = a.s;
   const int gates = gate_count(s.cell);
-  Forward<T> f{a, gates > 1 ? L : kStepVecs * L, (gates > 1 ? gates : kStepVecs) * L, 0, nullptr, nullptr, nullptr};
+  Forward<T> f{a,      gates > 1 ? L : kStepVecs * L, (gates > 1 ? gates : kStepVecs) * L, 0, nullptr, false, nullptr,
+               nullptr};
   f.panels = ceil_div(s.hidden, f.units);
-  const int64_t all = s.directions * f.panels;
+  const int64_t all = s.directions * f.panels, panel_size = (s.input + s.hidden) * f.width;
+  const Division division = divide_steps(s, f.panels, 2 * gates * s.hidden * (s.input + s.hidden));
+  const int64_t walkers = slots(s, division);
   const bool thin = is_thin(s);
-  Scratch<T> zeros(s.hidden), weights(thin ? 0 : all * (s.input + s.hidden) * f.width);
+  f.late = s.steps == 1;
+  Scratch<T> zeros(s.hidden), weights(thin ? 0 : (f.late ? walkers : all) * panel_size);
   Scratch<T> bias(thin ? 0 : all * kTileStep<T>);
   __builtin_memset(zeros, 0, static_cast<size_t>(s.hidden) * sizeof(T));
   f.weights = weights, f.bias = bias, f.zeros = zeros;
@@ -314,21 +327,20 @@ static void forward(const RecurrentFwdArgs& a) {
     a.c0 ? __builtin_memcpy(a.c_n, a.c0, bytes) : __builtin_memset(a.c_n, 0, bytes);
   }
   if (thin) return forward_thin<T>(f);
-  parallel_for(all, ceil_div(kPackGrain / 4, (s.input + s.hidden) * f.width), [&](int64_t panel, int64_t last) {
-    for (; panel < last; ++panel) pack_panel<T>(f, panel);
+  parallel_for(f.late ? 0 : all, ceil_div(kPackGrain / 4, panel_size), [&](int64_t panel, int64_t last) {
+    for (; panel < last; ++panel) pack_panel<T>(f, panel, f.weights + panel * panel_size);
   });
 
-  const int64_t flops = 2 * gates * s.hidden * (s.input + s.hidden);
-  const Division division = divide_steps(s, f.panels, flops);
   const int64_t pointers = s.batch + kInputRows, inputs = f.panels * kInputRows * kTileStep<T>;
-  const int64_t walkers = slots(s, division);
   Scratch<const T*> rows(walkers * 2 * pointers);
   const int64_t tiles = (s.batch + 1) * kTileStep<T>;
   Scratch<T> products(walkers * (inputs + tiles));
   walk_all(s, division, f.panels, [&](const Walker& w, int64_t slot, Team& team) {
     const T** const x = rows.get() + slot * 2 * pointers;
-    walk_forward<T>(
-        f, w, Rows<T>{x, x + pointers, products + walkers * inputs + slot * tiles, products + slot * inputs}, team);
+    walk_forward<T>(f, w,
+                    Rows<T>{x, x + pointers, products + walkers * inputs + slot * tiles, products + slot * inputs,
+                            f.weights + slot * panel_size},
+                    team);
   });
 }
 
