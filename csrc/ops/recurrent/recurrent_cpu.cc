@@ -13,7 +13,7 @@
 
 namespace fastdl::FASTDL_ISA {
 
-constexpr int64_t kThinBatch = 8;   // of a single step that is not worth packing for
+constexpr int64_t kThinBatch = 8;  // of a single step that is not worth packing for
 
 // One call, as all walkers see it.
 template <class T>
