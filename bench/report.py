@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 COLUMNS = ("kernel", "pass", "threads", "time", "rate", "of limit", "PyTorch", "goal", "NumPy")
@@ -57,18 +58,21 @@ def families(records: list[dict[str, Any]]) -> str:
     return markdown(("room", "rows", *head), lines)
 
 
-def page(title: str, peaks: dict[int, float], bandwidth: dict[int, float], records: list[dict[str, Any]]) -> str:
-    """Everything as a Markdown page."""
+def page(
+    path: Path, title: str, peaks: dict[int, float], bandwidth: dict[int, float], records: list[dict[str, Any]]
+) -> str:
+    """Everything as a Markdown page, which says where it is to lie."""
     machine = [
         f"- {n} thread(s): {peaks[n] / 1e9:.0f} GFLOP/s of multiply-adds, {bandwidth[n] / 1e9:.1f} GB/s from memory"
         for n in peaks
     ]
     lines = [
         "# Benchmarks", "",
-        "Written by `python bench/run.py --markdown docs/benchmarks.md`. A ratio is the peer's time over fastdl's in",
-        "the same run: above 1 fastdl is faster. PyTorch stands for its better memory format. The limit is the",
-        "machine's: multiply-adds on registers, or bytes to and from memory, whichever a kernel meets first (Winograd",
-        "convolutions pass it, since they multiply less; so do arrays that the last cache holds).", "",
+        f"Written by `python bench/run.py --markdown {path}`.",
+        "A ratio is the peer's time over fastdl's in the same run: above 1 fastdl is faster. PyTorch stands for",
+        "its better memory format. The limit is the machine's: multiply-adds on registers, or bytes to and from",
+        "memory, whichever a kernel meets first (Winograd convolutions pass it, since they multiply less; so do",
+        "arrays that the last cache holds).", "",
         title + ":", "", *machine, "", families(records), "", table(records), "",
     ]  # fmt: skip
     return "\n".join(lines)

@@ -136,7 +136,7 @@ def main() -> None:
     print(report.families(records))
     print(report.verdict(records))
     if args.markdown:
-        args.markdown.write_text(report.page(title, peaks, args.bandwidth, records))
+        args.markdown.write_text(report.page(args.markdown, title, peaks, args.bandwidth, records))
     if args.json:
         args.json.write_text(
             json.dumps({"machine": title, "peak": peaks, "bandwidth": args.bandwidth, "rows": records}, indent=1)

@@ -5,7 +5,7 @@
 //   a   packed panel, [k][MR]: the MR numbers of a step lie together
 //   b   row p at b + p * ldb: a packed sliver (ldb = its width) or a matrix where it lies
 //   c   row i at c + i * ldc
-//   next   what a later call will read, fetched into L2: the line at next + p * step of each step (add_product: if any)
+//   next   what a later call will read, fetched into L2: the line at next + p * step of each step (where kNext)
 //
 // A step loads NV vectors of B and MR scalars of A for MR * NV multiply-adds; the tile fills the registers, so that
 // loads stay well below the rate at which they can be made. Shapes stand in the table below, and nowhere else.
@@ -52,8 +52,9 @@ FASTDL_INLINE void in_register(P& p) {
 //
 // The compiler loads the factor to a register and then multiplies: with two vectors three instructions for two
 // products. With AVX-512 an instruction can read its factor itself, which makes it two. Where a core has the pipeline
-// to itself that is the same; where it shares it with another hardware thread, each gets half of the instructions a
-// cycle, and the tile (28 products in 51 of them) falls to 74 % of the rate of multiply-adds alone. Every second row
+// to itself that is the same. On a virtual machine whose cores others use too (most likely by another hardware thread,
+// which takes half of the instructions a cycle) the tile, 28 products in 51 instructions, fell to 74 % of the rate of
+// multiply-adds alone. Every second row
 // does so: all rows would read as much as the core can, and the other thread reads too.
 template <class T, int NV>
 FASTDL_INLINE void add_row(Vec<T> (&sums)[NV], const T* factor, const Vec<T> (&row)[NV], int after) {
@@ -100,7 +101,8 @@ FASTDL_INLINE void add_product(Vec<T> (&tile)[MR][NV], int64_t k, const T* a, co
 #pragma GCC unroll 32
         for (int r = 0; r < MR; ++r) add_row<T, NV>(tile[r], a + r, row, MR - 1 - r);
         a += MR, b += ldb, next += step;
-        in_register(a), in_register(next);
+        in_register(a);
+        if (kNext) in_register(next);
       } while (--steps > 0);
     }
     if (i == MR) break;

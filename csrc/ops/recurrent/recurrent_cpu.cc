@@ -13,7 +13,12 @@
 
 namespace fastdl::FASTDL_ISA {
 
-constexpr int64_t kThinBatch = 8;  // of a single step that is not worth packing for
+// Sequences of a single step that is not worth packing for.
+#if defined(FASTDL_ISA_avx512)
+constexpr int64_t kThinBatch = 8;
+#else
+constexpr int64_t kThinBatch = 12;
+#endif
 
 // One call, as all walkers see it.
 template <class T>
