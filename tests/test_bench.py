@@ -54,8 +54,9 @@ def test_reports(tmp_path):
     assert "behind the peer: 1\n  c forward, 2 thread(s): 0.50x of 1x" in text
     assert "short of the goal: 1\n  b forward, 1 thread(s): 1.00x of 2x" in text
     assert "| room | 2    | 2.00x          | 1.00x | 0.50x           | 0.50x |" in report.families(records)
-    page = report.page("a machine", {1: 1e11}, {1: 2e10}, records)
-    assert page.startswith("# Benchmarks") and "100 GFLOP/s" in page and "| a " in page
+    page = report.page(tmp_path / "p.md", "a machine", {1: 1e11}, {1: 2e10}, records)
+    assert page.startswith("# Benchmarks") and f"--markdown {tmp_path / 'p.md'}`" in page
+    assert "100 GFLOP/s" in page and "| a " in page
     report.roofline(records, 1e11, 2e10, str(tmp_path / "r.png"), "a machine")
     assert (tmp_path / "r.png").stat().st_size > 1000
 
