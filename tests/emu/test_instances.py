@@ -141,7 +141,7 @@ def test_running_sums_and_places(same, dtype: str) -> None:
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_gradients_by_the_output_and_dropout_of_all(same, dtype: str) -> None:
     x, y = numbers(dtype, *SHAPE), numbers(dtype, *SHAPE)
-    for name in ("relu_bwd", "sigmoid_bwd", "tanh_bwd"):
+    for name in ("relu_bwd", "sigmoid_bwd", "tanh_bwd", "prelu"):
         same(name, x, y)
     same("dropout", x, 1.0, 5, 0)
 

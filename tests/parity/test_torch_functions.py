@@ -106,7 +106,7 @@ def test_transposed_convolution_layers(axes):
 
 
 @pytest.mark.parametrize("mode", ["reflect", "replicate", "circular"])
-@pytest.mark.parametrize("pad", [(1, 2), (0, 3, 2, 1), (2, -1, -1, 1), (1, 1, 0, 2, 3, 1)])
+@pytest.mark.parametrize("pad", [(1, 2), (0, 3, 2, 1), (2, -1, -1, 1), (-2, 3, 3, -2), (1, 1, 0, 2, 3, 1)])
 def test_pad_modes(mode, pad):
     x = np.random.default_rng(0).standard_normal((2, 4, 5, 6)[-len(pad) // 2 - 1 :])
     compare(lambda t: F.pad(t, pad, mode), lambda t: TF.pad(t, pad, mode), [x])

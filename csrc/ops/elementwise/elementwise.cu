@@ -107,7 +107,7 @@ __device__ inline T floored_quotient(T a, T b) {
   }
 }
 
-// The gradients (last three) take the gradient of the output, a, and the output, b: nothing else need be kept.
+// The gradients take the gradient of the output, a, and the output, b: nothing else need be kept.
 template <Binary op, class T>
 __device__ inline T apply(T a, T b) {
   using Wrap = typename WrappingOf<T>::type;
@@ -140,6 +140,8 @@ __device__ inline T apply(T a, T b) {
     return b <= T{0} ? T{0} : a;  // a NaN lets the gradient pass, as in PyTorch
   else if constexpr (op == Binary::k_sigmoid_bwd)
     return a * b * (T{1} - b);
+  else if constexpr (op == Binary::k_prelu)
+    return a > T{0} ? a : a * b;
   else
     return a * (T{1} - b * b);
 }

@@ -17,11 +17,11 @@
   X(erf) X(floor) X(ceil) X(round) X(trunc) X(relu) X(sigmoid) X(tanh)
 // clang-format on
 
-// name. relu_bwd, sigmoid_bwd, tanh_bwd take (gradient of the output, output).
+// name. relu_bwd, sigmoid_bwd, tanh_bwd take (gradient of the output, output), prelu (x, slope below 0).
 // clang-format off
 #define FASTDL_BINARY_OPS(X) \
   X(add) X(sub) X(mul) X(div) X(floor_divide) X(remainder) X(pow) X(maximum) X(minimum) X(bitwise_and) \
-  X(bitwise_or) X(bitwise_xor) X(relu_bwd) X(sigmoid_bwd) X(tanh_bwd)
+  X(bitwise_or) X(bitwise_xor) X(relu_bwd) X(sigmoid_bwd) X(tanh_bwd) X(prelu)
 // clang-format on
 
 #define FASTDL_COMPARE_OPS(X) X(eq) X(ne) X(lt) X(le) X(gt) X(ge)

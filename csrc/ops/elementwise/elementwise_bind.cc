@@ -225,6 +225,7 @@ void bind_elementwise(py::module_& m) {
   FASTDL_DEF(pow)
   FASTDL_DEF(maximum)
   FASTDL_DEF(minimum)
+  FASTDL_DEF(prelu)
 #undef FASTDL_DEF
 #define FASTDL_DEF(function, name, first)                                                            \
   m.def(#function, [](const Array& x, py::handle s) {                                                \

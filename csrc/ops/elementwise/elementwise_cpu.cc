@@ -97,6 +97,7 @@ FASTDL_BINARY(remainder, true, true, vremainder<T>(a, b))
 FASTDL_BINARY(relu_bwd, true, false, select<T>(b <= T{0}, Vec<T>{}, a))
 FASTDL_BINARY(sigmoid_bwd, true, false, a*(b*(T{1} - b)))
 FASTDL_BINARY(tanh_bwd, true, false, a*(T{1} - b * b))
+FASTDL_BINARY(prelu, true, false, select<T>(a > T{0}, a, a* b))
 
 FASTDL_COMPARE(eq, a == b)
 FASTDL_COMPARE(ne, a != b)

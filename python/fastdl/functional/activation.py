@@ -295,7 +295,7 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
         raise ValueError(f"[prelu] expected weight of shape (1,) or {(channels,)}, got shape {w.shape}")
     slope = w.reshape(w.numel(), *[1] * max(x.ndim - 2, 0)) if x.ndim > 1 else w.reshape(())
     k = x._backend
-    out = Tensor(k.where(k.gt_scalar(x._array, 0.0), x._array, k.mul(x._array, slope._array)), k)
+    out = Tensor(k.prelu(x._array, slope._array), k)
     return record(out, _prelu_bwd, (x, slope), (x._array, slope._array)) if autograd.recording(x, slope) else out
 
 

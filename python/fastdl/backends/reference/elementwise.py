@@ -209,6 +209,10 @@ def minimum(a: Array, b: Array) -> Array:
     return _binary("minimum", a, b, np.minimum, DTYPES)
 
 
+def prelu(a: Array, b: Array) -> Array:
+    return _binary("prelu", a, b, lambda x, slope: np.where(x > 0, x, x * slope), FLOATS)
+
+
 def _activation_bwd(op: str, grad: Array, out: Array, f: Callable) -> Array:
     _check(op, "grad", grad, FLOATS)
     expect_same_dtype(op, "out", out, grad.dtype)
