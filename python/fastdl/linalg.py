@@ -19,10 +19,10 @@ import numpy as np
 
 from .autograd import Context, Function, recording
 from .creation import eye, tensor
+from .functional import selecting
 from .functional.arguments import expect_int, expect_tensor
 from .functional.layout import transpose
 from .functional.product import matmul
-from .functional.selecting import cross
 from .functional.statistics import norm
 from .tensor import Tensor
 
@@ -38,6 +38,16 @@ LinAlgError = np.linalg.LinAlgError
 class Slogdet(NamedTuple):
     sign: Tensor
     logabsdet: Tensor
+
+
+def cross(input: Tensor, other: Tensor, *, dim: int = -1) -> Tensor:
+    """The cross product of vectors of three numbers along an axis (`torch.linalg.cross`).
+
+    >>> import fastdl
+    >>> cross(fastdl.tensor([1.0, 0.0, 0.0]), fastdl.tensor([0.0, 1.0, 0.0])).tolist()
+    [0.0, 0.0, 1.0]
+    """
+    return selecting.cross(input, other, dim)
 
 
 def _matrix(value: Any, op: str, square: bool = False) -> Tensor:

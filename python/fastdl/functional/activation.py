@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import autograd
+from .. import autograd, dtypes
 from ..autograd import Node, fresh, mode, record
 from ..tensor import Tensor
 from .arguments import expect_beside, expect_number, expect_tensor, shown
@@ -63,14 +63,17 @@ def _sigmoid_bwd(node: Node, g: Array) -> tuple[Array]:
 def sigmoid(input: Tensor) -> Tensor:
     """1 / (1 + exp(-x)) of each element (`torch.sigmoid`). Any shape.
 
+    Integers and bools are taken as float32.
+
     Raises:
-        TypeError: for an input that is not a Tensor of float32 or float64.
+        TypeError: for an input that is not a Tensor.
 
     >>> import fastdl
     >>> sigmoid(fastdl.zeros(2)).tolist()
     [0.5, 0.5]
     """
     x = expect_tensor(input, "sigmoid")
+    x = x if x.dtype.is_floating_point else x._cast(dtypes.float32)
     out = Tensor(x._backend.sigmoid(x._array), x._backend)
     return record(out, _sigmoid_bwd, (x,), out._array) if x.requires_grad and mode.enabled else out
 
@@ -83,14 +86,17 @@ def _tanh_bwd(node: Node, g: Array) -> tuple[Array]:
 def tanh(input: Tensor) -> Tensor:
     """Hyperbolic tangent of each element (`torch.tanh`). Any shape.
 
+    Integers and bools are taken as float32.
+
     Raises:
-        TypeError: for an input that is not a Tensor of float32 or float64.
+        TypeError: for an input that is not a Tensor.
 
     >>> import fastdl
     >>> tanh(fastdl.zeros(2)).tolist()
     [0.0, 0.0]
     """
     x = expect_tensor(input, "tanh")
+    x = x if x.dtype.is_floating_point else x._cast(dtypes.float32)
     out = Tensor(x._backend.tanh(x._array), x._backend)
     return record(out, _tanh_bwd, (x,), out._array) if x.requires_grad and mode.enabled else out
 

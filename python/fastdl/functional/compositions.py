@@ -8,7 +8,7 @@ from typing import Any
 from .. import dtypes
 from ..tensor import Tensor
 from .arguments import expect_number, expect_tensor, flag
-from .arithmetic import add, div, matched, maximum, mul, pow, sub
+from .arithmetic import add, div, matched, maximum, minimum, mul, pow, sub
 from .comparison import clamp, eq, gt, le, lt, ne, where
 from .division import remainder
 from .elementary import abs, cos, erf, exp, expm1, log, log1p, neg, sin, sqrt, square, trunc
@@ -148,7 +148,8 @@ def fmax(input: Tensor, other: Tensor) -> Tensor:
 
 def fmin(input: Tensor, other: Tensor) -> Tensor:
     """The smaller of each pair; of a NaN and a number the number (`torch.fmin`)."""
-    return neg(fmax(neg(input), neg(other)))
+    a, b = matched(expect_tensor(input, "fmin"), expect_tensor(other, "fmin", "other"), "fmin")
+    return where(isnan(a), b, where(isnan(b), a, minimum(a, b)))
 
 
 def float_power(input: Any, exponent: Any) -> Tensor:

@@ -12,17 +12,14 @@ import numpy as np
 from ..creation import tensor
 from ..tensor import Tensor
 from .arguments import expect_int, expect_tensor
-from .arithmetic import add, mul, sub
-from .comparison import where
+from .arithmetic import add, mul
+from .compositions import logaddexp
 from .diagonals import diag_embed
-from .elementary import exp, log
 from .indexing import gather
 from .layout import cat, index, reshape, unsqueeze
 from .product import mv, outer
-from .rearranging import cumsum
 from .reduction import ValuesIndices, normalized_axis
 from .shaping import tensor_split
-from .statistics import cummax
 
 
 def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
@@ -142,9 +139,14 @@ def unravel_index(indices: Tensor, shape: Sequence[int]) -> tuple[Tensor, ...]:
 def logcumsumexp(input: Tensor, dim: int) -> Tensor:
     """log of the running sum of e^x along `dim`, without overflow (`torch.logcumsumexp`)."""
     x = expect_tensor(input, "logcumsumexp")
-    top = cummax(x.detach(), dim)[0].amax(dim, True)
-    top = where(top == -math.inf, 0.0, top)
-    return add(log(cumsum(exp(sub(x, top)), dim)), top)
+    axis, step = normalized_axis(dim, x.ndim, "logcumsumexp"), 1
+    line = (slice(None),) * axis
+    # After each round an element holds the sum of 2 * step terms up to it: none is lost beside a much larger one.
+    while x.ndim and step < x.shape[axis]:
+        rest = logaddexp(index(x, (*line, slice(step, None))), index(x, (*line, slice(x.shape[axis] - step))))
+        x = cat([index(x, (*line, slice(step))), rest], axis)
+        step *= 2
+    return x
 
 
 def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> ValuesIndices:
@@ -161,7 +163,11 @@ def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> ValuesIndices:
         values, counts = np.unique(line, return_counts=True)
         return int(np.flatnonzero(line == values[counts.argmax()])[-1])
 
-    places = np.apply_along_axis(last_of_most, axis, np.atleast_1d(x._host()))
+    lines = np.atleast_1d(x._host())
+    if lines.size == 0 and lines.shape[axis]:
+        places = np.zeros(np.delete(lines.shape, axis))
+    else:
+        places = np.apply_along_axis(last_of_most, axis, lines)
     found = unsqueeze(tensor(places.astype(np.int64), device=x.device), axis)
     values = gather(reshape(x, found.shape) if x.ndim == 0 else x, axis, found)
     if keepdim and x.ndim:

@@ -8,10 +8,9 @@ from typing import Any
 from ..autograd import Node, fresh, record, recording
 from ..tensor import Tensor
 from .arguments import expect_number, expect_tensor, shown
-from .layout import index
+from .layout import cat, index
 
 Array = Any
-_Copy = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]  # to, from, how much
 
 
 @fresh
@@ -32,60 +31,40 @@ def _sides(pad: Any, ndim: int) -> list[tuple[int, int]]:
     return [(0, 0)] * (ndim - len(sides)) + sides[::-1]
 
 
-def _sources(n: int, before: int, after: int, mode: str) -> list[tuple[int, int]]:
-    """(place, the element that stands there too) of each element around n of them, counted from the first of these."""
+def _along(x: Tensor, axis: int, start: int, stop: int) -> Tensor:
+    return index(x, (*(slice(None),) * axis, slice(start, stop)))
+
+
+def _pad_axis(x: Tensor, axis: int, before: int, after: int, mode: str) -> Tensor:
+    """One axis longer by elements of its own."""
+    n = x.shape[axis]
+    least = {"reflect": max(before, after) + 1, "circular": max(before, after), "replicate": 1}[mode]
+    if n < least:
+        raise ValueError(f"[pad] expected at least {least} elements on axis {axis} for mode {mode!r}, got {n}")
     if mode == "circular":
-        return [(-i, n - i) for i in range(1, before + 1)] + [(n + i, i) for i in range(after)]
-    if mode == "replicate":
-        return [(-i, 0) for i in range(1, before + 1)] + [(n + i, n - 1) for i in range(after)]
-    return [(-i, i) for i in range(1, before + 1)] + [(n + i, n - 2 - i) for i in range(after)]
-
-
-def _copies(shape: tuple[int, ...], sides: list[tuple[int, int]], mode: str) -> list[_Copy]:
-    """What fills the frame around an array in the middle of a larger one: one axis after the other, the last one first,
-    each over what is filled by then, so that corners come by two copies."""
-    starts, lengths, copies = [before for before, _ in sides], list(shape), []
-    for axis in reversed(range(len(shape))):
-        before, after = sides[axis]
-        line = tuple(1 if i == axis else n for i, n in enumerate(lengths))
-        for place, source in _sources(lengths[axis], before, after, mode):
-            to, at = ((*starts[:axis], starts[axis] + i, *starts[axis + 1 :]) for i in (place, source))
-            copies.append((to, at, line))
-        starts[axis], lengths[axis] = 0, lengths[axis] + before + after
-    return copies
-
-
-@fresh
-def _grow_bwd(node: Node, g: Array) -> tuple[Array]:
-    """Each copy backwards, the last one first: its gradient joins that of what it was copied from."""
-    k, (shape, starts, copies) = node.backend, node.saved
-    ones = (1,) * len(shape)
-    g = k.cast(g, str(g.dtype))
-    for to, at, line in reversed(copies):
-        k.slice_assign_(g, k.add(k.slice(g, at, line, ones), k.slice(g, to, line, ones)), at, ones)
-    return (k.slice(g, starts, shape, ones),)
+        parts = [_along(x, axis, n - before, n), x, _along(x, axis, 0, after)]
+    elif mode == "replicate":
+        parts = [_along(x, axis, 0, 1)] * before + [x] + [_along(x, axis, n - 1, n)] * after
+    else:
+        parts = [_along(x, axis, i, i + 1) for i in range(before, 0, -1)]
+        parts += [x, *(_along(x, axis, n - 1 - i, n - i) for i in range(1, after + 1))]
+    parts = [part for part in parts if part.shape[axis] > 0]
+    return cat(parts, axis) if len(parts) > 1 else x
 
 
 def _grow(x: Tensor, sides: list[tuple[int, int]], mode: str) -> Tensor:
-    for axis, (n, (before, after)) in enumerate(zip(x.shape, sides, strict=True)):
-        least = {"reflect": max(before, after) + 1, "circular": max(before, after), "replicate": 1}[mode]
-        if (before or after) and n < least:
-            raise ValueError(f"[pad] expected at least {least} elements on axis {axis} for mode {mode!r}, got {n}")
-    starts, ones, k = tuple(before for before, _ in sides), (1,) * x.ndim, x._backend
-    out = Tensor(k.empty(tuple(n + sum(side) for n, side in zip(x.shape, sides, strict=True)), x.dtype.name), k)
-    copies = _copies(x.shape, sides, mode)
-    k.slice_assign_(out._array, x._array, starts, ones)
-    for to, at, line in copies:
-        k.slice_assign_(out._array, k.slice(out._array, at, line, ones), to, ones)
-    return record(out, _grow_bwd, (x,), (x.shape, starts, copies)) if recording(x) else out
+    for axis, (before, after) in enumerate(sides):
+        if before > 0 or after > 0:
+            x = _pad_axis(x, axis, max(before, 0), max(after, 0), mode)
+    return x
 
 
 def _cut(x: Tensor, sides: list[tuple[int, int]]) -> Tensor:
     """Without what negative sides take away."""
-    if all(before >= 0 and after >= 0 for before, after in sides):
-        return x
-    kept = (slice(max(-before, 0), n + min(after, 0)) for n, (before, after) in zip(x.shape, sides, strict=True))
-    return index(x, tuple(kept))
+    for axis, (before, after) in enumerate(sides):
+        if before < 0 or after < 0:
+            x = _along(x, axis, max(-before, 0), x.shape[axis] + min(after, 0))
+    return x
 
 
 def _pad_from_input(x: Tensor, pad: Any, mode: str) -> Tensor:
@@ -95,10 +74,9 @@ def _pad_from_input(x: Tensor, pad: Any, mode: str) -> Tensor:
             f"[pad] expected pad of the last 1 to 3 axes, all but one or two, for mode {mode!r}, "
             f"got {len(pad)} numbers and shape {x.shape}"
         )
-    added = [(max(before, 0), max(after, 0)) for before, after in sides]
-    if mode == "circular":  # goes on with what is left
-        return _grow(_cut(x, sides), added, mode)
-    return _cut(_grow(x, added, mode), sides)
+    if mode == "circular":  # goes on with what is left; the others mirror and repeat what there was
+        return _grow(_cut(x, sides), sides, mode)
+    return _cut(_grow(x, sides, mode), sides)
 
 
 def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:

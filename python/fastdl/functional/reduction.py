@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from .. import autograd, dtypes
 from ..autograd import Node, fresh, record
@@ -147,8 +147,16 @@ def _extreme_bwd(node: Node, g: Array) -> tuple[Array]:
     return (k.mul(hit, k.div(k.reshape(g, count.shape), count)),)
 
 
+def _of_bytes(reduced: Any, x: Tensor, *arguments: Any) -> Any:
+    """The largest or smallest of bools or uint8, which the kernels do not take: among int32."""
+    found = reduced(x._cast(dtypes.int32), *arguments)
+    return found._cast(x.dtype) if isinstance(found, Tensor) else ValuesIndices(found[0]._cast(x.dtype), found[1])
+
+
 def _extreme(name: str, input: Tensor, dim: Axes, keepdim: bool) -> Tensor:
     x = _expect(input, name)
+    if x.dtype in (dtypes.bool, dtypes.uint8):
+        return cast(Tensor, _of_bytes(amax if name == "amax" else amin, x, dim, keepdim))
     axes = normalized_axes(dim, x.ndim, name)
     out = Tensor(getattr(x._backend, name)(x._array, axes, flag(keepdim, name, "keepdim")), x._backend)
     return record(out, _extreme_bwd, (x,), (x._array, out._array, axes)) if autograd.recording(x) else out
@@ -203,8 +211,10 @@ def _extreme_with_index(name: str, input: Tensor, dim: int | None, keepdim: bool
     if dim is None:
         return _extreme("a" + name, input, None, False)
     x = _expect(input, name)
-    if x.ndim == 0:
-        raise ValueError(f"[{name}] expected input with at least one dimension, got a scalar")
+    if x.dtype in (dtypes.bool, dtypes.uint8):
+        return _of_bytes(max if name == "max" else min, x, dim, keepdim)
+    if x.ndim == 0:  # its only line is itself
+        return ValuesIndices(amax(x, dim), _arg("arg" + name, x, dim, False))
     axis, keepdim = normalized_axis(dim, x.ndim, name), flag(keepdim, name, "keepdim")
     values = Tensor(getattr(x._backend, "a" + name)(x._array, (axis,), keepdim), x._backend)
     indices = _arg("arg" + name, x, axis, keepdim)

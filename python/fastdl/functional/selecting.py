@@ -202,14 +202,17 @@ def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
     return clone(x) if k % 4 == 0 else flip(turned, (a if k % 4 == 1 else b,))
 
 
-def cross(input: Tensor, other: Tensor, dim: int = -1) -> Tensor:
-    """The cross product of vectors of three numbers along an axis (`torch.linalg.cross`).
+def cross(input: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
+    """The cross product of vectors of three numbers along an axis, the first one of three if none is named
+    (`torch.cross`).
 
     >>> cross(fastdl.tensor([1.0, 0.0, 0.0]), fastdl.tensor([0.0, 1.0, 0.0])).tolist()
     [0.0, 0.0, 1.0]
     """
     a, b = expect_tensor(input, "cross"), expect_tensor(other, "cross", "other")
-    axis = normalized_axis(dim, a.ndim, "cross")
+    axis = normalized_axis(dim, a.ndim, "cross") if dim is not None else (*a.shape, 3).index(3)
+    if axis == a.ndim:
+        raise ValueError(f"[cross] expected an axis of 3 elements, got shape {a.shape}")
     if a.shape[axis] != 3 or b.ndim != a.ndim or b.shape[axis] != 3:
         raise ValueError(f"[cross] expected 3 elements along axis {dim}, got shapes {a.shape} and {b.shape}")
 

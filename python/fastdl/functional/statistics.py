@@ -202,7 +202,7 @@ def logsumexp(input: Tensor, dim: Axes, keepdim: bool = False) -> Tensor:
     x = expect_tensor(input, "logsumexp")
     x = x if x.dtype.is_floating_point else x._cast(dtypes.float32)
     axes = list(normalized_axes(dim, x.ndim, "logsumexp"))
-    top = finite_or_zero(amax(x.detach(), axes, True))
+    top = finite_or_zero(amax(x.detach(), axes, True)) if x.numel() else 0.0  # of nothing: log(0)
     out = add(log(sum(exp(sub(x, top)), axes, True)), top)
     return out if flag(keepdim, "logsumexp", "keepdim") else squeeze(out, axes)
 

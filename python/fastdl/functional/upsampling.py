@@ -7,11 +7,17 @@ from typing import Any
 
 from ..autograd import Node, fresh, record, recording
 from ..tensor import Tensor
+from .adaptive_pooling import adaptive_avg_pool1d, adaptive_avg_pool2d
 from .arguments import Pair, expect_tensor, flag, shown
+from .resampling import filtered, nearest_exact
 
 Array = Any
 Scales = tuple[float, float]
-_MODES = {"nearest": (1, 2), "linear": (1,), "bilinear": (2,)}  # numbers of axes that each interpolates
+# Numbers of axes that each interpolates.
+_MODES = {
+    "nearest": (1, 2), "nearest-exact": (1, 2), "area": (1, 2), "linear": (1,), "bilinear": (2,), "bicubic": (2,),
+}  # fmt: skip
+_SMOOTH = ("linear", "bilinear", "bicubic")
 
 
 def _numbers(value: Any, axes: int, name: str, kinds: tuple[type, ...]) -> tuple[Any, ...]:
@@ -59,15 +65,19 @@ def interpolate(
 ) -> Tensor:
     """Images or sequences at another size (`torch.nn.functional.interpolate`).
 
-    Shapes: input (N, C, H, W) for the modes 'nearest' and 'bilinear', or (N, C, L) for 'nearest' and 'linear'; output
-    with H' and W' from `size`, or floor(H * scale_factor). Nearest: source floor(o / scale). Linear modes: source
-    (o + 0.5) / scale - 0.5, or with `align_corners` o * (H - 1) / (H' - 1), so that corners meet corners. The scale is
-    the `scale_factor` as given; with `recompute_scale_factor=True`, or from a `size`, the quotient of the sizes.
+    Shapes: input (N, C, H, W), for all modes but 'linear', or (N, C, L), for all but 'bilinear' and 'bicubic'; output
+    with H' and W' from `size`, or floor(H * scale_factor). 'nearest': source floor(o / scale). 'nearest-exact': source
+    floor((o + 0.5) / scale). 'area': the mean of what an element covers (adaptive average pooling). The others: source
+    (o + 0.5) / scale - 0.5, or with `align_corners` o * (H - 1) / (H' - 1), so that corners meet corners; between its
+    two neighbours, or its four ('bicubic', a = -0.75: Keys, 1981). The scale is the `scale_factor` as given; with
+    `recompute_scale_factor=True`, or from a `size`, the quotient of the sizes. `antialias`, of 'bilinear' and
+    'bicubic' (there with a = -0.5): the filter is as wide as what an output element covers, as in Pillow.
 
     Raises:
         TypeError: for an input that is not a Tensor of float32 or float64, or sizes that are not numbers.
-        ValueError: for both or none of size and scale_factor, planes without elements, or align_corners with 'nearest'.
-        NotImplementedError: for other modes, inputs of five dimensions, or antialias.
+        ValueError: for both or none of size and scale_factor, planes without elements, align_corners with a mode that
+            has no use for it, or antialias with another mode than the two.
+        NotImplementedError: for other modes, or inputs of five dimensions.
 
     >>> import fastdl
     >>> interpolate(fastdl.tensor([[[[1.0, 2.0]]]]), scale_factor=2).tolist()
@@ -78,18 +88,37 @@ def interpolate(
     x = expect_tensor(input, "interpolate")
     if mode not in _MODES:
         raise NotImplementedError(f"[interpolate] expected mode {', '.join(_MODES)}, got {mode!r}")
-    if flag(antialias, "interpolate", "antialias"):
-        raise NotImplementedError("[interpolate] expected antialias=False, got True")
     if x.ndim - 2 not in _MODES[mode]:
         dims = " or ".join(str(n + 2) for n in _MODES[mode])
         raise ValueError(f"[interpolate] expected input with {dims} dimensions for mode {mode!r}, got shape {x.shape}")
-    if mode == "nearest" and align_corners is not None:
-        raise ValueError(f"[interpolate] expected align_corners with a linear mode, got {align_corners} with 'nearest'")
+    if mode not in _SMOOTH and align_corners is not None:
+        raise ValueError(f"[interpolate] expected align_corners with a smooth mode, got {align_corners} with {mode!r}")
+    if flag(antialias, "interpolate", "antialias") and mode not in ("bilinear", "bicubic"):
+        raise ValueError(f"[interpolate] expected antialias with mode bilinear or bicubic, got it with {mode!r}")
     aligned = align_corners is not None and flag(align_corners, "interpolate", "align_corners")
     sizes, scales = _sizes_and_scales(x, size, scale_factor, bool(recompute_scale_factor))
+    if antialias or mode in ("bicubic", "nearest-exact", "area"):
+        return _by_axes(x, sizes, scales, mode, aligned, antialias)
     if x.ndim == 3:
         return _resized(x.unsqueeze(-2), (1, sizes[0]), (0.0, scales[1]), mode, aligned).squeeze(-2)
     return _resized(x, (sizes[0], sizes[1]), scales, mode, aligned)
+
+
+def _by_axes(
+    x: Tensor, sizes: tuple[int, ...], scales: Scales, mode: str, aligned: bool, antialias: bool
+) -> Tensor:  # fmt: skip
+    if not x.dtype.is_floating_point:
+        raise TypeError(f"[interpolate] expected x of dtype float32 or float64, got {x.dtype.name}")
+    if min(*x.shape[2:], *sizes) < 1:
+        raise ValueError(f"[interpolate] expected planes with elements, got shape {x.shape} and size {sizes}")
+    if mode == "area":
+        return adaptive_avg_pool2d(x, (sizes[0], sizes[1])) if x.ndim == 4 else adaptive_avg_pool1d(x, sizes[0])
+    for axis, target, scale in zip(range(2, x.ndim), sizes, scales[-len(sizes) :], strict=True):
+        if mode == "nearest-exact":
+            x = nearest_exact(x, axis, target, scale)
+        else:
+            x = filtered(x, axis, target, scale, mode, aligned, antialias)
+    return x
 
 
 def upsample(

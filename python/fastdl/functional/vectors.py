@@ -20,6 +20,7 @@ from .indexing import index_select
 from .layout import permute, reshape, transpose
 from .product import matmul, product
 from .reduction import Axes, sum
+from .shaping import broadcast_tensors
 from .statistics import norm
 
 
@@ -36,9 +37,9 @@ def normalize(input: Tensor, p: float = 2.0, dim: Axes = 1, eps: float = 1e-12) 
 
 
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
-    """The cosine of the angle between vectors along `dim`; both broadcast (`torch.nn.functional.cosine_similarity`).
+    """The cosine of the angle between vectors along `dim` (`torch.nn.functional.cosine_similarity`).
 
-    Each norm counts as at least `eps`.
+    Both broadcast, and `dim` is an axis of what comes of it. Each norm counts as at least `eps`.
 
     >>> import fastdl
     >>> cosine_similarity(fastdl.tensor([[1.0, 0.0]]), fastdl.tensor([[0.0, 2.0]])).tolist()
@@ -47,6 +48,7 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     op = "cosine_similarity"
     a = expect_tensor(x1, op, "x1")
     a, b = matched(a, expect_beside(x2, a, op, "x2"), op)
+    a, b = (a, b) if a.shape == b.shape else broadcast_tensors(a, b)
     expect_number(eps, op, "eps")
     return sum(mul(*(div(t, clamp(norm(t, 2, dim, True), min=eps)) for t in (a, b))), dim)
 

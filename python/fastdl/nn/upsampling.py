@@ -10,7 +10,7 @@ from .module import Module
 
 
 class Upsample(Module):
-    """Images or sequences at another size (`torch.nn.Upsample`): modes 'nearest', 'linear' and 'bilinear'.
+    """Images or sequences at another size (`torch.nn.Upsample`), in the modes of `interpolate`.
 
     >>> import fastdl
     >>> Upsample(scale_factor=2, mode="bilinear")(fastdl.ones(1, 3, 4, 5)).shape

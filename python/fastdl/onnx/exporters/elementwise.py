@@ -61,6 +61,11 @@ def binary(w: Writer, node: Node, twin: Node) -> None:
     w.define(node, _operation(w, node.function, node.args[0].dtype, w.inputs(node, twin, 0, 1)))
 
 
+@exports("prelu")
+def prelu(w: Writer, node: Node, twin: Node) -> None:
+    w.define(node, w.add("PRelu", w.inputs(node, twin, 0, 1)))
+
+
 @exports("remainder")
 def remainder(w: Writer, node: Node, twin: Node) -> None:
     a, b = w.inputs(node, twin, 0, 1)

@@ -12,9 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...functional import layout
 from ...functional.comparison import where
-from ...functional.product import matmul
+from ...functional.resampling import TRIANGLE, cubic, filter_matrix, multiply_axis
 from ...functional.upsampling import interpolate
 from ...tensor import Tensor
 from .indexing import chosen
@@ -79,46 +78,19 @@ def _nearest(sources: np.ndarray, a: Axis, rounding: str) -> np.ndarray:
     return np.clip(rules[rounding](sources), 0, a.size - 1).astype(np.int64)
 
 
-def _weight(distance: np.ndarray, mode: Mode) -> np.ndarray:
-    """What an element counts at a distance: a triangle, or a cubic with parameter a (Keys, 1981)."""
-    d = np.abs(distance)
-    if mode.mode == "linear":
-        return np.maximum(1 - d, 0)
-    a = mode.cubic
-    near = ((a + 2) * d - (a + 3)) * d * d + 1
-    far = ((a * d - 5 * a) * d + 8 * a) * d - 4 * a
-    return np.where(d <= 1, near, np.where(d < 2, far, 0))
-
-
 @functools.lru_cache(maxsize=64)
 def _matrix(a: Axis, mode: Mode) -> np.ndarray:
     """(target, size): the weights of the elements of the input in each of the output."""
-    sources = _sources(a, mode)
     shrink = min(a.scale, 1.0) if mode.antialias else 1.0  # a filter as wide as what an output element covers
-    reach = {"linear": 1, "cubic": 2}[mode.mode] / shrink
-    first = np.floor(sources - reach).astype(np.int64)
-    taps = first[:, None] + np.arange(2 * math.ceil(reach) + 2)
-    weights = _weight((taps - sources[:, None]) * shrink, mode)
-    inside = (taps >= 0) & (taps < a.size)
-    if mode.exclude_outside:
-        weights = weights * inside
-    if mode.exclude_outside or mode.antialias:
-        weights = weights / weights.sum(1, keepdims=True)
-    matrix = np.zeros((a.target, a.size))
-    np.add.at(matrix, (np.arange(a.target)[:, None], np.clip(taps, 0, a.size - 1)), weights)
-    return matrix
+    filter = TRIANGLE if mode.mode == "linear" else cubic(mode.cubic)
+    normalize = mode.exclude_outside or mode.antialias
+    return filter_matrix(_sources(a, mode), a.size, filter, shrink, mode.exclude_outside, normalize)
 
 
 def _along(node: Any, x: Tensor, axis: int, a: Axis, mode: Mode) -> Tensor:
     if mode.mode == "nearest":
         return chosen(node, x, _nearest(_sources(a, mode), a, mode.rounding), axis)
-    matrix = node.tensor(_matrix(a, mode).astype(numpy_dtype(x)))
-    last = x.ndim - 1
-    if axis == last:
-        return matmul(x, layout.t(matrix))
-    rows = (math.prod(x.shape[:axis]), x.shape[axis], math.prod(x.shape[axis + 1 :]))
-    out = matmul(matrix, layout.reshape(x, rows))
-    return layout.reshape(out, (*x.shape[:axis], a.target, *x.shape[axis + 1 :]))
+    return multiply_axis(x, node.tensor(_matrix(a, mode).astype(numpy_dtype(x))), axis)
 
 
 def _extrapolated(node: Any, out: Tensor, axes: list[tuple[int, Axis]], mode: Mode) -> Tensor:
