@@ -147,3 +147,40 @@ def test_images_at_another_size(mode, target):
 def test_sequences_at_another_size(mode):
     assert same(lambda m, f, x: f.interpolate(x, size=7, mode=mode), numbers((2, 3, 11), "float32"))
     assert same(lambda m, f, x: f.interpolate(x, scale_factor=1.5, mode=mode), numbers((2, 3, 11), "float32"))
+
+
+# ---- gradients at zeros, ties and limits -----------------------------------------------------------------------------
+
+DIFFERENTIABLE = {
+    "asinh": lambda m, f, x: m.asinh(x), "asin": lambda m, f, x: m.asin(x), "acos": lambda m, f, x: m.acos(x),
+    "abs": lambda m, f, x: m.abs(x), "norm": lambda m, f, x: m.norm(x), "norm_1": lambda m, f, x: m.norm(x, 1),
+    "std": lambda m, f, x: m.std(x), "std_dim": lambda m, f, x: m.std(x, 0), "amax": lambda m, f, x: m.amax(x, 0),
+    "prod": lambda m, f, x: m.prod(x, 0), "cumprod": lambda m, f, x: m.cumprod(x, 0), "max": lambda m, f, x: m.max(x),
+    "clamp": lambda m, f, x: m.clamp(x, -1, 1), "hardtanh": lambda m, f, x: f.hardtanh(x),
+    "relu": lambda m, f, x: f.relu(x), "leaky_relu": lambda m, f, x: f.leaky_relu(x), "sqrt": lambda m, f, x: m.sqrt(x),
+    "pow": lambda m, f, x: m.pow(x, 2.0), "normalize": lambda m, f, x: f.normalize(x, dim=0),
+    "logsumexp": lambda m, f, x: m.logsumexp(x, 0), "sinc": lambda m, f, x: m.sinc(x),
+    "maximum": lambda m, f, x, y: m.maximum(x, y), "pow_of_two": lambda m, f, x, y: m.pow(x, y),
+    "atan2": lambda m, f, x, y: m.atan2(x, y), "hypot": lambda m, f, x, y: m.hypot(x, y),
+    "xlogy": lambda m, f, x, y: m.xlogy(x, m.abs(y) + 1), "smooth_l1_loss": lambda m, f, x, y: f.smooth_l1_loss(x, y),
+    "l1_loss": lambda m, f, x, y: f.l1_loss(x, y), "limits": lambda m, f, x, y: m.clamp(x, y, y + 1),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DIFFERENTIABLE)
+def test_gradients_at_zeros_ties_and_limits(name):
+    function = DIFFERENTIABLE[name]
+    pair = function.__code__.co_argcount == 4
+
+    def gradients(library: Any, functional: Any, *given: Any) -> list[Any]:
+        for x in given:
+            x.requires_grad_()
+        out = function(library, functional, *given)
+        (out * (library.arange(out.numel(), dtype=library.float32).reshape(out.shape) * 0.3 + 1)).sum().backward()
+        return [x.grad for x in given]
+
+    for shape in ((1,), (5,), (3, 4), (2, 3, 4)):
+        rounded = [np.round(numbers(shape, "float32", seed)) for seed in (0, 1)]
+        zeros = [np.zeros(shape, "float32")] * 2
+        for x, y in (rounded, zeros, [rounded[0], rounded[0]], [zeros[0], rounded[1]], [rounded[0], zeros[1]]):
+            assert same(gradients, *((x, y) if pair else (x,)))

@@ -106,7 +106,7 @@ def test_what_says_something_of_a_tensor():
     (lambda t: t.scatter_reduce(0, t.long(), t, "prod"), NotImplementedError,
      "expected reduce sum or mean, got 'prod'"),
     (lambda t: fastdl.rot90(t, 1, (1, 1)), ValueError, r"\[rot90\] expected two axes, got \(1, 1\)"),
-    (lambda t: fastdl.cross(t, t), ValueError, r"\[cross\] expected 3 elements along axis -1"),
+    (lambda t: fastdl.cross(t, t, -1), ValueError, r"\[cross\] expected 3 elements along axis -1"),
     (lambda t: fastdl.diff(t, -1), ValueError, r"\[diff\] expected n of at least 0, got -1"),
     (lambda t: fastdl.histc(t, 0), ValueError, r"\[histc\] expected bins of at least 1, got 0"),
     (lambda t: fastdl.cov(t.reshape(1, 3, 4)), ValueError, r"\[cov\] expected at most 2 dimensions"),

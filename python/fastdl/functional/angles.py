@@ -68,7 +68,8 @@ def _angle(y: Tensor, x: Tensor) -> Tensor:
 @fresh
 def _atan2_bwd(node: Node, g: Array) -> tuple[Array | None, Array | None]:
     k, (y, x) = node.backend, node.saved
-    part = k.div(g, k.add(k.square(y), k.square(x)))
+    square = k.add(k.square(y), k.square(x))
+    part = k.where(k.eq_scalar(square, 0.0), square, k.div(g, square))  # 0 at the origin, which has no angle
     gy = unbroadcast(k, k.mul(part, x), y.shape) if node.edges[0] is not None else None
     gx = unbroadcast(k, k.neg(k.mul(part, y)), x.shape) if node.edges[1] is not None else None
     return gy, gx
@@ -93,6 +94,20 @@ def atan(input: Tensor) -> Tensor:
     return atan2(x, x.new_ones(()))
 
 
+@fresh
+def _arc_bwd(node: Node, g: Array) -> tuple[Array]:
+    k, (cosine, x) = node.backend, node.saved
+    slope = k.rsqrt(k.mul(k.rsub_scalar(x, 1.0), k.add_scalar(x, 1.0)))
+    return (k.mul(k.neg(g) if cosine else g, slope),)
+
+
+def _arc(x: Tensor, cosine: bool) -> Tensor:
+    with no_grad():
+        other = sqrt(mul(sub(1.0, x), add(x, 1.0)))
+        out = atan2(other, x) if cosine else atan2(x, other)
+    return record(out, _arc_bwd, (x,), (cosine, x._array)) if recording(x) else out
+
+
 def asin(input: Tensor) -> Tensor:
     """The angle whose sine is x, from -pi/2 to pi/2; NaN beyond 1 (`torch.asin`).
 
@@ -100,14 +115,12 @@ def asin(input: Tensor) -> Tensor:
     >>> round(fastdl.asin(fastdl.tensor(0.5)).item() * 180 / 3.141592653589793, 4)
     30.0
     """
-    x = _float(input, "asin")
-    return atan2(x, sqrt(mul(sub(1.0, x), add(x, 1.0))))
+    return _arc(_float(input, "asin"), False)
 
 
 def acos(input: Tensor) -> Tensor:
     """The angle whose cosine is x, from 0 to pi; NaN beyond 1 (`torch.acos`)."""
-    x = _float(input, "acos")
-    return atan2(sqrt(mul(sub(1.0, x), add(x, 1.0))), x)
+    return _arc(_float(input, "acos"), True)
 
 
 def sinc(input: Tensor) -> Tensor:

@@ -300,7 +300,9 @@ def _pow_bwd(node: Node, g: Array) -> tuple[Array | None, Array | None]:
         slope = k.mul(b, k.pow(a, k.sub_scalar(b, 1.0)))
         ga = unbroadcast(k, k.mul(g, k.where(zero, k.mul_scalar(b, 0.0), slope)), a.shape)
     if node.edges[1] is not None:
-        slope = k.where(k.eq_scalar(out, 0.0), k.mul_scalar(out, 0.0), k.mul(out, k.log(a)))
+        slope = k.mul(out, k.log(a))
+        at_zero = k.where(k.ge_scalar(b, 0.0), k.mul_scalar(b, 0.0), slope)  # 0^b is 0, whatever b is
+        slope = k.where(k.eq_scalar(a, 0.0), at_zero, slope)
         gb = unbroadcast(k, k.mul(g, slope), b.shape)
     return ga, gb
 

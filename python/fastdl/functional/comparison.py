@@ -10,7 +10,7 @@ from .. import autograd, dtypes
 from ..autograd import Node, fresh, record
 from ..tensor import Tensor
 from .arguments import expect_number, expect_tensor, flag
-from .arithmetic import Array, Number, as_tensor_like, is_number, matched, unbroadcast
+from .arithmetic import Array, Number, as_tensor_like, is_number, matched, maximum, minimum, unbroadcast
 
 
 def _compare(name: str, input: Any, other: Any) -> Tensor:
@@ -132,14 +132,16 @@ def _clamp_bwd(node: Node, g: Array) -> tuple[Array]:
     zero = k.empty((), str(g.dtype))
     k.fill_(zero, 0)
     if low is not None:
-        g = k.where(k.ge_scalar(x, low), g, zero)
+        g = k.where(k.gt_scalar(x, low), g, zero)
     if high is not None:
-        g = k.where(k.le_scalar(x, high), g, zero)
+        g = k.where(k.lt_scalar(x, high), g, zero)
     return (g,)
 
 
 def clamp(input: Tensor, min: Tensor | Number | None = None, max: Tensor | Number | None = None) -> Tensor:
-    """Elements limited to [min, max], numbers or tensors that broadcast; the gradient is 0 outside (`torch.clamp`).
+    """Elements limited to [min, max], numbers or tensors that broadcast (`torch.clamp`).
+
+    The gradient is 0 outside and at limits that are numbers; the input shares it with a limit that it equals.
 
     >>> import fastdl
     >>> clamp(fastdl.tensor([-2.0, 0.5, 2.0]), -1, 1).tolist()
@@ -167,47 +169,10 @@ def clamp(input: Tensor, min: Tensor | Number | None = None, max: Tensor | Numbe
     return record(out, _clamp_bwd, (x,), (x._array, min, max)) if autograd.recording(x) else out
 
 
-@fresh
-def _clamp_by_tensors_bwd(node: Node, g: Array) -> list[Array | None]:
-    """To the input where it lies within, else to the limit; the upper limit wins where they cross."""
-    k, arrays, which = node.backend, node.saved[0], node.saved[1]
-    x, low, high = arrays
-    zero = k.mul_scalar(g, 0.0)
-    limited = x if low is None else k.maximum(x, low)
-    over = None if high is None else k.gt(limited, high)
-    below = None if over is None else k.where(over, zero, g)  # what the upper limit leaves
-    inner = g if below is None else below
-    under = None if low is None else k.lt(x, low)
-    grads = {
-        "input": inner if under is None else k.where(under, zero, inner),
-        "min": None if under is None else k.where(under, inner, zero),
-        "max": None if over is None else k.where(over, g, zero),
-    }
-    return [
-        unbroadcast(k, k.mul_scalar(grads[name], 1.0), shape) if node.needs(i) else None
-        for i, (name, shape) in enumerate(which)
-    ]
-
-
-def _clamp_by_tensors(input: Tensor, min: Any, max: Any) -> Tensor:
-    given = {"input": input, "min": min, "max": max}
-    tensors = {name: value for name, value in given.items() if value is not None}
-    for name in ("min", "max"):
-        if is_number(tensors.get(name)):
-            tensors[name] = _scalar_operand(tensors[name], input, input)
-    for _ in range(2):  # the widest dtype reaches the first, then all
-        for name in list(tensors)[1:]:
-            tensors["input"], tensors[name] = matched(tensors["input"], tensors[name], "clamp")
-    x, k = tensors["input"], tensors["input"]._backend
-    low, high = (tensors[n]._array if n in tensors else None for n in ("min", "max"))
-    array = x._array if low is None else k.maximum(x._array, low)
-    array = array if high is None else k.minimum(array, high)
-    out = Tensor(array, k)
-    inputs = tuple(tensors.values())
-    if not autograd.recording(*inputs):
-        return out
-    which = [(name, t.shape) for name, t in tensors.items()]
-    return record(out, _clamp_by_tensors_bwd, inputs, ((x._array, low, high), which))
+def _clamp_by_tensors(x: Tensor, min: Any, max: Any) -> Tensor:
+    low, high = (_scalar_operand(limit, x, x) if is_number(limit) else limit for limit in (min, max))
+    x = x if low is None else maximum(x, low)
+    return x if high is None else minimum(x, high)
 
 
 def clip(input: Tensor, min: Tensor | Number | None = None, max: Tensor | Number | None = None) -> Tensor:

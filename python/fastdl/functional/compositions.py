@@ -76,7 +76,7 @@ def frac(input: Tensor) -> Tensor:
 def asinh(input: Tensor) -> Tensor:
     """The number whose hyperbolic sine is x, exact near 0 (`torch.asinh`)."""
     x = _float(input, "asinh")
-    size = abs(x)
+    size = where(lt(x, 0), neg(x), x)  # not abs, whose slope at 0 is 0
     grown = log1p(add(size, div(square(size), add(sqrt(add(square(size), 1.0)), 1.0))))
     return where(lt(x, 0), neg(grown), grown)
 
@@ -187,7 +187,9 @@ def xlogy(input: Tensor, other: Tensor) -> Tensor:
     """input * log(other), 0 where input is 0 (`torch.xlogy`)."""
     a, b = matched(_float(input, "xlogy"), _float(other, "xlogy"), "xlogy")
     zero = logical_and(eq(a, 0), eq(isnan(b), False))
-    return where(zero, mul(a, 0.0), mul(a, log(where(zero, 1.0, b))))
+    # 0 times a number: the slope in `input` is log(other) there too, where that is one.
+    within = where(logical_and(zero, logical_or(le(b, 0), eq(b, math.inf))), 1.0, b)
+    return mul(a, log(within))
 
 
 def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1) -> Tensor:

@@ -12,7 +12,6 @@ from ..autograd import Node, fresh, record
 from ..tensor import Tensor
 from .arguments import expect_number, flag
 from .arithmetic import Array, div
-from .elementary import sqrt
 
 Axes = int | Sequence[int] | None
 
@@ -131,11 +130,20 @@ def var(
     return div(out, float(builtins.max(math.prod(x.shape[a] for a in axes) - correction, 0)))
 
 
+@fresh
+def _std_bwd(node: Node, g: Array) -> tuple[Array]:
+    k, out = node.backend, node.saved
+    return (k.where(k.eq_scalar(out, 0.0), k.mul_scalar(out, 0.0), k.div(g, k.mul_scalar(out, 2.0))),)
+
+
 def std(
     input: Tensor, dim: Any = None, correction: int = 1, keepdim: bool = False, *, unbiased: bool | None = None
 ) -> Tensor:
-    """Standard deviation: the root of `var` (`torch.std`)."""
-    return sqrt(var(input, dim, correction, keepdim, unbiased=unbiased))
+    """Standard deviation: the root of `var`; the gradient of equal numbers is 0 (`torch.std`)."""
+    v = var(input, dim, correction, keepdim, unbiased=unbiased)
+    k = v._backend
+    out = Tensor(k.sqrt(v._array), k)
+    return record(out, _std_bwd, (v,), out._array) if autograd.recording(v) else out
 
 
 @fresh
