@@ -13,6 +13,7 @@ import numpy as np
 from .. import autograd, dtypes
 from ..autograd import Node, fresh, mode, record, record_pair
 from ..tensor import Tensor
+from .integer_powers import is_whole, whole_power, whole_powers
 
 Array = Any
 Number = int | float | bool
@@ -316,57 +317,25 @@ def pow(input: Any, exponent: Any) -> Tensor:
     if is_number(exponent):
         whole = isinstance(exponent, int | np.integer) and not isinstance(exponent, bool) and exponent >= 0
         if whole and isinstance(input, Tensor) and not input.dtype.is_floating_point:
-            return _whole_power(input, int(exponent))
+            return whole_power(input, int(exponent))
         x, s = for_scalar(input, exponent, "pow", True)
         out = Tensor(x._backend.pow_scalar(x._array, s), x._backend)
         return record(out, _pow_scalar_bwd, (x,), (x._array, s)) if x.requires_grad and mode.enabled else out
     if is_number(input):
-        if isinstance(input, int) and _is_whole(exponent):
+        if isinstance(input, int) and is_whole(exponent):
             k = exponent._backend
-            return _whole_powers(Tensor(k.add_scalar(k.mul_scalar(exponent._array, 0), int(input)), k), exponent)
+            return whole_powers(Tensor(k.add_scalar(k.mul_scalar(exponent._array, 0), int(input)), k), exponent)
         x, s = for_scalar(exponent, input, "pow", True)
         out = Tensor(x._backend.rpow_scalar(x._array, s), x._backend)
         return record(out, _rpow_scalar_bwd, (x,), (out._array, s)) if x.requires_grad and mode.enabled else out
     a, b = matched(input, exponent, "pow")
-    if _is_whole(a):
-        return _whole_powers(a, b)
+    if is_whole(a):
+        return whole_powers(a, b)
     a, b = _floats(a, b)
     out = Tensor(a._backend.pow(a._array, b._array), a._backend)
     if (a.requires_grad or b.requires_grad) and mode.enabled:
         record(out, _pow_bwd, (a, b), (a._array, b._array, out._array))
     return out
-
-
-def _whole_power(x: Tensor, exponent: int) -> Tensor:
-    """By squaring: exact modulo the range of the dtype."""
-    power, k = x if x.dtype is not dtypes.bool else x._cast(dtypes.int64), x._backend
-    array = k.empty(power.shape, power.dtype.name)
-    k.fill_(array, 1)
-    square = power._array
-    while exponent:
-        array = k.mul(array, square) if exponent & 1 else array
-        square, exponent = k.mul(square, square), exponent >> 1
-    return Tensor(array, k)
-
-
-def _is_whole(x: Any) -> bool:
-    return isinstance(x, Tensor) and not x.dtype.is_floating_point and x.dtype is not dtypes.bool
-
-
-def _whole_powers(a: Tensor, b: Tensor) -> Tensor:
-    """By squaring, each element with an exponent of its own; below 0 that is a fraction, but for the bases 1 and -1."""
-    k, exponent = a._backend, b._array
-    base = k.add(a._array, k.mul_scalar(exponent, 0))  # in the shape that both broadcast to
-    below = k.lt_scalar(exponent, 0)
-    one = k.add_scalar(k.mul_scalar(base, 0), 1)
-    rest = k.where(below, k.rsub_scalar(exponent, 0), exponent)
-    power, square = one, base
-    while b.numel() and int(k.to_numpy(k.cast(rest, "int64")).max()) > 0:
-        odd = k.ne_scalar(k.bitwise_and(rest, k.add_scalar(k.mul_scalar(rest, 0), 1)), 0)
-        power = k.where(odd, k.mul(power, square), power)
-        rest, square = k.floor_divide(rest, k.add_scalar(k.mul_scalar(rest, 0), 2)), k.mul(square, square)
-    unit = k.eq(k.mul(base, base), one)
-    return Tensor(k.where(below, k.where(unit, power, k.mul_scalar(base, 0)), power), k)
 
 
 @fresh
