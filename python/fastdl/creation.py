@@ -268,7 +268,7 @@ def _drawn(values: np.ndarray, dtype: Any, device: Any, requires_grad: bool) -> 
 
 
 def _rng(generator: random.Generator | None) -> np.random.Generator:
-    return (generator or random.default_generator).numpy
+    return random.drawing(generator).numpy
 
 
 def rand(

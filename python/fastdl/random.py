@@ -104,6 +104,15 @@ class _Default(Generator):
 default_generator = _Default()
 
 
+def drawing(generator: Any) -> Generator:
+    """The generator of a call: the one that it names, or the default."""
+    if generator is None:
+        return default_generator
+    if not isinstance(generator, Generator):
+        raise TypeError(f"[random] expected a fastdl.Generator for generator, got {type(generator).__name__}")
+    return generator
+
+
 def manual_seed(seed: int) -> Generator:
     """Fixes every random number that follows: weights, shuffles, dropout, `rand` and the like.
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .creation import randn, tensor
-from .random import default_generator
+from .random import drawing
 from .tensor import Tensor
 
 
@@ -46,7 +46,7 @@ def multinomial(input: Tensor, num_samples: int, replacement: bool = False, gene
         raise ValueError(f"[{op}] expected rows that add up to more than 0, got one of zeros")
     if not replacement and num_samples > (rows > 0).sum(1).min():
         raise ValueError(f"[{op}] expected at most {(rows > 0).sum(1).min()} samples, got {num_samples}")
-    rng = (generator or default_generator).numpy
+    rng = drawing(generator).numpy
     if replacement:
         ends = np.cumsum(rows, 1)
         draws = rng.random((len(rows), num_samples)) * ends[:, -1:]
@@ -69,7 +69,7 @@ def bernoulli(input: Tensor, generator: Any = None) -> Tensor:
     p = _probabilities(input, "bernoulli")
     if (p > 1).any():
         raise ValueError("[bernoulli] expected probabilities in [0, 1], got others")
-    draw = np.asarray((generator or default_generator).numpy.random(p.shape))
+    draw = np.asarray(drawing(generator).numpy.random(p.shape))
     return tensor((draw < p).astype(input.dtype.numpy), device=input.device)
 
 
@@ -80,7 +80,7 @@ def poisson(input: Tensor, generator: Any = None) -> Tensor:
     >>> fastdl.poisson(fastdl.zeros(2)).tolist()
     [0.0, 0.0]
     """
-    draw = np.asarray((generator or default_generator).numpy.poisson(_probabilities(input, "poisson")))
+    draw = np.asarray(drawing(generator).numpy.poisson(_probabilities(input, "poisson")))
     return tensor(draw.astype(input.dtype.numpy), device=input.device)
 
 

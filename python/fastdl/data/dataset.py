@@ -123,7 +123,7 @@ def random_split(dataset: Any, lengths: Sequence[float], generator: Any = None) 
             sizes[i % len(sizes)] += 1
     if sum(sizes) != n:
         raise ValueError(f"[random_split] expected lengths that add up to {n}, got {list(lengths)}")
-    order = (generator or random.default_generator).numpy.permutation(n)
+    order = random.drawing(generator).numpy.permutation(n)
     ends = np.cumsum(sizes)
     return [Subset(dataset, order[end - size : end]) for size, end in zip(sizes, ends, strict=True)]
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..creation import tensor
-from ..random import default_generator
+from ..random import drawing
 from ..sampling import multinomial
 
 
@@ -41,7 +41,7 @@ class RandomSampler(SequentialSampler):
         self.generator = generator
 
     def __iter__(self) -> Iterator[int]:
-        return iter((self.generator or default_generator).numpy.permutation(len(self)).tolist())
+        return iter(drawing(self.generator).numpy.permutation(len(self)).tolist())
 
 
 class SubsetRandomSampler(RandomSampler):

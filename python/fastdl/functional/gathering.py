@@ -113,11 +113,11 @@ def vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor:
     return cat([unsqueeze(p, -1) for p in powers], -1)
 
 
-def broadcast_shapes(*shapes: Sequence[int]) -> tuple[int, ...]:
-    """The shape that arrays of these shapes broadcast to (`torch.broadcast_shapes`)."""
+def broadcast_shapes(*shapes: int | Sequence[int]) -> tuple[int, ...]:
+    """The shape that arrays of these shapes broadcast to; an int is a shape of one axis (`torch.broadcast_shapes`)."""
     try:
-        return np.broadcast_shapes(*(tuple(s) for s in shapes))
-    except ValueError:
+        return np.broadcast_shapes(*shapes)
+    except (ValueError, TypeError):
         raise ValueError(f"[broadcast_shapes] expected shapes that broadcast, got {shapes}") from None
 
 

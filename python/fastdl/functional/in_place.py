@@ -16,7 +16,7 @@ import numpy as np
 
 from ..autograd import Node, mode, no_grad, record, recording
 from ..creation import tensor
-from ..random import default_generator
+from ..random import drawing
 from ..tensor import Tensor
 from .arguments import expect_number, expect_tensor
 from .arithmetic import Array, unbroadcast
@@ -172,7 +172,7 @@ def uniform_(self: Tensor, a: float = 0.0, b: float = 1.0, generator: Any = None
     """Uniform numbers in [a, b), in place."""
     expect_number(a, "uniform_", "a")
     expect_number(b, "uniform_", "b")
-    draw = (generator or default_generator).numpy.random(self.shape, np.float32)
+    draw = drawing(generator).numpy.random(self.shape, np.float32)
     return _drawn(self, "uniform_", np.asarray(draw) * (b - a) + a)
 
 
@@ -180,13 +180,13 @@ def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, generator: Any = 
     """Normal numbers, in place."""
     expect_number(mean, "normal_", "mean")
     expect_number(std, "normal_", "std")
-    return _drawn(self, "normal_", (generator or default_generator).numpy.standard_normal(self.shape) * std + mean)
+    return _drawn(self, "normal_", drawing(generator).numpy.standard_normal(self.shape) * std + mean)
 
 
 def bernoulli_(self: Tensor, p: float = 0.5, generator: Any = None) -> Tensor:
     """1 with probability p, else 0, in place."""
     expect_number(p, "bernoulli_", "p")
-    return _drawn(self, "bernoulli_", np.asarray((generator or default_generator).numpy.random(self.shape)) < p)
+    return _drawn(self, "bernoulli_", np.asarray(drawing(generator).numpy.random(self.shape)) < p)
 
 
 def random_(self: Tensor, low: int = 0, high: int | None = None, generator: Any = None) -> Tensor:
@@ -194,4 +194,4 @@ def random_(self: Tensor, low: int = 0, high: int | None = None, generator: Any 
     first, last = (0, low) if high is None else (low, high)
     if not first < last:
         raise ValueError(f"[random_] expected low < high, got {first} and {last}")
-    return _drawn(self, "random_", np.asarray((generator or default_generator).numpy.integers(first, last, self.shape)))
+    return _drawn(self, "random_", np.asarray(drawing(generator).numpy.integers(first, last, self.shape)))

@@ -51,6 +51,8 @@ def diff(input: Tensor, n: int = 1, dim: int = -1) -> Tensor:
     """
     x = expect_tensor(input, "diff")
     axis = normalized_axis(dim, x.ndim, "diff")
+    if x.ndim == 0:
+        raise ValueError("[diff] expected input with at least one dimension, got a scalar")
     if n < 0:
         raise ValueError(f"[diff] expected n of at least 0, got {n}")
     x = x if n else clone(x)

@@ -122,6 +122,8 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     n = expect_int(chunks, "chunk", "chunks")
     if n < 1:
         raise ValueError(f"[chunk] expected chunks of at least 1, got {n}")
+    if x.ndim == 0:
+        raise ValueError("[chunk] expected input with at least one dimension, got a scalar")
     size = x.shape[normalized_axis(dim, x.ndim, "chunk")]
     if size == 0:
         return split(x, [0] * n, dim)

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..creation import tensor
 from ..tensor import Tensor
-from .arguments import expect_beside, expect_int, expect_tensor
+from .arguments import expect_beside, expect_int, expect_tensor, shown
 from .indexing import index_select
 from .indexing import select as lines
 from .layout import cat, expand, flatten, index, permute, reshape, stack, unsqueeze
@@ -80,7 +80,10 @@ def repeat_interleave(input: Tensor, repeats: Any, dim: int | None = None) -> Te
 
 def broadcast_to(input: Tensor, size: Sequence[int]) -> Tensor:
     """`expand` under NumPy's name (`torch.broadcast_to`)."""
-    return expand(expect_tensor(input, "broadcast_to"), tuple(size))
+    x = expect_tensor(input, "broadcast_to")
+    if not isinstance(size, tuple | list):
+        raise TypeError(f"[broadcast_to] expected a sequence of ints for size, got {shown(size)}")
+    return expand(x, tuple(size))
 
 
 def broadcast_tensors(*tensors: Tensor) -> tuple[Tensor, ...]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..autograd import no_grad
 from ..functional.in_place import write_through
-from ..random import default_generator
+from ..random import drawing
 from ..tensor import Tensor
 
 
@@ -41,7 +41,7 @@ def _scaled(values: Any, factor: float, shift: float) -> np.ndarray:
 
 
 def _numpy(generator: Any) -> np.random.Generator:
-    return (generator or default_generator).numpy
+    return drawing(generator).numpy
 
 
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Any = None) -> Tensor:
