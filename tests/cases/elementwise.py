@@ -187,8 +187,8 @@ CASES = [
     binary("where", lambda a, b: fastdl.where(a > b, a, b)),
     OpCase("activation_errors", F.relu, off_zero, [{"shape": (3,)}], shape_only=("shape",), bad=[
         BadCall(lambda d: F.relu(None), TypeError, "[relu] expected a Tensor for input, got NoneType"),
-        BadCall(lambda d: F.sigmoid(on(d, 2, dtype="int64")), TypeError,
-                "[sigmoid] expected x of dtype float32 or float64, got int64"),
+        BadCall(lambda d: F.relu(on(d, 2, dtype="int64")), TypeError,
+                "[relu] expected x of dtype float32 or float64, got int64"),
         BadCall(lambda d: fastdl.where(on(d, 2), on(d, 2), on(d, 2)), TypeError,
                 "[where] expected a bool Tensor for condition, got float32"),
     ]),

@@ -42,20 +42,30 @@ SEQUENCES = [
     {"shape": (2, 3, 5), "scale_factor": 2},
     {"shape": (2, 3, 9), "size": 4},
 ]
+FILTERS = [
+    {"shape": (2, 3, 4, 5), "size": (7, 3), "mode": "bicubic"},
+    {"shape": (1, 2, 5, 7), "scale_factor": (1.5, 0.6), "mode": "bicubic", "align_corners": True},
+    {"shape": (1, 2, 9, 6), "size": (4, 5), "mode": "bicubic", "antialias": True},
+    {"shape": (1, 2, 9, 6), "size": (4, 8), "mode": "bilinear", "antialias": True},
+    {"shape": (1, 2, 5, 7), "scale_factor": (1.5, 2.3), "mode": "nearest-exact"},
+    {"shape": (2, 3, 9), "size": 4, "mode": "nearest-exact"},
+    {"shape": (1, 2, 9, 6), "size": (4, 5), "mode": "area"},
+    {"shape": (2, 3, 9), "size": 4, "mode": "area"},
+]
 ALIGNED = [a | {"align_corners": True} for a in SIZES]
 BAD = [
     BadCall(lambda d: F.interpolate(on(d, 1, 1, 2, 2)), ValueError,
             "[interpolate] expected one of size and scale_factor, got none"),
     BadCall(lambda d: F.interpolate(on(d, 1, 1, 2, 2), 4, 2), ValueError,
             "[interpolate] expected one of size and scale_factor, got both"),
-    BadCall(lambda d: F.interpolate(on(d, 1, 1, 2, 2), 4, mode="bicubic"), NotImplementedError,
-            "[interpolate] expected mode nearest, linear, bilinear, got 'bicubic'"),
-    BadCall(lambda d: F.interpolate(on(d, 1, 1, 2, 2), 4, mode="bilinear", antialias=True), NotImplementedError,
-            "[interpolate] expected antialias=False, got True"),
+    BadCall(lambda d: F.interpolate(on(d, 1, 1, 2, 2), 4, mode="trilinear"), NotImplementedError,
+            "[interpolate] expected mode nearest, nearest-exact, area, linear, bilinear, bicubic, got 'trilinear'"),
+    BadCall(lambda d: F.interpolate(on(d, 1, 1, 2, 2), 4, antialias=True), ValueError,
+            "[interpolate] expected antialias with mode bilinear or bicubic, got it with 'nearest'"),
     BadCall(lambda d: F.interpolate(on(d, 1, 2, 2), 4, mode="bilinear"), ValueError,
             "[interpolate] expected input with 4 dimensions for mode 'bilinear', got shape (1, 2, 2)"),
     BadCall(lambda d: F.interpolate(on(d, 1, 1, 2, 2), 4, align_corners=False), ValueError,
-            "[interpolate] expected align_corners with a linear mode, got False with 'nearest'"),
+            "[interpolate] expected align_corners with a smooth mode, got False with 'nearest'"),
     BadCall(lambda d: F.interpolate(on(d, 1, 1, 2, 2), (4, 4, 4)), TypeError,
             "[interpolate] expected a number or 2 for size, got (4, 4, 4)"),
     BadCall(lambda d: F.interpolate(on(d, 1, 1, 2, 2), scale_factor=0), ValueError,
@@ -73,5 +83,6 @@ CASES = [
            bytes=lambda x, **_: 5.0 * x.nbytes),
     OpCase("interpolate_bilinear", bilinear, inputs, [*SIZES, *ALIGNED], shape_only=("shape",),
            gradcheck_sizes=[*SIZES[:4], *ALIGNED[:2]], bytes=lambda x, **_: 5.0 * x.nbytes),
+    OpCase("interpolate_filters", F.interpolate, inputs, FILTERS, shape_only=("shape",)),
     OpCase("interpolate_linear", linear, inputs, SEQUENCES, shape_only=("shape",)),
 ]  # fmt: skip
