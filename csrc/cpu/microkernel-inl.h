@@ -54,8 +54,8 @@ FASTDL_INLINE void in_register(P& p) {
 // products. With AVX-512 an instruction can read its factor itself, which makes it two. Where a core has the pipeline
 // to itself that is the same. On a virtual machine whose cores others use too (most likely by another hardware thread,
 // which takes half of the instructions a cycle) the tile, 28 products in 51 instructions, fell to 74 % of the rate of
-// multiply-adds alone. Every second row
-// does so: all rows would read as much as the core can, and the other thread reads too.
+// multiply-adds alone. Every second row does so: all rows would read as much as the core can, and the other thread
+// reads too.
 template <class T, int NV>
 FASTDL_INLINE void add_row(Vec<T> (&sums)[NV], const T* factor, const Vec<T> (&row)[NV], int after) {
 #if defined(FASTDL_ISA_avx512) && !defined(FASTDL_AVX512_ON_AVX2)

@@ -131,7 +131,7 @@ def test_cross_products_along_the_first_axis_of_three():
 def test_images_at_another_size(mode, target):
     smooth = mode.startswith("bi")
     for shape in ((2, 3, 7, 9), (1, 2, 16, 12)):
-        x, weight = numbers(shape, "float32"), None
+        x = numbers(shape, "float32")
         for aligned, antialias in itertools.product((None, True, False) if smooth else (None,), {False, smooth}):
             more = {"mode": mode, "align_corners": aligned, "antialias": antialias, **target}
             ours, theirs = fastdl.tensor(x, requires_grad=True), torch.tensor(x, requires_grad=True)

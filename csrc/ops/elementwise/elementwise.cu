@@ -107,7 +107,8 @@ __device__ inline T floored_quotient(T a, T b) {
   }
 }
 
-// The gradients take the gradient of the output, a, and the output, b: nothing else need be kept.
+// The gradients take the gradient of the output, a, and the output, b: nothing else need be kept. prelu takes the
+// number, a, and its slope, b.
 template <Binary op, class T>
 __device__ inline T apply(T a, T b) {
   using Wrap = typename WrappingOf<T>::type;

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import dtypes
 from ..creation import tensor
 from ..tensor import Tensor
 from .arguments import expect_int, expect_tensor
@@ -16,7 +17,7 @@ from .arithmetic import add, mul
 from .compositions import logaddexp
 from .diagonals import diag_embed
 from .indexing import gather
-from .layout import cat, index, reshape, unsqueeze
+from .layout import cat, clone, index, reshape, unsqueeze
 from .product import mv, outer
 from .reduction import ValuesIndices, normalized_axis
 from .shaping import tensor_split
@@ -139,6 +140,7 @@ def unravel_index(indices: Tensor, shape: Sequence[int]) -> tuple[Tensor, ...]:
 def logcumsumexp(input: Tensor, dim: int) -> Tensor:
     """log of the running sum of e^x along `dim`, without overflow (`torch.logcumsumexp`)."""
     x = expect_tensor(input, "logcumsumexp")
+    x = clone(x) if x.dtype.is_floating_point else x._cast(dtypes.float32)
     axis, step = normalized_axis(dim, x.ndim, "logcumsumexp"), 1
     line = (slice(None),) * axis
     # After each round an element holds the sum of 2 * step terms up to it: none is lost beside a much larger one.

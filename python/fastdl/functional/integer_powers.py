@@ -25,7 +25,10 @@ def is_whole(x: Any) -> bool:
 
 
 def whole_powers(a: Tensor, b: Tensor) -> Tensor:
-    """Each with an exponent of its own; below 0 that is a fraction, cut off, but for the bases 1 and -1."""
+    """Each with an exponent of its own; below 0 that is a fraction, cut off, but for the bases 1 and -1.
+
+    The largest exponent is read on the host, so a plan cannot hold this.
+    """
     k, exponent = a._backend, b._array
     base = k.add(a._array, k.mul_scalar(exponent, 0))  # in the shape that both broadcast to
     below = k.lt_scalar(exponent, 0)

@@ -17,6 +17,7 @@ Scales = tuple[float, float]
 _MODES = {
     "nearest": (1, 2), "nearest-exact": (1, 2), "area": (1, 2), "linear": (1,), "bilinear": (2,), "bicubic": (2,),
 }  # fmt: skip
+_LARGEST = 2**27  # numbers on the host for an axis: 1 GB
 _SMOOTH = ("linear", "bilinear", "bicubic")
 
 
@@ -104,15 +105,20 @@ def interpolate(
     return _resized(x, (sizes[0], sizes[1]), scales, mode, aligned)
 
 
-def _by_axes(
-    x: Tensor, sizes: tuple[int, ...], scales: Scales, mode: str, aligned: bool, antialias: bool
-) -> Tensor:  # fmt: skip
+def _by_axes(x: Tensor, sizes: tuple[int, ...], scales: Scales, mode: str, aligned: bool, antialias: bool) -> Tensor:
+    """One axis after the other, by a matrix or by indices that are made on the host."""
     if not x.dtype.is_floating_point:
         raise TypeError(f"[interpolate] expected x of dtype float32 or float64, got {x.dtype.name}")
     if min(*x.shape[2:], *sizes) < 1:
         raise ValueError(f"[interpolate] expected planes with elements, got shape {x.shape} and size {sizes}")
     if mode == "area":
         return adaptive_avg_pool2d(x, (sizes[0], sizes[1])) if x.ndim == 4 else adaptive_avg_pool1d(x, sizes[0])
+    for n, target in zip(x.shape[2:], sizes, strict=True):
+        if target * (1 if mode == "nearest-exact" else n) > _LARGEST:
+            raise ValueError(
+                f"[interpolate] expected an axis of at most 2^27 elements, or pairs of them in the smooth modes, "
+                f"got {n} to {target}"
+            )
     for axis, target, scale in zip(range(2, x.ndim), sizes, scales[-len(sizes) :], strict=True):
         if mode == "nearest-exact":
             x = nearest_exact(x, axis, target, scale)
