@@ -36,6 +36,9 @@ struct Conv2dFwdArgs {
   void* out;
   const void* residual = nullptr;  // as out, added before the activation; it must not share memory with out
   const void* prepared = nullptr;  // the weights as conv2d_prepare left them, on the CPU
+  // Where not 0, x, out and residual lie with blocks of so many channels innermost, on the CPU: NCHWc, [image][channels
+  // / block][pixel][block]. Kernels do that where it is the number of float32 in a vector; others take copies as NCHW.
+  int64_t channel_block = 0;
 };
 
 // Weights, and a bias, as the kernel for a convolution packs or transforms them. `bytes` becomes the size of that, 0
@@ -44,6 +47,11 @@ struct Conv2dPrepareArgs {
   Conv2dFwdArgs fwd;
   void* to;
   int64_t* bytes;
+};
+
+// Sets *block to the channel_block of the kernels in use.
+struct ChannelBlockArgs {
+  int64_t* block;
 };
 
 struct Conv2dBwdInputArgs {
@@ -71,6 +79,7 @@ inline double conv2d_flops(const Conv2dGeometry& g) {
 FASTDL_KERNEL(conv2d_fwd, Conv2dFwdArgs)
 #if defined(FASTDL_DEVICE_CPU)
 FASTDL_KERNEL(conv2d_prepare, Conv2dPrepareArgs)
+FASTDL_KERNEL(conv2d_channel_block, ChannelBlockArgs)
 #endif
 FASTDL_KERNEL(conv2d_bwd_input, Conv2dBwdInputArgs)
 FASTDL_KERNEL(conv2d_bwd_weight, Conv2dBwdWeightArgs)

@@ -100,9 +100,15 @@ Conv2dFwdArgs forward_args(const char* op, const Array* x, const Dims& shape, co
   return {weight.dtype, g, data_or_null(x), weight.data, data_or_null(bias), act, nullptr, data_or_null(residual)};
 }
 
+// (batch, channels, height, width) as it lies: in blocks of so many channels, if that is not 0.
+Dims lying_in(int64_t block, int64_t batch, int64_t channels, int64_t height, int64_t width) {
+  if (block == 0) return dims4(batch, channels, height, width);
+  return Dims{5, {batch, channels / block, height, width, block}};
+}
+
 Array run_forward(Conv2dFwdArgs& args, size_t weight_bytes) {
   const Conv2dGeometry& g = args.g;
-  Array out = empty(dims4(g.batch, g.out_channels, g.out_h, g.out_w), args.dtype);
+  Array out = empty(lying_in(args.channel_block, g.batch, g.out_channels, g.out_h, g.out_w), args.dtype);
   args.out = out.data;
   const int64_t in = g.batch * g.in_channels * g.in_h * g.in_w * static_cast<int64_t>(itemsize(args.dtype));
   call(conv2d_fwd, args, in + static_cast<int64_t>(weight_bytes + out.bytes() * (args.residual ? 2 : 1)));
@@ -123,18 +129,32 @@ int64_t prepared_bytes(const Conv2dFwdArgs& args) {
   return bytes;
 }
 
+int64_t channel_block() {
+  int64_t block = 0;
+  conv2d_channel_block({&block});
+  return block;
+}
+
 // The weights as the kernel for these shapes and settings wants them, as numbers of the weight's dtype; or None, where
-// that saves nothing.
-std::optional<Array> prepare(const Dims& shape, const Array& weight, const Array* bias, const Dims& stride,
-                             const Dims& padding, const Dims& dilation, int64_t groups) {
-  refuse_recording("conv2d_prepare");
-  const Conv2dFwdArgs args = forward_args("conv2d_prepare", nullptr, shape, weight, bias,
-                                          {stride, padding, dilation, groups}, "none", nullptr);
+// that saves nothing. With blocks of channels for conv2d_nchwc, else for conv2d_prepared.
+std::optional<Array> prepare(const char* op, int64_t block, const Dims& shape, const Array& weight, const Array* bias,
+                             const Attributes& a) {
+  refuse_recording(op);
+  Conv2dFwdArgs args = forward_args(op, nullptr, shape, weight, bias, a, "none", nullptr);
+  args.channel_block = block;
   int64_t bytes = prepared_bytes(args);
   if (bytes == 0) return std::nullopt;
   Array out = empty(Dims{1, {bytes / static_cast<int64_t>(itemsize(weight.dtype))}}, weight.dtype);
   conv2d_prepare({args, out.data, &bytes});
   return out;
+}
+std::optional<Array> plain_prepare(const Dims& shape, const Array& weight, const Array* bias, const Dims& stride,
+                                   const Dims& padding, const Dims& dilation, int64_t groups) {
+  return prepare("conv2d_prepare", 0, shape, weight, bias, {stride, padding, dilation, groups});
+}
+std::optional<Array> nchwc_prepare(const Dims& shape, const Array& weight, const Array* bias, const Dims& stride,
+                                   const Dims& padding, const Dims& dilation, int64_t groups) {
+  return prepare("conv2d_nchwc_prepare", channel_block(), shape, weight, bias, {stride, padding, dilation, groups});
 }
 
 Array prepared_forward(const Array& x, const Array& weight, const Array* bias, const Dims& stride, const Dims& padding,
@@ -150,6 +170,38 @@ Array prepared_forward(const Array& x, const Array& weight, const Array* bias, c
          text(prepared.bytes()));
   args.prepared = prepared.data;
   return run_forward(args, prepared.bytes());
+}
+
+// x and residual are (N, C / block, H, W, block) in float32, and so is the result.
+Array nchwc_forward(const Array& x, const Array& weight, const Array* bias, const Dims& stride, const Dims& padding,
+                    const Dims& dilation, int64_t groups, const std::string& activation, const Array* residual,
+                    const Array* prepared) {
+  constexpr const char* op = "conv2d_nchwc";
+  expect_ndim(op, "input", x, 5);
+  expect_same_dtype(op, "input", x, DType::kFloat32);
+  expect_same_dtype(op, "weight", weight, x.dtype);
+  const int64_t block = x.dim(4);
+  EXPECT(block > 0, ValueError, op, text("blocks of at least 1 channel"), text("shape ", x.shape));
+  Conv2dFwdArgs args = forward_args(op, nullptr, dims4(x.dim(0), x.dim(1) * block, x.dim(2), x.dim(3)), weight, bias,
+                                    {stride, padding, dilation, groups}, activation, nullptr);
+  const Conv2dGeometry& g = args.g;
+  EXPECT(g.out_channels % block == 0, ValueError, op, text("output channels in blocks of ", block),
+         text(g.out_channels));
+  args.channel_block = block, args.x = x.data;
+  if (residual) {
+    expect_same_dtype(op, "residual", *residual, x.dtype);
+    expect_shape(op, "residual", *residual, lying_in(block, g.batch, g.out_channels, g.out_h, g.out_w));
+    args.residual = residual->data;
+  }
+  if (prepared) {
+    expect_same_dtype(op, "prepared", *prepared, x.dtype);
+    const int64_t bytes = prepared_bytes(args);
+    EXPECT(static_cast<int64_t>(prepared->bytes()) == bytes, ValueError, op,
+           text("weights that conv2d_nchwc_prepare made for these shapes and settings, ", bytes, " bytes"),
+           text(prepared->bytes()));
+    args.prepared = prepared->data;
+  }
+  return run_forward(args, prepared ? prepared->bytes() : weight.bytes());
 }
 #endif
 
@@ -203,8 +255,11 @@ void bind_conv2d(py::module_& m) {
     throw ValueError(text("[set_conv_algorithm] expected auto, direct or winograd, got ", name));
   });
 #if defined(FASTDL_DEVICE_CPU)
-  m.def("conv2d_prepare", &prepare);
+  m.def("conv2d_prepare", &plain_prepare);
   m.def("conv2d_prepared", &prepared_forward);
+  m.def("conv2d_nchwc_prepare", &nchwc_prepare);
+  m.def("conv2d_nchwc", &nchwc_forward);
+  m.def("channel_block", &channel_block);
 #else
   m.def("set_conv_workspace", [](int64_t bytes) {
     EXPECT(bytes >= 0, ValueError, "set_conv_workspace", text("bytes of at least 0"), text(bytes));

@@ -29,13 +29,15 @@ WinogradArgs winograd_forward(const Conv2dFwdArgs& p, const ImageSum& s) {
   w.src = static_cast<const float*>(p.x), w.weight = static_cast<const float*>(p.weight);
   w.bias = static_cast<const float*>(p.bias), w.residual = static_cast<const float*>(p.residual);
   w.activation = p.activation;
+  w.nchwc = p.channel_block > 0;
   w.out = static_cast<float*>(p.out);
   return w;
 }
 
-enum class DirectForm { kRaster, kPlanes, kStrassen, kChannels, kPixels, kPanels };
+enum class DirectForm { kRaster, kPlanes, kStrassen, kChannels, kPixels, kPanels, kNchwc, kNchwcStrassen };
 
-DirectForm direct_form(const View& v, bool kept) {
+DirectForm direct_form(const View& v, bool nchwc, bool kept) {
+  if (nchwc) return kept && nchwc_strassen_serves(v) ? DirectForm::kNchwcStrassen : DirectForm::kNchwc;
   if (raster_serves(v)) return DirectForm::kRaster;
   if (planes_serve(v)) return DirectForm::kPlanes;
   if (kept && strassen_serves(v)) return DirectForm::kStrassen;
@@ -58,6 +60,10 @@ void run_direct(DirectForm form, const View& v) {
       return conv_pixels(v);
     case DirectForm::kPanels:
       return conv_panels(v);
+    case DirectForm::kNchwc:
+      return conv_nchwc(v);
+    case DirectForm::kNchwcStrassen:
+      return conv_nchwc_strassen(v);
   }
 }
 
@@ -66,8 +72,11 @@ int64_t direct_weights(DirectForm form, const View& v) {
   switch (form) {
     case DirectForm::kStrassen:
       return strassen_weights(v);
+    case DirectForm::kNchwcStrassen:
+      return nchwc_strassen_weights(v);
     case DirectForm::kChannels:
     case DirectForm::kPixels:
+    case DirectForm::kNchwc:
       return lane_weights(v);
     case DirectForm::kPanels:
       return panel_weights(v);
@@ -82,6 +91,10 @@ void prepare_direct(DirectForm form, const View& v, void* to) {
       return prepare_strassen(v, to);
     case DirectForm::kPanels:
       return prepare_panels(v, to);
+    case DirectForm::kNchwc:
+      return prepare_nchwc(v, to);
+    case DirectForm::kNchwcStrassen:
+      return prepare_nchwc_strassen(v, to);
     default:
       return prepare_lanes(v, to);
   }
@@ -94,11 +107,13 @@ struct Choice {
 
 // kept: the kernel may use weights prepared beforehand.
 Choice choose(const Conv2dFwdArgs& p, const ImageSum& s, const View& v, bool kept) {
+  const bool nchwc = p.channel_block > 0;
   WinogradForm form = winograd_form(p.dtype, p.g, s, kept);
+  if (nchwc && !winograd_serves_nchwc(form, s)) form = WinogradForm::kNone;
   // (Transformed weights that are too large to keep are made in each call.)
   if (kept && form != WinogradForm::kNone && winograd_weights(form, winograd_forward(p, s)) == 0)
     form = winograd_form(p.dtype, p.g, s, false);
-  return {form, form == WinogradForm::kNone ? direct_form(v, kept) : DirectForm::kPanels};
+  return {form, form == WinogradForm::kNone ? direct_form(v, nchwc, kept) : DirectForm::kPanels};
 }
 
 // What stands in front of prepared weights: for which kernel they are. A change of settings makes others of use, and
@@ -129,17 +144,53 @@ View view_of(const Conv2dFwdArgs& p, Tap* taps) {
   return v;
 }
 
+// ---- channels innermost ---------------------------------------------------------------------------------------------
+
+bool nchwc_is_native(const Conv2dFwdArgs& p) {
+  const int64_t in = p.g.in_channels / p.g.groups, out = p.g.out_channels / p.g.groups;
+  return p.channel_block == kL && p.dtype == DType::kFloat32 && in % kL == 0 && out % kL == 0;
+}
+
+// Channels by pixels, blocks of them, from one order to the other.
+void to_planes(const float* from, int64_t blocks, int64_t block, int64_t pixels, float* to) {
+  for (int64_t b = 0; b < blocks; ++b, from += block * pixels, to += block * pixels)
+    for (int64_t i = 0; i < pixels; ++i)
+      for (int64_t c = 0; c < block; ++c) to[c * pixels + i] = from[i * block + c];
+}
+void from_planes(const float* from, int64_t blocks, int64_t block, int64_t pixels, float* to) {
+  for (int64_t b = 0; b < blocks; ++b, from += block * pixels, to += block * pixels)
+    for (int64_t i = 0; i < pixels; ++i)
+      for (int64_t c = 0; c < block; ++c) to[i * block + c] = from[c * pixels + i];
+}
+
+// Of a recording whose blocks are those of another instruction set: right, however long it takes.
+void run_as_nchw(Conv2dFwdArgs p) {
+  const Conv2dGeometry& g = p.g;
+  const int64_t block = p.channel_block, in = g.in_h * g.in_w, out = g.out_h * g.out_w;
+  const int64_t in_blocks = g.batch * g.in_channels / block, out_blocks = g.batch * g.out_channels / block;
+  const bool residual = p.residual != nullptr;
+  Scratch<float> x(in_blocks * block * in), made(out_blocks * block * out),
+      added(residual ? out_blocks * block * out : 1);
+  to_planes(static_cast<const float*>(p.x), in_blocks, block, in, x);
+  if (residual) to_planes(static_cast<const float*>(p.residual), out_blocks, block, out, added);
+  float* const result = static_cast<float*>(p.out);
+  p.x = x, p.out = made, p.residual = residual ? added.get() : nullptr, p.channel_block = 0, p.prepared = nullptr;
+  conv2d_fwd(p);
+  from_planes(made, out_blocks, block, out, result);
+}
+
 }  // namespace
 
 void conv_direct(View& v) {
   if (v.pixels() == 0) return;
   join_rows(v);
-  run_direct(direct_form(v, false), v);
+  run_direct(direct_form(v, false, false), v);
 }
 
 void conv2d_fwd(const Conv2dFwdArgs& p) {
   const Conv2dGeometry& g = p.g;
   if (g.batch == 0) return;
+  if (p.channel_block > 0 && !nchwc_is_native(p)) return run_as_nchw(p);
   const ImageSum s = forward_sum(g);
   Scratch<Tap> taps(g.kernel_h * g.kernel_w);
   View v = view_of(p, taps);
@@ -163,7 +214,7 @@ void conv2d_fwd(const Conv2dFwdArgs& p) {
 void conv2d_prepare(const Conv2dPrepareArgs& p) {
   const Conv2dGeometry& g = p.fwd.g;
   *p.bytes = 0;
-  if (g.batch == 0) return;
+  if (g.batch == 0 || (p.fwd.channel_block > 0 && !nchwc_is_native(p.fwd))) return;
   const ImageSum s = forward_sum(g);
   Scratch<Tap> taps(g.kernel_h * g.kernel_w);
   const View v = view_of(p.fwd, taps);
@@ -181,6 +232,10 @@ void conv2d_prepare(const Conv2dPrepareArgs& p) {
     winograd_prepare(winograd, winograd_forward(p.fwd, s), reinterpret_cast<float*>(to + kHeader));
   else
     prepare_direct(direct, v, to + kHeader);
+}
+
+void conv2d_channel_block(const ChannelBlockArgs& p) {
+  *p.block = kL;
 }
 
 void conv2d_bwd_weight(const Conv2dBwdWeightArgs& p) {

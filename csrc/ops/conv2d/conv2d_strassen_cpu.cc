@@ -1,25 +1,5 @@
-// Direct convolution with an eighth of its products less: Strassen's algorithm (1969) in Winograd's form, one step of
-// it. As a product of matrices, split in halves along all three axes:
-//
-//              pixels of an image                              input channels
-//   [c11 c12]                 output channels       [w11 w12]                 [x11 x12]  input channels
-//   [c21 c22]  = weights x                          [w21 w22]                 [x21 x22]
-//                pixels
-//
-//   product    weights                 pixels
-//   p0         w11                     x11
-//   p1         w12                     x21             s1 = w21 + w22,  s2 = s1 - w11
-//   p2         s2                      t2              t1 = x12 - x11,  t2 = x22 - t1
-//   p3         w11 - w21               x22 - x12
-//   p4         -w22                    t2 - x21
-//   p5         s1                      t1
-//   p6         w12 - s2                x22
-//
-//   u = p0 + p2:     c11 = p0 + p1,   c21 = u + p3 + p4,   c22 = u + p3 + p5,   c12 = u + p5 + p6
-//
-// Sums of weights are made beforehand, so this is for prepared weights; those of pixels while they are packed. The
-// halves of pixels are neighbouring tiles of one image, so that memory is read and written in long stretches, and what
-// one image has never reaches another.
+// Direct convolution with an eighth of its products less (conv2d_strassen-inl.h has the algorithm), from prepared
+// weights.
 //
 // Lanes are output channels, for planes that lanes of pixels do not fill:
 //
@@ -27,15 +7,14 @@
 //   panels   [product][panel of up to kTallTile.rows pixels][k][rows]         of a block and a part of the channels
 //   sums     [pair of slivers][product][pixel][lanes]                         of a block
 //
-// The halves of output channels are slivers side by side. A chunk of work owns a block of pixels and a range of pairs
-// of slivers, and packs its pixels itself.
+// A chunk of work owns a block of pixels and a range of pairs of slivers, and packs its pixels itself.
 #include "ops/conv2d/conv2d_algorithm.h"
 #include "ops/conv2d/conv2d_channels-inl.h"
+#include "ops/conv2d/conv2d_strassen-inl.h"
 
 namespace fastdl::FASTDL_ISA {
 namespace {
 
-constexpr int kProducts = 7;
 constexpr int64_t kL = kLanes<float>, kSliver = kSliverVecs * kL;
 constexpr int64_t kBlock = 112;  // pixels
 
@@ -84,18 +63,6 @@ struct Tiles {
 
 // ---- weights --------------------------------------------------------------------------------------------------------
 
-// to[q * n + i] = what product q takes of number i of the four quarters.
-void sum_weights(const float* w11, const float* w12, const float* w21, const float* w22, int64_t n, float* to) {
-  for (int64_t i = 0; i < n; i += kL, to += kL) {
-    const Vec<float> a11 = load<float>(w11 + i), a12 = load<float>(w12 + i);
-    const Vec<float> a21 = load<float>(w21 + i), a22 = load<float>(w22 + i);
-    const Vec<float> s1 = a21 + a22, s2 = s1 - a11;
-    const Vec<float> made[kProducts] = {a11, a12, s2, a11 - a21, -a22, s1, a12 - s2};
-#pragma GCC unroll 7
-    for (int q = 0; q < kProducts; ++q) store<float>(to + q * n, made[q]);
-  }
-}
-
 void pack_pair(const Plan& p, int64_t group, int64_t pair, float* packed) {
   const LaneSlivers<float> s(p.v);
   const int64_t step = p.v.num_taps * kSliver, half = p.v.k_channels / 2 * step;
@@ -104,7 +71,7 @@ void pack_pair(const Plan& p, int64_t group, int64_t pair, float* packed) {
   for (int64_t part = 0; part < p.depth.count; ++part) {
     const int64_t n = part_size(p.depth, part) * step;
     const float* w = slivers + part_begin(p.depth, part) * step;
-    sum_weights(w, w + half, w + 2 * half, w + 3 * half, n, packed + p.weights(group, pair, part));
+    sum_strassen_weights(w, w + half, w + 2 * half, w + 3 * half, n, packed + p.weights(group, pair, part));
   }
 }
 
@@ -133,16 +100,14 @@ void cut_sums(const Quarters& x, int64_t ld, int64_t steps, int width, float* to
         const int64_t room = x.room[pixels] - r;
         return L <= room ? load<float>(from) : load_n<float>(from, static_cast<int>(room < n ? room : n));
       };
-      const auto x11 = at(0, 0), x12 = at(0, 1), x21 = at(1, 0), x22 = at(1, 1);
-      const auto t1 = x12 - x11, t2 = x22 - t1;
-      const Vec<float> made[kProducts] = {x11, x21, t2, x22 - x12, t2 - x21, t1, x22};
+      const StrassenProducts made = strassen_pixels(at(0, 0), at(0, 1), at(1, 0), at(1, 1));
       const bool whole = (steps - i) * width >= r + L;
 #pragma GCC unroll 7
       for (int q = 0; q < kProducts; ++q) {
         if (whole)
-          store<float>(to + q * size + r, made[q]);
+          store<float>(to + q * size + r, made.of[q]);
         else
-          store_n<float>(to + q * size + r, made[q], n);
+          store_n<float>(to + q * size + r, made.of[q], n);
       }
     }
   }
@@ -194,11 +159,11 @@ void finish_vector(const Plan& p, const Tiles& tiles, const float* sums, int64_t
       Vec<float> m[kProducts];
 #pragma GCC unroll 7
       for (int q = 0; q < kProducts; ++q) m[q] = load<float>(sums + q * size);
-      const Vec<float> u = m[0] + m[2], w = u + m[3];
-      store<float>(upper + i, m[0] + m[1]);
-      store<float>(upper + other + i, u + m[5] + m[6]);
-      store<float>(lower + i, w + m[4]);
-      store<float>(lower + other + i, w + m[5]);
+      const StrassenSums sum = strassen_sums(m);
+      store<float>(upper + i, sum.c11);
+      store<float>(upper + other + i, sum.c12);
+      store<float>(lower + i, sum.c21);
+      store<float>(lower + other + i, sum.c22);
     }
   }
   for (int s = 0; s < 2; ++s) {

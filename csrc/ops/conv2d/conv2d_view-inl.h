@@ -298,6 +298,13 @@ bool strassen_serves(const View& v);  // with prepared weights alone
 int64_t strassen_weights(const View& v);
 void prepare_strassen(const View& v, void* to);
 void conv_strassen(const View& v);
+bool nchwc_serves(const View& v);  // images with channels innermost (conv2d_nchwc-inl.h)
+void prepare_nchwc(const View& v, void* to);
+void conv_nchwc(const View& v);
+bool nchwc_strassen_serves(const View& v);  // with prepared weights alone
+int64_t nchwc_strassen_weights(const View& v);
+void prepare_nchwc_strassen(const View& v, void* to);
+void conv_nchwc_strassen(const View& v);
 bool pixels_serve(const View& v);
 void conv_pixels(const View& v);
 void weight_gradient_panels(const Conv2dBwdWeightArgs& p);

@@ -53,6 +53,7 @@ struct WinogradArgs {
   const float* bias;      // or null
   const float* residual;  // added before the activation, where the result lies in out; or null
   Activation activation;
+  bool nchwc;  // src, out and residual have blocks of kL channels innermost (conv2d_nchwc-inl.h)
   float* out;
 
   int64_t views() const { return views_y.count * views_x.count; }
@@ -80,6 +81,15 @@ static inline WinogradArgs group_of(WinogradArgs p, int64_t group) {
   if (p.bias) p.bias += group * p.out_channels;
   if (p.residual) p.residual += group * p.out_channels * p.out_plane;
   return p;
+}
+
+// Whether a form can read and write blocks of channels as they lie: each has to be of one view.
+static inline bool winograd_serves_nchwc(WinogradForm form, const ImageSum& s) {
+  if (form == WinogradForm::kFew || form == WinogradForm::kNone) return false;
+  const int64_t taps = winograd_taps(s);
+  const bool one_view =
+      Views(s.kernel_h, s.stride_h, taps).count == 1 && Views(s.kernel_w, s.stride_w, taps).count == 1;
+  return s.channels % kL == 0 && (one_view || views_apart(s.channels));
 }
 
 void winograd_conv(WinogradForm form, const WinogradArgs& p);
@@ -203,6 +213,7 @@ struct Images {
   int64_t top, left;  // where tile (0, 0) starts
   int64_t skip = 0;   // numbers between the channels of one image and those of the next
   Views views_y{}, views_x{};
+  bool nchwc = false;  // blocks of kL channels innermost
 
   int64_t views() const { return views_y.count * views_x.count; }
 };
@@ -251,6 +262,20 @@ static void load_line(const Images& s, int64_t image, int64_t c0, int64_t y, int
         if (j < pixels) store<float>(line + (i + j) * kL, r[j]);
     }
   }
+}
+
+// The same of an image with channels innermost: every `step`-th pixel from `x` on.
+static void copy_line(const Images& s, int64_t image, int64_t c0, int64_t y, int64_t x, int64_t step, int64_t n,
+                      float* line) {
+  const int64_t plane = s.height * s.width;
+  int64_t from = x < 0 ? (-x + step - 1) / step : 0, to = x < s.width ? (s.width - x + step - 1) / step : 0;
+  if (y < 0 || y >= s.height) to = 0;
+  if (to > n) to = n;
+  if (from > to) from = to;
+  const float* src = s.data + image * (s.channels * plane + s.skip) + c0 * plane + (y * s.width + x) * kL;
+  for (int64_t i = 0; i < from; ++i) store<float>(line + i * kL, V{});
+  for (int64_t i = from; i < to; ++i) store<float>(line + i * kL, load<float>(src + i * step * kL));
+  for (int64_t i = to; i < n; ++i) store<float>(line + i * kL, V{});
 }
 
 // Lanes that are views of channels: where each reads.
@@ -371,7 +396,7 @@ static __attribute__((noinline)) void transform_tiles(const Images& s, const Til
   const int64_t n = grid.across * Form::kAcross + Form::kWide - Form::kAcross;
   Scratch<float> ring(kHigh * n * kL);
   Lane lanes[kL];
-  const bool plain = blocks_are_channels(s);
+  const bool plain = s.nchwc || blocks_are_channels(s);
   const int count = plain ? 0 : find_lanes(s, c0, lanes);
   const Images own = plain ? view_of_block(s, c0) : s;
   for (int64_t row = row0; row < row1; ++row) {
@@ -382,7 +407,9 @@ static __attribute__((noinline)) void transform_tiles(const Images& s, const Til
       float* line = ring + (y + i) % kHigh * n * kL;
       lines[i] = line;
       if (continues && i < kHigh - Form::kDown) continue;
-      if (plain)
+      if (s.nchwc)
+        copy_line(own, image, c0 % s.channels, own.top + (y + i) * s.views_y.step, own.left, s.views_x.step, n, line);
+      else if (plain)
         load_line(own, image, c0 % s.channels, own.top + y + i, n, line);
       else
         load_views(s, lanes, count, image, y + i, n, line);

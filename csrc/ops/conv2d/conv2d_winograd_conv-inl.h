@@ -207,6 +207,14 @@ static void finish_tile_rows(const WinogradArgs& p, const Sizes<Form>& z, int64_
     for (int64_t t = 0; t < z.grid.across; ++t, m += kL)
       Form::finish_tile(m, z.out_position, bias, now, lines + t * Form::kAcross * kL, line);
     if (later) activate_row(now, lines.get(), Form::kDown * line);
+    if (p.nchwc) {
+      const int64_t place = image * p.out_image + block * kL * p.out_plane + y * p.out_row * kL;
+      for (int i = 0; i < Form::kDown && y + i < p.rows; ++i)
+        finish_row(p.residual ? p.activation : Activation::kNone, lines + i * line,
+                   p.residual ? p.residual + place + i * p.out_row * kL : nullptr, p.out + place + i * p.out_row * kL,
+                   p.cols * kL);
+      continue;
+    }
     const int64_t place = image * p.out_image + block * kL * p.out_plane + y * p.out_row;
     for (int i = 0; i < Form::kDown && y + i < p.rows; ++i)
       store_line(lines + i * line, p.cols, channels, p.residual ? p.residual + place + i * p.out_row : nullptr,
@@ -263,7 +271,7 @@ static void make_block(const WinogradArgs& p, const Sizes<Form>& z, int64_t bloc
   const int64_t tiles = (row1 - row0) * z.grid.across;
   const Images images{
       p.src,     p.channels, p.height, p.width, p.top, p.left, p.src_image - p.channels * p.height * p.width,
-      p.views_y, p.views_x};
+      p.views_y, p.views_x,  p.nchwc};
   parallel_for(z.c_blocks, 1, [&](int64_t begin, int64_t end) {
     for (int64_t c = begin; c < end; ++c)
       transform_tiles<Form>(images, z.grid, row0, row1, c * kL, in + c * z.in_block, z.in_position);

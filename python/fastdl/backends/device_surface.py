@@ -30,6 +30,16 @@ class CpuSettings(Protocol):
         self, x: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: int, activation: str,
         residual: Any, prepared: Any,
     ) -> Any: ...  # fmt: skip
+    # The same with channels innermost in blocks, (N, C / block, H, W, block), for x, residual and result; `shape` stays
+    # (N, C, H, W), `prepared` may be None. channel_block() is the block of the kernels in use.
+    def conv2d_nchwc_prepare(
+        self, shape: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: int
+    ) -> Any: ...
+    def conv2d_nchwc(
+        self, x: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: int, activation: str,
+        residual: Any, prepared: Any,
+    ) -> Any: ...  # fmt: skip
+    def channel_block(self) -> int: ...
     # fastdl.plan: build() is run twice, its kernels noted instead of run; it returns the outputs, all arrays
     def record_kernels(self, build: Any, inputs: Sequence[Any]) -> Any: ...
     def allocate_next_in(self, whole: Any, offset: int, bytes: int) -> None: ...  # inside build(), for one array

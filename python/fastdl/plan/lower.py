@@ -13,6 +13,8 @@ from .trace import one_at_a_time
 
 Array = Any
 
+_CONVOLUTIONS = ("conv2d", "conv2d_nchwc")
+
 
 @dataclass
 class Recording:
@@ -59,15 +61,19 @@ def _prepared(cpu: Any, graph: Graph, weights: Weights) -> dict[Node, Array]:
     prepared: dict[Node, Array] = {}
     settings = cpu.isa(), cpu.get_conv_algorithm()
     for node in graph.nodes:
-        if node.function != "conv2d" or not all(c is None or c.is_constant for c in node.args[1:3]):
+        if node.function not in _CONVOLUTIONS or not all(c is None or c.is_constant for c in node.args[1:3]):
             continue
         shape, sources = node.args[0].shape, [None if c is None else c.array for c in node.args[1:3]]
+        prepare = cpu.conv2d_prepare
+        if node.function == "conv2d_nchwc":
+            n, blocks, h, w, block = shape
+            shape, prepare = (n, blocks * block, h, w), cpu.conv2d_nchwc_prepare
 
-        def make(node: Node = node, shape: tuple = shape, sources: list = sources) -> tuple[Array, ...]:
-            array = cpu.conv2d_prepare(shape, *sources, *node.args[3:7])
+        def make(node: Node = node, shape: tuple = shape, sources: list = sources, prepare: Any = prepare) -> tuple:
+            array = prepare(shape, *sources, *node.args[3:7])
             return () if array is None else (array,)
 
-        for array in weights.get(("prepared", settings, shape, node.args[3:7]), sources, make):
+        for array in weights.get(("prepared", node.function, settings, shape, node.args[3:7]), sources, make):
             prepared[node] = array
     return prepared
 
@@ -97,7 +103,9 @@ class _Calls:
             made = (self._rest(node, args),)
         else:
             self._place(node.out)
-            if node in self._prepared:
+            if node.function == "conv2d_nchwc":
+                made = self._cpu.conv2d_nchwc(*args, self._prepared.get(node))
+            elif node in self._prepared:
                 made = self._cpu.conv2d_prepared(*args, self._prepared[node])
             else:
                 made = getattr(self._cpu, node.function)(*args)

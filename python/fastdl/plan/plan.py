@@ -12,6 +12,7 @@ from ..nn.module import Module
 from ..tensor import Tensor
 from .folding import Weights
 from .graph import Graph
+from .innermost import channels_innermost
 from .lower import Recording, record_graph
 from .passes import optimize
 from .trace import is_tracing, trace
@@ -90,6 +91,7 @@ class Plan:
         found = self._recordings.get(key)
         if found is None:
             graph = optimize(trace(self._model, *inputs, hold=self._snapshot.hold), self._weights)
+            graph = channels_innermost(graph, backends.get("cpu").channel_block())
             found = self._recordings[key] = record_graph(graph, self._weights), graph.tree
             if len(self._recordings) > self._max_shapes:
                 self._recordings.popitem(last=False)

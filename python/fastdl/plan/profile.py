@@ -116,7 +116,7 @@ def flops(node: Node) -> float:
     """Floating-point operations of the products in a node, two for each multiply-add."""
     args = node.args
     match node.function:
-        case "conv2d":
+        case "conv2d" | "conv2d_nchwc":
             return 2.0 * node.out.size * args[1].size / max(args[1].shape[0], 1)
         case "conv_transpose2d":
             return 2.0 * args[0].size * args[1].size / max(args[1].shape[0], 1)
