@@ -63,7 +63,7 @@ void gather(const Plan& p, const NchwcChunk& c, const PixelSources& sources, con
 struct Finish {
   const float* bias;      // of the first part, else null: of kSliver channels
   const float* residual;  // of the last part where there is one, at the tile's place
-  bool first;
+  bool first, last;
   Activation limits;  // of the last part
 };
 
@@ -78,11 +78,15 @@ __attribute__((noinline)) void tile(int64_t blocks, const float* in, int64_t in_
   for (int i = 0; i < MR; ++i)
 #pragma GCC unroll 4
     for (int j = 0; j < NV; ++j) sums[i][j] = V{};
+  const int64_t arrays = finish.last ? (finish.residual ? 2 * NV : NV) : 0;
   for (; blocks > 0; --blocks, in += in_block) {
+    const float* rows = in;
+    if (blocks <= arrays) rows = (blocks <= NV ? out : finish.residual) + (blocks - 1) % NV * out_block;
 #pragma GCC unroll 2
     for (int64_t k = 0; k < kL; ++k, weights += NV * kL, next += step) {
       V w[NV];
       __builtin_prefetch(next, 0, 2);
+      if (k < MR) __builtin_prefetch(rows + k * kL, 1);
 #pragma GCC unroll 4
       for (int j = 0; j < NV; ++j) {
         w[j] = load<float>(weights + j * kL);
@@ -126,7 +130,7 @@ void multiply(const Plan& p, const NchwcChunk& c, int64_t part, int64_t sliver, 
   const int64_t channel = c.group * v.m_channels + sliver * kSliver;
   const bool first = part == 0, last = part + 1 == p.parts.count;
   float* out = static_cast<float*>(v.out) + (c.image * v.groups * v.m_channels + channel) * v.out_plane + c.first * kL;
-  Finish finish{first && v.bias ? static_cast<const float*>(v.bias) + channel : nullptr, nullptr, first,
+  Finish finish{first && v.bias ? static_cast<const float*>(v.bias) + channel : nullptr, nullptr, first, last,
                 last ? in_registers(v.activation) : Activation::kNone};
   const Split rows = split_evenly(c.count, kTallTile.rows);
   const int64_t share = ceil_div(vecs * kL, rows.count);  // of the next weights, for each tile
