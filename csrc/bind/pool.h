@@ -43,7 +43,7 @@ inline void expect_plane(const char* op, int64_t h, int64_t w) {
   EXPECT(w <= kLargestPool / h, ValueError, op, text("planes of less than 2^31 elements"), text(h, " x ", w));
 }
 
-// The shape of the output for an input (N, C, H, W).
+// The shape of the output for an input (N, C, H, W); axes behind these stay.
 inline Dims pooled_shape(const PoolAttributes& a, const Array& x, bool ceil_mode) {
   expect_plane(a.op, x.dim(2), x.dim(3));
   Dims shape = x.shape;
@@ -53,6 +53,16 @@ inline Dims pooled_shape(const PoolAttributes& a, const Array& x, bool ceil_mode
          text("shape ", x.shape));
   return shape;
 }
+
+#if defined(FASTDL_DEVICE_CPU)
+// The shape of the output for an input (N, C / block, H, W, block) of float32.
+inline Dims pooled_nchwc_shape(const PoolAttributes& a, const Array& x, bool ceil_mode) {
+  expect_ndim(a.op, "input", x, 5);
+  expect_same_dtype(a.op, "input", x, DType::kFloat32);
+  EXPECT(x.dim(4) > 0, ValueError, a.op, "blocks of at least 1 channel", text("shape ", x.shape));
+  return pooled_shape(a, x, ceil_mode);
+}
+#endif
 
 // A gradient (N, C, H', W') for an input of input_hw: each axis has the size of floor or of ceil mode.
 inline void expect_pooled_grad(const PoolAttributes& a, const Array& grad, const Dims& input_hw) {

@@ -95,16 +95,20 @@ FASTDL_INLINE void for_vectors(int64_t width, F f) {
 
 // ---- folds ----------------------------------------------------------------------------------------------------------
 
-// The rows of a window, column by column.
-template <class T, class F>
+// The rows of a window, column by column. kAsk: they follow each other in memory, which is asked for ahead.
+template <class T, bool kAsk = false, class F>
 static void fold_columns(const WindowRows<T>& rows, int64_t in_w, F f, T* row) {
   for (int64_t x = 0; rows.count == 0 && x < in_w; ++x) row[x] = F::kStart;
   for_rows_at_once(rows.count, [&](int64_t i, auto count) __attribute__((always_inline)) {
     const T* const from = rows.first + i * rows.step;
     for_vectors<T>(in_w, [&](int64_t x, auto n) __attribute__((always_inline)) {
       Vec<T> v = load_some<T>(from + x, n);
+      if (kAsk) ask_ahead<T, 1>(from + x);
       if (i) v = f.join(load<T>(row + x), v);
-      for (int64_t k = 1; k < count; ++k) v = f.join(v, load_some<T>(from + k * rows.step + x, n));
+      for (int64_t k = 1; k < count; ++k) {
+        v = f.join(v, load_some<T>(from + k * rows.step + x, n));
+        if (kAsk) ask_ahead<T, 1>(from + k * rows.step + x);
+      }
       store<T>(row + x, v);
     });
   });

@@ -29,6 +29,19 @@ Array avg_pool2d(const Array& x, const Dims& kernel, const Dims& stride, const D
   return out;
 }
 
+#if defined(FASTDL_DEVICE_CPU)
+Array nchwc(const Array& x, const Dims& kernel, const Dims& stride, const Dims& padding, bool ceil_mode,
+            bool count_include_pad, int64_t divisor) {
+  const PoolAttributes a = attributes("avg_pool2d_nchwc", kernel, stride, padding, divisor);
+  const Dims shape = pooled_nchwc_shape(a, x, ceil_mode);
+  Array out = empty(shape, x.dtype);
+  const PoolGeometry g = a.geometry(x.dim(0) * x.dim(1), x.dim(2), x.dim(3), shape[2], shape[3]);
+  const AvgPool2dNchwcArgs args{{x.dtype, g, count_include_pad, divisor, x.data, out.data}, x.dim(4)};
+  call(avg_pool2d_nchwc, args, static_cast<int64_t>(x.bytes() + out.bytes()));
+  return out;
+}
+#endif
+
 Array avg_pool2d_backward(const Array& grad, const Dims& input_hw, const Dims& kernel, const Dims& stride,
                           const Dims& padding, bool count_include_pad, int64_t divisor) {
   const char* op = "avg_pool2d_bwd";
@@ -51,6 +64,9 @@ void bind_avg_pool2d(py::module_& m) {
   using namespace avg_pool2d_binding;
   m.def("avg_pool2d", &avg_pool2d);
   m.def("avg_pool2d_bwd", &avg_pool2d_backward);
+#if defined(FASTDL_DEVICE_CPU)
+  m.def("avg_pool2d_nchwc", &nchwc);
+#endif
 }
 
 }  // namespace fastdl

@@ -26,7 +26,18 @@ struct MaxPool2dBwdArgs {
   int64_t* bad_index;  // one number (LateFault): the first index outside its plane
 };
 
+// Values alone, of float32 with blocks of so many channels innermost (cpu/pool_nchwc-inl.h): planes count blocks.
+struct MaxPool2dNchwcArgs {
+  PoolGeometry g;
+  int64_t block;
+  const void* x;
+  void* out;
+};
+
 }  // namespace fastdl
 
 FASTDL_KERNEL(max_pool2d_fwd, MaxPool2dFwdArgs)
+#if defined(FASTDL_DEVICE_CPU)
+FASTDL_KERNEL(max_pool2d_nchwc, MaxPool2dNchwcArgs)
+#endif
 FASTDL_KERNEL(max_pool2d_bwd, MaxPool2dBwdArgs)

@@ -25,6 +25,20 @@ py::tuple max_pool2d(const Array& x, const Dims& kernel, const Dims& stride, con
   return py::make_tuple(std::move(out), indices ? py::cast(std::move(index)) : py::none());
 }
 
+#if defined(FASTDL_DEVICE_CPU)
+Array nchwc(const Array& x, const Dims& kernel, const Dims& stride, const Dims& padding, const Dims& dilation,
+            bool ceil_mode) {
+  const PoolAttributes a{"max_pool2d_nchwc", kernel, stride, padding, dilation};
+  expect_pool_attributes(a);
+  const Dims shape = pooled_nchwc_shape(a, x, ceil_mode);
+  Array out = empty(shape, x.dtype);
+  const MaxPool2dNchwcArgs args{a.geometry(x.dim(0) * x.dim(1), x.dim(2), x.dim(3), shape[2], shape[3]), x.dim(4),
+                                x.data, out.data};
+  call(max_pool2d_nchwc, args, static_cast<int64_t>(x.bytes() + out.bytes()));
+  return out;
+}
+#endif
+
 Array max_pool2d_backward(const Array& grad, const Array& indices, const Dims& input_hw, const Dims& kernel,
                           const Dims& stride, const Dims& padding, const Dims& dilation) {
   const PoolAttributes a{"max_pool2d_bwd", kernel, stride, padding, dilation};
@@ -51,6 +65,9 @@ void bind_max_pool2d(py::module_& m) {
   using namespace max_pool2d_binding;
   m.def("max_pool2d", &max_pool2d);
   m.def("max_pool2d_bwd", &max_pool2d_backward);
+#if defined(FASTDL_DEVICE_CPU)
+  m.def("max_pool2d_nchwc", &nchwc);
+#endif
 }
 
 }  // namespace fastdl

@@ -17,6 +17,7 @@ from .rewriting import RESIDUAL, changed
 # time, 2 us of 5 million operations; 10 KB are turned meanwhile.
 _FLOPS_A_BYTE = 500
 
+_NCHWC = {"conv2d": "conv2d_nchwc", "max_pool2d": "max_pool2d_nchwc", "avg_pool2d": "avg_pool2d_nchwc"}
 _POINTWISE = ("relu", "sigmoid", "tanh", "activation")
 
 
@@ -89,6 +90,10 @@ def _follows(node: Node, made_by: dict[Value, Node], part_of: dict[Node, _Part],
             return node.args[1] == 1
         case "mean":
             return node.args[1] == (2, 3)
+        case "max_pool2d":
+            return node.results[1] is None
+        case "avg_pool2d":
+            return True
         case _:
             return node.function in _POINTWISE
 
@@ -118,11 +123,16 @@ class _Rewriting:
         if node.function == "mean":
             n, c = node.out.shape[:2]
             made = Value((n, c // self._block, *[1] * (2 if node.args[2] else 0), self._block), node.out.dtype)
-            self._nodes += Node("mean", args, (made,), node.source), Node("reshape", (made, node.out.shape), (node.out,))
+            self._nodes += (
+                Node("mean", args, (made,), node.source),
+                Node("reshape", (made, node.out.shape), (node.out,)),
+            )
             return
         made = Value(self._shape(node.out), node.out.dtype)
-        function = "conv2d_nchwc" if node.function == "conv2d" else node.function
-        self._nodes.append(Node(function, args, (made, *node.results[1:]), node.source))
+        if node.function == "max_pool2d":
+            args = args[:-1]  # no indices
+        function = _NCHWC.get(node.function, node.function)
+        self._nodes.append(Node(function, args, (made,), node.source))
         self._blocked[node.out] = made
 
     def _shape(self, value: Value) -> tuple[int, ...]:

@@ -11,7 +11,8 @@ IN_PLACE = {"relu": "relu_", "add": "add_", "mul_scalar": "mul_scalar_", "activa
 
 # Functions whose first new array is their result, so that it can be told where to lie.
 _PLACED = {
-    "conv2d", "conv2d_nchwc", "conv_transpose2d", "max_pool2d", "avg_pool2d", "upsample_nearest2d", "upsample_bilinear2d", "concat",
+    "conv2d", "conv2d_nchwc", "conv_transpose2d", "max_pool2d", "max_pool2d_nchwc", "avg_pool2d", "avg_pool2d_nchwc",
+    "upsample_nearest2d", "upsample_bilinear2d", "concat",
 }  # fmt: skip
 _ALIGNMENT = 64  # bytes: kernels write whole cache lines
 
