@@ -68,7 +68,9 @@ struct Finish {
 };
 
 // MR pixels x NV blocks of outputs, summed over `blocks` blocks of kL steps; in[block * in_block + pixel * kL + step].
-// The weights of a later call are fetched meanwhile, the line at next + k * step for each step k.
+// The weights of a later call are fetched meanwhile, the line at next + k * step for each step k, and during the last
+// blocks the lines that the sums go to and those that are added to them, one array in each: all at once they would hold
+// up the pixels, and earlier they would be gone from the level-1 cache again.
 template <int MR, int NV>
 __attribute__((noinline)) void tile(int64_t blocks, const float* in, int64_t in_block, const float* weights,
                                     const float* next, int64_t step, float* out, int64_t out_block,
@@ -80,13 +82,12 @@ __attribute__((noinline)) void tile(int64_t blocks, const float* in, int64_t in_
     for (int j = 0; j < NV; ++j) sums[i][j] = V{};
   const int64_t arrays = finish.last ? (finish.residual ? 2 * NV : NV) : 0;
   for (; blocks > 0; --blocks, in += in_block) {
-    const float* rows = in;
-    if (blocks <= arrays) rows = (blocks <= NV ? out : finish.residual) + (blocks - 1) % NV * out_block;
+    const float* lines = blocks > arrays ? in : (blocks > NV ? finish.residual : out) + (blocks - 1) % NV * out_block;
 #pragma GCC unroll 2
     for (int64_t k = 0; k < kL; ++k, weights += NV * kL, next += step) {
       V w[NV];
       __builtin_prefetch(next, 0, 2);
-      if (k < MR) __builtin_prefetch(rows + k * kL, 1);
+      if (k < MR) __builtin_prefetch(lines + k * kL, 1);
 #pragma GCC unroll 4
       for (int j = 0; j < NV; ++j) {
         w[j] = load<float>(weights + j * kL);
