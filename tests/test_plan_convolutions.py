@@ -293,7 +293,8 @@ def test_a_residual_network(threads, algorithm):
     ).eval()
     x = fastdl.randn(2, 16, 20, 20)
     plan = fastdl.compile(model, x)
-    assert [node.function for node in plan.graph.nodes] == ["conv2d"] * 12
+    kernels = [node.function for node in plan.graph.nodes if node.function not in ("permute", "reshape")]
+    assert [name.removesuffix("_nchwc") for name in kernels] == ["conv2d"] * 12
     for _ in range(2):
         x = fastdl.randn(2, 16, 20, 20)
         with fastdl.no_grad():

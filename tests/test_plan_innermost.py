@@ -37,6 +37,12 @@ CONVOLUTIONS = [
     size((1, 128, 17, 17), (64, 128, 1, 7), padding=(0, 3)),
     size((1, 64, 17, 16), (64, 64, 7, 1), padding=(3, 0)),
     size((1, 512, 16, 40), (512, 512, 3, 3), padding=1),
+    # depthwise: any stride, dilation, padding, kernels wider than the image
+    size((2, 32, 9, 21), (32, 1, 3, 3), groups=32, padding=1),
+    size((1, 64, 14, 13), (64, 1, 3, 3), groups=64, padding=1, stride=2),
+    size((1, 16, 12, 30), (16, 1, 5, 4), groups=16, padding=(2, 3), dilation=(2, 1), bias=False),
+    size((1, 32, 3, 2), (32, 1, 7, 7), groups=32, padding=3),
+    size((1, 48, 5, 6), (48, 1, 1, 1), groups=48, stride=3),
     # nothing to do
     size((0, 32, 5, 5), (32, 32, 3, 3)),
 ]
@@ -286,6 +292,35 @@ def test_groups_are_whole_blocks():
     x = fastdl.randn(1, 256, 20, 20)
     assert functions(lambda x: conv(F.conv2d(x, whole, groups=4)), x)[1:3] == ["conv2d_nchwc"] * 2
     assert "conv2d_nchwc" not in functions(lambda x: F.conv2d(x, halves, groups=32), x)
+    each = weight(256, 1, 3, 2)
+    assert functions(lambda x: conv(conv(F.conv2d(x, each, groups=256))), x)[1:4] == ["conv2d_nchwc"] * 3
+
+
+@pytest.mark.parametrize("channels", [24, 40, 250])
+def test_channels_that_fill_no_block_are_filled_up(channels):
+    """Within a chain, where sums with residuals and pools may follow, and at its end."""
+    a, b, c = weight(channels, 256, 1, 0), weight(channels, channels, 3, 1), weight(256, channels, 1, 2)
+    bias = fastdl.randn(channels)
+
+    def network(x):
+        y = F.conv2d(conv(conv(x)), a, bias).sigmoid()
+        z = F.avg_pool2d(conv(y, b) + y, 3, 1, 1)
+        return F.conv2d(z, c), F.conv2d(z, b, bias, padding=1)
+
+    x = fastdl.randn(2, 256, 16, 15)
+    found = functions(network, x)
+    assert found.count("conv2d_nchwc") == 6
+    assert "slice" in found
+    plan = fastdl.compile(network, x)
+    for got, want in zip(plan(x), network(x), strict=True):
+        assert got.shape == want.shape
+        assert_close(got, want, 4096)
+
+
+def test_too_few_channels_are_not_filled_up():
+    few, back = weight(6, 256, 1, 0), weight(256, 6, 1, 1)
+    x = fastdl.randn(2, 256, 16, 15)
+    assert functions(lambda x: conv(conv(x, few), back), x) == ["conv2d", "conv2d"]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -296,7 +331,7 @@ def test_only_float32(dtype):
     assert ("conv2d_nchwc" in found) == (dtype == "float32")
 
 
-@pytest.mark.parametrize("name", ["resnet18", "googlenet", "vgg11_bn"])
+@pytest.mark.parametrize("name", ["resnet18", "googlenet", "vgg11_bn", "mobilenet_v2"])
 def test_networks(name, cpu):
     """Nearly all convolutions of a network are in one piece, of any instruction set and number of threads."""
     model = models.get_model(name).eval()

@@ -38,7 +38,8 @@ static void fold_nchwc(const PoolGeometry& g, int64_t block, const float* x, F f
   PoolGeometry wide = g;  // rows as lines of numbers
   wide.in_w *= block;
   const int64_t halves = smaller(2, g.out_h), inputs = wide.in_w * g.in_h / halves;
-  parallel_for(halves * g.planes, larger(1, kBandInputs / larger(1, inputs)), [&](int64_t begin, int64_t end) {
+  const int64_t grain = smaller(g.planes, larger(1, kBandInputs / larger(1, inputs)));
+  parallel_for(halves * g.planes, grain, [&](int64_t begin, int64_t end) {
     Scratch<float> line(wide.in_w);
     for (int64_t i = begin; i < end; ++i) {
       const int64_t plane = i % g.planes, half = i / g.planes;

@@ -34,9 +34,20 @@ WinogradArgs winograd_forward(const Conv2dFwdArgs& p, const ImageSum& s) {
   return w;
 }
 
-enum class DirectForm { kRaster, kPlanes, kStrassen, kChannels, kPixels, kPanels, kNchwc, kNchwcStrassen };
+enum class DirectForm {
+  kRaster,
+  kPlanes,
+  kStrassen,
+  kChannels,
+  kPixels,
+  kPanels,
+  kNchwc,
+  kNchwcStrassen,
+  kNchwcDepthwise
+};
 
 DirectForm direct_form(const View& v, bool nchwc, bool kept) {
+  if (nchwc && nchwc_depthwise_serves(v)) return DirectForm::kNchwcDepthwise;
   if (nchwc) return kept && nchwc_strassen_serves(v) ? DirectForm::kNchwcStrassen : DirectForm::kNchwc;
   if (raster_serves(v)) return DirectForm::kRaster;
   if (planes_serve(v)) return DirectForm::kPlanes;
@@ -64,6 +75,8 @@ void run_direct(DirectForm form, const View& v) {
       return conv_nchwc(v);
     case DirectForm::kNchwcStrassen:
       return conv_nchwc_strassen(v);
+    case DirectForm::kNchwcDepthwise:
+      return conv_nchwc_depthwise(v);
   }
 }
 
@@ -74,6 +87,8 @@ int64_t direct_weights(DirectForm form, const View& v) {
       return strassen_weights(v);
     case DirectForm::kNchwcStrassen:
       return nchwc_strassen_weights(v);
+    case DirectForm::kNchwcDepthwise:
+      return nchwc_depthwise_weights(v);
     case DirectForm::kChannels:
     case DirectForm::kPixels:
     case DirectForm::kNchwc:
@@ -95,6 +110,8 @@ void prepare_direct(DirectForm form, const View& v, void* to) {
       return prepare_nchwc(v, to);
     case DirectForm::kNchwcStrassen:
       return prepare_nchwc_strassen(v, to);
+    case DirectForm::kNchwcDepthwise:
+      return prepare_nchwc_depthwise(v, to);
     default:
       return prepare_lanes(v, to);
   }
@@ -148,7 +165,8 @@ View view_of(const Conv2dFwdArgs& p, Tap* taps) {
 
 bool nchwc_is_native(const Conv2dFwdArgs& p) {
   const int64_t in = p.g.in_channels / p.g.groups, out = p.g.out_channels / p.g.groups;
-  return p.channel_block == kL && p.dtype == DType::kFloat32 && in % kL == 0 && out % kL == 0;
+  const bool depthwise = in == 1 && out == 1;  // all channels are whole blocks
+  return p.channel_block == kL && p.dtype == DType::kFloat32 && (depthwise || (in % kL == 0 && out % kL == 0));
 }
 
 // Channels by pixels, blocks of them, from one order to the other.

@@ -305,6 +305,10 @@ bool nchwc_strassen_serves(const View& v);  // with prepared weights alone
 int64_t nchwc_strassen_weights(const View& v);
 void prepare_nchwc_strassen(const View& v, void* to);
 void conv_nchwc_strassen(const View& v);
+bool nchwc_depthwise_serves(const View& v);
+int64_t nchwc_depthwise_weights(const View& v);
+void prepare_nchwc_depthwise(const View& v, void* to);
+void conv_nchwc_depthwise(const View& v);
 bool pixels_serve(const View& v);
 void conv_pixels(const View& v);
 void weight_gradient_panels(const Conv2dBwdWeightArgs& p);

@@ -91,7 +91,7 @@ class Plan:
         found = self._recordings.get(key)
         if found is None:
             graph = optimize(trace(self._model, *inputs, hold=self._snapshot.hold), self._weights)
-            graph = channels_innermost(graph, backends.get("cpu").channel_block())
+            graph = channels_innermost(graph, backends.get("cpu").channel_block(), self._weights)
             found = self._recordings[key] = record_graph(graph, self._weights), graph.tree
             if len(self._recordings) > self._max_shapes:
                 self._recordings.popitem(last=False)
