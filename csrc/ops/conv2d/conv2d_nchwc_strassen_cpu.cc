@@ -134,12 +134,10 @@ void run_chunk(const Plan& p, const NchwcChunk& c) {
       float* to = sums + (waiting > 1 ? pair - c.begin : 0) * kProducts * sums_size;
       const float* w = static_cast<const float*>(v.prepared) + p.weights(c.group, part, pair);
       for (int64_t q = 0; q < kProducts; ++q)
-        for (int64_t k = 0; k < steps; k += kCallSteps, w += kCallSteps * kSliver) {
-          const int64_t n = min64(steps - k, kCallSteps);
-          multiply_tiles(strides, h.size, kSliverVecs, n, pixels + q * in_size + k / kL * strides.in_block, w,
+        for (int64_t k = 0; k < steps; k += kCallSteps)
+          multiply_tiles(strides, h.size, kSliverVecs, min64(steps - k, kCallSteps),
+                         pixels + q * in_size + k / kL * strides.in_block, w + (q * steps + k) * kSliver,
                          to + q * sums_size, part > 0 || k > 0);
-          if (n < kCallSteps) w -= (kCallSteps - n) * kSliver;
-        }
       if (part + 1 < p.parts.count) continue;
       for (int64_t j = 0; j < kSliverVecs; ++j) {
         const int64_t channel = c.group * v.m_channels + 2 * pair * kSliver + j * kL;

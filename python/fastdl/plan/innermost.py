@@ -105,7 +105,7 @@ class _Parts:
         weight, groups, residual = node.args[1], node.args[6], node.args[RESIDUAL]
         if not all(c is None or c.is_constant for c in node.args[1:3]):
             return False
-        if residual is not None and residual.is_constant:
+        if node.args[0].is_constant or (residual is not None and residual.is_constant):
             return False
         out, channels = weight.shape[:2]
         if groups > 1:

@@ -169,9 +169,9 @@ def _key(leaves: Sequence[Tensor], around: Tree | None) -> tuple:
 
 def compile(model: Callable[..., Any], *example: Any, max_shapes: int = 8) -> Plan:
     """A `Plan` that computes what a module or function of tensors does, faster: batch norms folded into convolutions,
-    sums and activations fused, weights packed
-    beforehand, memory planned, and no Python between kernels. For inference on the CPU; the counterpart of
-    `torch.compile` and of ONNX Runtime's sessions.
+    sums and activations fused, weights packed beforehand, chains of convolutions with channels innermost, memory
+    planned, and no Python between kernels. For inference on the CPU; the counterpart of `torch.compile` and of ONNX
+    Runtime's sessions.
 
     Args:
         model: a Module, computed as in evaluation whatever its mode, or a function. Its mode, hooks and parameters stay
