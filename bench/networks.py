@@ -45,6 +45,7 @@ NETWORKS = (
     Network("inception_v3", 299, 1.15),
     Network("resnet18", 224, 1.4),
     Network("resnet50", 224, 1.25),
+    Network("mobilenet_v2", 224, 1.0),
     Network("unet", 256, 1.6),
 )
 

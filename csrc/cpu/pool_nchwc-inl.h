@@ -40,7 +40,7 @@ static void fold_nchwc(const PoolGeometry& g, int64_t block, const float* x, F f
   const int64_t halves = smaller(2, g.out_h), inputs = wide.in_w * g.in_h / halves;
   const int64_t grain = smaller(g.planes, larger(1, kBandInputs / larger(1, inputs)));
   parallel_for(halves * g.planes, grain, [&](int64_t begin, int64_t end) {
-    Scratch<float> line(wide.in_w);
+    Scratch<float> line(wide.in_w + kLanes<float>);  // whole vectors are stored
     for (int64_t i = begin; i < end; ++i) {
       const int64_t plane = i % g.planes, half = i / g.planes;
       for (int64_t oy = g.out_h * half / halves; oy < g.out_h * (half + 1) / halves; ++oy) {

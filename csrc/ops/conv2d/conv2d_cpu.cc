@@ -1,5 +1,6 @@
 // conv2d on the CPU: chooses an algorithm for each of the three directions (README.md has the rule and what it rests
 // on).
+#include "cpu/transpose-inl.h"
 #include "ops/conv2d/conv2d_algorithm.h"
 #include "ops/conv2d/conv2d_view-inl.h"
 #include "ops/conv2d/conv2d_weight-inl.h"
@@ -34,7 +35,7 @@ WinogradArgs winograd_forward(const Conv2dFwdArgs& p, const ImageSum& s) {
   return w;
 }
 
-enum class DirectForm {
+enum class DirectForm {  // as in kDirectKernels
   kRaster,
   kPlanes,
   kStrassen,
@@ -57,64 +58,26 @@ DirectForm direct_form(const View& v, bool nchwc, bool kept) {
   return DirectForm::kPanels;
 }
 
-void run_direct(DirectForm form, const View& v) {
-  switch (form) {
-    case DirectForm::kRaster:
-      return conv_raster(v);
-    case DirectForm::kPlanes:
-      return conv_planes(v);
-    case DirectForm::kStrassen:
-      return conv_strassen(v);
-    case DirectForm::kChannels:
-      return conv_channels(v);
-    case DirectForm::kPixels:
-      return conv_pixels(v);
-    case DirectForm::kPanels:
-      return conv_panels(v);
-    case DirectForm::kNchwc:
-      return conv_nchwc(v);
-    case DirectForm::kNchwcStrassen:
-      return conv_nchwc_strassen(v);
-    case DirectForm::kNchwcDepthwise:
-      return conv_nchwc_depthwise(v);
-  }
-}
-
-// Numbers of the weights as a form packs them, 0 where it packs none.
-int64_t direct_weights(DirectForm form, const View& v) {
-  switch (form) {
-    case DirectForm::kStrassen:
-      return strassen_weights(v);
-    case DirectForm::kNchwcStrassen:
-      return nchwc_strassen_weights(v);
-    case DirectForm::kNchwcDepthwise:
-      return nchwc_depthwise_weights(v);
-    case DirectForm::kChannels:
-    case DirectForm::kPixels:
-    case DirectForm::kNchwc:
-      return lane_weights(v);
-    case DirectForm::kPanels:
-      return panel_weights(v);
-    default:
-      return 0;
-  }
-}
-
-void prepare_direct(DirectForm form, const View& v, void* to) {
-  switch (form) {
-    case DirectForm::kStrassen:
-      return prepare_strassen(v, to);
-    case DirectForm::kPanels:
-      return prepare_panels(v, to);
-    case DirectForm::kNchwc:
-      return prepare_nchwc(v, to);
-    case DirectForm::kNchwcStrassen:
-      return prepare_nchwc_strassen(v, to);
-    case DirectForm::kNchwcDepthwise:
-      return prepare_nchwc_depthwise(v, to);
-    default:
-      return prepare_lanes(v, to);
-  }
+// By form: the kernel, how many numbers its weights are as it packs them, and what packs them. Without these there is
+// nothing to prepare.
+struct DirectKernel {
+  void (*run)(const View& v);
+  int64_t (*weights)(const View& v);
+  void (*prepare)(const View& v, void* to);
+};
+constexpr DirectKernel kDirectKernels[] = {
+    {conv_raster, nullptr, nullptr},
+    {conv_planes, nullptr, nullptr},
+    {conv_strassen, strassen_weights, prepare_strassen},
+    {conv_channels, lane_weights, prepare_lanes},
+    {conv_pixels, lane_weights, prepare_lanes},
+    {conv_panels, panel_weights, prepare_panels},
+    {conv_nchwc, lane_weights, prepare_nchwc},
+    {conv_nchwc_strassen, nchwc_strassen_weights, prepare_nchwc_strassen},
+    {conv_nchwc_depthwise, nchwc_depthwise_weights, prepare_nchwc_depthwise},
+};
+const DirectKernel& kernel_of(DirectForm form) {
+  return kDirectKernels[static_cast<int>(form)];
 }
 
 struct Choice {
@@ -125,11 +88,14 @@ struct Choice {
 // kept: the kernel may use weights prepared beforehand.
 Choice choose(const Conv2dFwdArgs& p, const ImageSum& s, const View& v, bool kept) {
   const bool nchwc = p.channel_block > 0;
-  WinogradForm form = winograd_form(p.dtype, p.g, s, kept);
-  if (nchwc && !winograd_serves_nchwc(form, s)) form = WinogradForm::kNone;
+  const auto form_for = [&](bool of_kept) {
+    const WinogradForm form = winograd_form(p.dtype, p.g, s, of_kept);
+    return nchwc && !winograd_serves_nchwc(form, s) ? WinogradForm::kNone : form;
+  };
+  WinogradForm form = form_for(kept);
   // (Transformed weights that are too large to keep are made in each call.)
   if (kept && form != WinogradForm::kNone && winograd_weights(form, winograd_forward(p, s)) == 0)
-    form = winograd_form(p.dtype, p.g, s, false);
+    form = form_for(false);
   return {form, form == WinogradForm::kNone ? direct_form(v, nchwc, kept) : DirectForm::kPanels};
 }
 
@@ -169,16 +135,10 @@ bool nchwc_is_native(const Conv2dFwdArgs& p) {
   return p.channel_block == kL && p.dtype == DType::kFloat32 && (depthwise || (in % kL == 0 && out % kL == 0));
 }
 
-// Channels by pixels, blocks of them, from one order to the other.
-void to_planes(const float* from, int64_t blocks, int64_t block, int64_t pixels, float* to) {
-  for (int64_t b = 0; b < blocks; ++b, from += block * pixels, to += block * pixels)
-    for (int64_t i = 0; i < pixels; ++i)
-      for (int64_t c = 0; c < block; ++c) to[c * pixels + i] = from[i * block + c];
-}
-void from_planes(const float* from, int64_t blocks, int64_t block, int64_t pixels, float* to) {
-  for (int64_t b = 0; b < blocks; ++b, from += block * pixels, to += block * pixels)
-    for (int64_t i = 0; i < pixels; ++i)
-      for (int64_t c = 0; c < block; ++c) to[i * block + c] = from[c * pixels + i];
+// Matrices one after another, each transposed.
+void turn(const float* from, int64_t count, int64_t rows, int64_t columns, float* to) {
+  const int64_t size = rows * columns;
+  for (int64_t i = 0; i < count; ++i) transpose_matrix(from + i * size, columns, rows, columns, to + i * size, rows);
 }
 
 // Of a recording whose blocks are those of another instruction set: right, however long it takes.
@@ -189,12 +149,12 @@ void run_as_nchw(Conv2dFwdArgs p) {
   const bool residual = p.residual != nullptr;
   Scratch<float> x(in_blocks * block * in), made(out_blocks * block * out),
       added(residual ? out_blocks * block * out : 1);
-  to_planes(static_cast<const float*>(p.x), in_blocks, block, in, x);
-  if (residual) to_planes(static_cast<const float*>(p.residual), out_blocks, block, out, added);
+  turn(static_cast<const float*>(p.x), in_blocks, in, block, x);
+  if (residual) turn(static_cast<const float*>(p.residual), out_blocks, out, block, added);
   float* const result = static_cast<float*>(p.out);
   p.x = x, p.out = made, p.residual = residual ? added.get() : nullptr, p.channel_block = 0, p.prepared = nullptr;
   conv2d_fwd(p);
-  from_planes(made, out_blocks, block, out, result);
+  turn(made, out_blocks, block, out, result);
 }
 
 }  // namespace
@@ -202,7 +162,7 @@ void run_as_nchw(Conv2dFwdArgs p) {
 void conv_direct(View& v) {
   if (v.pixels() == 0) return;
   join_rows(v);
-  run_direct(direct_form(v, false, false), v);
+  kernel_of(direct_form(v, false, false)).run(v);
 }
 
 void conv2d_fwd(const Conv2dFwdArgs& p) {
@@ -222,7 +182,7 @@ void conv2d_fwd(const Conv2dFwdArgs& p) {
   if (!ready) chosen = choose(p, s, v, false);
   if (chosen.winograd == WinogradForm::kNone) {
     v.prepared = ready;
-    return run_direct(chosen.direct, v);
+    return kernel_of(chosen.direct).run(v);
   }
   WinogradArgs w = winograd_forward(p, s);
   w.prepared = static_cast<const float*>(ready);
@@ -237,9 +197,11 @@ void conv2d_prepare(const Conv2dPrepareArgs& p) {
   Scratch<Tap> taps(g.kernel_h * g.kernel_w);
   const View v = view_of(p.fwd, taps);
   const Choice chosen = choose(p.fwd, s, v, true);
-  const auto [winograd, direct] = chosen;
+  const WinogradForm winograd = chosen.winograd;
+  const DirectKernel& kernel = kernel_of(chosen.direct);
   const int64_t count = winograd != WinogradForm::kNone ? winograd_weights(winograd, winograd_forward(p.fwd, s))
-                                                        : direct_weights(direct, v);
+                        : kernel.weights                ? kernel.weights(v)
+                                                        : 0;
   if (count == 0) return;
   *p.bytes = kHeader + count * static_cast<int64_t>(itemsize(p.fwd.dtype));
   if (!p.to) return;
@@ -249,7 +211,7 @@ void conv2d_prepare(const Conv2dPrepareArgs& p) {
   if (winograd != WinogradForm::kNone)
     winograd_prepare(winograd, winograd_forward(p.fwd, s), reinterpret_cast<float*>(to + kHeader));
   else
-    prepare_direct(direct, v, to + kHeader);
+    kernel.prepare(v, to + kHeader);
 }
 
 void conv2d_channel_block(const ChannelBlockArgs& p) {

@@ -163,10 +163,6 @@ void run_chunk(const Plan& p, const NchwcChunk& c, const float* weights) {
 
 }  // namespace
 
-bool nchwc_serves(const View& v) {
-  return in_blocks(v);
-}
-
 void prepare_nchwc(const View& v, void* to) {
   const Plan p(v);
   parallel_for(v.groups * p.slivers.count, 1 + kLaneGrain / (p.slivers.steps * kSliver),

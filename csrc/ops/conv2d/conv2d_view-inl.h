@@ -298,7 +298,7 @@ bool strassen_serves(const View& v);  // with prepared weights alone
 int64_t strassen_weights(const View& v);
 void prepare_strassen(const View& v, void* to);
 void conv_strassen(const View& v);
-bool nchwc_serves(const View& v);  // images with channels innermost (conv2d_nchwc-inl.h)
+// Images with channels innermost (conv2d_nchwc-inl.h):
 void prepare_nchwc(const View& v, void* to);
 void conv_nchwc(const View& v);
 bool nchwc_strassen_serves(const View& v);  // with prepared weights alone

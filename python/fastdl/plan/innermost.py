@@ -62,7 +62,7 @@ class _Part:
 def _worth_bytes(convolution: Node) -> float:
     x, weight, groups = convolution.args[0], convolution.args[1], convolution.args[6]
     out = convolution.out
-    if groups == weight.shape[0]:
+    if groups > 1 and weight.shape[1] == 1:
         return _DEPTHWISE_BYTES * (x.bytes + out.bytes)
     flops = 2.0 * out.size * weight.size / weight.shape[0]
     return flops / (_FLOPS_A_BYTE if weight.shape[2:] == (1, 1) else _FLOPS_OF_WINOGRAD_A_BYTE)
