@@ -36,6 +36,7 @@ constexpr GemmBlocks kGemmBlocks{384, 144, 2048};  // L2 of 256 KB or more
 constexpr int64_t kPackGrain = 64 << 10;   // elements that a thread packs at least
 constexpr int64_t kOwnPanels = 4;          // of A, not shared: packing them costs little beside their product
 constexpr int64_t kTaskFlops = 4'000'000;  // least work of a task: some 40 microseconds
+constexpr int64_t kOwnColumns = 128;       // that a thread has at least where it packs all rows for itself
 // B is used where it lies by so many panels, unless its lines are a multiple of kSamePlace apart: those fall into the
 // same sets of the caches.
 #if defined(FASTDL_ISA_avx512)
@@ -273,10 +274,12 @@ struct GemmPlan {
   int64_t task_columns;     // times so many columns (whole slivers)
   bool shared_a, shared_b;  // packed once for all tasks, or by each task for itself
   bool direct_b;            // B is not packed (but for columns that do not fill a vector)
+  int64_t own_columns;      // that a thread computes by itself, packing all that it reads; n: threads work together
 };
 
 template <class T>
-static GemmPlan plan_gemm(int64_t m, int64_t n, int64_t k, bool b_along_k, int64_t ldb) {
+static GemmPlan plan_gemm(int64_t m, int64_t n, int64_t k, bool b_along_k, int64_t ldb,
+                          int64_t threads = get_num_threads()) {
   constexpr int64_t kBytes = sizeof(T);
   GemmPlan p{};
   p.m = m, p.n = n, p.k = k;
@@ -295,7 +298,7 @@ static GemmPlan plan_gemm(int64_t m, int64_t n, int64_t k, bool b_along_k, int64
   // A task has a block of A that fits L2 and, where there are rows enough for all threads, all columns: it packs its
   // rows itself, so that no packed copy goes by way of L3. Sums do not depend on tasks, so tasks may depend on threads.
   const int64_t rows = kGemmBlocks.mc * min64(kGemmBlocks.kc * 4, kBytes * p.kc * 4) / (kBytes * p.kc);
-  const int64_t fit = min64(panels, rows / p.tile_rows), threads = get_num_threads();
+  const int64_t fit = min64(panels, rows / p.tile_rows);
   const int64_t blocks = ceil_div(ceil_div(panels, fit), threads) * threads;
   const int64_t least = ceil_div(kTaskFlops, 2 * p.tile_rows * n * p.kc);  // panels that are worth a task
   int64_t task_slivers = slivers;
@@ -315,6 +318,11 @@ static GemmPlan plan_gemm(int64_t m, int64_t n, int64_t k, bool b_along_k, int64
   p.shared_a = task_slivers < slivers;
   p.shared_b = p.task_panels < panels && !p.direct_b;
   p.one_task = p.kc >= k && p.task_panels == panels && task_slivers == slivers;
+  // What another thread has packed comes from its caches, which takes longer than packing: on a Xeon it cost 14 % of a
+  // product of 512 with two threads. So threads share B only where A, which each would pack, is the larger part.
+  const int64_t own = ceil_div(slivers, threads) * p.width;
+  const bool alone = threads > 1 && p.shared_b && m <= 2 * n && own >= kOwnColumns && 2 * m * own * k >= kTaskFlops;
+  p.own_columns = alone ? own : n;
   return p;
 }
 
@@ -378,12 +386,12 @@ static void gemm_task(const GemmPlan& plan, const GemmBlock<T>& block, const Ope
   }
 }
 
-// C = op(A) op(B), m, n, k >= 1; finish(tile, ldc, row, rows, column, columns) on every tile when it is complete.
+// plan.n columns of C from `begin` on, by all threads together.
 template <class T, class Finish>
-static void gemm(const GemmPlan& plan, const Operand<T>& a, const Operand<T>& b, T* c, int64_t ldc,
-                 const Finish& finish) {
+static void gemm_columns(const GemmPlan& plan, int64_t begin, const Operand<T>& a, const Operand<T>& b, T* c,
+                         int64_t ldc, const Finish& finish) {
   if (plan.one_task) {  // a small product should not pay for the loops below
-    const GemmBlock<T> all{0, 0, plan.n, 0, plan.k, plan.panels, nullptr, nullptr};
+    const GemmBlock<T> all{0, begin, plan.n, 0, plan.k, plan.panels, nullptr, nullptr};
     return gemm_task<T>(plan, all, a, b, 0, plan.panels.count, 0, plan.n, c, ldc, finish);
   }
   // Only what is packed for all tasks must be kept small; otherwise one block gives the threads the most tasks.
@@ -396,8 +404,8 @@ static void gemm(const GemmPlan& plan, const Operand<T>& a, const Operand<T>& b,
   GemmBlock<T> block{};
   if (plan.shared_a) block.packed_a = space_a.get();
   if (plan.shared_b) block.packed_b = space_b.get();
-  for (block.n0 = 0; block.n0 < plan.n; block.n0 += n_block) {
-    block.n = min64(n_block, plan.n - block.n0);
+  for (int64_t from = 0; from < plan.n; from += n_block) {
+    block.n0 = begin + from, block.n = min64(n_block, plan.n - from);
     for (int64_t kb = 0; kb < k_blocks.count; ++kb) {
       block.k0 = part_begin(k_blocks, kb), block.kc = part_size(k_blocks, kb);
       if (plan.shared_b) {
@@ -431,6 +439,16 @@ static void gemm(const GemmPlan& plan, const Operand<T>& a, const Operand<T>& b,
       }
     }
   }
+}
+
+// C = op(A) op(B), m, n, k >= 1; finish(tile, ldc, row, rows, column, columns) on every tile when it is complete.
+template <class T, class Finish>
+static void gemm(const GemmPlan& plan, const Operand<T>& a, const Operand<T>& b, T* c, int64_t ldc,
+                 const Finish& finish) {
+  if (plan.own_columns >= plan.n) return gemm_columns<T>(plan, 0, a, b, c, ldc, finish);
+  parallel_for(plan.n, plan.own_columns, [&](int64_t begin, int64_t end) {
+    gemm_columns<T>(plan_gemm<T>(plan.m, end - begin, plan.k, b.along_k, b.ld, 1), begin, a, b, c, ldc, finish);
+  });
 }
 
 }  // namespace fastdl::FASTDL_ISA

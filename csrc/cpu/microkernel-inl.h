@@ -38,6 +38,12 @@ template <class T>
 constexpr int64_t kLine = 64 / sizeof(T);
 constexpr int kStepsAhead = 16;  // steps of k that rows of B are fetched ahead
 constexpr int kRowSteps = 16;    // steps between the rows of C that are fetched
+// Steps that are one run of instructions. One by one, moving on takes a tenth of the instructions of a step.
+#if defined(FASTDL_ISA_avx512) && !defined(FASTDL_AVX512_ON_AVX2)
+constexpr int kUnrolled = 4;
+#else
+constexpr int kUnrolled = 1;
+#endif
 
 // Every loop over the tile must be unrolled: an index that is not a constant would send the tile to the stack.
 
@@ -48,62 +54,91 @@ FASTDL_INLINE void in_register(P& p) {
   asm("" : "+r"(p));
 }
 
-// sums[j] += *factor * row[j], for a row of a tile, `after` which come so many.
+// sums[j] += *factor * row[j], for row r of a tile.
 //
-// The compiler loads the factor to a register and then multiplies: with two vectors three instructions for two
-// products. With AVX-512 an instruction can read its factor itself, which makes it two. Where a core has the pipeline
-// to itself that is the same. On a virtual machine whose cores others use too (most likely by another hardware thread,
-// which takes half of the instructions a cycle) the tile, 28 products in 51 instructions, fell to 74 % of the rate of
-// multiply-adds alone. Every second row does so: all rows would read as much as the core can, and the other thread
-// reads too.
+// With AVX-512 the instructions are written out, for two reasons. First, the compiler may choose a form that overwrites
+// the factor or the row instead of the sum; in a loop over several steps it then moves the sums back, 20 times a step.
+// Secondly, a multiply-add can read its factor itself. A load for two products is one instruction more, two products
+// that load are one load more. Where a core has the pipeline to itself both are the same. On a virtual machine whose
+// cores others use too (most likely by another hardware thread, which takes half of the instructions and of the loads),
+// none of the rows, every second and every fourth reach 90, 91 and 96 % of the rate of multiply-adds alone.
 template <class T, int NV>
-FASTDL_INLINE void add_row(Vec<T> (&sums)[NV], const T* factor, const Vec<T> (&row)[NV], int after) {
+FASTDL_INLINE void add_row(Vec<T> (&sums)[NV], const T* factor, const Vec<T> (&row)[NV], int r) {
 #if defined(FASTDL_ISA_avx512) && !defined(FASTDL_AVX512_ON_AVX2)
-  if (after % 2 == 1) {
+  // Volatile, so that they stay in this order: the compiler would bring the ones that load together.
+  if (NV == 1 || r % 4 == 1) {
 #pragma GCC unroll 8
     for (int j = 0; j < NV; ++j) {
       if constexpr (sizeof(T) == 4)
-        asm("vfmadd231ps %1%{1to16%}, %2, %0" : "+v"(sums[j]) : "m"(*factor), "v"(row[j]));
+        asm volatile("vfmadd231ps %1%{1to16%}, %2, %0" : "+v"(sums[j]) : "m"(*factor), "v"(row[j]));
       else
-        asm("vfmadd231pd %1%{1to8%}, %2, %0" : "+v"(sums[j]) : "m"(*factor), "v"(row[j]));
+        asm volatile("vfmadd231pd %1%{1to8%}, %2, %0" : "+v"(sums[j]) : "m"(*factor), "v"(row[j]));
     }
     return;
   }
+  const Vec<T> all = broadcast<T>(*factor);
+#pragma GCC unroll 8
+  for (int j = 0; j < NV; ++j) {
+    if constexpr (sizeof(T) == 4)
+      asm volatile("vfmadd231ps %1, %2, %0" : "+v"(sums[j]) : "v"(all), "v"(row[j]));
+    else
+      asm volatile("vfmadd231pd %1, %2, %0" : "+v"(sums[j]) : "v"(all), "v"(row[j]));
+  }
 #else
-  (void)after;
-#endif
+  (void)r;
 #pragma GCC unroll 8
   for (int j = 0; j < NV; ++j) sums[j] += *factor * row[j];
+#endif
 }
 
-// tile += A B, k >= 0 steps. The loop over steps ends in its condition: with the condition in front, which costs a
-// second jump in each step, tiles of 5 rows took the time of 6 on Zen 3. (Unrolled by hand it spends as much on moves
-// between registers.)
+// Where a product reads next.
+template <class T>
+struct ProductPlace {
+  const T *a, *b, *next;
+  int64_t ldb, step;
+};
+
+// tile += one step of A B, and moves on.
+template <class T, int MR, int NV, bool kNext>
+FASTDL_INLINE void add_step(Vec<T> (&tile)[MR][NV], ProductPlace<T>& at) {
+  constexpr int L = kLanes<T>;
+  if (kNext) __builtin_prefetch(at.next, 0, 2);
+  Vec<T> row[NV];
+#pragma GCC unroll 8
+  for (int j = 0; j < NV; ++j) {
+    row[j] = load<T>(at.b + j * L);
+    if (j * kVecBytes % 64 == 0) __builtin_prefetch(at.b + kStepsAhead * at.ldb + j * L + kLine<T> - 1);
+  }
+#pragma GCC unroll 32
+  for (int r = 0; r < MR; ++r) add_row<T, NV>(tile[r], at.a + r, row, r);
+  at.a += MR, at.b += at.ldb, at.next += at.step;
+  in_register(at.b);
+  if (kNext) in_register(at.next);
+}
+
+// tile += A B, k >= 0 steps. The loops over steps end in their condition: with the condition in front, which costs a
+// second jump in each step, tiles of 5 rows took the time of 6 on Zen 3.
 template <class T, int MR, int NV, bool kNext>
 FASTDL_INLINE void add_product(Vec<T> (&tile)[MR][NV], int64_t k, const T* a, const T* b, int64_t ldb, const T* c,
                                int64_t ldc, const T* next, int64_t step) {
   constexpr int L = kLanes<T>;
   // All but the last steps first, then some steps after each row of C that is fetched.
-  const int64_t each = k < MR * kRowSteps ? (k + MR - 1) / MR : kRowSteps;
+  const int64_t each = k < MR * kRowSteps ? (k + MR * kUnrolled - 1) / (MR * kUnrolled) * kUnrolled : kRowSteps;
   const T* line = c;
+  ProductPlace<T> at{a, b, next, ldb, step};
   int64_t steps = k - each * MR;
   for (int i = 0;; ++i, line += ldc) {
     if (steps > 0) {
       k -= steps;
-      do {
-        if (kNext) __builtin_prefetch(next, 0, 2);
-        Vec<T> row[NV];
+      for (int64_t n = steps / kUnrolled; n > 0; --n) {
 #pragma GCC unroll 8
-        for (int j = 0; j < NV; ++j) {
-          row[j] = load<T>(b + j * L);
-          if (j * kVecBytes % 64 == 0) __builtin_prefetch(b + kStepsAhead * ldb + j * L + kLine<T> - 1);
-        }
-#pragma GCC unroll 32
-        for (int r = 0; r < MR; ++r) add_row<T, NV>(tile[r], a + r, row, MR - 1 - r);
-        a += MR, b += ldb, next += step;
-        in_register(a);
-        if (kNext) in_register(next);
-      } while (--steps > 0);
+        for (int s = 0; s < kUnrolled; ++s) add_step<T, MR, NV, kNext>(tile, at);
+        in_register(at.a);
+      }
+      for (int64_t n = steps % kUnrolled; n > 0; --n) {
+        add_step<T, MR, NV, kNext>(tile, at);
+        in_register(at.a);
+      }
     }
     if (i == MR) break;
 #pragma GCC unroll 8

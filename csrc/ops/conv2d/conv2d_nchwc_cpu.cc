@@ -94,7 +94,7 @@ __attribute__((noinline)) void tile(int64_t blocks, const float* in, int64_t in_
         if (j * kVecBytes % 64 == 0) __builtin_prefetch(weights + (kStepsAhead * NV + j) * kL);
       }
 #pragma GCC unroll 16
-      for (int i = 0; i < MR; ++i) add_row<float, NV>(sums[i], in + i * kL + k, w, MR - 1 - i);
+      for (int i = 0; i < MR; ++i) add_row<float, NV>(sums[i], in + i * kL + k, w, i);
     }
   }
 #pragma GCC unroll 4

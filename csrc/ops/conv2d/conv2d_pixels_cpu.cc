@@ -55,7 +55,7 @@ __attribute__((noinline)) void multiply(const Places& places, int64_t channels, 
 #pragma GCC unroll 4
       for (int j = 0; j < NV; ++j) w[j] = load<T>(weights + j * L);
 #pragma GCC unroll 16
-      for (int i = 0; i < P; ++i) add_row<T, NV>(sums[i], from + i / MR * places.row + i % MR, w, P - 1 - i);
+      for (int i = 0; i < P; ++i) add_row<T, NV>(sums[i], from + i / MR * places.row + i % MR, w, i);
     }
   }
 #pragma GCC unroll 16

@@ -38,7 +38,7 @@ static __attribute__((noinline)) void product_tile(int64_t channels, const float
 #pragma GCC unroll 4
       for (int j = 0; j < NV; ++j) w[j] = load<float>(weights + j * kL);
 #pragma GCC unroll 16
-      for (int i = 0; i < MR; ++i) add_row<float, NV>(sums[i], in + i * kL + k, w, MR - 1 - i);
+      for (int i = 0; i < MR; ++i) add_row<float, NV>(sums[i], in + i * kL + k, w, i);
     }
   }
   // Each chunk is summed by itself: short chains of additions are what keeps 512 channels exact.

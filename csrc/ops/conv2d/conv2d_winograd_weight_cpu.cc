@@ -77,7 +77,7 @@ __attribute__((noinline)) void product_tile(int64_t tiles, const float* grads, c
 #pragma GCC unroll 4
     for (int j = 0; j < NV; ++j) x[j] = load<float>(in + j * in_block);
 #pragma GCC unroll 16
-    for (int i = 0; i < kRows; ++i) add_row<float, NV>(acc[i], grads + i, x, kRows - 1 - i);
+    for (int i = 0; i < kRows; ++i) add_row<float, NV>(acc[i], grads + i, x, i);
   }
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; ++i) {
