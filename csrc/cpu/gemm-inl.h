@@ -48,7 +48,7 @@ constexpr int64_t kSamePlace = 2048;
 constexpr int64_t kSmallBytes = 512 << 10;  // or if it has at most this size, and lines of at most kSamePlace bytes,
                                             // by up to kSmallPanels
 
-FASTDL_INLINE int64_t ceil_div(int64_t a, int64_t b) {
+FASTDL_INLINE constexpr int64_t ceil_div(int64_t a, int64_t b) {
   return (a + b - 1) / b;
 }
 FASTDL_INLINE int64_t min64(int64_t a, int64_t b) {

@@ -21,9 +21,9 @@ constexpr int64_t kPanelBytes = 224 << 10;  // of one chunk's panel, in the leve
 constexpr int kMaxSlivers = 16;
 constexpr int64_t kManyWeights = 128 << 10;  // bytes that come slowly from the core that packed them
 constexpr double kChunkFlops = 1e6;          // below that a chunk is not worth a thread
-// So few panels of weights read slivers where they lie; more of them pay for a copy, since rows a plane apart share
-// sets of the level-1 cache and entries of its TLB.
-constexpr int64_t kPlacePanels = 4;
+// So many panels of weights read slivers where they lie. More of them pay for a copy, and so do some already where
+// rows, a plane apart, are in the same sets of the caches.
+constexpr int64_t kPlacePanels = kDirectPanels, kSamePlacePanels = 4;
 
 template <class T>
 constexpr int kPixels = kTallTile.vecs * kLanes<T>;
@@ -93,17 +93,17 @@ int merge_targets(const View& v, const Run* runs, int count, Target* targets) {
 }
 
 // MR channels x NV vectors of pixels, from `bias` on (MR numbers) to the residual and the limits of `now`. Rows of C
-// and of the residual (null: none) lie ldc apart.
-template <class T, int MR, int NV>
-__attribute__((noinline)) void sum_tile(int64_t k, const T* weights, const T* panel, int64_t ld, const T* bias,
-                                        const T* residual, Activation now, T* c, int64_t ldc) {
+// and of the residual (null: none) lie ldc apart, those of pixels ld. next: as for the micro-kernel, a row a step.
+template <class T, int MR, int NV, bool kNext>
+__attribute__((noinline)) void sum_tile(int64_t k, const T* weights, const T* panel, int64_t ld, const T* next,
+                                        const T* bias, const T* residual, Activation now, T* c, int64_t ldc) {
   constexpr int L = kLanes<T>;
   Vec<T> tile[MR][NV];
 #pragma GCC unroll 32
   for (int i = 0; i < MR; ++i)
 #pragma GCC unroll 8
     for (int j = 0; j < NV; ++j) tile[i][j] = broadcast<T>(bias[i]);
-  add_product<T, MR, NV, false>(tile, k, weights, panel, ld, c, ldc, nullptr, 0);
+  add_product<T, MR, NV, kNext>(tile, k, weights, panel, ld, c, ldc, next, ld);
   if (residual) {
 #pragma GCC unroll 32
     for (int i = 0; i < MR; ++i, residual += ldc) {
@@ -121,17 +121,18 @@ __attribute__((noinline)) void sum_tile(int64_t k, const T* weights, const T* pa
 }
 
 template <class T>
-using SumTile = void (*)(int64_t, const T*, const T*, int64_t, const T*, const T*, Activation, T*, int64_t);
-template <class T, int NV, int... I>
+using SumTile = void (*)(int64_t, const T*, const T*, int64_t, const T*, const T*, const T*, Activation, T*, int64_t);
+template <class T, int NV, bool kNext, int... I>
 SumTile<T> sum_tile_of(int rows, std::integer_sequence<int, I...>) {
-  static constexpr SumTile<T> kInstances[] = {&sum_tile<T, I + 1, NV>...};
+  static constexpr SumTile<T> kInstances[] = {&sum_tile<T, I + 1, NV, kNext>...};
   return kInstances[rows - 1];
 }
 template <class T>
-SumTile<T> sum_tile_for(int rows, int vecs) {
+SumTile<T> sum_tile_for(int rows, int vecs, bool next) {
   using Rows = std::make_integer_sequence<int, kTallTile.rows>;
   static_assert(kTallTile.vecs == 2, "the cases below");
-  return vecs == 1 ? sum_tile_of<T, 1>(rows, Rows{}) : sum_tile_of<T, 2>(rows, Rows{});
+  if (next) return sum_tile_of<T, 2, true>(rows, Rows{});  // of slivers in place, which are whole
+  return vecs == 1 ? sum_tile_of<T, 1, false>(rows, Rows{}) : sum_tile_of<T, 2, false>(rows, Rows{});
 }
 
 template <class T>
@@ -204,18 +205,20 @@ void pack_slivers(const View& v, int64_t group, int64_t first, int64_t count, bo
 }
 
 // One panel of channels times one sliver. A sliver that is one stretch of the output is written where it belongs.
+// next: what is fetched meanwhile of a sliver that is read in place, or null.
 template <class T>
-void make_tile(const View& v, const T* weights, int rows, const T* panel, const Sliver<T>& sliver, T* out) {
+void make_tile(const View& v, const T* weights, int rows, const T* panel, const Sliver<T>& sliver, const T* next,
+               T* out) {
   constexpr int width = kPixels<T>;
   const int64_t steps = v.taps_and_channels();
   const T* const bias = weights + steps * rows;
   const int vecs = sliver.lanes <= kLanes<T> ? 1 : kTallTile.vecs;
-  const SumTile<T> kernel = sum_tile_for<T>(rows, vecs);
+  const SumTile<T> kernel = sum_tile_for<T>(rows, vecs, next != nullptr);
   const T* const pixels = sliver.in_place ? sliver.in_place : panel;
   const int64_t ld = sliver.in_place ? v.src_h * v.src_w : width;
   if (sliver.count > 1 || sliver.lanes < width || v.out_x != 1) {
     alignas(64) T tile[kTallTile.rows * width];
-    kernel(steps, weights, pixels, ld, bias, nullptr, Activation::kNone, tile, width);
+    kernel(steps, weights, pixels, ld, next, bias, nullptr, Activation::kNone, tile, width);
     return scatter(v, tile, rows, sliver.targets, sliver.count, out);
   }
   T* const c = out + sliver.targets[0].offset;
@@ -223,7 +226,7 @@ void make_tile(const View& v, const T* weights, int rows, const T* panel, const 
   if (residual)
     for (int m = 0; m < rows; ++m) __builtin_prefetch(residual + m * v.out_plane + width - 1);
   const Activation now = in_registers(v.activation);
-  kernel(steps, weights, pixels, ld, bias, residual, now, c, v.out_plane);
+  kernel(steps, weights, pixels, ld, next, bias, residual, now, c, v.out_plane);
   if (now != v.activation)
     for (int m = 0; m < rows; ++m) activate_row(v.activation, c + m * v.out_plane, width);
 }
@@ -282,22 +285,46 @@ struct Cut {
   }
 };
 
+// Whether slivers that could be read in place are copied.
+template <class T>
+bool copies(const View& v, const Panels& panels) {
+  const bool same = v.src_h * v.src_w * static_cast<int64_t>(sizeof(T)) % kSamePlace == 0;
+  return panels.count > (same ? kSamePlacePanels : kPlacePanels);
+}
+
 // One chunk. `weights` are those of all groups; where the cut says so, it packs its own into `packed` instead.
+//
+// Panels of weights, or packed slivers, stay in the level-1 cache while the others pass by. Slivers that are read in
+// place want to be the ones that stay: their rows, a plane apart, come slowly, and those of the next one are fetched
+// while the last panels are multiplied.
 template <class T>
 void make_part(const View& v, const Cut<T>& cut, int64_t group, int64_t place, int64_t part, const T* weights,
                T* packed, T* pixels) {
+  constexpr int64_t kLines = ceil_div(kPixels<T>, kLine<T>);  // of a row of a sliver
   const Panels& panels = cut.panels;
   const int64_t j0 = cut.first_panel(part), j1 = cut.first_panel(part + 1);
+  const bool all = cut.turns > 1;  // own panels lie one behind the other, or one after another in the same place
+  const auto own = [&](int64_t j) { return packed + (all ? panels.begin(j) - panels.begin(j0) : 0) * cut.steps; };
   Sliver<T> slivers[kMaxSlivers];
+  const auto make = [&](int64_t j, int64_t s, const T* next) {
+    const T* w = cut.own ? own(j) : weights + group * cut.weights_size + panels.begin(j) * cut.steps;
+    T* out = static_cast<T*>(v.out) + (group * v.m_channels + panels.begin(j)) * v.out_plane;
+    make_tile(v, w, panels.rows(j), pixels + s * cut.sliver, slivers[s], next, out);
+  };
   for (int64_t block = place; block < place + cut.turns; ++block) {
     const int64_t first = cut.first_sliver(block), count = cut.first_sliver(block + 1) - first;
-    pack_slivers(v, group, first, count, panels.count > kPlacePanels, pixels, slivers);
+    pack_slivers(v, group, first, count, copies<T>(v, panels), pixels, slivers);
+    const bool stay = slivers[0].in_place && (!cut.own || all);
     for (int64_t j = j0; j < j1; ++j) {
-      T* const mine = packed + (cut.turns > 1 ? panels.begin(j) - panels.begin(j0) : 0) * cut.steps;
-      if (cut.own && block == 0) pack_weights(v, group, panels, j, mine);
-      const T* w = cut.own ? mine : weights + group * cut.weights_size + panels.begin(j) * cut.steps;
-      T* out = static_cast<T*>(v.out) + (group * v.m_channels + panels.begin(j)) * v.out_plane;
-      for (int64_t s = 0; s < count; ++s) make_tile(v, w, panels.rows(j), pixels + s * cut.sliver, slivers[s], out);
+      if (cut.own && block == place) pack_weights(v, group, panels, j, own(j));
+      for (int64_t s = 0; !stay && s < count; ++s) make(j, s, nullptr);
+    }
+    for (int64_t s = 0; stay && s < count; ++s) {
+      for (int64_t j = j0; j < j1; ++j) {
+        const int64_t line = j - (j1 - kLines);
+        const bool fetch = line >= 0 && slivers[s].in_place;
+        make(j, s, fetch ? slivers[s].in_place + kPixels<T> + (line + 1) * kLine<T> - 1 : nullptr);
+      }
     }
   }
 }

@@ -27,8 +27,10 @@ struct LaneSlivers {
   int64_t of_group() const { return vecs * kLanes<T> * steps; }
 };
 
+// Input channels [k0, k1) of a sliver.
 template <class T>
-static void pack_lane_sliver(const View& v, const LaneSlivers<T>& s, int64_t group, int64_t sliver, T* packed) {
+static void pack_lane_sliver(const View& v, const LaneSlivers<T>& s, int64_t group, int64_t sliver, int64_t k0,
+                             int64_t k1, T* packed) {
   constexpr int L = kLanes<T>;
   const int64_t vecs = s.vecs_of(sliver), ld = vecs * L, taps = v.num_taps;
   bool in_order = true;
@@ -36,14 +38,14 @@ static void pack_lane_sliver(const View& v, const LaneSlivers<T>& s, int64_t gro
   const bool joined = in_order && v.weight_k == taps;  // channels follow each other as well
   for (int64_t j = 0; j < vecs; ++j, packed += L) {
     const int64_t m0 = (sliver * kSliverVecs + j) * L, height = v.m_channels - m0 < L ? v.m_channels - m0 : L;
-    const T* w = static_cast<const T*>(v.weight) + group * v.weight_group + m0 * v.weight_m;
+    const T* w = static_cast<const T*>(v.weight) + group * v.weight_group + m0 * v.weight_m + k0 * v.weight_k;
     if (joined) {
-      pack_lanes(w, v.weight_m, s.steps, height, packed, ld);
+      pack_lanes(w, v.weight_m, (k1 - k0) * taps, height, packed, ld);
     } else if (in_order && taps > 1) {
-      for (int64_t k = 0; k < v.k_channels; ++k)
+      for (int64_t k = 0; k < k1 - k0; ++k)
         pack_lanes(w + k * v.weight_k, v.weight_m, taps, height, packed + k * taps * ld, ld);
     } else {
-      for (int64_t i = 0; i < s.steps; ++i)
+      for (int64_t i = 0; i < (k1 - k0) * taps; ++i)
         for (int64_t m = 0; m < L; ++m)
           packed[i * ld + m] = m < height ? w[m * v.weight_m + i / taps * v.weight_k + v.taps[i % taps].weight] : T{0};
     }
@@ -53,13 +55,13 @@ static void pack_lane_sliver(const View& v, const LaneSlivers<T>& s, int64_t gro
 template <class T>
 static void pack_lane_weights(const View& v, T* packed) {
   const LaneSlivers<T> s(v);
-  parallel_for(v.groups * s.count, 1 + kLaneGrain / (s.steps * kSliverVecs * kLanes<T>),
-               [&](int64_t begin, int64_t end) {
-                 for (int64_t i = begin; i < end; ++i) {
-                   const int64_t group = i / s.count, sliver = i % s.count;
-                   pack_lane_sliver(v, s, group, sliver, packed + group * s.of_group() + s.offset(sliver));
-                 }
-               });
+  parallel_for(
+      v.groups * s.count, 1 + kLaneGrain / (s.steps * kSliverVecs * kLanes<T>), [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i) {
+          const int64_t group = i / s.count, sliver = i % s.count;
+          pack_lane_sliver(v, s, group, sliver, 0, v.k_channels, packed + group * s.of_group() + s.offset(sliver));
+        }
+      });
 }
 
 }  // namespace fastdl::FASTDL_ISA
