@@ -90,7 +90,7 @@ FASTDL_INLINE const float* nchwc_source(const View& v, const NchwcChunk& c) {
 static void pack_nchwc_sliver(const View& v, const LaneSlivers<float>& s, int64_t group, int64_t sliver, float* packed,
                               float* memory) {
   const int64_t width = s.vecs_of(sliver) * kL, taps = v.num_taps;
-  pack_lane_sliver(v, s, group, sliver, taps == 1 ? packed : memory);
+  pack_lane_sliver(v, s, group, sliver, 0, v.k_channels, taps == 1 ? packed : memory);
   if (taps == 1) return;
   for (int64_t k = 0; k < v.k_channels; ++k)
     for (int64_t t = 0; t < taps; ++t) {

@@ -67,7 +67,8 @@ void pack_pair(const Plan& p, int64_t group, int64_t pair, float* packed) {
   const LaneSlivers<float> s(p.v);
   const int64_t step = p.v.num_taps * kSliver, half = p.v.k_channels / 2 * step;
   Scratch<float> slivers(4 * half);
-  for (int64_t i = 0; i < 2; ++i) pack_lane_sliver(p.v, s, group, 2 * pair + i, slivers + i * 2 * half);
+  for (int64_t i = 0; i < 2; ++i)
+    pack_lane_sliver(p.v, s, group, 2 * pair + i, 0, p.v.k_channels, slivers + i * 2 * half);
   for (int64_t part = 0; part < p.depth.count; ++part) {
     const int64_t n = part_size(p.depth, part) * step;
     const float* w = slivers + part_begin(p.depth, part) * step;
