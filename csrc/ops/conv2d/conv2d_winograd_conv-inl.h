@@ -21,7 +21,8 @@ namespace fastdl::FASTDL_ISA {
 
 constexpr int64_t kBlockBytes = 230 << 10;  // inputs and products of a block: a quarter of the level-2 cache,
 constexpr int64_t kMinTiles = 24;           // but tiles enough to use the weights that pass through it
-constexpr int64_t kMinBlocks = 4;           // with fewer, threads share a block
+constexpr int64_t kMinBlocks = 4;           // with fewer, threads share a block, or
+constexpr int64_t kOwnBlocks = 4;           // each has so many blocks of outputs of its own
 // Transformed weights of this size are made once and read from the caches. Larger ones would travel to memory and back:
 // they are made again for each block, up to kChunk input channels of one sliver at a time, and used from the level-2
 // cache.
@@ -78,6 +79,7 @@ struct Sizes {
              slivers < kManySlivers;
     slivers += halves;
   }
+  int64_t first_row(int64_t block) const { return block * rows_a_block < grid.rows ? block * rows_a_block : grid.rows; }
   int64_t first_block(int64_t sliver) const { return halves && sliver == slivers - 1 ? o_blocks - 1 : sliver * kVecs; }
   int64_t vecs(int64_t sliver) const {
     const int64_t left = o_blocks - sliver * kVecs;
@@ -252,23 +254,40 @@ static void make_slivers(const WinogradArgs& p, const Sizes<Form>& z, int64_t ro
 }
 
 template <class Form>
-static void make_in_chunks(const WinogradArgs& p, const Sizes<Form>& z, int64_t row0, int64_t row1, const float* in) {
-  parallel_for(z.slivers, z.group, [&](int64_t first, int64_t last) {
-    Scratch<float> weights(z.group * z.kPositions * (kChunk * kVecs * kL + kL)),
-        products(z.kPositions * z.out_position);
-    for (int64_t s = first; s < last; s += z.group)
-      make_slivers(p, z, row0, row1, s, s + z.group < last ? s + z.group : last, in, weights, products);
-  });
+static void make_in_chunks(const WinogradArgs& p, const Sizes<Form>& z, int64_t row0, int64_t row1, int64_t first,
+                           int64_t last, const float* in) {
+  Scratch<float> weights(z.group * z.kPositions * (kChunk * kVecs * kL + kL)), products(z.kPositions * z.out_position);
+  for (int64_t s = first; s < last; s += z.group)
+    make_slivers(p, z, row0, row1, s, s + z.group < last ? s + z.group : last, in, weights, products);
 }
 
 // ---- a block of tile rows ------------------------------------------------------------------------------------------
 
+// Slivers [first, last) of a group, or all of them.
 template <class Form>
-static void make_block(const WinogradArgs& p, const Sizes<Form>& z, int64_t block, const float* weights, float* in,
-                       float* products) {
-  const int64_t row0 = block * z.rows_a_block;
-  const int64_t row1 = row0 + z.rows_a_block < z.grid.rows ? row0 + z.rows_a_block : z.grid.rows;
-  const int64_t tiles = (row1 - row0) * z.grid.across;
+static void transform_slivers(const WinogradArgs& p, const Sizes<Form>& z, int64_t first, int64_t last,
+                              float* weights) {
+  parallel_for((last - first) * kWeightParts, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t sliver = first + i / kWeightParts, part = i % kWeightParts;
+      const int64_t k0 = p.channels * part / kWeightParts * p.views();
+      const int64_t k1 = p.channels * (part + 1) / kWeightParts * p.views();
+      transform_sliver(p, z, sliver, k0, k1, weights + sliver * kVecs * kL * p.depth() + k0 * z.vecs(sliver) * kL,
+                       z.weight_position);
+    }
+  });
+}
+
+// The inputs and products of a block.
+template <class Form>
+struct BlockSpace {
+  Scratch<float> in, products;
+  explicit BlockSpace(const Sizes<Form>& z)
+      : in(z.kPositions * z.in_position), products(z.chunks ? 1 : z.kPositions * z.out_position) {}
+};
+
+template <class Form>
+static void transform_block(const WinogradArgs& p, const Sizes<Form>& z, int64_t row0, int64_t row1, float* in) {
   const Images images{
       p.src,     p.channels, p.height, p.width, p.top, p.left, p.src_image - p.channels * p.height * p.width,
       p.views_y, p.views_x,  p.nchwc};
@@ -276,37 +295,59 @@ static void make_block(const WinogradArgs& p, const Sizes<Form>& z, int64_t bloc
     for (int64_t c = begin; c < end; ++c)
       transform_tiles<Form>(images, z.grid, row0, row1, c * kL, in + c * z.in_block, z.in_position);
   });
-  if (z.chunks) return make_in_chunks(p, z, row0, row1, in);
-  // The tiles of a position stay in the cache for all slivers. A thread that has made weights takes the slivers that
-  // they are of, and finishes them: another core's weights and products come slowly.
-  const int64_t threads = get_num_threads();
-  if (!p.prepared && z.blocks < kMinBlocks && z.slivers % threads == 0) {
-    return parallel_for(z.slivers, z.slivers / threads, [&](int64_t first, int64_t last) {
-      for (int64_t position = 0; position < z.kPositions; ++position)
-        for (int64_t s = first; s < last; ++s) multiply_position(p, z, tiles, position, s, in, weights, products);
-      const int64_t end = last < z.slivers ? last * kVecs : z.o_blocks;
-      for (int64_t o = first * kVecs; o < end; ++o) finish_tile_rows(p, z, row0, row1, o, products + o * z.out_block);
-    });
-  }
+}
+
+// Slivers [first, last) of a block whose inputs are transformed, by one thread. Where weights are made beforehand, the
+// tiles of a position stay in the cache for all slivers.
+template <class Form>
+static void make_part(const WinogradArgs& p, const Sizes<Form>& z, int64_t row0, int64_t row1, int64_t first,
+                      int64_t last, const float* weights, const BlockSpace<Form>& space) {
+  if (z.chunks) return make_in_chunks(p, z, row0, row1, first, last, space.in);
+  const int64_t tiles = (row1 - row0) * z.grid.across;
+  for (int64_t position = 0; position < z.kPositions; ++position)
+    for (int64_t s = first; s < last; ++s)
+      multiply_position(p, z, tiles, position, s, space.in, weights, space.products);
+  const int64_t end = last < z.slivers ? last * kVecs : z.o_blocks;
+  for (int64_t o = first * kVecs; o < end; ++o) finish_tile_rows(p, z, row0, row1, o, space.products + o * z.out_block);
+}
+
+template <class Form>
+static void make_block(const WinogradArgs& p, const Sizes<Form>& z, int64_t block, const float* weights,
+                       const BlockSpace<Form>& space) {
+  const int64_t row0 = z.first_row(block), row1 = z.first_row(block + 1);
+  transform_block(p, z, row0, row1, space.in);
+  // A thread that has made weights takes the slivers that they are of, and finishes them: another core's weights and
+  // products come slowly.
+  const int64_t threads = get_num_threads(), tiles = (row1 - row0) * z.grid.across;
+  const bool shares = !z.chunks && !p.prepared && z.blocks < kMinBlocks && z.slivers % threads == 0;
+  if (z.chunks || shares)
+    return parallel_for(z.slivers, z.chunks ? z.group : z.slivers / threads,
+                        [&](int64_t first, int64_t last) { make_part(p, z, row0, row1, first, last, weights, space); });
   parallel_for(z.kPositions * z.slivers, 4, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i)
-      multiply_position(p, z, tiles, i / z.slivers, i % z.slivers, in, weights, products);
+      multiply_position(p, z, tiles, i / z.slivers, i % z.slivers, space.in, weights, space.products);
   });
   parallel_for(z.o_blocks, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t o = begin; o < end; ++o) finish_tile_rows(p, z, row0, row1, o, products + o * z.out_block);
+    for (int64_t o = begin; o < end; ++o) finish_tile_rows(p, z, row0, row1, o, space.products + o * z.out_block);
   });
 }
 
-// All of a group.
+// Few blocks, whose inputs a level-2 cache holds: a thread transforms all of them and makes a part of the outputs, and
+// never waits for the others. Half of shared inputs would come from another core's caches. On a Xeon with cores 80 to
+// 110 ns apart two threads are 1.16 to 1.25 times as fast so (128 @ 28, 128; 160 @ 17, 160, 7x1), though they do an
+// eighth of the work twice. Inputs beyond that cache are better shared (256 of 128 @ 56, 3x3 / 2: x0.91 otherwise).
 template <class Form>
-static void transform_all(const WinogradArgs& p, const Sizes<Form>& z, float* weights) {
-  parallel_for(z.slivers * kWeightParts, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t sliver = i / kWeightParts, part = i % kWeightParts;
-      const int64_t k0 = p.channels * part / kWeightParts * p.views();
-      const int64_t k1 = p.channels * (part + 1) / kWeightParts * p.views();
-      transform_sliver(p, z, sliver, k0, k1, weights + sliver * kVecs * kL * p.depth() + k0 * z.vecs(sliver) * kL,
-                       z.weight_position);
+static void make_own_parts(const WinogradArgs& p, const Sizes<Form>& z, int64_t parts, float* weights) {
+  parallel_for(parts, 1, [&](int64_t begin, int64_t end) {
+    const BlockSpace<Form> space(z);
+    for (int64_t part = begin; part < end; ++part) {
+      const int64_t first = z.slivers * part / parts, last = z.slivers * (part + 1) / parts;
+      if (!z.chunks && !p.prepared) transform_slivers(p, z, first, last, weights);
+      for (int64_t block = 0; block < z.blocks; ++block) {
+        transform_block(p, z, z.first_row(block), z.first_row(block + 1), space.in);
+        make_part(p, z, z.first_row(block), z.first_row(block + 1), first, last, p.prepared ? p.prepared : weights,
+                  space);
+      }
     }
   });
 }
@@ -316,12 +357,16 @@ static void conv_of_group(const WinogradArgs& p) {
   const Sizes<Form> z(p);
   const bool here = !z.chunks && !p.prepared;
   Scratch<float> made(here ? z.kPositions * z.weight_position : 1);
-  if (here) transform_all(p, z, made.get());
+  const int64_t threads = get_num_threads();
+  const bool near = z.kPositions * z.in_position * static_cast<int64_t>(sizeof(float)) <= kNearBytes;
+  if (threads > 1 && near && !p.prepared && z.blocks < kMinBlocks && z.o_blocks >= kOwnBlocks * threads)
+    return make_own_parts(p, z, threads, made.get());
+  if (here) transform_slivers(p, z, 0, z.slivers, made.get());
   const float* weights = p.prepared ? p.prepared : made.get();
   // Blocks side by side each in their own scratch, or one after another.
   parallel_for(z.blocks, z.blocks < kMinBlocks ? z.blocks : 1, [&](int64_t begin, int64_t end) {
-    Scratch<float> in(z.kPositions * z.in_position), products(z.chunks ? 1 : z.kPositions * z.out_position);
-    for (int64_t block = begin; block < end; ++block) make_block(p, z, block, weights, in, products);
+    const BlockSpace<Form> space(z);
+    for (int64_t block = begin; block < end; ++block) make_block(p, z, block, weights, space);
   });
 }
 
@@ -349,7 +394,8 @@ template <class Form>
 static void prepare_of(const WinogradArgs& p, float* to) {
   for (int64_t group = 0; group < p.groups; ++group) {
     const WinogradArgs own = kept_group_of<Form>(p, to, group);
-    transform_all(own, Sizes<Form>(own), const_cast<float*>(own.prepared));
+    const Sizes<Form> z(own);
+    transform_slivers(own, z, 0, z.slivers, const_cast<float*>(own.prepared));
   }
 }
 
