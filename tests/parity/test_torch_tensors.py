@@ -49,6 +49,7 @@ SHAPES = {
     "unbind": lambda k, x: x.unbind(1),
     "tensor_split": lambda k, x: k.tensor_split(x, 3, dim=2),
     "tensor_split_places": lambda k, x: x.tensor_split([1, 3], dim=2),
+    "tensor_split_back": lambda k, x: x.tensor_split([3, 1, -1], dim=2),
     "unflatten": lambda k, x: x.unflatten(1, (2, -1)),
     "hstack": lambda k, x: k.hstack([x, x[:, :2]]),
     "vstack": lambda k, x: k.vstack([x[0, 0], x[0]]),

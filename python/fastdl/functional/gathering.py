@@ -17,7 +17,7 @@ from .arithmetic import add, mul
 from .compositions import logaddexp
 from .diagonals import diag_embed
 from .indexing import gather
-from .layout import cat, clone, index, reshape, unsqueeze
+from .layout import cat, clone, index, reshape, tensors_of, unsqueeze
 from .product import mv, outer
 from .reduction import ValuesIndices, normalized_axis
 from .shaping import tensor_split
@@ -46,7 +46,7 @@ def atleast_3d(input: Tensor) -> Tensor:
 
 def dstack(tensors: Sequence[Tensor]) -> Tensor:
     """Behind one another: along the third axis (`torch.dstack`)."""
-    return cat([atleast_3d(t) for t in tensors], 2)
+    return cat([atleast_3d(t) for t in tensors_of(tensors, "dstack")], 2)
 
 
 def hsplit(input: Tensor, indices_or_sections: Any) -> tuple[Tensor, ...]:

@@ -189,7 +189,8 @@ def _cat_bwd(node: Node, g: Array) -> list[Array | None]:
     return parts
 
 
-def _sequence(tensors: Any, op: str) -> list[Tensor]:
+def tensors_of(tensors: Any, op: str) -> list[Tensor]:
+    """A list of at least one tensor, checked."""
     if not isinstance(tensors, tuple | list):
         raise TypeError(f"[{op}] expected a sequence of tensors, got {type(tensors).__name__}")
     if not tensors:
@@ -199,7 +200,7 @@ def _sequence(tensors: Any, op: str) -> list[Tensor]:
 
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Tensors one after another along an existing axis (`torch.cat`); dtypes are promoted to a common one."""
-    parts = _sequence(tensors, "cat")
+    parts = tensors_of(tensors, "cat")
     if any(x.shape == (0,) for x in parts):  # as in PyTorch, they fit everything
         parts = [x for x in parts if x.shape != (0,)] or parts[:1]
     name = parts[0].dtype.name
@@ -219,7 +220,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
 
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Tensors of one shape along a new axis (`torch.stack`)."""
-    tensors = _sequence(tensors, "stack")
+    tensors = tensors_of(tensors, "stack")
     if any(x.shape != tensors[0].shape for x in tensors):
         raise ValueError(f"[stack] expected tensors of shape {tensors[0].shape}, got {[x.shape for x in tensors]}")
     return cat([unsqueeze(x, dim) for x in tensors], normalized_axis(dim, tensors[0].ndim + 1, "stack"))

@@ -14,7 +14,7 @@ from ..tensor import Tensor
 from .arguments import expect_beside, expect_int, expect_tensor, shown
 from .indexing import index_select
 from .indexing import select as lines
-from .layout import cat, expand, flatten, index, permute, reshape, stack, unsqueeze
+from .layout import cat, expand, flatten, index, permute, reshape, stack, tensors_of, unsqueeze
 from .rearranging import flip, parts, split
 from .reduction import normalized_axis
 
@@ -173,8 +173,10 @@ def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple
     size = x.shape[normalized_axis(dim, x.ndim, "tensor_split")]
     if isinstance(indices_or_sections, tuple | list):
         places = [slice(i).indices(size)[1] for i in indices_or_sections]
-        bounds = [0, *places, size]
-        return split(x, [max(b - a, 0) for a, b in itertools.pairwise(bounds)], dim)
+        bounds = list(itertools.pairwise([0, *places, size]))
+        if any(a > b for a, b in bounds):  # places that go back: parts are slices with lines in common, as in PyTorch
+            return tuple(narrow(x, dim, a, max(b - a, 0)) for a, b in bounds)
+        return split(x, [b - a for a, b in bounds], dim)
     n = expect_int(indices_or_sections, "tensor_split", "sections")
     if n < 1:
         raise ValueError(f"[tensor_split] expected sections of at least 1, got {n}")
@@ -202,13 +204,14 @@ def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
 
 
 def _at_least(tensors: Sequence[Tensor], ndim: int, op: str) -> list[Tensor]:
-    return [t if expect_tensor(t, op).ndim >= ndim else reshape(t, (1,) * (ndim - t.ndim) + t.shape) for t in tensors]
+    parts = tensors_of(tensors, op)
+    return [t if t.ndim >= ndim else reshape(t, (1,) * (ndim - t.ndim) + t.shape) for t in parts]
 
 
 def hstack(tensors: Sequence[Tensor]) -> Tensor:
     """Side by side: along the second axis, vectors along their only one (`torch.hstack`)."""
     parts = _at_least(tensors, 1, "hstack")
-    return cat(parts, 0 if parts and parts[0].ndim == 1 else 1)
+    return cat(parts, 0 if parts[0].ndim == 1 else 1)
 
 
 def vstack(tensors: Sequence[Tensor]) -> Tensor:
@@ -328,4 +331,4 @@ def atleast_1d(input: Tensor) -> Tensor:
 
 def column_stack(tensors: Sequence[Tensor]) -> Tensor:
     """Side by side, vectors as columns (`torch.column_stack`)."""
-    return cat([unsqueeze(t, 1) if expect_tensor(t, "column_stack").ndim == 1 else t for t in tensors], 1)
+    return cat([unsqueeze(t, 1) if t.ndim == 1 else t for t in tensors_of(tensors, "column_stack")], 1)
