@@ -23,9 +23,10 @@ CONVOLUTIONS = [
     size((1, 16, 23, 20), (32, 16, 5, 5), stride=3, padding=(2, 1)),
     size((2, 64, 12, 12), (64, 32, 3, 3), padding=1, groups=2),
     size((1, 272, 8, 8), (16, 272, 1, 1), bias=False),
+    size((1, 544, 7, 7), (128, 544, 1, 1)),
     # Strassen's algorithm: an odd number of pixels, several images, parts of the sum, taps and strides, groups
     size((2, 256, 13, 15), (256, 256, 1, 1)),
-    size((1, 1088, 7, 7), (128, 1088, 1, 1)),
+    size((1, 1088, 9, 8), (128, 1088, 1, 1)),
     size((1, 512, 28, 27), (128, 512, 1, 1), stride=2),
     size((1, 64, 17, 16), (128, 64, 3, 3), padding=1, stride=2),
     size((1, 512, 9, 9), (256, 256, 1, 1), groups=2),
