@@ -54,18 +54,29 @@ FASTDL_INLINE void in_register(P& p) {
   asm("" : "+r"(p));
 }
 
-// sums[j] += *factor * row[j], for row r of a tile.
-//
-// With AVX-512 the instructions are written out, for two reasons. First, the compiler may choose a form that overwrites
-// the factor or the row instead of the sum; in a loop over several steps it then moves the sums back, 20 times a step.
-// Secondly, a multiply-add can read its factor itself. A load for two products is one instruction more, two products
-// that load are one load more. Where a core has the pipeline to itself both are the same. On a virtual machine whose
-// cores others use too (most likely by another hardware thread, which takes half of the instructions and of the loads),
-// none of the rows, every second and every fourth reach 90, 91 and 96 % of the rate of multiply-adds alone.
+// sum += factor * x, written out with AVX-512: the compiler may choose a form that overwrites another operand than the
+// sum, and in a loop over several steps it then moves the sums back, 20 times a step. Volatile, so that they stay in
+// this order: it would bring the ones that load together.
+template <class T>
+FASTDL_INLINE void multiply_add(Vec<T>& sum, Vec<T> factor, Vec<T> x) {
+#if defined(FASTDL_ISA_avx512) && !defined(FASTDL_AVX512_ON_AVX2)
+  if constexpr (sizeof(T) == 4)
+    asm volatile("vfmadd231ps %1, %2, %0" : "+v"(sum) : "v"(factor), "v"(x));
+  else
+    asm volatile("vfmadd231pd %1, %2, %0" : "+v"(sum) : "v"(factor), "v"(x));
+#else
+  sum += factor * x;
+#endif
+}
+
+// sums[j] += *factor * row[j], for row r of a tile. With AVX-512 a multiply-add can read its factor itself. A load for
+// two products is one instruction more, two products that load are one load more. Where a core has the pipeline to
+// itself both are the same. On a virtual machine whose cores others use too (most likely by another hardware thread,
+// which takes half of the instructions and of the loads), none of the rows, every second and every fourth reach 90, 91
+// and 96 % of the rate of multiply-adds alone.
 template <class T, int NV>
 FASTDL_INLINE void add_row(Vec<T> (&sums)[NV], const T* factor, const Vec<T> (&row)[NV], int r) {
 #if defined(FASTDL_ISA_avx512) && !defined(FASTDL_AVX512_ON_AVX2)
-  // Volatile, so that they stay in this order: the compiler would bring the ones that load together.
   if (NV == 1 || r % 4 == 1) {
 #pragma GCC unroll 8
     for (int j = 0; j < NV; ++j) {
@@ -76,19 +87,12 @@ FASTDL_INLINE void add_row(Vec<T> (&sums)[NV], const T* factor, const Vec<T> (&r
     }
     return;
   }
-  const Vec<T> all = broadcast<T>(*factor);
-#pragma GCC unroll 8
-  for (int j = 0; j < NV; ++j) {
-    if constexpr (sizeof(T) == 4)
-      asm volatile("vfmadd231ps %1, %2, %0" : "+v"(sums[j]) : "v"(all), "v"(row[j]));
-    else
-      asm volatile("vfmadd231pd %1, %2, %0" : "+v"(sums[j]) : "v"(all), "v"(row[j]));
-  }
 #else
   (void)r;
-#pragma GCC unroll 8
-  for (int j = 0; j < NV; ++j) sums[j] += *factor * row[j];
 #endif
+  const Vec<T> all = broadcast<T>(*factor);
+#pragma GCC unroll 8
+  for (int j = 0; j < NV; ++j) multiply_add<T>(sums[j], all, row[j]);
 }
 
 // Where a product reads next.
