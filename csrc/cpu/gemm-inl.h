@@ -73,19 +73,29 @@ FASTDL_INLINE int64_t part_size(const Split& s, int64_t i) {
 
 // ---- packing ------------------------------------------------------------------------------------------------------
 
-// A square of kLanes steps from `rows` lines along k. Stores run over into the next step, which comes after it.
+// Where lines begin that are transposed together: of fewer than kLanes the last one again and again.
 template <class T>
-FASTDL_INLINE void pack_square(T* dst, int width, const T* line, int64_t ld, int rows) {
+struct Lines {
+  int64_t offset[kLanes<T>];
+  Lines(int64_t ld, int rows) {
+    for (int i = 0; i < kLanes<T>; ++i) offset[i] = (i < rows ? i : rows - 1) * ld;
+  }
+};
+
+// A square of kLanes steps from lines along k. Stores run over into the next step, which comes after it.
+// (One pointer that moves: the compiler would keep one for each of them, on the stack.)
+template <class T>
+FASTDL_INLINE void pack_square(T* dst, int width, const T* src, const Lines<T>& lines) {
   constexpr int L = kLanes<T>;
   Vec<T> v[L];
 #pragma GCC unroll 16
-  for (int i = 0; i < L; ++i) {
-    v[i] = load<T>(line);
-    if (i + 1 < rows) line += ld;
-  }
+  for (int i = 0; i < L; ++i) v[i] = load<T>(src + lines.offset[i]);
   transpose<T>(v);
 #pragma GCC unroll 16
-  for (int i = 0; i < L; ++i, dst += width) store<T>(dst, v[i]);
+  for (int i = 0; i < L; ++i, dst += width) {
+    in_register(dst);
+    store<T>(dst, v[i]);
+  }
 }
 
 // dst[p * width + i] = src[i * ld + p], i < rows <= width: an operand whose lines run along k. Lanes of dst beyond
@@ -96,10 +106,11 @@ static void pack_along(T* dst, int width, const T* src, int64_t ld, int rows, in
   const T* const end = dst + kc * width;
   const int steps = static_cast<int>(min64(kc, L));
   int64_t done = 0;
-  if (rows == width && (width < L || width % L == 0))
+  if (rows == width && (width < L || width % L == 0)) {
+    const Lines<T> lines(ld, width < L ? width : L);
     for (; (kc - done - L + 1) * width >= L; done += L)  // the last store ends within dst
-      for (int i = 0; i < width; i += L)
-        pack_square<T>(dst + done * width + i, width, src + i * ld + done, ld, width < L ? width : L);
+      for (int i = 0; i < width; i += L) pack_square<T>(dst + done * width + i, width, src + i * ld + done, lines);
+  }
   for (; done < kc; done += L) {
     // The last block overlaps the one before and writes the same numbers again, which spares it masks.
     const int64_t p = min64(done, kc - steps);
