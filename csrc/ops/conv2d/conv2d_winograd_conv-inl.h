@@ -334,19 +334,19 @@ static void make_block(const WinogradArgs& p, const Sizes<Form>& z, int64_t bloc
 
 // Few blocks, whose inputs a level-2 cache holds: a thread transforms all of them and makes a part of the outputs, and
 // never waits for the others. Half of shared inputs would come from another core's caches. On a Xeon with cores 80 to
-// 110 ns apart two threads are 1.16 to 1.25 times as fast so (128 @ 28, 128; 160 @ 17, 160, 7x1), though they do an
-// eighth of the work twice. Inputs beyond that cache are better shared (256 of 128 @ 56, 3x3 / 2: x0.91 otherwise).
+// 110 ns apart two threads are 1.16 to 1.22 times as fast so (128 @ 28, 128; 160 @ 17, 160, 7x1), though they do up to
+// a twelfth of the work twice. Inputs beyond that cache are better shared (256 of 128 @ 56, 3x3 / 2: x0.91 otherwise).
 template <class Form>
 static void make_own_parts(const WinogradArgs& p, const Sizes<Form>& z, int64_t parts, float* weights) {
   parallel_for(parts, 1, [&](int64_t begin, int64_t end) {
     const BlockSpace<Form> space(z);
     for (int64_t part = begin; part < end; ++part) {
       const int64_t first = z.slivers * part / parts, last = z.slivers * (part + 1) / parts;
-      if (!z.chunks && !p.prepared) transform_slivers(p, z, first, last, weights);
+      if (!z.chunks) transform_slivers(p, z, first, last, weights);
       for (int64_t block = 0; block < z.blocks; ++block) {
-        transform_block(p, z, z.first_row(block), z.first_row(block + 1), space.in);
-        make_part(p, z, z.first_row(block), z.first_row(block + 1), first, last, p.prepared ? p.prepared : weights,
-                  space);
+        const int64_t row0 = z.first_row(block), row1 = z.first_row(block + 1);
+        transform_block(p, z, row0, row1, space.in);
+        make_part(p, z, row0, row1, first, last, weights, space);
       }
     }
   });
