@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import fastdl
+import fastdl.functional as F
 from bench.rows import rows_by_file
 
 from .cases import all_cases
@@ -36,6 +37,53 @@ def test_same_bits_for_any_number_of_threads(row):
     for other in results[1:]:
         for one, two in zip(results[0], other, strict=True):
             assert one.tobytes() == two.tobytes()
+
+
+def random(*shape):
+    return np.random.default_rng(sum(shape)).standard_normal(shape).astype(np.float32)
+
+
+def product(m, n, k, turned=(False, False)):
+    a, b = random(m, k), random(k, n)
+    tensors = [fastdl.tensor(x.T.copy()).T if t else fastdl.tensor(x) for x, t in zip((a, b), turned, strict=True)]
+    return lambda: fastdl.matmul(*tensors), a.astype(np.float64) @ b
+
+
+def convolution(x, w, **attributes):
+    x, w = random(*x), random(*w)
+    bias = random(w.shape[0])
+    exact = F.conv2d(*(fastdl.tensor(a.astype(np.float64)) for a in (x, w, bias)), **attributes).numpy()
+    tensors = [fastdl.tensor(a) for a in (x, w, bias)]
+    return lambda: F.conv2d(*tensors, **attributes), exact
+
+
+# Work that threads cut so that each makes a part by itself, small enough to be tried in every run.
+PARTS = {
+    "columns of a product": lambda: product(300, 640, 300),
+    "columns, two blocks of k, the last sliver narrow": lambda: product(130, 530, 1100),
+    "columns, both operands turned": lambda: product(300, 700, 130, (True, True)),
+    "more rows than twice the columns": lambda: product(1300, 600, 64),
+    "Winograd, weights made beforehand": lambda: convolution((1, 32, 22, 20), (200, 32, 3, 3), padding=1),
+    "Winograd, weights made on the way": lambda: convolution((1, 64, 15, 14), (208, 64, 3, 3), padding=1),
+    "Winograd, lines": lambda: convolution((1, 96, 17, 17), (192, 96, 1, 7), padding=(0, 3)),
+    "Winograd, views at strides": lambda: convolution((1, 32, 29, 28), (192, 32, 3, 3), padding=1, stride=2),
+    "few pixels, two parts of the channels": lambda: convolution((1, 1500, 7, 7), (72, 1500, 1, 1)),
+    "few pixels, groups": lambda: convolution((1, 192, 7, 7), (80, 96, 1, 1), groups=2),
+    "pixels in place": lambda: convolution((2, 96, 20, 19), (250, 96, 1, 1)),
+    "pixels in place, own weights": lambda: convolution((1, 1024, 13, 12), (270, 1024, 1, 1)),
+    "planes in the same sets of the caches": lambda: convolution((1, 64, 32, 32), (90, 64, 1, 1)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_parts_that_threads_make_by_themselves(name):
+    run, exact = PARTS[name]()
+    results = []
+    for threads in (1, 2, 3):
+        fastdl.set_num_threads(threads)
+        results.append(run().numpy())
+    assert np.abs(results[0] - exact).max() < 6e-6 * np.abs(exact).max()
+    assert all(other.tobytes() == results[0].tobytes() for other in results[1:])
 
 
 # In a process of its own, whose worker is the one thread that the first calls add. A thread wakes where it slept, so

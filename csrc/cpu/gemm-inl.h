@@ -329,7 +329,7 @@ static GemmPlan plan_gemm(int64_t m, int64_t n, int64_t k, bool b_along_k, int64
   p.shared_a = task_slivers < slivers;
   p.shared_b = p.task_panels < panels && !p.direct_b;
   p.one_task = p.kc >= k && p.task_panels == panels && task_slivers == slivers;
-  // What another thread has packed comes from its caches, which takes longer than packing: on a Xeon it cost 14 % of a
+  // What another thread has packed comes from its caches, which takes longer than packing: on a Xeon it cost 12 % of a
   // product of 512 with two threads. So threads share B only where A, which each would pack, is the larger part.
   const int64_t own = ceil_div(slivers, threads) * p.width;
   const bool alone = threads > 1 && p.shared_b && m <= 2 * n && own >= kOwnColumns && 2 * m * own * k >= kTaskFlops;

@@ -51,6 +51,7 @@ FASTDL_INLINE T sum_lanes(Vec<T> v) {
 //   Emerald Rapids            15.5                 14.5
 //
 // Eight are ahead of PyTorch on both. (Ahead into the next cache alone, the gain on Emerald Rapids is lost.)
+constexpr int kFarLines = 8;                                       // for one x row
 constexpr int64_t kThinAhead = 1024, kThinFar = int64_t{8} << 20;  // bytes; of a W that no level-2 cache holds
 
 // R lines of W times M vectors (contiguous): R * M sums over the lanes of k. kFar: W comes from memory.
@@ -95,7 +96,7 @@ static void dot_tile(int64_t k, const T* __restrict w, int64_t ldw, const T* __r
 // All lines for M vectors; the last ones, fewer than a group, one by one: the same sums in the same order.
 template <class T, int M, bool kFar>
 static void dot_lines(int64_t lines, int64_t k, const T* w, int64_t ldw, const T* x, int64_t ldx, ThinOut<T> out) {
-  constexpr int R = kFar && M == 1 ? kThinLines[2] : kThinLines[M];
+  constexpr int R = kFar && M == 1 ? kFarLines : kThinLines[M];
   int64_t j = 0;
   // Each vector of x that is loaded serves R lines.
   for (; j + R <= lines; j += R)

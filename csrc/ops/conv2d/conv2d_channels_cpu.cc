@@ -116,7 +116,7 @@ void channels_of(const View& v) {
   const Plan<T> p(v);
   const LaneSlivers<T>& s = p.slivers;
   // One block of pixels: a sliver is packed when its turn comes. All of them together may go by way of memory, which
-  // took a quarter of the time of 2048 channels @ 7, 512 by 1x1.
+  // took a seventh of the time of 2048 channels @ 7, 512 by 1x1.
   const bool own = !v.prepared && p.blocks.count == 1;
   Scratch<T> all_weights(v.prepared || own ? 1 : v.groups * s.of_group());
   if (!v.prepared && !own) pack_lane_weights(v, all_weights.get());
