@@ -43,10 +43,14 @@ def random(*shape):
     return np.random.default_rng(sum(shape)).standard_normal(shape).astype(np.float32)
 
 
-def product(m, n, k, turned=(False, False)):
+def product(m, n, k):
     a, b = random(m, k), random(k, n)
-    tensors = [fastdl.tensor(x.T.copy()).T if t else fastdl.tensor(x) for x, t in zip((a, b), turned, strict=True)]
-    return lambda: fastdl.matmul(*tensors), a.astype(np.float64) @ b
+    return lambda: fastdl.matmul(fastdl.tensor(a), fastdl.tensor(b)), a.astype(np.float64) @ b
+
+
+def linear(m, n, k):
+    x, weight = random(m, k), random(n, k)
+    return lambda: F.linear(fastdl.tensor(x), fastdl.tensor(weight)), x.astype(np.float64) @ weight.T
 
 
 def convolution(x, w, **attributes):
@@ -59,9 +63,9 @@ def convolution(x, w, **attributes):
 
 # Work that threads cut so that each makes a part by itself, small enough to be tried in every run.
 PARTS = {
-    "columns of a product": lambda: product(300, 640, 300),
-    "columns, two blocks of k, the last sliver narrow": lambda: product(130, 530, 1100),
-    "columns, both operands turned": lambda: product(300, 700, 130, (True, True)),
+    "columns of a product": lambda: product(300, 512, 300),
+    "columns, two blocks of k, the last sliver narrow": lambda: product(600, 530, 1100),
+    "columns of a linear layer": lambda: linear(300, 700, 130),
     "more rows than twice the columns": lambda: product(1300, 600, 64),
     "Winograd, weights made beforehand": lambda: convolution((1, 32, 22, 20), (200, 32, 3, 3), padding=1),
     "Winograd, weights made on the way": lambda: convolution((1, 64, 15, 14), (208, 64, 3, 3), padding=1),
