@@ -17,10 +17,25 @@ ROWS = [
     Row("exp", {"shape": SHAPE}, goal=1.1),
     Row("log", {"shape": SHAPE}, goal=1.1),
     Row("pow", {"a": SHAPE, "b": SHAPE}, goal=1.0),
+    Row("tan", {"shape": SHAPE}, goal=1.1),
+    Row("atan", {"shape": SHAPE}, goal=1.1),
+    Row("asinh", {"shape": SHAPE}, goal=1.1),
+    Row("erfc", {"shape": SHAPE}, goal=1.0),
+    Row("atan2", {"a": SHAPE, "b": SHAPE}, goal=1.1),
+    Row("hypot", {"a": SHAPE, "b": SHAPE}, goal=1.1),
+    Row("logaddexp", {"a": SHAPE, "b": SHAPE}, goal=1.1),
+    Row("fmod", {"a": SHAPE, "b": SHAPE}, goal=1.0),
+    Row("addcmul", {"a": SHAPE, "b": SHAPE, "c": SHAPE}, goal=1.1),
+    Row("lerp", {"a": SHAPE, "b": SHAPE, "c": SHAPE}, goal=1.1),
+    Row("nan_to_num", {"shape": SHAPE}, goal=1.1),
 ]
 TORCH = {} if torch is None else {
     "relu": torch.relu, "clamp": lambda x: torch.clamp(x, -0.5, 0.75), "add": torch.add, "mul": torch.mul,
     "sigmoid": torch.sigmoid, "tanh": torch.tanh, "exp": torch.exp, "log": torch.log, "pow": torch.pow,
+    "tan": torch.tan, "atan": torch.atan, "asinh": torch.asinh, "erfc": torch.erfc, "atan2": torch.atan2,
+    "hypot": torch.hypot, "logaddexp": torch.logaddexp, "fmod": torch.fmod, "lerp": torch.lerp,
+    "addcmul": lambda a, b, c: torch.addcmul(a, b, c, value=-0.5),
+    "nan_to_num": lambda x: torch.nan_to_num(x, 0.5, 2.0),
 }  # fmt: skip
 NUMPY = {
     "relu": lambda x: np.maximum(x, 0), "add": np.add, "mul": np.multiply, "sigmoid": lambda x: 1 / (1 + np.exp(-x)),

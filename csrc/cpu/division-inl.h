@@ -1,5 +1,6 @@
 // Division towards minus infinity over vectors: the remainder has the sign of the divisor, exactly (as Python's % and
-// //). Integers divided by 0 give 0; processors have no vectors of these, so they and doubles go one by one.
+// //); and what division towards 0 leaves. Integers divided by 0 give 0; processors have no vectors of these, so they
+// and doubles go one by one.
 #pragma once
 #include <type_traits>
 
@@ -18,6 +19,14 @@ FASTDL_INLINE T floored_remainder(T a, T b) {
     const T r = a % b;
     return r != 0 && (r < 0) != (b < 0) ? r + b : r;
   }
+}
+// Of the sign of a.
+template <class T>
+FASTDL_INLINE T truncated_remainder(T a, T b) {
+  if constexpr (std::is_floating_point_v<T>)
+    return sizeof(T) == 4 ? __builtin_fmodf(a, b) : __builtin_fmod(a, b);
+  else
+    return b == T{0} || (std::is_signed_v<T> && b == static_cast<T>(-1)) ? T{0} : static_cast<T>(a % b);
 }
 template <class T>
 FASTDL_INLINE T floored_quotient(T a, T b) {
@@ -61,6 +70,13 @@ FASTDL_INLINE Vec<T> vremainder(Vec<T> a, Vec<T> b) {
     }
   }
   return each_lane<T>(a, b, [](T x, T y) { return floored_remainder<T>(x, y); });
+}
+
+template <class T>
+FASTDL_INLINE Vec<T> vfmod(Vec<T> a, Vec<T> b) {
+  if constexpr (std::is_same_v<T, float>)
+    if (__builtin_expect(all_near(a, b), 1)) return rest_of_floats(a, b);
+  return each_lane<T>(a, b, [](T x, T y) { return truncated_remainder<T>(x, y); });
 }
 
 template <class T>

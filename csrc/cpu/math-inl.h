@@ -192,18 +192,26 @@ FASTDL_INLINE bool any_at_least(Mask<T> a, Mask<T> b) {
 #endif
 }
 
+// As integers normal numbers lie between the smallest one and infinity; flipped signs make one comparison of it.
+template <class T>
+struct Ordinary {
+  static constexpr typename Ieee<T>::Bits kLeast = typename Ieee<T>::Bits{1} << Ieee<T>::kFraction;
+  static constexpr typename Ieee<T>::Bits kNumbers = Ieee<T>::kSign - 2 * kLeast;
+  FASTDL_INLINE Mask<T> flipped(Vec<T> x) { return (Mask<T>)(bits<T>(x) - (kLeast ^ Ieee<T>::kSign)); }
+  FASTDL_INLINE Mask<T> end() { return (Mask<T>)(VecBits<T>{} + (kNumbers ^ Ieee<T>::kSign)); }
+};
+template <class T>
+FASTDL_INLINE bool all_positive_normal(Vec<T> x) {
+  return !any_at_least<T>(Ordinary<T>::flipped(x), Ordinary<T>::end());
+}
+
 template <class T>
 FASTDL_INLINE Vec<T> vlog(Vec<T> x) {
-  using F = Ieee<T>;
-  // As integers normal numbers lie between the smallest one and infinity; flipped signs make one comparison of it.
-  constexpr typename F::Bits kLeast = typename F::Bits{1} << F::kFraction, kNumbers = F::kSign - 2 * kLeast;
-  const Mask<T> flipped = (Mask<T>)(bits<T>(x) - (kLeast ^ F::kSign));
-  const Mask<T> end = (Mask<T>)(VecBits<T>{} + (kNumbers ^ F::kSign));
   const Vec<T> y = log_of_normal<T>(x, Vec<T>{});
-  if (__builtin_expect(any_at_least<T>(flipped, end), 0)) {
+  if (__builtin_expect(!all_positive_normal<T>(x), 0)) {
     const Mask<T> zero = x == T{0};  // the usual case, of probabilities; kernels count denormal numbers to it
-    if (any_lane<T>((flipped >= end) & ~zero)) return log_of_any<T>(x);
-    return select<T>(zero, broadcast<T>(-F::kInfinity), y);
+    if (any_lane<T>((Ordinary<T>::flipped(x) >= Ordinary<T>::end()) & ~zero)) return log_of_any<T>(x);
+    return select<T>(zero, broadcast<T>(-Ieee<T>::kInfinity), y);
   }
   return y;
 }

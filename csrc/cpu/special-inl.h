@@ -1,7 +1,7 @@
-// expm1, log1p, erf, sin, cos and rounding over vectors of float or double: what math-inl.h leaves out.
+// expm1, log1p, erf and rounding over vectors of float or double, and what is made of them: what math-inl.h leaves out.
 //
-// Largest errors in units of the last place (float): expm1 1.6, log1p 1.6, erf 1.3, sin and cos 1 of the larger of
-// result and 2^-24. Doubles of erf, sin and cos go to the C library one by one.
+// Largest errors in units of the last place (float): expm1 1.6, log1p 1.6, erf 1.3. Doubles of erf and erfc go to the C
+// library one by one.
 #pragma once
 #include "cpu/math-inl.h"
 #include "cpu/shuffle-inl.h"
@@ -73,10 +73,103 @@ FASTDL_INLINE Vec<T> vlog1p(Vec<T> x) {
   return select<T>(x == T{0}, x, sum);
 }
 
+// log(e^a + e^b): the larger one and what the other adds. Equal infinities have no difference.
+template <class T>
+FASTDL_INLINE Vec<T> vlogaddexp(Vec<T> a, Vec<T> b) {
+  const Vec<T> apart = select<T>(a == b, Vec<T>{}, -vabs<T>(a - b));
+  return select<T>(a > b, a, b) + vlog1p<T>(vexp<T>(apart));
+}
+
 // log(1 + e^x) without overflow.
 template <class T>
 FASTDL_INLINE Vec<T> vsoftplus(Vec<T> x) {
   return select<T>(x > T{0}, x, select<T>(x == x, Vec<T>{}, x)) + vlog1p<T>(vexp<T>(-vabs<T>(x)));
+}
+
+// ---- other bases ----------------------------------------------------------------------------------------------------
+
+// x = n + r with |r| <= 1/2: 2^n e^(r ln2), from the exponent of the smallest normal number; 0 below it.
+template <class T>
+FASTDL_INLINE Vec<T> vexp2(Vec<T> x) {
+  using F = Ieee<T>;
+  constexpr T kLn2 = static_cast<T>(0.693147180559945309417), kEnd = static_cast<T>(F::kBias + 1);
+  const Vec<T> shifted = x + F::kRound, r = (x - (shifted - F::kRound)) * kLn2;
+  const Vec<T> e = (r * r) * exp_polynomial<T>(r) + r + T{1};
+  const Vec<T> y = select<T>(x < T{2} - kEnd, Vec<T>{}, add_to_exponent<T>(e, shifted));
+  return select<T>(x < kEnd, y, x * F::kInfinity);  // NaN stays
+}
+
+// A whole exponent n is exact to base 2, and what 10 has of it is split as ln2 is: so powers of the base give whole
+// numbers. What is no positive normal number goes the way of the natural logarithm.
+template <class T>
+FASTDL_INLINE Vec<T> vlog2(Vec<T> x) {
+  constexpr T kLog2E = static_cast<T>(1.44269504088896340736);
+  if (__builtin_expect(!all_positive_normal<T>(x), 0)) return log_of_any<T>(x) * kLog2E;
+  const Parts<T> parts = fraction_and_exponent<T>(x);
+  return parts.n + log_of_fraction(parts.f, Vec<T>{}) * kLog2E;
+}
+template <class T>
+FASTDL_INLINE Vec<T> vlog10(Vec<T> x) {
+  constexpr T kLog10E = static_cast<T>(0.434294481903251827651);
+  constexpr T kHigh = sizeof(T) == 4 ? T(0x1.344p-2) : T(0x1.34413509f78p-2);
+  constexpr T kLow = static_cast<T>(0.30102999566398119521373889L - kHigh);
+  if (__builtin_expect(!all_positive_normal<T>(x), 0)) return log_of_any<T>(x) * kLog10E;
+  const Parts<T> parts = fraction_and_exponent<T>(x);
+  return parts.n * kHigh + (log_of_fraction(parts.f, Vec<T>{}) * kLog10E + parts.n * kLow);
+}
+
+// ---- hyperbolic functions -------------------------------------------------------------------------------------------
+
+// Half of e^a where e^a itself is no number any more.
+template <class T>
+FASTDL_INLINE Vec<T> half_of_large_exp(Vec<T> a) {
+  const Vec<T> root = vexp<T>(a * T(0.5));
+  return (root * T(0.5)) * root;
+}
+template <class T>
+inline constexpr T kExpIsLarge = sizeof(T) == 4 ? T(88) : T(709);
+
+// (m + m / (m + 1)) / 2 with m = e^|x| - 1: nothing cancels.
+template <class T>
+FASTDL_INLINE Vec<T> vsinh(Vec<T> x) {
+  const Vec<T> a = vabs<T>(x), m = vexpm1<T>(a);
+  Vec<T> y = (m + m / (m + T{1})) * T(0.5);
+  const Mask<T> large = a > kExpIsLarge<T>;
+  if (__builtin_expect(any_lane<T>(large), 0)) y = select<T>(large, half_of_large_exp<T>(a), y);
+  return vcopysign<T>(y, x);
+}
+template <class T>
+FASTDL_INLINE Vec<T> vcosh(Vec<T> x) {
+  const Vec<T> a = vabs<T>(x), e = vexp<T>(a);
+  const Vec<T> y = e * T(0.5) + T(0.5) / e;
+  const Mask<T> large = a > kExpIsLarge<T>;
+  return __builtin_expect(any_lane<T>(large), 0) ? select<T>(large, half_of_large_exp<T>(a), y) : y;
+}
+
+// Their inverses as log(1 + u), where u is small with x (for acosh with x - 1). Squares of `kFar` are still numbers,
+// and 1 nothing beside them.
+template <class T>
+inline constexpr T kFar = sizeof(T) == 4 ? T(1e9) : T(1e17);
+
+template <class T>
+FASTDL_INLINE Vec<T> vasinh(Vec<T> x) {
+  constexpr T kLn2 = static_cast<T>(0.693147180559945309417);
+  const Vec<T> a = vabs<T>(x), a2 = a * a, u = a + a2 / (vsqrt<T>(a2 + T{1}) + T{1});
+  const Mask<T> far = a > kFar<T>;
+  return vcopysign<T>(vlog1p<T>(select<T>(far, a, u)) + select<T>(far, broadcast<T>(kLn2), Vec<T>{}), x);
+}
+template <class T>
+FASTDL_INLINE Vec<T> vacosh(Vec<T> x) {
+  constexpr T kLn2 = static_cast<T>(0.693147180559945309417);
+  const Vec<T> t = x - T{1}, u = t + vsqrt<T>(t * (t + T{2}));
+  const Mask<T> far = x > kFar<T>;
+  const Vec<T> y = vlog1p<T>(select<T>(far, x, u)) + select<T>(far, broadcast<T>(kLn2), Vec<T>{});
+  return select<T>(x < T{1}, broadcast<T>(Ieee<T>::kInfinity - Ieee<T>::kInfinity), y);
+}
+template <class T>
+FASTDL_INLINE Vec<T> vatanh(Vec<T> x) {
+  const Vec<T> a = vabs<T>(x);
+  return vcopysign<T>(vlog1p<T>((a + a) / (T{1} - a)) * T(0.5), x);
 }
 
 // ---- the error function ---------------------------------------------------------------------------------------------
@@ -98,6 +191,26 @@ FASTDL_INLINE Vec<T> verf(Vec<T> x) {
     return erf_of_floats(x);
   else
     return each_lane<T>(x, [](T v) __attribute__((always_inline)) { return ::erf(v); });
+}
+
+// 1 - erf(x) with the digits of small results: e^(-x^2) t q(t) with t = 1 / (1 + 0.4 |x|). The square is that of 12
+// bits, exact, and what is left of it small enough for four terms of its exponential.
+FASTDL_INLINE Vec<float> erfc_of_floats(Vec<float> x) {
+  const Vec<float> zero_from = broadcast<float>(10), magnitude = vabs<float>(x);
+  const Vec<float> a = select<float>(magnitude > zero_from, zero_from, magnitude), t = 1.f / (1.f + 0.4f * a);
+  const Vec<float> q = polynomial<float>(t, 0.225706905f, 0.224952042f, 0.214918971f, 0.129680276f, 0.27206412f,
+                                         -0.284362495f, 0.547430098f, -0.498807222f, 0.198011309f, -0.0295939688f);
+  const Vec<float> near = (Vec<float>)(bits<float>(a) & 0xfffff000u), rest = (a - near) * (a + near);
+  const Vec<float> correction = 1.f - rest * (1.f - rest * (0.5f - rest * (1.f / 6 - rest * (1.f / 24))));
+  const Vec<float> y = vexp<float>(-near * near) * correction * (t * q);
+  return select<float>(x < 0.f, 2.f - y, y);
+}
+template <class T>
+FASTDL_INLINE Vec<T> verfc(Vec<T> x) {
+  if constexpr (sizeof(T) == 4)
+    return erfc_of_floats(x);
+  else
+    return each_lane<T>(x, [](T v) __attribute__((always_inline)) { return ::erfc(v); });
 }
 
 // The lower half of the normal distribution function at -a, a >= 0. Its logarithm to base 2 is nearly a parabola:
@@ -138,43 +251,6 @@ FASTDL_INLINE Vec<T> gelu_derivative(Vec<T> x) {
     constexpr T kInverseSqrt2Pi = 0.39894228040143267794;
     return vnormal_cdf<T>(x) + x * kInverseSqrt2Pi * vexp<T>(x * x * T(-0.5));
   }
-}
-
-// ---- sine and cosine ------------------------------------------------------------------------------------------------
-
-// x = n pi/2 + r with |r| <= pi/4. pi/2 is split so that n times a part is exact for n below 2^13; larger x go to the C
-// library. `quarter` is 0 for the sine and 1 for the cosine, a sine that is a quarter turn ahead.
-FASTDL_INLINE Vec<float> sine_of_floats(Vec<float> x, int quarter) {
-  const Mask<float> far = ~(vabs<float>(x) < 8192.f);
-  const Vec<float> y = select<float>(far, Vec<float>{}, x);
-  const Vec<float> shifted = y * 0.636619772f + Ieee<float>::kRound, n = shifted - Ieee<float>::kRound;
-  const Vec<float> r = ((y - n * 1.5703125f) - n * 4.837512969970703125e-4f) - n * 7.54978995489188216e-8f;
-  const Vec<float> r2 = r * r;
-  const Vec<float> sine = r + r * r2 * polynomial<float>(r2, -1.6666654611e-1f, 8.3321608736e-3f, -1.9515295891e-4f);
-  const Vec<float> cosine =
-      1.f - 0.5f * r2 +
-      r2 * r2 * polynomial<float>(r2, 4.166664568298827e-2f, -1.388731625493765e-3f, 2.443315711809948e-5f);
-  const VecBits<float> turns = bits<float>(shifted) + static_cast<uint32_t>(quarter);
-  const Vec<float> value = select<float>((Mask<float>)((turns & 1u) != 0u), cosine, sine);
-  Vec<float> out = (Vec<float>)(bits<float>(value) ^ ((turns & 2u) << 30));
-  if (__builtin_expect(any_lane<float>(far), 0))
-    for (int i = 0; i < kLanes<float>; ++i)
-      if (far[i]) out[i] = quarter ? ::cosf(x[i]) : ::sinf(x[i]);
-  return out;
-}
-template <class T>
-FASTDL_INLINE Vec<T> vsin(Vec<T> x) {
-  if constexpr (sizeof(T) == 4)
-    return select<float>(x == 0.f, x, sine_of_floats(x, 0));  // keeps -0
-  else
-    return each_lane<T>(x, [](T v) __attribute__((always_inline)) { return ::sin(v); });
-}
-template <class T>
-FASTDL_INLINE Vec<T> vcos(Vec<T> x) {
-  if constexpr (sizeof(T) == 4)
-    return sine_of_floats(x, 1);
-  else
-    return each_lane<T>(x, [](T v) __attribute__((always_inline)) { return ::cos(v); });
 }
 
 }  // namespace fastdl::FASTDL_ISA

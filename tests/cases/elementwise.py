@@ -80,6 +80,33 @@ def integers(rng, a, b):
     return [rng.integers(-9, 9, a), rng.integers(-9, 9, b)]
 
 
+def within_one(rng, shape):
+    return [rng.uniform(-0.95, 0.95, shape)]
+
+
+def above_one(rng, shape):
+    return [rng.uniform(1.1, 9.0, shape)]
+
+
+def off_poles(rng, shape):
+    """A quarter turn to each side of whole half turns, but for its end."""
+    return [rng.integers(-5, 6, shape) * np.pi + rng.uniform(-1.4, 1.4, shape)]
+
+
+def far_apart(rng, a, b):
+    return [20 * rng.standard_normal(a), 20 * rng.standard_normal(b)]
+
+
+def no_numbers(rng, a, b):
+    """Every pair of what is no ordinary number, and of some that are."""
+    odd = np.array([0.0, -0.0, 1.0, -2.5, np.inf, -np.inf, np.nan, 1e38, -1e38, 2e-38])
+    return [rng.choice(odd, a), rng.choice(odd, b)]
+
+
+def triple(rng, a, b, c):
+    return [rng.standard_normal(a), rng.standard_normal(b), rng.choice([-1.0, 1.0], c) * rng.uniform(0.6, 2.0, c)]
+
+
 def unary(name, call, inputs=normal, epsilons=16):
     return OpCase(name, call, inputs, LENGTHS, shape_only=("shape",), epsilons=epsilons,
                   bytes=lambda x, **_: 2 * x.nbytes)  # fmt: skip
@@ -88,6 +115,23 @@ def unary(name, call, inputs=normal, epsilons=16):
 def binary(name, call, inputs=pair, epsilons=16, bad=()):
     return OpCase(name, call, inputs, PAIRS, bad, shape_only=("a", "b"), epsilons=epsilons,
                   bytes=lambda a, b, **_: a.nbytes + b.nbytes + max(a.nbytes, b.nbytes))  # fmt: skip
+
+
+TRIPLES = [
+    {"a": (3, 5), "b": (3, 5), "c": (3, 5)},
+    {"a": (1,), "b": (1,), "c": (1,)},
+    {"a": (0, 4), "b": (0, 4), "c": (0, 4)},
+    {"a": (4, 17), "b": (17,), "c": (4, 1)},
+    {"a": (), "b": (2, 1, 4), "c": (1, 3, 1)},
+    {"a": (33,), "b": (), "c": (5, 1)},
+    {"a": (3, 40_001), "b": (3, 40_001), "c": (3, 1)},
+]
+
+
+def ternary(name, call, bad=()):
+    return OpCase(name, call, triple, TRIPLES, bad, shape_only=("a", "b", "c"),
+                  gradcheck_sizes=TRIPLES[:1] + TRIPLES[3:5],
+                  bytes=lambda a, b, c, **_: 2 * max(a.nbytes, b.nbytes, c.nbytes) + b.nbytes + c.nbytes)  # fmt: skip
 
 
 def on(device, *shape, dtype="float32"):
@@ -104,6 +148,26 @@ CASES = [
     unary("sin", fastdl.sin),
     unary("cos", fastdl.cos),
     unary("erf", fastdl.erf),
+    unary("erfc", fastdl.erfc),
+    unary("tan", fastdl.tan, off_poles, epsilons=64),
+    unary("asin", fastdl.asin, within_one),
+    unary("acos", fastdl.acos, within_one),
+    unary("atan", fastdl.atan),
+    unary("sinh", fastdl.sinh),
+    unary("cosh", fastdl.cosh),
+    unary("asinh", fastdl.asinh),
+    unary("acosh", fastdl.acosh, above_one),
+    unary("atanh", fastdl.atanh, within_one),
+    unary("exp2", fastdl.exp2),
+    unary("log2", fastdl.log2, positive),
+    unary("log10", fastdl.log10, positive),
+    OpCase("functions_of_special_numbers", lambda x: fastdl.cat([f(x) for f in (
+        fastdl.tan, fastdl.asin, fastdl.acos, fastdl.atan, fastdl.sinh, fastdl.cosh, fastdl.asinh, fastdl.acosh,
+        fastdl.atanh, fastdl.exp2, fastdl.log2, fastdl.log10, fastdl.erfc,
+        lambda v: fastdl.nan_to_num(v, 0.5, 9.0, -9.0))]),
+        lambda rng, shape: [np.where(np.abs(x := special(rng, shape)[0]) > 1e38, np.inf, x)], LENGTHS,
+        shape_only=("shape",), differentiable=[]),
+    unary("nan_to_num", lambda x: fastdl.nan_to_num(x, 0.5, 2.0)),
     unary("floor", fastdl.floor, off_whole),
     unary("ceil", fastdl.ceil, off_whole),
     unary("round", fastdl.round, off_whole),
@@ -151,6 +215,35 @@ CASES = [
                 "[remainder] expected integer divisors other than 0, got 0"),
         BadCall(lambda d: on(d, 2, dtype="bool") % on(d, 2, dtype="bool"), TypeError,
                 "[remainder] expected a of dtype float32, float64, int32, int64 or uint8, got bool"),
+    ]),
+    binary("fmod", fastdl.fmod, divisible, bad=[
+        BadCall(lambda d: fastdl.fmod(on(d, 2, dtype="int64"), 0), ValueError,
+                "[fmod] expected integer divisors other than 0, got 0"),
+    ]),
+    binary("fmod_integers", fastdl.fmod, nonzero_integers),
+    binary("fmod_octets", fastdl.fmod, octets),
+    binary("atan2", fastdl.atan2, bad=[
+        BadCall(lambda d: fastdl.atan2(on(d, 2), 1.0), TypeError, "[atan2] expected a Tensor for other, got float"),
+    ]),
+    binary("hypot", fastdl.hypot),
+    binary("copysign", fastdl.copysign, epsilons=32),  # a sum of many signs for an operand of one element
+    binary("logaddexp", fastdl.logaddexp, far_apart),
+    OpCase("pairs_of_special_numbers", lambda a, b: fastdl.cat([f(a, b).reshape(-1) for f in (
+        fastdl.atan2, fastdl.hypot, fastdl.copysign, fastdl.logaddexp, fastdl.fmod)]),
+        no_numbers, PAIRS[:6] + PAIRS[9:10], shape_only=("a", "b"), differentiable=[]),
+    ternary("addcmul", lambda a, b, c: fastdl.addcmul(a, b, c, value=-0.5), bad=[
+        BadCall(lambda d: fastdl.addcmul(on(d, 2), on(d, 2), on(d, 3)), ValueError,
+                "[addcmul] expected shapes that broadcast, got (2,) and (3,)"),
+        BadCall(lambda d: fastdl.addcmul(on(d, 2), on(d, 2), 3), TypeError,
+                "[addcmul] expected a Tensor for tensor2, got int"),
+        BadCall(lambda d: fastdl.addcmul(on(d, 2), on(d, 2), on(d, 2), value="1"), TypeError,
+                "[addcmul] expected a number for value, got str"),
+    ]),
+    ternary("addcdiv", lambda a, b, c: fastdl.addcdiv(a, b, c, value=3)),
+    ternary("lerp", fastdl.lerp),
+    binary("lerp_scalar", lambda a, b: fastdl.lerp(a, b, 0.75), bad=[
+        BadCall(lambda d: fastdl.lerp(on(d, 2), on(d, 2), "a"), TypeError,
+                "[lerp] expected a Tensor for weight, got str"),
     ]),
     binary("floor_divide_integers", fastdl.floor_divide, nonzero_integers),
     binary("remainder_integers", fastdl.remainder, nonzero_integers),

@@ -32,6 +32,18 @@ __device__ inline T limited(T x, T low, T high) {
   return x < low ? low : x > high ? high : x;
 }
 
+// tanh(log(1 + e)) = n / (n + 2) with e = e^x and n = e (e + 2): neither cancels.
+template <class T>
+struct Mish {
+  T e, n;
+  __device__ explicit Mish(T x) : e(static_cast<T>(exp(x))), n(e * (e + T{2})) {}
+  __device__ T tanh_of_softplus() const { return n / (n + T{2}); }
+  __device__ T derivative(T x) const {
+    const T part = T{1} / (n + T{2});
+    return (n + x * (T{4} * e * (e + T{1}) * part)) * part;
+  }
+};
+
 template <ActivationOp op, class T>
 __device__ inline T value(T x, T a, T b) {
   if constexpr (op == ActivationOp::k_leaky_relu)
@@ -54,8 +66,22 @@ __device__ inline T value(T x, T a, T b) {
     return limited(x, a, b);
   else if constexpr (op == ActivationOp::k_hardsigmoid)
     return limited(x + T{3}, T{0}, T{6}) / T{6};
+  else if constexpr (op == ActivationOp::k_hardswish)
+    return x * limited(x + T{3}, T{0}, T{6}) / T{6};
+  else if constexpr (op == ActivationOp::k_celu)
+    return x > T{0} ? x : a * expm1(x / a);
+  else if constexpr (op == ActivationOp::k_mish)
+    return x > T(kMishIsX) ? x : x * Mish<T>(x).tanh_of_softplus();
+  else if constexpr (op == ActivationOp::k_softsign)
+    return x / (fabs(x) + T{1});
+  else if constexpr (op == ActivationOp::k_tanhshrink)
+    return x - static_cast<T>(tanh(x));
+  else if constexpr (op == ActivationOp::k_softshrink)
+    return x > a ? x - a : x < -a ? x + a : x * T{0};
+  else if constexpr (op == ActivationOp::k_hardshrink)
+    return x >= -a && x <= a ? T{0} : x;
   else
-    return x * limited(x + T{3}, T{0}, T{6}) / T{6};  // hardswish
+    return x <= a ? b : x;  // threshold
 }
 
 template <ActivationOp op, class T>
@@ -84,8 +110,22 @@ __device__ inline T derivative(T x, T a, T b) {
     return x <= a || x >= b ? T{0} : T{1};
   } else if constexpr (op == ActivationOp::k_hardsigmoid) {
     return x > T{-3} && x < T{3} ? T{1} / T{6} : T{0};
-  } else {  // hardswish
+  } else if constexpr (op == ActivationOp::k_hardswish) {
     return x <= T{-3} ? T{0} : x < T{3} ? x / T{3} + T(0.5) : T{1};
+  } else if constexpr (op == ActivationOp::k_celu) {
+    return x > T{0} ? T{1} : static_cast<T>(exp(x / a));
+  } else if constexpr (op == ActivationOp::k_mish) {
+    return x > T(kMishIsX) ? T{1} : Mish<T>(x).derivative(x);
+  } else if constexpr (op == ActivationOp::k_softsign) {
+    const T size = fabs(x) + T{1};
+    return T{1} / (size * size);
+  } else if constexpr (op == ActivationOp::k_tanhshrink) {
+    const T t = static_cast<T>(tanh(x));
+    return t * t;
+  } else if constexpr (op == ActivationOp::k_softshrink || op == ActivationOp::k_hardshrink) {
+    return x >= -a && x <= a ? T{0} : T{1};
+  } else {  // threshold
+    return x <= a ? T{0} : T{1};
   }
 }
 
@@ -110,6 +150,36 @@ __global__ void __launch_bounds__(kBlock) backward_kernel(int64_t n, T a, T b, c
 #pragma unroll
   for (int k = 0; k < N; ++k) pack[k] = g[k] * derivative<op>(pack[k], a, b);
   store_pack(out + i, pack, n - i);
+}
+
+// A thread owns a pack of y. Rows of whole packs keep it within one.
+template <int N, class T>
+__global__ void __launch_bounds__(kBlock) glu_kernel(int64_t n, Divider half, const T* x, T* out) {
+  const int64_t i = global_thread() * N;
+  if (i >= n) return;
+  const int64_t first = i + half.divide(i) * half.divisor;
+  Pack<T, N> a = load_pack<N>(x + first, N);
+  const Pack<T, N> b = load_pack<N>(x + first + half.divisor, N);
+#pragma unroll
+  for (int k = 0; k < N; ++k) a[k] *= sigmoid(b[k]);
+  store_pack(out + i, a, N);
+}
+
+template <int N, class T>
+__global__ void __launch_bounds__(kBlock) glu_bwd_kernel(int64_t n, Divider half, const T* grad, const T* x, T* out) {
+  const int64_t i = global_thread() * N;
+  if (i >= n) return;
+  const int64_t first = i + half.divide(i) * half.divisor;
+  Pack<T, N> a = load_pack<N>(x + first, N), g = load_pack<N>(grad + i, N);
+  const Pack<T, N> b = load_pack<N>(x + first + half.divisor, N);
+#pragma unroll
+  for (int k = 0; k < N; ++k) {
+    const T s = sigmoid(b[k]);
+    g[k] *= s;
+    a[k] *= g[k] * (T{1} - s);
+  }
+  store_pack(out + first, g, N);
+  store_pack(out + first + half.divisor, a, N);
 }
 
 // ---- launchers ------------------------------------------------------------------------------------------------------
@@ -140,6 +210,22 @@ void run_activation(const ActivationArgs& p, Stream stream) {
   }
 }
 
+template <class T>
+void run_glu(const GluArgs& p, Stream stream) {
+  constexpr int kWide = kPack<T>;
+  const T *x = static_cast<const T*>(p.x), *grad = static_cast<const T*>(p.grad);
+  T* out = static_cast<T*>(p.out);
+  const int64_t n = p.outer * p.half;
+  const bool fit = p.half % kWide == 0 && aligned<kWide>(x) && aligned<kWide>(out) && (!grad || aligned<kWide>(grad));
+  with_packs<kWide>(fit, [&](auto elements) {
+    constexpr int N = decltype(elements)::value;
+    if (grad)
+      launch(glu_bwd_kernel<N, T>, grid_for<N>(n), kBlock, 0, stream, n, divide_by(p.half), grad, x, out);
+    else
+      launch(glu_kernel<N, T>, grid_for<N>(n), kBlock, 0, stream, n, divide_by(p.half), x, out);
+  });
+}
+
 }  // namespace
 
 void activation_fwd(const ActivationArgs& p, Stream stream) {
@@ -148,6 +234,14 @@ void activation_fwd(const ActivationArgs& p, Stream stream) {
 
 void activation_bwd(const ActivationArgs& p, Stream stream) {
   run_activation(p, stream);
+}
+
+void glu_fwd(const GluArgs& p, Stream stream) {
+  visit_float(p.dtype, [&](auto zero) { run_glu<decltype(zero)>(p, stream); });
+}
+
+void glu_bwd(const GluArgs& p, Stream stream) {
+  visit_float(p.dtype, [&](auto zero) { run_glu<decltype(zero)>(p, stream); });
 }
 
 }  // namespace fastdl

@@ -50,6 +50,19 @@ FASTDL_INLINE Vec<T> silu_derivative(Vec<T> x) {
   return s * (x * (T{1} - s) + T{1});
 }
 
+// tanh(log(1 + e)) = n / (n + 2) with e = e^x and n = e (e + 2): neither cancels.
+template <class T>
+FASTDL_INLINE Vec<T> mish_value(Vec<T> x) {
+  const Vec<T> large = broadcast<T>(T(kMishIsX)), e = vexp<T>(select<T>(x > large, large, x)), n = e * (e + T{2});
+  return select<T>(x > large, x, x * (n / (n + T{2})));
+}
+template <class T>
+FASTDL_INLINE Vec<T> mish_derivative(Vec<T> x) {
+  const Vec<T> large = broadcast<T>(T(kMishIsX)), e = vexp<T>(select<T>(x > large, large, x)), n = e * (e + T{2});
+  const Vec<T> part = T{1} / (n + T{2});
+  return select<T>(x > large, one<T>(), (n + x * (T{4} * e * (e + T{1}) * part)) * part);
+}
+
 // name, value and derivative; x, a and b are vectors of T.
 #define FASTDL_ACTIVATION(name, value_of_x, derivative_of_x)        \
   struct name##_op {                                                \
@@ -80,6 +93,15 @@ FASTDL_ACTIVATION(hardsigmoid, limited<T>(x + T{3}, zero<T>(), broadcast<T>(6)) 
                   select<T>((x > T{-3}) & (x < T{3}), broadcast<T>(T{1} / T{6}), zero<T>()))
 FASTDL_ACTIVATION(hardswish, x* limited<T>(x + T{3}, zero<T>(), broadcast<T>(6)) / T{6},
                   select<T>(x <= T{-3}, zero<T>(), select<T>(x < T{3}, x / T{3} + T(0.5), one<T>())))
+FASTDL_ACTIVATION(celu, select<T>(x > T{0}, x, a* vexpm1<T>(x / a)), select<T>(x > T{0}, one<T>(), vexp<T>(x / a)))
+FASTDL_ACTIVATION(mish, mish_value<T>(x), mish_derivative<T>(x))
+FASTDL_ACTIVATION(softsign, x / (vabs<T>(x) + T{1}), T{1} / ((vabs<T>(x) + T{1}) * (vabs<T>(x) + T{1})))
+FASTDL_ACTIVATION(tanhshrink, x - vtanh<T>(x), vtanh<T>(x) * vtanh<T>(x))
+FASTDL_ACTIVATION(softshrink, select<T>(x > a, x - a, select<T>(x < -a, x + a, x* T{0})),
+                  select<T>((x >= -a) & (x <= a), zero<T>(), one<T>()))
+FASTDL_ACTIVATION(hardshrink, select<T>((x >= -a) & (x <= a), zero<T>(), x),
+                  select<T>((x >= -a) & (x <= a), zero<T>(), one<T>()))
+FASTDL_ACTIVATION(threshold, select<T>(x <= a, b, x), select<T>(x <= a, zero<T>(), one<T>()))
 
 // ---- kernels --------------------------------------------------------------------------------------------------------
 
@@ -112,6 +134,49 @@ static void backward(const ActivationArgs& p) {
   });
 }
 
+// ---- gated linear units ---------------------------------------------------------------------------------------------
+
+// run(place of y, place of its first operand in x, n) for runs within rows of y.
+template <class Run>
+FASTDL_INLINE void for_halves(const GluArgs& p, Run run) {
+  parallel_for(p.outer * p.half, kGrain, [&](int64_t begin, int64_t end) {
+    for (int64_t at = begin, n; at < end; at += n) {
+      const int64_t row = at / p.half, left = (row + 1) * p.half - at;
+      n = left < end - at ? left : end - at;
+      run(at, at + row * p.half, n);
+    }
+    store_fence();
+  });
+}
+
+template <class T>
+static void glu_forward(const GluArgs& p) {
+  const T* const x = static_cast<const T*>(p.x);
+  T* const out = static_cast<T*>(p.out);
+  const bool streams = p.outer * p.half * static_cast<int64_t>(sizeof(T)) >= kStreamBytes;
+  for_halves(p, [=](int64_t at, int64_t first, int64_t n) {
+    map<T>(
+        out + at, n, streams, [](Vec<T> a, Vec<T> b) FASTDL_BODY { return a * vsigmoid<T>(b); }, Elements<T>{x + first},
+        Elements<T>{x + first + p.half});
+  });
+}
+
+// s = sigmoid(b): g s for the first operand, g a s (1 - s) for the second.
+template <class T>
+static void glu_backward(const GluArgs& p) {
+  const T *const x = static_cast<const T*>(p.x), *const grad = static_cast<const T*>(p.grad);
+  T* const out = static_cast<T*>(p.out);
+  for_halves(p, [=](int64_t at, int64_t first, int64_t n) {
+    for (int64_t i = 0; i < n; i += kLanes<T>) {
+      const int part = static_cast<int>(n - i < kLanes<T> ? n - i : kLanes<T>);
+      const int64_t a = first + i, b = a + p.half;
+      const Vec<T> s = vsigmoid<T>(load_part<T>(x + b, part)), g = load_part<T>(grad + at + i, part) * s;
+      store_part<T>(out + a, g, part);
+      store_part<T>(out + b, g * load_part<T>(x + a, part) * (T{1} - s), part);
+    }
+  });
+}
+
 }  // namespace
 
 // ---- launchers ------------------------------------------------------------------------------------------------------
@@ -134,6 +199,14 @@ void activation_bwd(const ActivationArgs& p) {
     FASTDL_ACTIVATIONS(FASTDL_CASE)
 #undef FASTDL_CASE
   }
+}
+
+void glu_fwd(const GluArgs& p) {
+  visit_float(p.dtype, [&](auto zero) { glu_forward<decltype(zero)>(p); });
+}
+
+void glu_bwd(const GluArgs& p) {
+  visit_float(p.dtype, [&](auto zero) { glu_backward<decltype(zero)>(p); });
 }
 
 }  // namespace fastdl::FASTDL_ISA

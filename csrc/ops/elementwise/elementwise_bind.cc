@@ -196,6 +196,41 @@ Array where_arrays(const Array& condition, const Array& a, const Array& b) {
   return out;
 }
 
+// Of operands whose shapes broadcast; without `c` it is the number s everywhere.
+Array blended(const char* name, Blend op, const Array& a, const Array& b, const Array* c, double s) {
+  expect_float(name, "a", a);
+  expect_same_dtype(name, "b", b, a.dtype);
+  Dims shape = broadcast_shapes(name, a.shape, b.shape);
+  if (c) {
+    expect_same_dtype(name, "c", *c, a.dtype);
+    shape = broadcast_shapes(name, shape, c->shape);
+  }
+  Array out = empty(shape, a.dtype);
+  BlendArgs args{op, a.dtype, shape, {}, {}, {}, a.data, b.data, c ? c->data : nullptr, s, out.data};
+  args.stride_a = broadcast_strides(a.shape, shape);
+  args.stride_b = broadcast_strides(b.shape, shape);
+  args.stride_c = c ? broadcast_strides(c->shape, shape) : args.stride_a;  // of a number: any that merges
+  merge_axes(args.shape, {&args.stride_a, &args.stride_b, &args.stride_c});
+  call(blend, args, traffic(a, b, out));
+  return out;
+}
+
+Array blend_arrays(const char* name, Blend op, const Array& a, const Array& b, const Array& c, py::handle s) {
+  return blended(name, op, a, b, &c, scalar_of(name, s, a.dtype).value);
+}
+
+Array lerp_scalar(const Array& a, const Array& b, py::handle weight) {
+  return blended("lerp_scalar", Blend::k_lerp, a, b, nullptr, scalar_of("lerp_scalar", weight, a.dtype).value);
+}
+
+Array numbers_for_nan(const Array& x, double nan, double posinf, double neginf) {
+  expect_float("nan_to_num", "x", x);
+  Array out = empty(x.shape, x.dtype);
+  call(nan_to_num, NanToNumArgs{x.dtype, x.size, nan, posinf, neginf, x.data, out.data},
+       2 * static_cast<int64_t>(x.bytes()));
+  return out;
+}
+
 Array cast_array(const Array& x, DType dtype) {
   Array out = empty(x.shape, dtype);
   call(cast, CastArgs{x.dtype, dtype, x.size, x.data, out.data}, traffic(x, x, out));
@@ -226,6 +261,11 @@ void bind_elementwise(py::module_& m) {
   FASTDL_DEF(maximum)
   FASTDL_DEF(minimum)
   FASTDL_DEF(prelu)
+  FASTDL_DEF(fmod)
+  FASTDL_DEF(atan2)
+  FASTDL_DEF(hypot)
+  FASTDL_DEF(copysign)
+  FASTDL_DEF(logaddexp)
 #undef FASTDL_DEF
 #define FASTDL_DEF(function, name, first)                                                            \
   m.def(#function, [](const Array& x, py::handle s) {                                                \
@@ -264,6 +304,17 @@ void bind_elementwise(py::module_& m) {
   m.def("fill_", &fill_inplace);
   m.def("copy_", &copy_inplace);
   m.def("where", &where_arrays);
+  m.def("addcmul", [](const Array& a, const Array& b, const Array& c, py::handle s) {
+    return blend_arrays("addcmul", Blend::k_addcmul, a, b, c, s);
+  });
+  m.def("addcdiv", [](const Array& a, const Array& b, const Array& c, py::handle s) {
+    return blend_arrays("addcdiv", Blend::k_addcdiv, a, b, c, s);
+  });
+  m.def("lerp", [](const Array& a, const Array& b, const Array& weight) {
+    return blend_arrays("lerp", Blend::k_lerp, a, b, weight, py::float_(0.0));
+  });
+  m.def("lerp_scalar", &lerp_scalar);
+  m.def("nan_to_num", &numbers_for_nan);
   m.def("cast", &cast_array);
 }
 
