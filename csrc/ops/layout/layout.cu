@@ -2,7 +2,7 @@
 // the only question is how to make both sides of the copy run along memory.
 //
 // Three cases, tried in this order:
-//   runs       the last axis is contiguous (or repeats one element) on the strided side:
+//   runs       the last axis is contiguous (backwards, or repeats one element) on the strided side:
 //              neighbouring elements are moved as one unit of up to 16 bytes.
 //   transpose  another axis is the contiguous one: a tile of both axes goes through
 //              shared memory. Threads read along one axis and write along the other.
@@ -15,8 +15,8 @@
 //
 // Who owns what. Runs and elements: a thread owns one unit. Transpose: a block owns a tile of kTile elements, whose
 // shape follows the axes: 32 x 32, or long and narrow where one of them is short (3 channels, say).
-#include "cuda/access.cuh"
 #include "ops/layout/layout.h"
+#include "ops/layout/layout_units.cuh"
 
 namespace fastdl {
 namespace {
@@ -30,10 +30,6 @@ constexpr int kTileStorage = kTile + (kTile >> kSideLog2Min);  // at most 256 ro
 __device__ inline int row_pitch(int across_log2, int along_log2) {
   return (1 << across_log2) + (along_log2 < kSquareLog2 ? kWarp >> along_log2 : 1);
 }
-
-struct alignas(16) Bits128 {
-  uint64_t low, high;
-};
 
 // ---- runs and elements ----------------------------------------------------------------------------------------------
 
@@ -54,6 +50,19 @@ template <int N, class T>
 __global__ void __launch_bounds__(kBlock) repeat(int64_t n, Axes<1> axes, const T* x, T* out) {
   const int64_t i = global_thread() * N;
   if (i < n) store_pack(out + i, splat<N>(x[locate(axes, i).at[0]]), n - i);
+}
+
+// The last axis of x backwards: packs from its end, each turned round. Its stride is given as -N, and x as the first
+// element of the pack that lies at offset 0.
+template <int N, class T>
+__global__ void __launch_bounds__(kBlock) reverse(int64_t packs, Axes<1> axes, const T* x, T* out) {
+  const int64_t i = global_thread();
+  if (i >= packs) return;
+  const Pack<T, N> from = load_pack<N>(x + locate(axes, i).at[0]);
+  Pack<T, N> to;
+#pragma unroll
+  for (int j = 0; j < N; ++j) to[j] = from[N - 1 - j];
+  store_pack(out + i * N, to);
 }
 
 // ---- transpose ------------------------------------------------------------------------------------------------------
@@ -120,14 +129,6 @@ bool double_unit(View& v) {
   return true;
 }
 
-template <class F>
-void visit_unit(int bytes, F&& f) {
-  if (bytes == 1) return f(uint8_t{});
-  if (bytes == 4) return f(uint32_t{});
-  if (bytes == 8) return f(uint64_t{});
-  f(Bits128{});
-}
-
 Axes<1> axes_of(const View& v) {
   Axes<1> axes;
   for (int d = 0; d < v.shape.n; ++d) axes.push(v.shape[d], v.stride[d]);
@@ -158,6 +159,30 @@ bool launch_repeat(const View& v, Stream stream) {
              reinterpret_cast<const T*>(v.from), reinterpret_cast<T*>(v.to));
   });
   return true;
+}
+
+// Whether the view was written as packs that are turned round.
+bool launch_reverse(const View& v, Stream stream) {
+  const int last = v.last();
+  if (v.stride[last] != -1) return false;
+  bool done = false;
+  visit_unit(v.itemsize, [&](auto zero) {
+    using T = decltype(zero);
+    if constexpr (sizeof(T) <= 8) {
+      constexpr int N = kPack<T>;
+      const T* const x = reinterpret_cast<const T*>(v.from) - (N - 1);
+      T* const out = reinterpret_cast<T*>(v.to);
+      bool fits = v.shape[last] % N == 0 && aligned<N>(x) && aligned<N>(out);
+      View packs = v;
+      packs.shape[last] /= N, packs.stride[last] = -N;
+      for (int d = 0; d < last; ++d) fits = fits && v.stride[d] % N == 0;
+      if (!fits) return;
+      const int64_t n = packs.shape.product();
+      launch(reverse<N, T>, blocks_for(n, kBlock), kBlock, 0, stream, n, axes_of(packs), x, out);
+      done = true;
+    }
+  });
+  return done;
 }
 
 int log2_ceil(int64_t n) {
@@ -221,7 +246,7 @@ void gather_strided(const GatherStridedArgs& args, Stream stream) {
   while (double_unit(v)) {
   }
   if (v.stride[v.last()] == 1) return launch_units<true>(v, stream);
-  if (launch_repeat(v, stream) || launch_transpose(v, stream)) return;
+  if (launch_repeat(v, stream) || launch_reverse(v, stream) || launch_transpose(v, stream)) return;
   launch_units<true>(v, stream);
 }
 

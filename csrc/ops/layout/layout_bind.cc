@@ -1,14 +1,10 @@
-#include "bind/call.h"
+#include "ops/layout/layout_bind.h"
+
 #include "core/strided.h"
 #include "ops/elementwise/elementwise.h"
-#include "ops/layout/layout.h"
 
 namespace fastdl {
 namespace layout_binding {
-
-int64_t traffic(const Array& a) {
-  return 2 * static_cast<int64_t>(a.bytes());
-}
 
 // out = the view of x with out's shape and the given strides.
 void gather(const Array& x, const Dims& stride, int64_t offset, Array& out) {
@@ -43,6 +39,23 @@ Array permute(const Array& x, const Dims& dims) {
   }
   Array out = empty(shape, x.dtype);
   gather(x, permuted, 0, out);
+  return out;
+}
+
+Array flip(const Array& x, const Dims& axes) {
+  Dims stride = contiguous_strides(x.shape);
+  int64_t offset = 0;
+  unsigned seen = 0;
+  for (int i = 0; i < axes.n; ++i) {
+    const int axis = static_cast<int>(axes[i]);
+    EXPECT(axes[i] >= 0 && axes[i] < x.ndim(), IndexError, "flip", text("axes from 0 to ", x.ndim() - 1), text(axes));
+    EXPECT(!(seen >> axis & 1), ValueError, "flip", "each axis once", text(axes));
+    seen |= 1u << axis;
+    offset += (x.dim(axis) - 1) * stride[axis];
+    stride[axis] = -stride[axis];
+  }
+  Array out = empty(x.shape, x.dtype);
+  gather(x, stride, offset, out);
   return out;
 }
 
@@ -142,11 +155,13 @@ void slice_assign(Array& x, const Array& value, const Dims& starts, const Dims& 
 void bind_layout(py::module_& m) {
   using namespace layout_binding;
   m.def("permute", &permute);
+  m.def("flip", &flip);
   m.def("broadcast_to", &broadcast_to);
   m.def("concat", &concat);
   m.def("slice", &slice);
   m.def("slice_bwd", &slice_bwd);
   m.def("slice_assign_", &slice_assign);
+  bind_layout_extend(m);
 }
 
 }  // namespace fastdl

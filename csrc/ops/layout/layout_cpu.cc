@@ -1,9 +1,10 @@
 // Moving elements on the CPU: copies between a contiguous block and a strided view of another, in either direction.
 //
-// Both kernels are one function, copy_strided, which picks the plane of two axes that memory likes best:
+// Both kernels pick the plane of two axes that memory likes best:
 //
 //     runs        the last axis has stride 1 on both sides         long vectors, row by row
 //     fills       ... or 0 in the source (broadcast_to)
+//     reversals   ... or -1 in the source (flip)
 //     transposes  the sides have stride 1 along different axes     squares of kLanes x kLanes through registers,
 //                                                                  so that both sides move in whole vectors
 //     elements    anything else (steps, one-byte transposes)       one by one
@@ -11,15 +12,13 @@
 // Threads own ranges of whole planes' parts. Large outputs bypass the caches where they are contiguous.
 #include <utility>
 
-#include "cpu/parallel.h"
 #include "cpu/strided-inl.h"
-#include "cpu/vec-inl.h"
 #include "ops/layout/layout.h"
+#include "ops/layout/layout_rows-inl.h"
 
 namespace fastdl::FASTDL_ISA {
 namespace {
 
-constexpr int64_t kGrain = 64 * 1024;  // elements a chunk
 constexpr int64_t kTile = 64;  // rows and columns of a transposition's tile: lines of both sides stay in the L1 cache
 // A transposition writes a line in each of many pages. Past the level-2 cache each costs a read first, unless it
 // streams: 9 ms for 2048 x 2048 out of memory (Xeon), 3 with streams, 1.5 with lines fetched two squares ahead along
@@ -34,18 +33,43 @@ struct Copy {
   int64_t bytes;
 };
 
-// ---- runs and fills -------------------------------------------------------------------------------------------------
+// ---- rows -----------------------------------------------------------------------------------------------------------
+
+// Rows of a contiguous output: runs, fills, reversals, or elements some steps apart.
+template <class T>
+class GatheredRows {
+ public:
+  GatheredRows(const Copy& c, const T* x) : x_(x), stride_(c.from[c.n - 1]) {
+    for (int i = 0; i + 1 < c.n; ++i) add_axis<1>(rows_, c.shape[i], {c.from[i]});
+  }
+  void seek(int64_t row) { fastdl::FASTDL_ISA::seek<1>(rows_, row); }
+  void step() { fastdl::FASTDL_ISA::step<1>(rows_); }
+
+  FASTDL_BODY void write(int64_t column, int64_t n, T* to) const {
+    const T* const source = x_ + rows_.offset[0] + column * stride_;
+    if (stride_ == 1) return copy_run(source, to, n);
+    if (stride_ == -1) return reverse_run(source, to, n);
+    if (stride_ == 0) return fill_run(*source, to, n);
+    for (int64_t i = 0; i < n; ++i) to[i] = source[i * stride_];
+  }
+
+ private:
+  const T* x_;
+  int64_t stride_;
+  Walk<1> rows_;
+};
 
 template <class T>
-FASTDL_INLINE void copy_run(const T* x, T* out, int64_t n, bool streams) {
+static void gather_rows(const Copy& c, const T* x, T* out) {
+  int64_t rows = 1;
+  for (int i = 0; i + 1 < c.n; ++i) rows *= c.shape[i];
+  write_rows(out, rows, c.shape[c.n - 1], GatheredRows<T>(c, x));
+}
+
+template <class T>
+FASTDL_INLINE void stream_run(const T* x, T* out, int64_t n) {
   constexpr int kStep = kLanes<T>;
-  if (!streams || n < 4 * kStep || reinterpret_cast<uintptr_t>(out) % sizeof(T)) {
-    if (n <= 8)
-      for (int64_t i = 0; i < n; ++i) out[i] = x[i];
-    else
-      __builtin_memcpy(out, x, static_cast<size_t>(n) * sizeof(T));
-    return;
-  }
+  if (n < 4 * kStep || reinterpret_cast<uintptr_t>(out) % sizeof(T)) return copy_run(x, out, n);
   int64_t i = 0;
   for (; reinterpret_cast<uintptr_t>(out + i) % kVecBytes; ++i) out[i] = x[i];
   for (; i + kStep <= n; i += kStep) stream<T>(out + i, load<T>(x + i));
@@ -54,11 +78,10 @@ FASTDL_INLINE void copy_run(const T* x, T* out, int64_t n, bool streams) {
 
 // Rows are cut at kGrain elements, so that threads share a single long one as well.
 template <class T>
-static void copy_rows(const Copy& c, const T* x, T* out) {
+static void scatter_rows(const Copy& c, const T* x, T* out) {
   const int last = c.n - 1;
   const bool streams = c.bytes >= kStreamBytes;
-  const int64_t size = c.shape[last], pieces = (size + kGrain - 1) / kGrain;
-  const int64_t from = c.from[last], to = c.to[last];
+  const int64_t size = c.shape[last], pieces = (size + kGrain - 1) / kGrain, to = c.to[last];
   int64_t outer = 1;
   for (int i = 0; i < last; ++i) outer *= c.shape[i];
   parallel_for(outer * pieces, kGrain / size + 1, [&](int64_t begin, int64_t end) {
@@ -68,16 +91,14 @@ static void copy_rows(const Copy& c, const T* x, T* out) {
     int64_t piece = begin % pieces;
     for (int64_t item = begin; item < end; ++item) {
       const int64_t column = piece * kGrain, n = size - column < kGrain ? size - column : kGrain;
-      const T* source = x + rows.offset[0] + column * from;
+      const T* source = x + rows.offset[0] + column;
       T* target = out + rows.offset[1] + column * to;
-      if (from == 1 && to == 1) {
-        copy_run(source, target, n, streams);
-      } else if (from == 0 && to == 1) {
-        const T value = *source;
-        for (int64_t i = 0; i < n; ++i) target[i] = value;
-      } else {
-        for (int64_t i = 0; i < n; ++i) target[i * to] = source[i * from];
-      }
+      if (to == 1 && streams)
+        stream_run(source, target, n);
+      else if (to == 1)
+        copy_run(source, target, n);
+      else
+        for (int64_t i = 0; i < n; ++i) target[i * to] = source[i];
       if (++piece == pieces) piece = 0, step<2>(rows);
     }
     if (streams) store_fence();
@@ -179,26 +200,30 @@ static void copy_transposed(const Copy& c, int p, int q, const T* x, T* out) {
 
 // ---- the choice -----------------------------------------------------------------------------------------------------
 
-template <class T>
+template <bool kGather, class T>
 static void copy_strided(const Copy& c, const T* x, T* out) {
+  const int64_t* const strides = kGather ? c.from : c.to;
   const int last = c.n - 1;
-  int p = -1, q = -1;
-  for (int i = 0; i < c.n; ++i) {
-    if (c.to[i] == 1) p = i;
-    if (c.from[i] == 1) q = i;
-  }
-  const bool run = c.from[last] <= 1 && c.to[last] == 1;
-  if (!run && p >= 0 && q >= 0 && p != q) return copy_transposed(c, p, q, x, out);
-  copy_rows(c, x, out);
+  int across = -1;  // the axis that is contiguous on the strided side
+  for (int i = 0; i < c.n; ++i)
+    if (strides[i] == 1) across = i;
+  const bool run = strides[last] == 1 || (kGather && (strides[last] == 0 || strides[last] == -1));
+  if (!run && across >= 0) return copy_transposed(c, kGather ? last : across, kGather ? across : last, x, out);
+  if constexpr (kGather)
+    gather_rows(c, x, out);
+  else
+    scatter_rows(c, x, out);
 }
 
+template <bool kGather>
 static void copy_any(Copy& c, int itemsize, const void* x, int64_t from, void* out, int64_t to) {
   c.bytes = itemsize;
   for (int i = 0; i < c.n; ++i) c.bytes *= c.shape[i];
   if (c.bytes == 0) return;
-  if (itemsize == 1) copy_strided(c, static_cast<const uint8_t*>(x) + from, static_cast<uint8_t*>(out) + to);
-  if (itemsize == 4) copy_strided(c, static_cast<const uint32_t*>(x) + from, static_cast<uint32_t*>(out) + to);
-  if (itemsize == 8) copy_strided(c, static_cast<const uint64_t*>(x) + from, static_cast<uint64_t*>(out) + to);
+  visit_itemsize(itemsize, [&](auto zero) FASTDL_BODY {
+    using T = decltype(zero);
+    copy_strided<kGather>(c, static_cast<const T*>(x) + from, static_cast<T*>(out) + to);
+  });
 }
 
 // The axes of `shape`, with a contiguous side and one that has `stride`.
@@ -219,15 +244,15 @@ static void set_axes(Copy& c, const Dims& shape, const Dims& stride, int64_t (&c
 // ---- launchers ------------------------------------------------------------------------------------------------------
 
 void gather_strided(const GatherStridedArgs& p) {
-  Copy c;
+  Copy c{};
   set_axes(c, p.shape, p.stride, c.to, c.from);
-  copy_any(c, p.itemsize, p.x, p.offset, p.out, 0);
+  copy_any<true>(c, p.itemsize, p.x, p.offset, p.out, 0);
 }
 
 void scatter_strided(const ScatterStridedArgs& p) {
-  Copy c;
+  Copy c{};
   set_axes(c, p.shape, p.stride, c.from, c.to);
-  copy_any(c, p.itemsize, p.x, 0, p.out, p.offset);
+  copy_any<false>(c, p.itemsize, p.x, 0, p.out, p.offset);
 }
 
 }  // namespace fastdl::FASTDL_ISA
