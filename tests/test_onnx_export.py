@@ -84,6 +84,14 @@ CASES = {
     "pixel_shuffle": (lambda: nn.PixelShuffle(2), [(2, 8, 3, 4)]),
     "pad": (lambda: nn.ZeroPad2d((1, 2, 0, 3)), [(2, 4, 5, 6)]),
     "reflect": (lambda: nn.ReflectionPad2d((1, 2, 2, 1)), [(2, 4, 5, 6)]),
+    "reflect and cut": (lambda: Compute(lambda a: F.pad(a, (-2, 3, 1, -1), "reflect")), [(2, 4, 5, 6)]),
+    "replicate": (lambda: nn.ReplicationPad1d((0, 9)), [(2, 4, 5)]),
+    "circular": (lambda: nn.CircularPad2d((1, 2, -1, 0)), [(2, 4, 5, 6)]),
+    "order of axes": (
+        lambda: Compute(lambda a: (a.flip(0, 2), a.roll((1, -2), (0, 2)), a.roll(-1, 0), a.roll(1, 1))),
+        [(2, 3, 4)],
+    ),
+    "triangles": (lambda: Compute(lambda a: (a.tril(), a.triu(1))), [(2, 5, 4)]),
     "arithmetic": (
         lambda: Compute(lambda a, b: (a + b) * 2 - a / (b * b + 1) + 3 ** (a / 9) - (1 - b)),
         [(2, 3), (2, 3)],
@@ -188,7 +196,8 @@ def test_networks(name, opset, tmp_path):
     check(build(), example_of(inputs), tmp_path / "net.onnx", [by_fastdl], opset=opset)
 
 
-@pytest.mark.parametrize("name", ["linear", "conv2d", "layer_norm", "layout", "embedding", "arithmetic", "pad"])
+@pytest.mark.parametrize("name", ["linear", "conv2d", "layer_norm", "layout", "embedding", "arithmetic", "pad",
+                                  "reflect", "replicate", "circular", "order of axes", "triangles"])  # fmt: skip
 def test_networks_by_the_reference(name, tmp_path):
     build, inputs = CASES[name]
     check(build(), example_of(inputs), tmp_path / "net.onnx", [by_reference])

@@ -17,8 +17,9 @@ from .cases import all_cases
 # Cases whose results have sizes that depend on numbers, that read them, draw random ones, or change their arguments.
 REFUSED = {
     "batch_norm_moves_statistics", "remove_small_boxes", "remove_small_boxes_special", "dropout",
-    "floor_divide_integers", "remainder_integers", "floor_divide_octets", "remainder_octets", "embedding_bwd_rows",
-    "masked_select", "nonzero", "multi_margin_loss", "nms", "nms_of_detections", "nms_on_a_lattice",
+    "floor_divide_integers", "remainder_integers", "floor_divide_octets", "remainder_octets",
+    "fmod_integers", "fmod_octets", "embedding_bwd_rows", "masked_select", "nonzero", "multi_margin_loss",
+    "nms", "nms_of_detections", "nms_on_a_lattice",
     "nms_of_special_boxes", "batched_nms", "soft_nms", "soft_nms_on_a_lattice", "soft_nms_of_special_boxes",
     "sgd_step", "adam_step", "rmsprop_step", "adagrad_step", "adadelta_step", "adamax_step",
     "ahead_step", "rprop_step", "clip_norm", "clip_value", "unique",

@@ -56,6 +56,4 @@ ROWS = [
     _row("x[x > 0]", lambda kit, x: x[x > 0], _line),
     _row("nonzero", lambda kit, x: kit.nonzero(x > 0), _line),
     _row("masked_fill", lambda kit, x: kit.masked_fill(x, x > 0, 0.0), _line),
-    _row("cumsum, axis 1", lambda kit, x, i: kit.cumsum(x, 1), _square),
-    _row("cumsum, axis 0", lambda kit, x, i: kit.cumsum(x, 0), _square),
 ]

@@ -1,4 +1,4 @@
-"""Sums, means and variances of everything, of channels, along rows and along columns: bound by reading."""
+"""Sums, products, means and variances of everything, of channels, along rows and along columns: bound by reading."""
 
 from bench.row import Row, torch
 
@@ -10,6 +10,10 @@ ROWS = [
     Row("sum", {"shape": MATRIX, "dim": 1}, goal=1.1),
     Row("sum", {"shape": MATRIX, "dim": 0}, goal=1.1),
     Row("sum", {"shape": (65536, 64), "dim": 1}, goal=1.1),
+    Row("prod", {"shape": PLANES, "dim": None}, goal=1.1),
+    Row("prod", {"shape": MATRIX, "dim": 1}, goal=1.1),
+    Row("prod", {"shape": MATRIX, "dim": 0}, goal=1.1),
+    Row("prod", {"shape": MATRIX, "dim": 1}, goal=1.1, backward=True),
     Row("amax", {"shape": (65536, 64), "dim": 1}, goal=1.1),
     Row("amax", {"shape": (401408, 16), "dim": 1}, goal=1.1),
     Row("mean", {"shape": PLANES, "dim": (0, 2, 3)}, goal=1.1),
@@ -19,6 +23,7 @@ ROWS = [
 ]
 TORCH = {} if torch is None else {
     "sum": lambda x, dim: x.sum() if dim is None else x.sum(dim),
+    "prod": lambda x, dim: x.prod() if dim is None else x.prod(dim),
     "amax": torch.amax, "mean": torch.mean, "var": torch.var, "std": torch.std,
 }  # fmt: skip
 NUMPY = {"sum": lambda x, dim: x.sum(axis=dim)}

@@ -11,6 +11,12 @@ struct Sum {
     return a + b;
   }
 };
+struct Product {
+  template <class T>
+  __device__ __forceinline__ T operator()(const T& a, const T& b) const {
+    return a * b;
+  }
+};
 // NaN wins, as in PyTorch.
 struct Max {
   template <class T>
@@ -25,18 +31,31 @@ struct Min {
   }
 };
 
-// The value of lane (lane ^ mask), for any trivially copyable T of whole 4-byte words: a (value, index) pair, say.
-template <class T>
-__device__ __forceinline__ T shuffle_xor(const T& v, int mask) {
+// move(word) for each 4-byte word of any trivially copyable T of whole ones: a (value, index) pair, say.
+template <class T, class Move>
+__device__ __forceinline__ T move_words(const T& v, Move move) {
   static_assert(sizeof(T) % 4 == 0, "shuffles move 4-byte words");
   constexpr int kWords = sizeof(T) / 4;
   unsigned words[kWords];
   memcpy(words, &v, sizeof v);
 #pragma unroll
-  for (int i = 0; i < kWords; ++i) words[i] = __shfl_xor_sync(kFullWarp, words[i], mask);
+  for (int i = 0; i < kWords; ++i) words[i] = move(words[i]);
   T out;
   memcpy(&out, words, sizeof out);
   return out;
+}
+// The value of lane (lane ^ mask), of the lane `distance` below (its own in the lowest lanes), of one lane for all.
+template <class T>
+__device__ __forceinline__ T shuffle_xor(const T& v, int mask) {
+  return move_words(v, [&](unsigned word) { return __shfl_xor_sync(kFullWarp, word, mask); });
+}
+template <class T>
+__device__ __forceinline__ T shuffle_up(const T& v, int distance) {
+  return move_words(v, [&](unsigned word) { return __shfl_up_sync(kFullWarp, word, distance); });
+}
+template <class T>
+__device__ __forceinline__ T shuffle_from(const T& v, int lane) {
+  return move_words(v, [&](unsigned word) { return __shfl_sync(kFullWarp, word, lane); });
 }
 
 // Over groups of `Lanes` neighbouring lanes (a power of two). All 32 lanes of the warp must call it. `op` must be

@@ -45,7 +45,67 @@ __device__ __forceinline__ RunningSum<T> block_running_sum(T v) {
   return {before + own.before, total};
 }
 
+// ---- any operation
+// ---------------------------------------------------------------------------------------------------
+
+// What the threads before this one come to, and all of them, by an operation Op with identity() and combine(a, b) of
+// states, a before b.
+template <class State>
+struct Running {
+  State before, total;
+};
+
+// Over the lanes of a warp, all of which must call it.
+template <class Op, class State>
+__device__ __forceinline__ Running<State> warp_running(State v) {
+  const int lane = threadIdx.x % kWarp;
+#pragma unroll
+  for (int distance = 1; distance < kWarp; distance *= 2) {
+    const State lower = shuffle_up(v, distance);
+    if (lane >= distance) v = Op::combine(lower, v);
+  }
+  const State before = shuffle_up(v, 1), total = shuffle_from(v, kWarp - 1);
+  return {lane > 0 ? before : Op::identity(), total};
+}
+
+// Over the threads of a block of kBlock, all of which must call it; it holds two barriers.
+template <class Op, class State>
+__device__ __forceinline__ Running<State> block_running(State v) {
+  constexpr int kWarps = kBlock / kWarp;
+  FASTDL_SHARED(State, states, [kWarps]);
+  const int warp = threadIdx.x / kWarp;
+  const Running<State> own = warp_running<Op>(v);
+  __syncthreads();  // previous states may still be read
+  if (threadIdx.x % kWarp == 0) states[warp] = own.total;
+  __syncthreads();
+  State before = Op::identity(), total = Op::identity();
+#pragma unroll
+  for (int w = 0; w < kWarps; ++w) {
+    if (w == warp) before = total;
+    total = Op::combine(total, states[w]);
+  }
+  return {Op::combine(before, own.before), total};
+}
+
 namespace {
+
+// A warp owns a row of `columns` states: each becomes what those before it in the row come to.
+template <class Op>
+__global__ void __launch_bounds__(kBlock) run_before(typename Op::State* states, int64_t rows, int64_t columns) {
+  using State = typename Op::State;
+  const int64_t row = global_thread() / kWarp;
+  if (row >= rows) return;  // a whole warp
+  State carry = Op::identity();
+  for (int64_t first = 0; first < columns; first += kWarp) {
+    const int64_t column = first + threadIdx.x % kWarp;
+    State own = Op::identity();
+    if (column < columns) own = states[row * columns + column];
+    const Running<State> running = warp_running<Op>(own);
+    const State before = Op::combine(carry, running.before);
+    if (column < columns) states[row * columns + column] = before;
+    carry = Op::combine(carry, running.total);
+  }
+}
 
 // One block: each of n sums becomes the sum of those before it, and number n the total.
 template <class T>

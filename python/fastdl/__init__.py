@@ -91,64 +91,57 @@ from .functional import (
 )
 from .functional import methods as _methods
 from .functional.activation import log_softmax, relu, sigmoid, softmax, tanh
-from .functional.angles import acos, asin, atan, atan2, copysign, signbit, sinc
+from .functional.angles import acos, asin, atan, atan2, copysign, hypot, signbit, sinc, tan
 from .functional.arithmetic import add, div, maximum, minimum, mul, pow, sub
+from .functional.blending import addcdiv, addcmul, lerp, logaddexp, logaddexp2, nan_to_num
 from .functional.comparison import allclose, clamp, clip, eq, equal, ge, gt, le, lt, ne, where
 from .functional.compositions import (
-    acosh,
-    addcdiv,
-    addcmul,
-    asinh,
-    atanh,
     clamp_max,
     clamp_min,
-    cosh,
-    erfc,
-    exp2,
     float_power,
     fmax,
     fmin,
-    fmod,
     frac,
     heaviside,
-    hypot,
     isclose,
     isneginf,
     isposinf,
     ldexp,
-    lerp,
-    log2,
-    log10,
-    logaddexp,
-    logaddexp2,
     logit,
-    nan_to_num,
     positive,
     rsub,
-    sinh,
-    tan,
     xlogy,
 )
+from .functional.cumulative import cummax, cummin, cumprod, cumsum, logcumsumexp
 from .functional.diagonals import diag, diag_embed, diagonal, trace, tril, tril_indices, triu, triu_indices
 from .functional.distance import cdist
-from .functional.division import floor_divide, remainder
+from .functional.division import floor_divide, fmod, remainder
 from .functional.einsum import einsum
 from .functional.elementary import (
     abs,
+    acosh,
+    asinh,
+    atanh,
     ceil,
     cos,
+    cosh,
     erf,
+    erfc,
     exp,
+    exp2,
     expm1,
     floor,
     log,
     log1p,
+    log2,
+    log10,
     neg,
     reciprocal,
     round,
     rsqrt,
     sign,
     sin,
+    sinh,
     sqrt,
     square,
     trunc,
@@ -163,7 +156,6 @@ from .functional.gathering import (
     dstack,
     histogram,
     hsplit,
-    logcumsumexp,
     mode,
     unravel_index,
     vander,
@@ -207,7 +199,7 @@ from .functional.measures import (
     trapezoid,
 )
 from .functional.product import addmm, baddbmm, bmm, dot, inner, matmul, mm, mv, outer, tensordot
-from .functional.rearranging import chunk, cumsum, flip, roll, split
+from .functional.rearranging import chunk, flip, roll, split
 from .functional.reduction import amax, amin, argmax, argmin, max, mean, min, std, sum, var
 from .functional.searching import bucketize, quantile, searchsorted, unique
 from .functional.selecting import (
@@ -252,9 +244,6 @@ from .functional.statistics import (
     any,
     bincount,
     count_nonzero,
-    cummax,
-    cummin,
-    cumprod,
     dist,
     logsumexp,
     norm,

@@ -1,10 +1,9 @@
-"""Elements chosen by indices and masks, sums by index, coordinates and running sums."""
+"""Elements chosen by indices and masks, sums by index, and coordinates."""
 
 import numpy as np
 
 import fastdl
 import fastdl.functional.indexing as indexing
-import fastdl.functional.rearranging as rearranging
 from fastdl.testing import BadCall, OpCase
 
 
@@ -89,18 +88,6 @@ ITEMS = [
     {"shape": (3, 4), "item": (slice(None), np.zeros((0, 2), np.int64))},
 ]
 ASSIGNED = [a for i, a in enumerate(ITEMS) if i != 11]
-SUMS = [
-    {"shape": (7,), "dim": 0},
-    {"shape": (3, 40), "dim": 1},
-    {"shape": (5, 4, 17), "dim": 1},
-    {"shape": (6, 2000), "dim": 0},
-    {"shape": (2, 0), "dim": 1},
-    {"shape": (4, 1), "dim": -1},
-    {"shape": (3, 1000), "dim": 1},
-    {"shape": (2, 9000), "dim": 1},
-    {"shape": (1, 5001), "dim": 1},
-    {"shape": (2, 150, 3), "dim": 1},
-]
 
 
 def array(device, *shape, dtype="float32"):
@@ -161,10 +148,6 @@ BAD_ITEMS = [
 ARGUMENTS = ("shape", "index", "count", "source", "distinct")
 
 
-def moved(x, **_):
-    return 2.0 * x.nbytes
-
-
 CASES = [
     OpCase("index_select", lambda x, i, dim: x.index_select(dim, i), lines, LINES, BAD_LINES, shape_only=ARGUMENTS),
     OpCase("index_add", lambda x, i, s, dim, alpha=1: x.index_add(dim, i, s, alpha),
@@ -184,11 +167,4 @@ CASES = [
     OpCase("nonzero", indexing.nonzero, zeros_of,
            [{"shape": (3, 17)}, {"shape": (100_000,)}, {"shape": (2, 3, 5), "dtype": "int32"}, {"shape": ()},
             {"shape": (0, 3)}], differentiable=[], shape_only=("shape", "dtype")),
-    OpCase("cumsum", rearranging.cumsum, numbers, SUMS, shape_only=("shape",), bytes=moved, epsilons=64),
-    OpCase("flip", lambda x, dims: rearranging.flip(x, dims), numbers,
-           [{"shape": (3, 5), "dims": (0, 1)}, {"shape": (4,), "dims": (0,)}],
-           shape_only=("shape",)),
-    OpCase("roll", rearranging.roll, numbers,
-           [{"shape": (3, 5), "shifts": (1, -2), "dims": (0, 1)}, {"shape": (3, 5), "shifts": 7}],
-           shape_only=("shape",)),
 ]  # fmt: skip

@@ -1,5 +1,7 @@
 """Sums, means, extremes over axes."""
 
+import numpy as np
+
 import fastdl
 from fastdl.testing import BadCall, OpCase
 
@@ -22,11 +24,24 @@ SIZES = [
     {"shape": (1, 1), "dim": (0, 1)},
     {"shape": (), "dim": None},
 ]
+PRODUCTS = [s for s in SIZES if not isinstance(s["dim"], tuple)] + [
+    {"shape": (7, 300), "dim": 0},
+    {"shape": (3, 40, 9), "dim": 1},
+    {"shape": (2, 40_000), "dim": 1},
+    {"shape": (0, 3), "dim": 0},
+]
 EMPTY = [{"shape": (0, 3), "dim": 0}, {"shape": (3, 0), "dim": None}]
 
 
 def normal(rng, shape, dim):
     return [rng.standard_normal(shape)]
+
+
+def factors(rng, shape, dim, zeros=0):
+    """Of products that neither overflow nor vanish; `zeros` of them 0."""
+    x = np.exp(rng.standard_normal(shape) * 0.02) * rng.choice([-1, 1], shape)
+    x.reshape(-1)[rng.choice(x.size, zeros, False)] = 0
+    return [x]
 
 
 def case(name, call, sizes=SIZES, epsilons=64, bad=(), differentiable=None):
@@ -56,6 +71,16 @@ CASES = [
     ]),
     case("var_keepdim", lambda x, dim: fastdl.var(x, dim, 0, True), epsilons=256),
     case("std", fastdl.std, [s for s in SIZES if s["shape"] not in ((1, 1), ())], epsilons=256),
+    OpCase("prod", fastdl.prod, factors, PRODUCTS + [{**s, "zeros": n} for s in PRODUCTS[:9] for n in (1, 2, 4)],
+           shape_only=("shape", "zeros"), epsilons=256, bytes=lambda x, **_: x.nbytes,
+           gradcheck_sizes=[
+               PRODUCTS[1], *({"shape": (3, 5), "dim": d, "zeros": n} for d in (None, 0, 1) for n in (1, 4)),
+           ],
+           bad=[
+               BadCall(lambda d: on(d, 2, 3).prod(2), IndexError, "[prod] expected dim in [-2, 1], got 2"),
+               BadCall(lambda d: on(d, 2, 3).prod((0, 1)), TypeError, "[prod] expected an int for dim, got tuple"),
+               BadCall(lambda d: fastdl.prod(None), TypeError, "[prod] expected a Tensor for input, got NoneType"),
+           ]),
     case("amax", fastdl.amax, bad=[
         BadCall(lambda d: on(d, 0, 3).amax(), ValueError,
                 "[amax] expected at least one element along the axes, got shape (0, 3)"),

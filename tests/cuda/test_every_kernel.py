@@ -104,8 +104,8 @@ EXEMPT = [
 
 
 ON_STACK = [
-    Bar(r"unary_kernel<\(Unary\)1[12], .*", 40, "sin, cos: the words of the product of a large angle with 2 / pi, "
-            "in a branch that angles below 10^5 do not take"),
+    Bar(r"unary_kernel<\(Unary\)(1[12]|21), .*", 40, "sin, cos, tan: the words of the product of a large angle "
+            "with 2 / pi, in a branch that angles below 10^5 do not take"),
     # A division that is not of usual numbers is a call, before which ptxas 13.0 saves what it could have kept.
     Bar("forward_kernel<(false, float|true, double|double)>", 16, "moments of normalization", ("sm_100", "sm_120")),
     Bar(r"share_sums_kernel<\(Loss\)\d+, double>", 16, "losses with quotients of doubles", ("sm_100", "sm_120")),

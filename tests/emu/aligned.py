@@ -15,14 +15,22 @@ Sizes = list[dict[str, Any]]
 
 MAPS: Sizes = [{"shape": (2, 4, 16, 32)}]
 PAIRS: Sizes = [{"a": (64, 128), "b": (64, 128)}, {"a": (64, 128), "b": (128,)}, {"a": (8, 8, 128), "b": (8, 1, 1)}]
+TRIPLES: Sizes = [{"a": (64, 128), "b": (64, 128), "c": (64, 128)}, {"a": (64, 128), "b": (128,), "c": (64, 1)}]
 WINDOWS = {"kernel_size": 2}
 BAGS = {"rows": 64, "width": 64}
+LINES = [{"shape": (32, 256), "dim": 1}, {"shape": (4, 64, 64), "dim": 1}, {"shape": (2, 8192), "dim": 1},
+         {"shape": (1, 512, 64), "dim": 1}]  # fmt: skip
 SEQUENCE = {"t": 3, "n": 32, "i": 64, "h": 64}
 # A line in a tile of its own, lines in the keys' digits, and one that is sorted for its rank alone.
 RANKED: Sizes = [{"shape": (4, 1024), "dim": 1}, {"shape": (4, 2048), "dim": 1}, {"shape": (1, 16384), "dim": 1}]
 
 # By the name of the case, else by its room.
 BY_CASE: dict[str, Sizes] = {
+    "addcmul": TRIPLES,
+    "addcdiv": TRIPLES,
+    "lerp": TRIPLES,
+    "threshold": [{"shape": (8192,), "low": 0.5}],
+    "glu": [{"shape": (64, 256), "dim": 1}],
     "prelu": [{"shape": (2, 8, 16, 32), "channels": 8}],
     "adaptive_avg_pool1d": [{"shape": (64, 128), "output_size": (64,)}],
     "adaptive_max_pool1d": [{"shape": (64, 128), "output_size": (64,)}],
@@ -53,10 +61,16 @@ BY_CASE: dict[str, Sizes] = {
     "masked_fill": [{"shape": (64, 128)}],
     "masked_select": [{"shape": (8192,)}],
     "nonzero": [{"shape": (64, 128), "dtype": "float32"}],
-    "cumsum": [{"shape": (32, 256), "dim": 1}, {"shape": (4, 64, 64), "dim": 1}, {"shape": (2, 8192), "dim": 1},
-               {"shape": (1, 512, 64), "dim": 1}],
+    "cumsum": LINES,
+    "cumprod": LINES,
+    "cummax": LINES,
+    "cummin": LINES,
+    "logcumsumexp": LINES,
     "flip": [{"shape": (64, 128), "dims": (0,)}, {"shape": (64, 128), "dims": (1,)}],
     "roll": [{"shape": (64, 128), "shifts": (8,), "dims": (1,)}],
+    "pad_circular": [{"shape": (2, 32, 64), "pad": (8, 8)}],
+    "tril": [{"shape": (64, 128)}],
+    "triu": [{"shape": (64, 128), "diagonal": 8}],
     "instance_norm": MAPS,
     "instance_norm_plain": MAPS,
     "instance_norm_moves_statistics": MAPS,

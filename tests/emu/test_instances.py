@@ -29,6 +29,11 @@ def numbers(dtype: str, *shape: int) -> np.ndarray:
     return RNG.integers(0, 9, shape).astype(dtype)
 
 
+def signs(dtype: str, *shape: int) -> np.ndarray:
+    """1 and -1, so that products are exact."""
+    return (RNG.integers(0, 2, shape) * 2 - 1).astype(dtype)
+
+
 def normal(*shape: int, dtype: str = "float32") -> np.ndarray:
     return RNG.standard_normal(shape).astype(dtype)
 
@@ -75,7 +80,7 @@ def _same(emu: ModuleType, request: pytest.FixtureRequest) -> Callable[..., None
         array = emu.from_numpy(np.ascontiguousarray(a), False)
         return emu.shifted(array) if request.param else array
 
-    def same(name: str, *arguments: Any) -> None:
+    def same(name: str, *arguments: Any, epsilons: float = 0) -> None:
         host = [a.copy() if isinstance(a, np.ndarray) else a for a in arguments]
         want, device = getattr(REFERENCE, name)(*host), [place(a) for a in arguments]
         got = getattr(emu, name)(*device)
@@ -83,7 +88,10 @@ def _same(emu: ModuleType, request: pytest.FixtureRequest) -> Callable[..., None
             got, want = device[0], host[0]
         for a, b in zip(*([x] if not isinstance(x, tuple) else x for x in (got, want)), strict=True):
             if b is not None:
-                np.testing.assert_array_equal(emu.to_numpy(a), REFERENCE.to_numpy(b))
+                if epsilons:
+                    assert_close(emu.to_numpy(a), REFERENCE.to_numpy(b), epsilons)
+                else:
+                    np.testing.assert_array_equal(emu.to_numpy(a), REFERENCE.to_numpy(b))
 
     return same
 
@@ -113,6 +121,13 @@ def test_arithmetic(same, dtype: str) -> None:
     for name in ("add", "sub", "mul", "maximum", "minimum", "floor_divide", "remainder"):
         same(name, x, y)
     same("clamp", x, 1, 2)
+    for axes, shape in itertools.product(((1,), (0,)), ((5, 3), (40, 300), (300, 40))) if dtype != "uint8" else ():
+        same("prod", signs(dtype, *shape), axes, False)
+        if dtype not in INTEGERS:
+            x = signs(dtype, *shape)
+            x[0, 1] = x[2, 2] = x[3, 2] = 0
+            product = REFERENCE.prod(x, axes, True)
+            same("prod_bwd", numbers(dtype, *product.shape), x, product, *axes)
     for name in ("sum", "amax", "amin") if dtype != "uint8" else ():
         for axes in ((1,), (0,)):
             for shape in ((5, 3), (40, 300), (300, 40)):
@@ -133,6 +148,16 @@ def test_running_sums_and_places(same, dtype: str) -> None:
     for shape in ((2, 3), (2, 4), (2, 5000), (2, 5001), (3, 1500, 4)):
         for reverse in (False, True):
             same("cumsum", numbers(dtype, *shape), 1, reverse)
+        for name in ("cumprod", "cummax", "cummin"):
+            same(name, numbers(dtype, *shape) % 3 if name != "cumprod" else signs(dtype, *shape), 1)
+        if dtype in FLOATS:
+            x, g = signs(dtype, *shape), numbers(dtype, *shape)
+            x[0, 1], x[-1, 2] = 0, 0
+            same("cumprod_bwd", g, x, REFERENCE.cumprod(x, 1), 1)
+            same("cumextreme_bwd", g, REFERENCE.cummax(g, 1)[1], 1)
+            out = REFERENCE.logcumsumexp(x, 1)
+            same("logcumsumexp", x, 1, epsilons=256)
+            same("logcumsumexp_bwd", g, x, out, 1, epsilons=1024)
     same("argmax", numbers(dtype, 40, 30), 1, False)
     same("argmin", numbers(dtype, 40, 30), 0, False)
     same("index_add", numbers(dtype, 40, 8), RNG.integers(0, 5, 40), 0, 5)

@@ -60,6 +60,7 @@ EXEMPT_GLOBAL = [
     Exempt("max_kernel|mean_kernel", 2.2, "windows of two steps", "adaptive_pool2d"),
     Exempt("max_gradient_kernel", 6.4, "a thread adds the gradients of a plane, in order"),
     Exempt("compare_kernel|cast_kernel|iou_matrix", 2.0, "packs of 32 bytes and more take several accesses"),
+    Exempt("run_along_rows", 1.55, "packs of 32 bytes: places of extremes"),
     Exempt("move_units", 2.5, "columns of boxes: one number of each four"),
     Exempt("gradient_tiles", 2.5, "a thread's numbers of a tile, four in a row, once for the whole sum"),
     Exempt("forward_step|backward_step", 2.5, "a thread owns four neighbouring units"),
@@ -67,7 +68,8 @@ EXEMPT_GLOBAL = [
     # Little memory: what comes of a channel, a row, a tile or the weights, besides the arrays themselves.
     Exempt("row_means_kernel|parameters_kernel|statistics_kernel", 3.4, "pairs of numbers of each channel"),
     Exempt("sum_rows", 1.6, "the weight of each row's class"),
-    Exempt("sum_parts_of_columns", 1.15, "the sum of each part"),
+    Exempt("parts_of_columns", 1.25, "what each part comes to"),
+    Exempt("run_before", 3.0, "what each part comes to, in up to three numbers"),
     Exempt("matmul_tiles", 1.25, "the bias of a tile's columns"),
     Exempt("product_tiles", 1.25, "the norms of a tile's columns"),
     Exempt("conv_taps|depthwise_fwd|depthwise_bwd_input", 1.2, "pixels under windows that do not start at a sector"),

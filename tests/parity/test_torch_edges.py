@@ -115,6 +115,33 @@ def test_running_logarithms_far_apart():
         assert same(lambda m, f, x: m.logcumsumexp(x, 0), np.array(line, "float32"))
 
 
+@pytest.mark.parametrize("size", [1, 7, 16, 40])
+def test_running_extremes_of_equal_and_special_numbers(size):
+    x = np.round(numbers((3, size), "float32"))
+    x[0, size // 2], x[1, size // 3], x[1, size // 2] = np.nan, -np.inf, np.inf
+    for name, dim in itertools.product(("cummax", "cummin"), (0, 1)):
+        assert same(lambda m, f, x, name=name, dim=dim: tuple(getattr(m, name)(x, dim)), x)
+        assert same(lambda m, f, x, name=name, dim=dim: tuple(getattr(m, name)(x, dim)), x.astype("float64"))
+
+
+@pytest.mark.parametrize("kind", ["float32", "int64", "bool"])
+@pytest.mark.parametrize("name", ["cumsum", "cumprod", "prod"])
+def test_running_operations_in_another_dtype(name, kind):
+    for dtype in ("float32", "float64", "int32", "int64"):
+        assert same(lambda m, f, x, dtype=dtype: getattr(m, name)(x, 1, dtype=getattr(m, dtype)), numbers((3, 4), kind))
+
+
+def test_gradients_of_running_logarithms_of_infinities():
+    def gradient(library: Any, functional: Any, x: Any) -> Any:
+        x.requires_grad_()
+        library.logcumsumexp(x, 0).sum().backward()
+        return x.grad
+
+    inf = np.inf
+    for line in ([1, inf, 2], [1, -inf, 2], [1, np.nan, 2], [-inf, 1, 0.5], [3, 2, 1000, -1000, 999]):
+        assert same(gradient, np.array(line, "float32"))
+
+
 def test_cross_products_along_the_first_axis_of_three():
     for shape in ((3, 4), (3, 3), (2, 3, 4), (4, 3)):
         assert same(lambda m, f, x, y: m.cross(x, y), numbers(shape, "float32"), numbers(shape, "float32", 1))
@@ -159,7 +186,10 @@ DIFFERENTIABLE = {
     "clamp": lambda m, f, x: m.clamp(x, -1, 1), "hardtanh": lambda m, f, x: f.hardtanh(x),
     "relu": lambda m, f, x: f.relu(x), "leaky_relu": lambda m, f, x: f.leaky_relu(x), "sqrt": lambda m, f, x: m.sqrt(x),
     "pow": lambda m, f, x: m.pow(x, 2.0), "normalize": lambda m, f, x: f.normalize(x, dim=0),
-    "logsumexp": lambda m, f, x: m.logsumexp(x, 0), "sinc": lambda m, f, x: m.sinc(x),
+    "logsumexp": lambda m, f, x: m.logsumexp(x, 0), "cummax": lambda m, f, x: m.cummax(x, 0)[0],
+    "cummin": lambda m, f, x: m.cummin(x, -1)[0], "logcumsumexp": lambda m, f, x: m.logcumsumexp(x, -1),
+    "cumsum": lambda m, f, x: m.cumsum(x, 0), "prod_all": lambda m, f, x: m.prod(x),
+    "cumprod_last": lambda m, f, x: m.cumprod(x, -1), "sinc": lambda m, f, x: m.sinc(x),
     "maximum": lambda m, f, x, y: m.maximum(x, y), "pow_of_two": lambda m, f, x, y: m.pow(x, y),
     "atan2": lambda m, f, x, y: m.atan2(x, y), "hypot": lambda m, f, x, y: m.hypot(x, y),
     "xlogy": lambda m, f, x, y: m.xlogy(x, m.abs(y) + 1), "smooth_l1_loss": lambda m, f, x, y: f.smooth_l1_loss(x, y),

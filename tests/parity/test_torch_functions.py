@@ -112,6 +112,32 @@ def test_pad_modes(mode, pad):
     compare(lambda t: F.pad(t, pad, mode), lambda t: TF.pad(t, pad, mode), [x])
 
 
+@pytest.mark.parametrize("shape", [(5, 5), (3, 4, 9), (2, 0, 3), (2, 3, 33, 70)])
+@pytest.mark.parametrize("k", [0, 2, -1, 100, -100])
+def test_triangles(shape, k):
+    x = np.random.default_rng(0).standard_normal(shape)
+    for name in ("tril", "triu"):
+        compare(lambda t, f=name: getattr(fastdl, f)(t, k), lambda t, f=name: getattr(torch, f)(t, k), [x])
+        for dtype in (np.uint8, np.int32, np.int64, np.bool_):
+            theirs = getattr(torch, name)(torch.tensor(x.astype(dtype)), k).numpy()
+            assert (getattr(fastdl, name)(fastdl.tensor(x.astype(dtype)), k).numpy() == theirs).all()
+
+
+@pytest.mark.parametrize("dims", [(0,), (1,), (3,), (-1, 1), (0, 1, 2, 3), ()])
+def test_flip_and_roll(dims):
+    x = np.random.default_rng(0).standard_normal((3, 4, 5, 37))
+    shifts = tuple(range(-2, 3 * len(dims) - 2, 3))
+    compare(lambda t: fastdl.flip(t, dims), lambda t: torch.flip(t, dims), [x])
+    if dims:
+        compare(lambda t: fastdl.roll(t, shifts, dims), lambda t: torch.roll(t, shifts, dims), [x])
+        compare(lambda t: fastdl.roll(t, (1, 2), (dims[0],) * 2), lambda t: torch.roll(t, (1, 2), (dims[0],) * 2), [x])
+    compare(lambda t: fastdl.roll(t, 1000), lambda t: torch.roll(t, 1000), [x])
+    for dtype in (np.uint8, np.int32, np.int64, np.bool_):
+        ours, theirs = fastdl.tensor(x.astype(dtype)), torch.tensor(x.astype(dtype))
+        assert (fastdl.flip(ours, dims).numpy() == torch.flip(theirs, dims).numpy()).all()
+        assert (fastdl.roll(ours, 7, 3).numpy() == torch.roll(theirs, 7, 3).numpy()).all()
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_max_pool2d(seed):
     rng = np.random.default_rng(seed)

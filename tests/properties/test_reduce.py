@@ -31,12 +31,15 @@ def test_squared_deviations(shape, chosen, dtype, keepdim, seed):
 
 @settings(derandomize=True, deadline=None, max_examples=150, database=None)
 @given(
-    st.lists(SIZES, min_size=1, max_size=3), st.integers(1, 7), st.sampled_from(["sum", "mean", "amax", "amin"]),
+    st.lists(SIZES, min_size=1, max_size=3), st.integers(1, 7),
+    st.sampled_from(["sum", "mean", "prod", "amax", "amin"]),
     st.sampled_from(["float32", "float64", "int32", "int64"]), st.booleans(), st.booleans(), st.integers(0, 99),
 )  # fmt: skip
 def test_reductions(shape, chosen, name, dtype, keepdim, special, seed):
     axes = tuple(i for i in range(len(shape)) if chosen >> i & 1)
     x = (8 * np.random.default_rng(seed).standard_normal(shape)).astype(dtype)
+    if name == "prod":
+        x = np.where(x < 0, -1, 1).astype(dtype)
     if name == "mean" and x.dtype.kind != "f":
         name = "sum"
     if special and x.size and x.dtype.kind == "f":

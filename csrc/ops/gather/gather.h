@@ -1,5 +1,5 @@
 // Elements chosen by indices: along one axis the same for all lines (index_select and its gradient), or for each place
-// of its own (gather, scatter); places of what is not 0; running sums.
+// of its own (gather, scatter); places of what is not 0.
 #pragma once
 #include "core/array.h"
 #include "core/kernel.h"
@@ -78,15 +78,6 @@ struct NonzeroArgs {
   int64_t* count;
 };
 
-// out[o][j][k] = the sum of x[o][i][k] over i <= j, or over i >= j.
-struct CumsumArgs {
-  DType dtype;
-  int64_t outer, n, inner;
-  bool reverse;
-  const void* x;
-  void* out;
-};
-
 }  // namespace fastdl
 
 FASTDL_KERNEL(index_select, IndexSelectArgs)
@@ -96,4 +87,3 @@ FASTDL_KERNEL(gather_along, GatherArgs)
 FASTDL_KERNEL(scatter_along, ScatterArgs)
 FASTDL_KERNEL(linear_index, LinearIndexArgs)
 FASTDL_KERNEL(find_nonzero, NonzeroArgs)
-FASTDL_KERNEL(cumsum, CumsumArgs)

@@ -44,26 +44,12 @@ Array nonzero(const Array& x) {
   return out;
 }
 
-Array running_sum(const Array& x, int64_t axis, bool reverse) {
-  constexpr const char* kOp = "cumsum";
-  EXPECT(is_float(x.dtype) || x.dtype == DType::kInt32 || x.dtype == DType::kInt64, TypeError, kOp,
-         text("input of dtype float32, float64, int32 or int64"), text(x.dtype));
-  EXPECT(axis >= 0 && axis < x.ndim(), IndexError, kOp, text("an axis from 0 to ", x.ndim() - 1), text(axis));
-  const int at = static_cast<int>(axis);
-  Array out = empty(x.shape, x.dtype);
-  call(cumsum,
-       CumsumArgs{x.dtype, x.shape.product(0, at), x.dim(at), x.shape.product(at + 1), reverse, x.data, out.data},
-       2 * static_cast<int64_t>(x.bytes()));
-  return out;
-}
-
 }  // namespace gather_places_binding
 
 void bind_places(py::module_& m) {
   using namespace gather_places_binding;
   m.def("linear_index", &linear);
   m.def("nonzero", &nonzero);
-  m.def("cumsum", &running_sum);
 }
 
 }  // namespace fastdl

@@ -1,6 +1,6 @@
-// Reductions on CUDA: sum, mean, amax, amin and squared deviations over any axes, argmax and argmin along one. Each
-// element is read once and used once, so the limit is memory; the work is to keep enough loads in flight whatever the
-// shape.
+// Reductions on CUDA: sum, mean, prod, amax, amin and squared deviations over any axes, argmax and argmin along one.
+// Each element is read once and used once, so the limit is memory; the work is to keep enough loads in flight whatever
+// the shape.
 //
 // Layout. x is contiguous, and its axes alternate between kept and reduced ones, so the last axis decides:
 //   rows      the last axis is reduced. The lanes of an output read neighbouring packs of its row.
@@ -95,7 +95,7 @@ Tasks divide_work(int64_t outputs, int64_t steps, int slots_log2, bool in_chunks
   return tasks;
 }
 
-// ---- sum, amax, amin ------------------------------------------------------------------------------------------------
+// ---- sum, prod, amax, amin ------------------------------------------------------------------------------------------
 
 // A sum of squared deviations from the center of the output.
 struct SquaredDeviations : Sum {};
@@ -286,7 +286,7 @@ constexpr T identity_of(Reduce op) {
   using Limits = std::numeric_limits<T>;
   constexpr T kLowest = Limits::has_infinity ? -Limits::infinity() : Limits::lowest();
   constexpr T kHighest = Limits::has_infinity ? Limits::infinity() : Limits::max();
-  return op == Reduce::k_amax ? kLowest : op == Reduce::k_amin ? kHighest : T{0};
+  return op == Reduce::k_amax ? kLowest : op == Reduce::k_amin ? kHighest : op == Reduce::k_prod ? T{1} : T{0};
 }
 
 template <int N, class T>
@@ -296,6 +296,7 @@ void launch_reduction(Reduce op, bool rows, const Reduction<T>& r, Stream stream
   };
   if (op == Reduce::k_amax) return start(reduce_rows<Max, N, T>, reduce_columns<Max, N, T>);
   if (op == Reduce::k_amin) return start(reduce_rows<Min, N, T>, reduce_columns<Min, N, T>);
+  if (op == Reduce::k_prod) return start(reduce_rows<Product, N, T>, reduce_columns<Product, N, T>);
   if constexpr (std::is_floating_point_v<T>)
     if (op == Reduce::k_squared_deviations)
       return start(reduce_rows<SquaredDeviations, N, T>, reduce_columns<SquaredDeviations, N, T>);

@@ -4,7 +4,7 @@
 #include "core/array.h"
 #include "core/kernel.h"
 
-#define FASTDL_REDUCE_OPS(X) X(sum) X(mean) X(amax) X(amin)
+#define FASTDL_REDUCE_OPS(X) X(sum) X(mean) X(amax) X(amin) X(prod)
 
 namespace fastdl {
 
@@ -34,7 +34,17 @@ struct ArgReduceArgs {
   int64_t* out;  // (outer, inner)
 };
 
+// The gradient of products of floats along the middle axis of x (outer, n, inner): grad out / x where out says that no
+// factor is 0; where one is, that factor alone has a gradient, and none where several are.
+struct ProdBwdArgs {
+  DType dtype;
+  int64_t outer, n, inner;
+  const void *grad, *x, *out;  // (outer, inner), as x, (outer, inner)
+  void* grad_x;
+};
+
 }  // namespace fastdl
 
 FASTDL_KERNEL(reduce, ReduceArgs)
 FASTDL_KERNEL(arg_reduce, ArgReduceArgs)
+FASTDL_KERNEL(prod_bwd, ProdBwdArgs)

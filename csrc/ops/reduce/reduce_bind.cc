@@ -41,8 +41,9 @@ Array reduce_array(const char* name, Reduce op, const Array& x, const Dims& axes
   if (op == Reduce::k_mean) expect_float(name, "x", x);
   ReduceArgs args{};
   const Dims shape = reduced_shape(name, x, axes, keepdim, args);
-  EXPECT(op == Reduce::k_sum || op == Reduce::k_mean || x.size > 0 || shape.product() == 0, ValueError, name,
-         "at least one element along the axes", text("shape ", x.shape));
+  const bool extreme = op == Reduce::k_amax || op == Reduce::k_amin;
+  EXPECT(!extreme || x.size > 0 || shape.product() == 0, ValueError, name, "at least one element along the axes",
+         text("shape ", x.shape));
   Array out = empty(shape, x.dtype);
   args.op = op, args.dtype = x.dtype, args.out_size = out.size, args.x = x.data, args.out = out.data;
   call(reduce, args, static_cast<int64_t>(x.bytes() + out.bytes()));
@@ -87,6 +88,25 @@ Array arg_reduce_array(const char* name, bool largest, const Array& x, int64_t a
   return out;
 }
 
+// grad and out: of x's shape with or without the axis.
+Array product_gradient(const Array& grad, const Array& x, const Array& out, int64_t axis) {
+  const char* const name = "prod_bwd";
+  expect_float(name, "x", x);
+  EXPECT(axis >= 0 && axis < x.ndim(), IndexError, name, text("an axis from 0 to ", x.ndim() - 1), text(axis));
+  const int at = static_cast<int>(axis);
+  const int64_t outer = x.shape.product(0, at), inner = x.shape.product(at + 1);
+  for (const Array* a : {&grad, &out}) {
+    const char* const what = a == &grad ? "grad" : "out";
+    expect_same_dtype(name, what, *a, x.dtype);
+    EXPECT(a->size == outer * inner, ValueError, name, text(what, " of ", outer * inner, " elements"),
+           text("shape ", a->shape));
+  }
+  Array grad_x = empty(x.shape, x.dtype);
+  call(prod_bwd, ProdBwdArgs{x.dtype, outer, x.dim(at), inner, grad.data, x.data, out.data, grad_x.data},
+       static_cast<int64_t>(2 * x.bytes()));
+  return grad_x;
+}
+
 }  // namespace reduce_binding
 
 void bind_reduce(py::module_& m) {
@@ -98,6 +118,7 @@ void bind_reduce(py::module_& m) {
   FASTDL_REDUCE_OPS(FASTDL_DEF)
 #undef FASTDL_DEF
   m.def("squared_deviations", &squared_deviations);
+  m.def("prod_bwd", &product_gradient);
   m.def("argmax",
         [](const Array& x, int64_t axis, bool keepdim) { return arg_reduce_array("argmax", true, x, axis, keepdim); });
   m.def("argmin",

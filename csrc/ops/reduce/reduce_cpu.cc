@@ -46,6 +46,15 @@ struct Sum : Plain<T> {
 };
 
 template <class T>
+struct Product : Plain<T> {
+  using Merge = Product;
+  using Wrap = typename WrappingOf<T>::type;
+  FASTDL_INLINE T identity() { return T{1}; }
+  FASTDL_INLINE Vec<T> combine(Vec<T> a, Vec<T> b) { return (Vec<T>)((Vec<Wrap>)a * (Vec<Wrap>)b); }
+  FASTDL_INLINE T combine(T a, T b) { return static_cast<T>(static_cast<Wrap>(a) * static_cast<Wrap>(b)); }
+};
+
+template <class T>
 FASTDL_INLINE T lowest() {
   if constexpr (std::is_floating_point_v<T>)
     return -static_cast<T>(__builtin_inf());
@@ -543,6 +552,7 @@ void reduce(const ReduceArgs& p) {
     using T = decltype(zero);
     if (p.op == Reduce::k_amax) return run_reduce<Max<T>, T>(p);
     if (p.op == Reduce::k_amin) return run_reduce<Min<T>, T>(p);
+    if (p.op == Reduce::k_prod) return run_reduce<Product<T>, T>(p);
     if constexpr (std::is_floating_point_v<T>)
       if (p.op == Reduce::k_squared_deviations) return run_reduce<SquaredDeviations<T>, T>(p);
     run_reduce<Sum<T>, T>(p);

@@ -9,9 +9,9 @@ from pathlib import Path
 from . import device_surface, surface
 
 MODULES = {
-    "_cpu": (surface.Backend, surface.OptimizerSteps, device_surface.CpuSettings),
-    "_emu": (surface.Backend, surface.OptimizerSteps, device_surface.CudaRuntime, device_surface.Emulation),
-    "_cuda": (surface.Backend, surface.OptimizerSteps, device_surface.CudaRuntime),
+    "_cpu": (*surface.PARTS, device_surface.CpuSettings),
+    "_emu": (*surface.PARTS, device_surface.CudaRuntime, device_surface.Emulation),
+    "_cuda": (*surface.PARTS, device_surface.CudaRuntime),
 }
 HEAD = """# Written by `python -m fastdl.backends.stubs` from backends/surface.py.
 from collections.abc import Sequence

@@ -121,7 +121,7 @@ def _activation_bwd(node: Node, g: Array) -> tuple[Array]:
     return (node.backend.activation_bwd(g, x, name, a, b),)
 
 
-def _activation(input: Tensor, name: str, a: float = 0.0, b: float = 0.0, inplace: bool = False) -> Tensor:
+def activated(input: Tensor, name: str, a: float = 0.0, b: float = 0.0, inplace: bool = False) -> Tensor:
     """One of the family of csrc/ops/activation, in place as in `relu`."""
     x = expect_tensor(input, name)
     taped = x.requires_grad and mode.enabled
@@ -159,7 +159,7 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = Fals
     >>> leaky_relu(fastdl.tensor([-2.0, 3.0]), 0.5).tolist()
     [-1.0, 3.0]
     """
-    return _activation(input, "leaky_relu", _number(negative_slope, "leaky_relu", "negative_slope"), 0.0, inplace)
+    return activated(input, "leaky_relu", _number(negative_slope, "leaky_relu", "negative_slope"), 0.0, inplace)
 
 
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
@@ -169,7 +169,7 @@ def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     >>> [round(y, 4) for y in elu(fastdl.tensor([-1.0, 3.0])).tolist()]
     [-0.6321, 3.0]
     """
-    return _activation(input, "elu", _number(alpha, "elu", "alpha"), 0.0, inplace)
+    return activated(input, "elu", _number(alpha, "elu", "alpha"), 0.0, inplace)
 
 
 def selu(input: Tensor, inplace: bool = False) -> Tensor:
@@ -179,7 +179,7 @@ def selu(input: Tensor, inplace: bool = False) -> Tensor:
     >>> round(selu(fastdl.ones(1)).item(), 4)
     1.0507
     """
-    return _activation(input, "selu", inplace=inplace)
+    return activated(input, "selu", inplace=inplace)
 
 
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
@@ -190,7 +190,7 @@ def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tenso
     0.6931
     """
     numbers = _number(beta, "softplus", "beta"), _number(threshold, "softplus", "threshold")
-    return _activation(input, "softplus", *numbers)
+    return activated(input, "softplus", *numbers)
 
 
 def logsigmoid(input: Tensor) -> Tensor:
@@ -200,7 +200,7 @@ def logsigmoid(input: Tensor) -> Tensor:
     >>> logsigmoid(fastdl.tensor([-200.0])).item()
     -200.0
     """
-    return _activation(input, "logsigmoid")
+    return activated(input, "logsigmoid")
 
 
 def gelu(input: Tensor, approximate: str = "none") -> Tensor:
@@ -218,7 +218,7 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     """
     if not isinstance(approximate, str) or approximate not in ("none", "tanh"):
         raise ValueError(f"[gelu] expected approximate 'none' or 'tanh', got {shown(approximate)}")
-    return _activation(input, "gelu" if approximate == "none" else "gelu_tanh")
+    return activated(input, "gelu" if approximate == "none" else "gelu_tanh")
 
 
 def silu(input: Tensor, inplace: bool = False) -> Tensor:
@@ -228,7 +228,7 @@ def silu(input: Tensor, inplace: bool = False) -> Tensor:
     >>> silu(fastdl.zeros(1)).item()
     0.0
     """
-    return _activation(input, "silu", inplace=inplace)
+    return activated(input, "silu", inplace=inplace)
 
 
 def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tensor:
@@ -244,7 +244,7 @@ def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace
     low, high = _number(min_val, "hardtanh", "min_val"), _number(max_val, "hardtanh", "max_val")
     if low > high:
         raise ValueError(f"[hardtanh] expected min_val of at most max_val, got {min_val} and {max_val}")
-    return _activation(input, "hardtanh", low, high, inplace)
+    return activated(input, "hardtanh", low, high, inplace)
 
 
 def relu6(input: Tensor, inplace: bool = False) -> Tensor:
@@ -254,7 +254,7 @@ def relu6(input: Tensor, inplace: bool = False) -> Tensor:
     >>> relu6(fastdl.tensor([-1.0, 8.0])).tolist()
     [0.0, 6.0]
     """
-    return _activation(input, "hardtanh", 0.0, 6.0, inplace)
+    return activated(input, "hardtanh", 0.0, 6.0, inplace)
 
 
 def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
@@ -264,7 +264,7 @@ def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
     >>> hardsigmoid(fastdl.zeros(1)).item()
     0.5
     """
-    return _activation(input, "hardsigmoid", inplace=inplace)
+    return activated(input, "hardsigmoid", inplace=inplace)
 
 
 def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
@@ -274,7 +274,7 @@ def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
     >>> hardswish(fastdl.tensor([3.0])).item()
     3.0
     """
-    return _activation(input, "hardswish", inplace=inplace)
+    return activated(input, "hardswish", inplace=inplace)
 
 
 @fresh

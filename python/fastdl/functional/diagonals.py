@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
+from ..autograd import Node, fresh, record, recording
 from ..creation import tensor
 from ..tensor import Tensor
 from .arguments import expect_int, expect_tensor
-from .comparison import where
 from .layout import index, permute, reshape, unsqueeze
 from .padding import pad
 from .reduction import normalized_axis, sum
 from .shaping import movedim
 
+Array = Any
 
-def _triangle(op: str, input: Tensor, diagonal: int, lower: bool) -> Tensor:
+
+@fresh
+def _triangle_bwd(node: Node, g: Array) -> tuple[Array]:
+    op, k = node.saved
+    return (getattr(node.backend, op)(g, k),)
+
+
+def _triangle(op: str, input: Tensor, diagonal: int) -> Tensor:
     x = expect_tensor(input, op)
     k = expect_int(diagonal, op, "diagonal")
     if x.ndim < 2:
         raise ValueError(f"[{op}] expected input with at least 2 dimensions, got shape {x.shape}")
-    kept = np.tri(x.shape[-2], x.shape[-1], k if lower else k - 1, dtype=np.bool_)
-    return where(tensor(kept if lower else ~kept, device=x.device), x, 0)
+    out = Tensor(getattr(x._backend, op)(x._array, k), x._backend)
+    return record(out, _triangle_bwd, (x,), (op, k)) if recording(x) else out
 
 
 def tril(input: Tensor, diagonal: int = 0) -> Tensor:
@@ -33,12 +43,12 @@ def tril(input: Tensor, diagonal: int = 0) -> Tensor:
     >>> fastdl.tril(fastdl.ones(2, 2)).tolist()
     [[1.0, 0.0], [1.0, 1.0]]
     """
-    return _triangle("tril", input, diagonal, True)
+    return _triangle("tril", input, diagonal)
 
 
 def triu(input: Tensor, diagonal: int = 0) -> Tensor:
     """The upper triangles of (*, n, m), zeros below diagonal `diagonal` (`torch.triu`)."""
-    return _triangle("triu", input, diagonal, False)
+    return _triangle("triu", input, diagonal)
 
 
 def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:

@@ -60,3 +60,23 @@ def remainder(input: Any, other: Any) -> Tensor:
     a, b = _operands("remainder", input, other)
     out = Tensor(a._backend.remainder(a._array, b._array), a._backend)
     return record_pair(out, _remainder_bwd, a, b, (a._array, b._array)) if recording(a, b) else out
+
+
+@fresh
+def _fmod_bwd(node: Node, g: Array) -> tuple[Array | None, Array | None]:
+    k, (a, b) = node.backend, node.saved
+    ga = unbroadcast(k, k.mul_scalar(g, 1.0), a.shape) if node.needs(0) else None
+    gb = unbroadcast(k, k.neg(k.mul(g, k.trunc(k.div(a, b)))), b.shape) if node.needs(1) else None
+    return ga, gb
+
+
+def fmod(input: Any, other: Any) -> Tensor:
+    """What division towards 0 leaves, of the sign of input, broadcast (`torch.fmod`).
+
+    >>> import fastdl
+    >>> fmod(fastdl.tensor([-5.0, 5.0]), 3).tolist()
+    [-2.0, 2.0]
+    """
+    a, b = _operands("fmod", input, other)
+    out = Tensor(a._backend.fmod(a._array, b._array), a._backend)
+    return record_pair(out, _fmod_bwd, a, b, (a._array, b._array)) if recording(a, b) else out

@@ -15,9 +15,10 @@ from ..tensor import Tensor
 from .arithmetic import Array, matched, neg_bwd
 
 
-def _expect_float(x: Any, op: str) -> Tensor:
+def expect_float(x: Any, op: str, name: str = "input") -> Tensor:
+    """A tensor of floats: of other dtypes as float32."""
     if not isinstance(x, Tensor):
-        raise TypeError(f"[{op}] expected a Tensor for input, got {type(x).__name__}")
+        raise TypeError(f"[{op}] expected a Tensor for {name}, got {type(x).__name__}")
     return x if x.dtype.is_floating_point else x._cast(dtypes.float32)
 
 
@@ -28,7 +29,7 @@ def _exp_bwd(node: Node, g: Array) -> tuple[Array]:
 
 def exp(input: Tensor) -> Tensor:
     """e to the power of each element (`torch.exp`)."""
-    x = _expect_float(input, "exp")
+    x = expect_float(input, "exp")
     out = Tensor(x._backend.exp(x._array), x._backend)
     return record(out, _exp_bwd, (x,), out._array) if x.requires_grad and mode.enabled else out
 
@@ -40,7 +41,7 @@ def _log_bwd(node: Node, g: Array) -> tuple[Array]:
 
 def log(input: Tensor) -> Tensor:
     """Natural logarithm: -inf at 0, NaN below (`torch.log`)."""
-    x = _expect_float(input, "log")
+    x = expect_float(input, "log")
     out = Tensor(x._backend.log(x._array), x._backend)
     return record(out, _log_bwd, (x,), x._array) if x.requires_grad and mode.enabled else out
 
@@ -53,7 +54,7 @@ def _sqrt_bwd(node: Node, g: Array) -> tuple[Array]:
 
 def sqrt(input: Tensor) -> Tensor:
     """Square root, NaN below 0 (`torch.sqrt`)."""
-    x = _expect_float(input, "sqrt")
+    x = expect_float(input, "sqrt")
     out = Tensor(x._backend.sqrt(x._array), x._backend)
     return record(out, _sqrt_bwd, (x,), out._array) if x.requires_grad and mode.enabled else out
 
@@ -87,9 +88,9 @@ def sign(input: Tensor) -> Tensor:
 # ---- near zero -------------------------------------------------------------------------------------------------------
 
 
-def _elementary(name: str, input: Any, rule: Any, keeps_output: bool) -> Tensor:
+def elementary(name: str, input: Any, rule: Any, keeps_output: bool) -> Tensor:
     """A function whose rule needs its output, or its input."""
-    x = _expect_float(input, name)
+    x = expect_float(input, name)
     out = Tensor(getattr(x._backend, name)(x._array), x._backend)
     if not (x.requires_grad and mode.enabled):
         return out
@@ -109,7 +110,7 @@ def expm1(input: Tensor) -> Tensor:
     >>> expm1(fastdl.tensor([1e-8])).item() > 0
     True
     """
-    return _elementary("expm1", input, _expm1_bwd, True)
+    return elementary("expm1", input, _expm1_bwd, True)
 
 
 @fresh
@@ -120,7 +121,7 @@ def _log1p_bwd(node: Node, g: Array) -> tuple[Array]:
 
 def log1p(input: Tensor) -> Tensor:
     """log(1 + x), exact near 0; -inf at -1, NaN below (`torch.log1p`)."""
-    return _elementary("log1p", input, _log1p_bwd, False)
+    return elementary("log1p", input, _log1p_bwd, False)
 
 
 # ---- powers and roots ------------------------------------------------------------------------------------------------
@@ -152,7 +153,7 @@ def _rsqrt_bwd(node: Node, g: Array) -> tuple[Array]:
 
 def rsqrt(input: Tensor) -> Tensor:
     """1 / sqrt(x): inf at 0, NaN below (`torch.rsqrt`)."""
-    return _elementary("rsqrt", input, _rsqrt_bwd, True)
+    return elementary("rsqrt", input, _rsqrt_bwd, True)
 
 
 @fresh
@@ -163,7 +164,7 @@ def _reciprocal_bwd(node: Node, g: Array) -> tuple[Array]:
 
 def reciprocal(input: Tensor) -> Tensor:
     """1 / x (`torch.reciprocal`)."""
-    return _elementary("reciprocal", input, _reciprocal_bwd, True)
+    return elementary("reciprocal", input, _reciprocal_bwd, True)
 
 
 # ---- circles and errors ----------------------------------------------------------------------------------------------
@@ -176,7 +177,7 @@ def _sin_bwd(node: Node, g: Array) -> tuple[Array]:
 
 def sin(input: Tensor) -> Tensor:
     """Sine of an angle in radians (`torch.sin`)."""
-    return _elementary("sin", input, _sin_bwd, False)
+    return elementary("sin", input, _sin_bwd, False)
 
 
 @fresh
@@ -192,7 +193,7 @@ def cos(input: Tensor) -> Tensor:
     >>> cos(fastdl.zeros(1)).item()
     1.0
     """
-    return _elementary("cos", input, _cos_bwd, False)
+    return elementary("cos", input, _cos_bwd, False)
 
 
 @fresh
@@ -203,7 +204,120 @@ def _erf_bwd(node: Node, g: Array) -> tuple[Array]:
 
 def erf(input: Tensor) -> Tensor:
     """The error function, 2 / sqrt(pi) times the integral of exp(-t^2) from 0 to x (`torch.erf`)."""
-    return _elementary("erf", input, _erf_bwd, False)
+    return elementary("erf", input, _erf_bwd, False)
+
+
+@fresh
+def _erfc_bwd(node: Node, g: Array) -> tuple[Array]:
+    k = node.backend
+    return (k.mul(g, k.mul_scalar(k.exp(k.neg(k.square(node.saved))), -2 / math.sqrt(math.pi))),)
+
+
+def erfc(input: Tensor) -> Tensor:
+    """1 - erf(x), with all digits where that is small (`torch.erfc`).
+
+    >>> import fastdl
+    >>> f"{erfc(fastdl.tensor(5.0)).item():.3e}"
+    '1.537e-12'
+    """
+    return elementary("erfc", input, _erfc_bwd, False)
+
+
+# ---- other bases -----------------------------------------------------------------------------------------------------
+
+
+@fresh
+def _exp2_bwd(node: Node, g: Array) -> tuple[Array]:
+    k = node.backend
+    return (k.mul(g, k.mul_scalar(node.saved, math.log(2))),)
+
+
+def exp2(input: Tensor) -> Tensor:
+    """2^x (`torch.exp2`)."""
+    return elementary("exp2", input, _exp2_bwd, True)
+
+
+@fresh
+def _log2_bwd(node: Node, g: Array) -> tuple[Array]:
+    k = node.backend
+    return (k.div(g, k.mul_scalar(node.saved, math.log(2))),)
+
+
+def log2(input: Tensor) -> Tensor:
+    """Logarithm to base 2: -inf at 0, NaN below (`torch.log2`).
+
+    >>> import fastdl
+    >>> log2(fastdl.tensor([1.0, 8.0])).tolist()
+    [0.0, 3.0]
+    """
+    return elementary("log2", input, _log2_bwd, False)
+
+
+@fresh
+def _log10_bwd(node: Node, g: Array) -> tuple[Array]:
+    k = node.backend
+    return (k.div(g, k.mul_scalar(node.saved, math.log(10))),)
+
+
+def log10(input: Tensor) -> Tensor:
+    """Logarithm to base 10: -inf at 0, NaN below (`torch.log10`)."""
+    return elementary("log10", input, _log10_bwd, False)
+
+
+# ---- hyperbolic functions --------------------------------------------------------------------------------------------
+
+
+@fresh
+def _sinh_bwd(node: Node, g: Array) -> tuple[Array]:
+    return (node.backend.mul(g, node.backend.cosh(node.saved)),)
+
+
+def sinh(input: Tensor) -> Tensor:
+    """(e^x - e^-x) / 2, exact near 0 (`torch.sinh`)."""
+    return elementary("sinh", input, _sinh_bwd, False)
+
+
+@fresh
+def _cosh_bwd(node: Node, g: Array) -> tuple[Array]:
+    return (node.backend.mul(g, node.backend.sinh(node.saved)),)
+
+
+def cosh(input: Tensor) -> Tensor:
+    """(e^x + e^-x) / 2 (`torch.cosh`)."""
+    return elementary("cosh", input, _cosh_bwd, False)
+
+
+@fresh
+def _asinh_bwd(node: Node, g: Array) -> tuple[Array]:
+    k = node.backend
+    return (k.mul(g, k.rsqrt(k.add_scalar(k.square(node.saved), 1.0))),)
+
+
+def asinh(input: Tensor) -> Tensor:
+    """The number whose hyperbolic sine is x, exact near 0 (`torch.asinh`)."""
+    return elementary("asinh", input, _asinh_bwd, False)
+
+
+@fresh
+def _acosh_bwd(node: Node, g: Array) -> tuple[Array]:
+    k, x = node.backend, node.saved
+    return (k.mul(g, k.rsqrt(k.mul(k.sub_scalar(x, 1.0), k.add_scalar(x, 1.0)))),)
+
+
+def acosh(input: Tensor) -> Tensor:
+    """The number of at least 0 whose hyperbolic cosine is x; NaN below 1 (`torch.acosh`)."""
+    return elementary("acosh", input, _acosh_bwd, False)
+
+
+@fresh
+def _atanh_bwd(node: Node, g: Array) -> tuple[Array]:
+    k, x = node.backend, node.saved
+    return (k.div(g, k.mul(k.rsub_scalar(x, 1.0), k.add_scalar(x, 1.0))),)
+
+
+def atanh(input: Tensor) -> Tensor:
+    """The number whose hyperbolic tangent is x; NaN beyond 1 (`torch.atanh`)."""
+    return elementary("atanh", input, _atanh_bwd, False)
 
 
 # ---- rounding --------------------------------------------------------------------------------------------------------

@@ -9,15 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from .. import dtypes
 from ..creation import tensor
 from ..tensor import Tensor
 from .arguments import expect_int, expect_tensor
 from .arithmetic import add, mul
-from .compositions import logaddexp
 from .diagonals import diag_embed
 from .indexing import gather
-from .layout import cat, clone, index, reshape, tensors_of, unsqueeze
+from .layout import cat, index, reshape, tensors_of, unsqueeze
 from .product import mv, outer
 from .reduction import ValuesIndices, normalized_axis
 from .shaping import tensor_split
@@ -135,20 +133,6 @@ def unravel_index(indices: Tensor, shape: Sequence[int]) -> tuple[Tensor, ...]:
     if host.size and not (host.min() >= 0 and host.max() < size):
         raise ValueError(f"[unravel_index] expected indices in [0, {size}), got {host.min()} to {host.max()}")
     return tuple(tensor(np.asarray(a, np.int64), device=places.device) for a in np.unravel_index(host, tuple(shape)))
-
-
-def logcumsumexp(input: Tensor, dim: int) -> Tensor:
-    """log of the running sum of e^x along `dim`, without overflow (`torch.logcumsumexp`)."""
-    x = expect_tensor(input, "logcumsumexp")
-    x = clone(x) if x.dtype.is_floating_point else x._cast(dtypes.float32)
-    axis, step = normalized_axis(dim, x.ndim, "logcumsumexp"), 1
-    line = (slice(None),) * axis
-    # After each round an element holds the sum of 2 * step terms up to it: none is lost beside a much larger one.
-    while x.ndim and step < x.shape[axis]:
-        rest = logaddexp(index(x, (*line, slice(step, None))), index(x, (*line, slice(x.shape[axis] - step))))
-        x = cat([index(x, (*line, slice(step))), rest], axis)
-        step *= 2
-    return x
 
 
 def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> ValuesIndices:

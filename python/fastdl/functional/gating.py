@@ -1,18 +1,18 @@
-"""Activations that are made of others: gates, shrinking, thresholds."""
+"""Activations besides the usual ones: gates, shrinking, thresholds, draws."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from ..autograd import Node, fresh, record, recording
 from ..creation import rand
 from ..tensor import Tensor
-from .activation import elu, leaky_relu, sigmoid, softmax, softplus, tanh
+from .activation import activated, leaky_relu, softmax
 from .arguments import expect_number, expect_tensor, flag
-from .arithmetic import add, div, mul, sub
-from .comparison import gt, le, where
-from .elementary import abs, log, neg
+from .arithmetic import Array, add, div, mul, sub
+from .comparison import gt, where
+from .elementary import expect_float, log, neg
 from .indexing import scatter
-from .rearranging import chunk
 from .reduction import argmax, normalized_axis
 
 
@@ -35,7 +35,7 @@ def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     expect_number(alpha, "celu", "alpha")
     if not alpha > 0:
         raise ValueError(f"[celu] expected alpha above 0, got {alpha}")
-    return _into(x, mul(elu(div(x, alpha)), alpha), inplace, "celu")
+    return activated(x, "celu", float(alpha), 0.0, flag(inplace, "celu", "inplace"))
 
 
 def mish(input: Tensor, inplace: bool = False) -> Tensor:
@@ -45,8 +45,13 @@ def mish(input: Tensor, inplace: bool = False) -> Tensor:
     >>> round(mish(fastdl.ones(1)).item(), 4)
     0.8651
     """
-    x = expect_tensor(input, "mish")
-    return _into(x, mul(x, tanh(softplus(x))), inplace, "mish")
+    return activated(input, "mish", inplace=flag(inplace, "mish", "inplace"))
+
+
+@fresh
+def _glu_bwd(node: Node, g: Array) -> tuple[Array]:
+    x, axis = node.saved
+    return (node.backend.glu_bwd(g, x, axis),)
 
 
 def glu(input: Tensor, dim: int = -1) -> Tensor:
@@ -59,18 +64,17 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
     >>> glu(fastdl.tensor([2.0, 0.0])).tolist()
     [1.0]
     """
-    x = expect_tensor(input, "glu")
+    x = expect_float(input, "glu")
     axis = normalized_axis(dim, x.ndim, "glu")
     if x.ndim == 0 or x.shape[axis] % 2:
         raise ValueError(f"[glu] expected an even number of elements along dim {dim}, got shape {x.shape}")
-    a, b = chunk(x, 2, axis)
-    return mul(a, sigmoid(b))
+    out = Tensor(x._backend.glu(x._array, axis), x._backend)
+    return record(out, _glu_bwd, (x,), (x._array, axis)) if recording(x) else out
 
 
 def softsign(input: Tensor) -> Tensor:
     """x / (1 + |x|) (`torch.nn.functional.softsign`)."""
-    x = expect_tensor(input, "softsign")
-    return div(x, add(abs(x), 1.0))
+    return activated(expect_float(input, "softsign"), "softsign")
 
 
 def softmin(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
@@ -80,8 +84,7 @@ def softmin(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
 
 def tanhshrink(input: Tensor) -> Tensor:
     """x - tanh(x) (`torch.nn.functional.tanhshrink`)."""
-    x = expect_tensor(input, "tanhshrink")
-    return sub(x, tanh(x))
+    return activated(expect_float(input, "tanhshrink"), "tanhshrink")
 
 
 def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
@@ -95,14 +98,14 @@ def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     expect_number(lambd, "softshrink", "lambd")
     if lambd < 0:
         raise ValueError(f"[softshrink] expected lambd of at least 0, got {lambd}")
-    return where(gt(x, lambd), sub(x, lambd), where(gt(neg(x), lambd), add(x, lambd), mul(x, 0.0)))
+    return activated(x, "softshrink", float(lambd))
 
 
 def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """x, but 0 within lambd of 0 (`torch.nn.functional.hardshrink`)."""
     x = expect_tensor(input, "hardshrink")
     expect_number(lambd, "hardshrink", "lambd")
-    return where(le(abs(x), lambd), mul(x, 0.0), x)
+    return activated(x, "hardshrink", float(lambd))
 
 
 def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
@@ -115,7 +118,9 @@ def threshold(input: Tensor, threshold: float, value: float, inplace: bool = Fal
     x = expect_tensor(input, "threshold")
     expect_number(threshold, "threshold", "threshold")
     expect_number(value, "threshold", "value")
-    return _into(x, where(gt(x, threshold), x, value), inplace, "threshold")
+    if not x.dtype.is_floating_point:
+        return _into(x, where(gt(x, threshold), x, value), inplace, "threshold")
+    return activated(x, "threshold", float(threshold), float(value), flag(inplace, "threshold", "inplace"))
 
 
 def rrelu(

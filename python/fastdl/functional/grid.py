@@ -17,7 +17,7 @@ from ..creation import tensor
 from ..tensor import Tensor
 from .arguments import expect_beside, expect_tensor, flag
 from .comparison import clamp, where
-from .compositions import fmod
+from .division import fmod
 from .elementary import abs, floor, round
 from .indexing import select
 from .layout import permute, reshape

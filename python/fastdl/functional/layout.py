@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -150,7 +151,12 @@ def permute(input: Tensor, *axes: Any, dims: Any = ()) -> Tensor:
     order = tuple(normalized_axis(d, x.ndim, "permute") for d in _sizes(axes or (dims,), "permute"))
     if sorted(order) != list(range(x.ndim)):
         raise ValueError(f"[permute] expected each of {x.ndim} axes once, got {axes or dims}")
-    inverse = tuple(sorted(range(x.ndim), key=order.__getitem__))
+    return permuted(x, order)
+
+
+def permuted(x: Tensor, order: tuple[int, ...]) -> Tensor:
+    """`permute` by each axis once, from 0 on."""
+    inverse = tuple(sorted(range(len(order)), key=order.__getitem__))
     out = Tensor(x._backend.permute(x._array, order), x._backend)
     out._origin = (x, "permute", inverse)
     return record(out, _permute_bwd, (x,), inverse) if autograd.recording(x) else out
@@ -163,7 +169,7 @@ def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     order = list(range(x.ndim))
     if order:
         order[a], order[b] = order[b], order[a]
-    return permute(x, tuple(order))
+    return permuted(x, tuple(order))
 
 
 def t(input: Tensor) -> Tensor:
@@ -171,7 +177,7 @@ def t(input: Tensor) -> Tensor:
     x = _expect(input, "t")
     if x.ndim > 2:
         raise ValueError(f"[t] expected a tensor with at most 2 dimensions, got shape {x.shape}")
-    return x if x.ndim < 2 else permute(x, (1, 0))
+    return x if x.ndim < 2 else permuted(x, (1, 0))
 
 
 # ---- concatenate, expand ---------------------------------------------------------------------------------------------
@@ -179,7 +185,7 @@ def t(input: Tensor) -> Tensor:
 
 @fresh
 def _cat_bwd(node: Node, g: Array) -> list[Array | None]:
-    k, (axis, sizes) = node.backend, node.saved
+    k, (axis, sizes) = node.backend, node.saved[:2]
     shape, parts, start = list(g.shape), [], 0
     for edge, n in zip(node.edges, sizes, strict=True):
         starts = tuple(start if i == axis else 0 for i in range(len(shape)))
@@ -195,22 +201,31 @@ def tensors_of(tensors: Any, op: str) -> list[Tensor]:
         raise TypeError(f"[{op}] expected a sequence of tensors, got {type(tensors).__name__}")
     if not tensors:
         raise ValueError(f"[{op}] expected a non-empty sequence of tensors, got none")
-    return [_expect(x, op) for x in tensors]
+    for x in tensors:
+        if not isinstance(x, Tensor):
+            _expect(x, op)
+    return list(tensors)
+
+
+def _joined(tensors: list[Tensor]) -> tuple[Any, list[Tensor]]:
+    """Their device, and the tensors in a common dtype."""
+    k = tensors[0]._backend
+    first = tensors[0]._array.dtype
+    if any([x._array.dtype != first for x in tensors]):
+        name = functools.reduce(dtypes.promote, [str(x._array.dtype) for x in tensors])
+        tensors = [x._cast(dtypes.dtype._by_name[name]) for x in tensors]
+    if any([x._backend is not k for x in tensors]):
+        devices = list(dict.fromkeys(x.device for x in tensors))
+        raise ValueError(f"[cat] expected tensors on one device, got {' and '.join(devices)}")
+    return k, tensors
 
 
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Tensors one after another along an existing axis (`torch.cat`); dtypes are promoted to a common one."""
     parts = tensors_of(tensors, "cat")
-    if any(x.shape == (0,) for x in parts):  # as in PyTorch, they fit everything
+    if (0,) in [x._array.shape for x in parts]:  # as in PyTorch, they fit everything
         parts = [x for x in parts if x.shape != (0,)] or parts[:1]
-    name = parts[0].dtype.name
-    for x in parts[1:]:
-        name = dtypes.promote(name, x.dtype.name)
-    parts = [x._cast(dtypes.dtype._by_name[name]) for x in parts]
-    k = parts[0]._backend
-    devices = list(dict.fromkeys(x.device for x in parts))
-    if len(devices) > 1:
-        raise ValueError(f"[cat] expected tensors on one device, got {' and '.join(devices)}")
+    k, parts = _joined(parts)
     axis = normalized_axis(dim, parts[0].ndim, "cat")
     out = Tensor(k.concat([x._array for x in parts], axis), k)
     if autograd.recording(*parts):
@@ -218,12 +233,25 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     return out
 
 
+@fresh
+def _stack_bwd(node: Node, g: Array) -> list[Array | None]:
+    k, shape = node.backend, node.saved[2]
+    return [g if g is None else k.reshape(g, shape) for g in _cat_bwd(node, g)]
+
+
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Tensors of one shape along a new axis (`torch.stack`)."""
-    tensors = tensors_of(tensors, "stack")
-    if any(x.shape != tensors[0].shape for x in tensors):
-        raise ValueError(f"[stack] expected tensors of shape {tensors[0].shape}, got {[x.shape for x in tensors]}")
-    return cat([unsqueeze(x, dim) for x in tensors], normalized_axis(dim, tensors[0].ndim + 1, "stack"))
+    parts = tensors_of(tensors, "stack")
+    shapes = [x._array.shape for x in parts]
+    if shapes.count(shapes[0]) != len(shapes):
+        raise ValueError(f"[stack] expected tensors of shape {shapes[0]}, got {shapes}")
+    k, parts = _joined(parts)
+    axis = normalized_axis(dim, len(shapes[0]) + 1, "stack")
+    lines = (*shapes[0][:axis], 1, *shapes[0][axis:])
+    out = Tensor(k.concat([k.reshape(x._array, lines) for x in parts], axis), k)
+    if autograd.recording(*parts):
+        record(out, _stack_bwd, tuple(parts), (axis, [1] * len(parts), shapes[0]))
+    return out
 
 
 @fresh
@@ -311,6 +339,18 @@ def index(input: Tensor, item: Any) -> Tensor:
     out._origin = (x, "index", item)
     if autograd.recording(x):
         record(out, _index_bwd, (x,), (x.shape, starts, lengths, steps))
+    return out
+
+
+def span(x: Tensor, axis: int, start: int, length: int) -> Tensor:
+    """`length` lines along an axis from `start` on, which are there: as `index` gives them, in less time."""
+    k, shape, ones = x._backend, x.shape, (1,) * x.ndim
+    after = shape[axis + 1 :]
+    starts, lengths = (*(0,) * axis, start, *(0,) * len(after)), (*shape[:axis], length, *after)
+    out = Tensor(k.slice(x._array, starts, lengths, ones), k)
+    out._origin = (x, "index", (*(slice(None),) * axis, slice(start, start + length)))
+    if autograd.recording(x):
+        record(out, _index_bwd, (x,), (shape, starts, lengths, ones))
     return out
 
 

@@ -11,8 +11,10 @@ from . import (
     activation,
     angles,
     arithmetic,
+    blending,
     comparison,
     compositions,
+    cumulative,
     diagonals,
     division,
     elementary,
@@ -130,8 +132,11 @@ def _data_ptr(self: Tensor) -> int:
 
 _FUNCTIONS = {
     arithmetic: "add sub mul div pow maximum minimum",
-    division: "floor_divide remainder",
-    elementary: "exp expm1 log log1p sqrt rsqrt reciprocal square abs neg sign sin cos erf floor ceil round trunc",
+    division: "floor_divide remainder fmod",
+    elementary: (
+        "exp expm1 exp2 log log1p log2 log10 sqrt rsqrt reciprocal square abs neg sign sin cos sinh cosh asinh acosh "
+        "atanh erf erfc floor ceil round trunc"
+    ),
     logical: (
         "bitwise_and bitwise_or bitwise_xor bitwise_not logical_and logical_or logical_xor logical_not "
         "isnan isinf isfinite"
@@ -140,23 +145,23 @@ _FUNCTIONS = {
     reduction: "sum mean var std amax amin argmax argmin max min",
     layout: "reshape contiguous flatten unsqueeze squeeze permute transpose t expand clone",
     indexing: "gather index_add index_select masked_fill masked_select nonzero scatter scatter_add take_along_dim",
-    rearranging: "chunk cumsum flip roll split",
+    rearranging: "chunk flip roll split",
+    cumulative: "cumsum cumprod cummax cummin logcumsumexp",
     searching: "quantile unique",
     sorting: "argsort kthvalue median msort nanmedian sort topk",
     product: "matmul mm bmm dot mv outer addmm baddbmm inner",
     compositions: (
-        "tan sinh cosh log2 log10 exp2 erfc frac logit lerp hypot logaddexp xlogy addcmul addcdiv fmod clamp_min "
-        "clamp_max nan_to_num isclose asinh acosh atanh logaddexp2 heaviside fmax fmin float_power ldexp positive "
-        "isposinf isneginf"
+        "frac logit xlogy clamp_min clamp_max isclose heaviside fmax fmin float_power ldexp positive isposinf isneginf"
     ),
-    angles: "atan2 atan asin acos sinc signbit copysign",
-    gathering: "addmv addr diagflat hsplit vsplit logcumsumexp mode",
+    blending: "lerp addcmul addcdiv logaddexp logaddexp2 nan_to_num",
+    angles: "tan atan2 atan asin acos hypot sinc signbit copysign",
+    gathering: "addmv addr diagflat hsplit vsplit mode",
     diagonals: "tril triu diagonal diag_embed diag trace",
     shaping: (
         "repeat tile repeat_interleave broadcast_to expand_as view_as select narrow unbind tensor_split unflatten "
         "movedim fliplr flipud take unfold"
     ),
-    statistics: ("any all count_nonzero bincount prod cumprod norm dist logsumexp aminmax cummax cummin"),
+    statistics: ("any all count_nonzero bincount prod norm dist logsumexp aminmax"),
     selecting: (
         "argwhere index_fill index_copy index_put masked_scatter scatter_reduce unique_consecutive rot90 cross kron"
     ),
@@ -270,19 +275,20 @@ _OPERATORS = {
 }
 _IN_PLACE = {  # x.add_(y) for x + y
     arithmetic: "add sub mul div pow",
-    division: "floor_divide remainder",
-    elementary: "exp expm1 log log1p sqrt rsqrt reciprocal square abs neg sign sin cos erf floor ceil round trunc",
-    angles: "atan2 atan asin acos copysign",
+    division: "floor_divide remainder fmod",
+    elementary: (
+        "exp expm1 exp2 log log1p log2 log10 sqrt rsqrt reciprocal square abs neg sign sin cos sinh cosh asinh acosh "
+        "atanh erf erfc floor ceil round trunc"
+    ),
+    angles: "tan atan2 atan asin acos hypot copysign",
     comparison: "eq ne lt le gt ge clamp clip",
     indexing: "masked_fill scatter scatter_add index_add",
     selecting: "index_fill index_copy index_put masked_scatter scatter_reduce",
     logical: "bitwise_and bitwise_or bitwise_xor logical_and logical_or logical_xor logical_not",
-    rearranging: "cumsum",
+    cumulative: "cumsum cumprod",
     activation: "sigmoid tanh",
-    compositions: (
-        "tan sinh cosh asinh acosh atanh log2 log10 exp2 erfc frac logit fmod hypot lerp addcmul addcdiv clamp_min "
-        "clamp_max nan_to_num"
-    ),
+    compositions: "frac logit clamp_min clamp_max",
+    blending: "lerp addcmul addcdiv nan_to_num",
     diagonals: "tril triu",
 }
 

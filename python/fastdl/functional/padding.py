@@ -8,7 +8,7 @@ from typing import Any
 from ..autograd import Node, fresh, record, recording
 from ..tensor import Tensor
 from .arguments import expect_number, expect_tensor, shown
-from .layout import cat, index
+from .layout import index
 
 Array = Any
 
@@ -21,62 +21,33 @@ def _pad_bwd(node: Node, g: Array) -> tuple[Array]:
     return (inner if lengths == shape else k.slice_bwd(inner, shape, kept, ones),)
 
 
-def _sides(pad: Any, ndim: int) -> list[tuple[int, int]]:
-    """(before, after) of each axis; `pad` names the last axis first."""
-    if not isinstance(pad, tuple | list) or not all(isinstance(n, int) for n in pad):
+def _sides(pad: Any, ndim: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Numbers before and after each axis; `pad` names the last axis first."""
+    if not isinstance(pad, tuple | list) or not all([isinstance(n, int) for n in pad]):
         raise TypeError(f"[pad] expected a sequence of ints for pad, got {shown(pad)}")
     if len(pad) % 2 or len(pad) > 2 * ndim:
         raise ValueError(f"[pad] expected two numbers an axis, for at most {ndim} axes, got {len(pad)} numbers")
-    sides = [(pad[i], pad[i + 1]) for i in range(0, len(pad), 2)]
-    return [(0, 0)] * (ndim - len(sides)) + sides[::-1]
+    others = (0,) * (ndim - len(pad) // 2)
+    return (*others, *pad[-2::-2]), (*others, *pad[::-2])
 
 
-def _along(x: Tensor, axis: int, start: int, stop: int) -> Tensor:
-    return index(x, (*(slice(None),) * axis, slice(start, stop)))
-
-
-def _pad_axis(x: Tensor, axis: int, before: int, after: int, mode: str) -> Tensor:
-    """One axis longer by elements of its own."""
-    n = x.shape[axis]
-    least = {"reflect": max(before, after) + 1, "circular": max(before, after), "replicate": 1}[mode]
-    if n < least:
-        raise ValueError(f"[pad] expected at least {least} elements on axis {axis} for mode {mode!r}, got {n}")
-    if mode == "circular":
-        parts = [_along(x, axis, n - before, n), x, _along(x, axis, 0, after)]
-    elif mode == "replicate":
-        parts = [_along(x, axis, 0, 1)] * before + [x] + [_along(x, axis, n - 1, n)] * after
-    else:
-        parts = [_along(x, axis, i, i + 1) for i in range(before, 0, -1)]
-        parts += [x, *(_along(x, axis, n - 1 - i, n - i) for i in range(1, after + 1))]
-    parts = [part for part in parts if part.shape[axis] > 0]
-    return cat(parts, axis) if len(parts) > 1 else x
-
-
-def _grow(x: Tensor, sides: list[tuple[int, int]], mode: str) -> Tensor:
-    for axis, (before, after) in enumerate(sides):
-        if before > 0 or after > 0:
-            x = _pad_axis(x, axis, max(before, 0), max(after, 0), mode)
-    return x
-
-
-def _cut(x: Tensor, sides: list[tuple[int, int]]) -> Tensor:
-    """Without what negative sides take away."""
-    for axis, (before, after) in enumerate(sides):
-        if before < 0 or after < 0:
-            x = _along(x, axis, max(-before, 0), x.shape[axis] + min(after, 0))
-    return x
+@fresh
+def _extended_bwd(node: Node, g: Array) -> tuple[Array]:
+    return (node.backend.pad_bwd(g, *node.saved),)
 
 
 def _pad_from_input(x: Tensor, pad: Any, mode: str) -> Tensor:
-    sides = _sides(pad, x.ndim)
+    before, after = _sides(pad, x.ndim)
     if len(pad) // 2 > 3 or x.ndim not in (len(pad) // 2 + 1, len(pad) // 2 + 2):
         raise NotImplementedError(
             f"[pad] expected pad of the last 1 to 3 axes, all but one or two, for mode {mode!r}, "
             f"got {len(pad)} numbers and shape {x.shape}"
         )
-    if mode == "circular":  # goes on with what is left; the others mirror and repeat what there was
-        return _grow(_cut(x, sides), sides, mode)
-    return _cut(_grow(x, sides, mode), sides)
+    if mode == "circular" and min(pad, default=0) < 0:  # goes on with what is left; the others take what there was
+        x = index(x, tuple(slice(max(-b, 0), n + min(a, 0)) for n, b, a in zip(x.shape, before, after, strict=True)))
+        before, after = (tuple(max(n, 0) for n in side) for side in (before, after))
+    out = Tensor(x._backend.pad(x._array, before, after, mode), x._backend)
+    return record(out, _extended_bwd, (x,), (x.shape, before, mode)) if recording(x) else out
 
 
 def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
@@ -105,11 +76,11 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
         raise ValueError(f"[pad] expected mode constant, reflect, replicate or circular, got {shown(mode)}")
     fill = 0 if value is None else value
     expect_number(fill, "pad", "value")
-    sides = _sides(pad, x.ndim)
-    shape = tuple(n + before + after for n, (before, after) in zip(x.shape, sides, strict=True))
-    kept = tuple(max(-before, 0) for before, _ in sides)
-    starts = tuple(max(before, 0) for before, _ in sides)
-    lengths = tuple(n + min(b, 0) + min(a, 0) for n, (b, a) in zip(x.shape, sides, strict=True))
+    before, after = _sides(pad, x.ndim)
+    axes = list(zip(x.shape, before, after, strict=True))
+    shape = tuple([n + b + a for n, b, a in axes])
+    kept, starts = tuple([max(-b, 0) for b in before]), tuple([max(b, 0) for b in before])
+    lengths = tuple([n + min(b, 0) + min(a, 0) for n, b, a in axes])
     if min(shape, default=0) < 0 or min(lengths, default=0) < 0:
         raise ValueError(f"[pad] expected to cut off at most what shape {x.shape} has, got pad {tuple(pad)}")
     k, ones = x._backend, (1,) * x.ndim

@@ -1,32 +1,25 @@
-"""Lines in another order or in parts: flip, roll, split, chunk; and running sums."""
+"""Lines in another order or in parts: flip, roll, split, chunk."""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from .. import dtypes
 from ..autograd import Node, fresh, record, recording
 from ..creation import zeros
 from ..outputs import record_several
 from ..tensor import Tensor
 from .arguments import expect_int, expect_tensor
-from .indexing import select
-from .layout import cat, clone, index, reshape
-from .reduction import normalized_axes, normalized_axis
+from .layout import clone
+from .reduction import normalized_axis
 
 Array = Any
+Shape = tuple[int, ...]
 
 
-def _span(axis: int, start: int, stop: int) -> tuple[slice, ...]:
-    return (*[slice(None)] * axis, slice(start, stop))
-
-
-def _part(x: Tensor, axis: int, start: int, stop: int) -> Tensor:
-    return index(x, _span(axis, start, stop))
+@fresh
+def _flip_bwd(node: Node, g: Array) -> tuple[Array]:
+    return (node.backend.flip(g, node.saved),)
 
 
 def flip(input: Tensor, *axes: Any, dims: Any = ()) -> Tensor:
@@ -37,13 +30,30 @@ def flip(input: Tensor, *axes: Any, dims: Any = ()) -> Tensor:
     [[3, 4], [1, 2]]
     """
     x = expect_tensor(input, "flip")
-    given = axes or (dims if isinstance(dims, tuple | list) else (dims,))
-    wanted = given[0] if len(given) == 1 and isinstance(given[0], tuple | list) else given
-    turned = normalized_axes(list(wanted), x.ndim, "flip") if wanted else ()
-    for axis in turned:
-        backwards = np.arange(x.shape[axis])[::-1]
-        x = select(x, x._backend.from_numpy(np.ascontiguousarray(backwards), False), axis)
-    return x if turned and x.ndim else clone(x)
+    wanted: Sequence[Any] = axes or (dims,)
+    if len(wanted) == 1 and isinstance(wanted[0], tuple | list):
+        wanted = wanted[0]
+    ndim = x.ndim
+    turned = tuple([normalized_axis(d, ndim, "flip") for d in wanted])
+    if len(set(turned)) != len(turned):
+        raise ValueError(f"[flip] expected each dim once, got {tuple(wanted)}")
+    if not turned or not ndim:
+        return clone(x)
+    out = Tensor(x._backend.flip(x._array, turned), x._backend)
+    return record(out, _flip_bwd, (x,), turned) if recording(x) else out
+
+
+def _rolled(k: Any, x: Array, shape: Shape, moved: Sequence[int]) -> Array:
+    """x rolled in another shape."""
+    if shape == x.shape:
+        return k.roll(x, tuple(moved))
+    return k.reshape(k.roll(k.reshape(x, shape), tuple(moved)), x.shape)
+
+
+@fresh
+def _roll_bwd(node: Node, g: Array) -> tuple[Array]:
+    shape, moved = node.saved
+    return (_rolled(node.backend, g, shape, [-n for n in moved]),)
 
 
 def roll(input: Tensor, shifts: int | Sequence[int], dims: int | Sequence[int] | None = None) -> Tensor:
@@ -54,38 +64,45 @@ def roll(input: Tensor, shifts: int | Sequence[int], dims: int | Sequence[int] |
     [3, 0, 1, 2]
     """
     x = expect_tensor(input, "roll")
-    if dims is None:
-        return reshape(roll(reshape(x, -1), shifts, 0), x.shape)
-    steps = list(shifts) if isinstance(shifts, tuple | list) else [shifts]
-    axes = list(dims) if isinstance(dims, tuple | list) else [dims]
+    steps = shifts if isinstance(shifts, tuple | list) else (shifts,)
+    axes = dims if isinstance(dims, tuple | list) else (0 if dims is None else dims,)
     if len(steps) != len(axes):
         raise ValueError(f"[roll] expected a shift for each of {len(axes)} dims, got {len(steps)}")
+    k, shape = x._backend, x.shape if dims is not None else (x.numel(),)
+    moved = [0] * len(shape)
     for step, dim in zip(steps, axes, strict=True):
-        axis = normalized_axis(dim, x.ndim, "roll")
-        size = x.shape[axis]
-        at = -expect_int(step, "roll", "shifts") % size if size else 0
-        x = cat([_part(x, axis, at, size), _part(x, axis, 0, at)], axis) if at else clone(x)
-    return x
+        axis, by = normalized_axis(dim, len(shape), "roll"), expect_int(step, "roll", "shifts")
+        if shape and shape[axis]:
+            moved[axis] = (moved[axis] + by) % shape[axis]
+    out = Tensor(_rolled(k, x._array, shape, moved), k)
+    return record(out, _roll_bwd, (x,), (shape, moved)) if recording(x) else out
 
 
 @fresh
 def _parts_bwd(node: Node, grads: list[Array | None]) -> tuple[Array]:
-    axis, shapes, dtype, device = node.saved
+    k, (axis, shapes, dtype, device) = node.backend, node.saved
     whole = [
-        zeros(*shape, dtype=dtype, device=device)._array if g is None else g
+        zeros(*shape, dtype=dtype, device=device)._array if g is None else k.reshape(g, shape)
         for g, shape in zip(grads, shapes, strict=True)
     ]
-    return (node.backend.concat(whole, axis),)
+    return (k.concat(whole, axis),)
 
 
-def parts(x: Tensor, sizes: Sequence[int], axis: int) -> list[Tensor]:
-    """Neighbours of these sizes. Their gradients are joined once; slices would each give one of the whole size."""
-    ends = list(itertools.accumulate(sizes))
-    outs = [_part(x.detach(), axis, end - n, end) for n, end in zip(sizes, ends, strict=True)]
-    for out, n, end in zip(outs, sizes, ends, strict=True):
-        out._origin = (x, "index", _span(axis, end - n, end))
+def parts(x: Tensor, sizes: Sequence[int], axis: int, lines: bool = False) -> list[Tensor]:
+    """Neighbours of these sizes, or lines of size 1 without the axis. Their gradients are joined once; slices would
+    each give one of the whole size."""
+    k, shape, a = x._backend, x.shape, x._array
+    front, before, after, ones = (slice(None),) * axis, shape[:axis], shape[axis + 1 :], (1,) * len(shape)
+    lead, rest = (0,) * axis, (0,) * len(after)
+    outs, start = [], 0
+    for n in sizes:
+        part = k.slice(a, (*lead, start, *rest), (*before, n, *after), ones)
+        out = Tensor(k.reshape(part, before + after) if lines else part, k)
+        out._origin = (x, "index", (*front, start if lines else slice(start, start + n)))
+        outs.append(out)
+        start += n
     if outs and recording(x):
-        record_several(outs, _parts_bwd, (x,), (axis, [o.shape for o in outs], x.dtype, x.device))
+        record_several(outs, _parts_bwd, (x,), (axis, [(*before, n, *after) for n in sizes], x.dtype, x.device))
     return outs
 
 
@@ -128,27 +145,3 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     if size == 0:
         return split(x, [0] * n, dim)
     return split(x, -(-size // n), dim)
-
-
-@fresh
-def _cumsum_bwd(node: Node, g: Array) -> tuple[Array]:
-    return (node.backend.cumsum(g, node.saved, True),)
-
-
-def cumsum(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
-    """The sum of all elements up to each along `dim` (`torch.cumsum`); integers and bools add up as int64.
-
-    >>> import fastdl
-    >>> cumsum(fastdl.tensor([[1.0, 2.0, 3.0]]), 1).tolist()
-    [[1.0, 3.0, 6.0]]
-    """
-    x = expect_tensor(input, "cumsum")
-    if dtype is not None:
-        x = x._cast(dtypes.as_dtype(dtype, "cumsum"))
-    if not x.dtype.is_floating_point:
-        x = x._cast(dtypes.int64)
-    if x.ndim == 0:
-        return reshape(cumsum(reshape(x, 1), 0), ())
-    axis = normalized_axis(dim, x.ndim, "cumsum")
-    out = Tensor(x._backend.cumsum(x._array, axis, False), x._backend)
-    return record(out, _cumsum_bwd, (x,), axis) if recording(x) else out

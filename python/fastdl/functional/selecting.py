@@ -12,11 +12,12 @@ from ..tensor import Tensor
 from .arguments import expect_tensor
 from .arithmetic import div, sub
 from .comparison import clamp, eq, where
+from .cumulative import cumsum
 from .in_place import assign
 from .indexing import index_add, index_select, masked_fill, masked_select, nonzero, scatter, scatter_add
 from .layout import clone, expand, permute, reshape, transpose
 from .logical import logical_not
-from .rearranging import cumsum, flip
+from .rearranging import flip
 from .reduction import normalized_axis
 from .searching import searchsorted, unique
 from .shaping import narrow

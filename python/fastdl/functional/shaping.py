@@ -9,14 +9,17 @@ from typing import Any
 
 import numpy as np
 
+from ..autograd import Node, fresh, record, recording
 from ..creation import tensor
 from ..tensor import Tensor
 from .arguments import expect_beside, expect_int, expect_tensor, shown
 from .indexing import index_select
 from .indexing import select as lines
-from .layout import cat, expand, flatten, index, permute, reshape, stack, tensors_of, unsqueeze
+from .layout import cat, expand, flatten, index, permuted, reshape, span, stack, tensors_of, unsqueeze
 from .rearranging import flip, parts, split
 from .reduction import normalized_axis
+
+Array = Any
 
 
 def _sizes(values: tuple[Any, ...], op: str) -> tuple[int, ...]:
@@ -69,6 +72,8 @@ def repeat_interleave(input: Tensor, repeats: Any, dim: int | None = None) -> Te
     if dim is None:
         x, dim = flatten(x), 0
     axis = normalized_axis(dim, x.ndim, "repeat_interleave")
+    if repeats.__class__ is int and repeats >= 0 and math.prod(x.shape[axis + 1 :]) >= _LONG_LINE:
+        return _repeated_lines(x, axis, repeats)
     times = np.asarray(repeats.tolist() if isinstance(repeats, Tensor) else repeats)
     if times.dtype.kind not in "iu" or times.ndim > 1:
         raise TypeError(f"[repeat_interleave] expected an int or one an element for repeats, got {repeats!r}")
@@ -76,6 +81,23 @@ def repeat_interleave(input: Tensor, repeats: Any, dim: int | None = None) -> Te
         raise ValueError(f"[repeat_interleave] expected {x.shape[axis]} repeats of at least 0, got {times.tolist()}")
     places = np.repeat(np.arange(x.shape[axis]), times if times.ndim else int(times))
     return lines(x, x._backend.from_numpy(np.ascontiguousarray(places, np.int64), False), axis)
+
+
+_LONG_LINE = 16  # elements from which on lines are broadcast: shorter ones are faster by index
+
+
+@fresh
+def _repeated_lines_bwd(node: Node, g: Array) -> tuple[Array]:
+    k, (sizes, shape) = node.backend, node.saved
+    return (k.reshape(k.sum(k.reshape(g, sizes), (2,), False), shape),)
+
+
+def _repeated_lines(x: Tensor, axis: int, times: int) -> Tensor:
+    before, n, after = x.shape[:axis], x.shape[axis], x.shape[axis + 1 :]
+    sizes, k = (math.prod(before), n, times, math.prod(after)), x._backend
+    wide = k.broadcast_to(k.reshape(x._array, (*sizes[:2], 1, sizes[3])), sizes)
+    out = Tensor(k.reshape(wide, (*before, n * times, *after)), k)
+    return record(out, _repeated_lines_bwd, (x,), (sizes, x.shape)) if recording(x) else out
 
 
 def broadcast_to(input: Tensor, size: Sequence[int]) -> Tensor:
@@ -144,7 +166,7 @@ def narrow(input: Tensor, dim: int, start: int, length: int) -> Tensor:
     first = first + size if first < 0 else first
     if count < 0 or not 0 <= first <= size - count:
         raise IndexError(f"[narrow] expected start and length within {size} lines, got {start} and {length}")
-    return index(x, (*[slice(None)] * axis, slice(first, first + count)))
+    return span(x, axis, first, count)
 
 
 def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
@@ -158,8 +180,7 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     if x.ndim == 0:
         raise ValueError("[unbind] expected input with at least one dimension, got a scalar")
     axis = normalized_axis(dim, x.ndim, "unbind")
-    rest = x.shape[:axis] + x.shape[axis + 1 :]
-    return tuple(reshape(part, rest) for part in parts(x, [1] * x.shape[axis], axis))
+    return tuple(parts(x, [1] * x.shape[axis], axis, lines=True))
 
 
 def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
@@ -232,13 +253,19 @@ def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
     (3, 4, 2)
     """
     x = expect_tensor(input, "movedim")
+    if source.__class__ is int and destination.__class__ is int:
+        moved, to = normalized_axis(source, x.ndim, "movedim"), normalized_axis(destination, x.ndim, "movedim")
+        order = list(range(x.ndim))
+        if order:
+            order.insert(to, order.pop(moved))
+        return permuted(x, tuple(order))
     axes = [[normalized_axis(d, x.ndim, "movedim") for d in (v if isinstance(v, tuple | list) else [v])]
             for v in (source, destination)]  # fmt: skip
     if len(axes[0]) != len(axes[1]) or any(len(set(a)) != len(a) for a in axes):
         raise ValueError(f"[movedim] expected as many different axes, got {source} and {destination}")
     places = dict(zip(axes[1], axes[0], strict=True))
     rest = iter(d for d in range(x.ndim) if d not in axes[0])
-    return permute(x, tuple(places[d] if d in places else next(rest) for d in range(x.ndim)))
+    return permuted(x, tuple(places[d] if d in places else next(rest) for d in range(x.ndim)))
 
 
 def fliplr(input: Tensor) -> Tensor:

@@ -12,12 +12,13 @@ from ..autograd import Node, fresh, record, recording
 from ..creation import tensor
 from ..tensor import Tensor
 from .arguments import expect_number, expect_tensor, flag
-from .arithmetic import Array, add, mul, sub
+from .arithmetic import Array, add, sub
 from .comparison import ne
 from .compositions import finite_or_zero
+from .cumulative import summable
 from .elementary import exp, log
-from .layout import cat, index, reshape, squeeze
-from .reduction import Axes, ValuesIndices, amax, amin, mean, normalized_axes, normalized_axis, std, sum, var
+from .layout import squeeze
+from .reduction import Axes, amax, amin, mean, normalized_axes, normalized_axis, std, sum, var
 
 # ---- truth and counts ------------------------------------------------------------------------------------------------
 
@@ -79,52 +80,28 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
 # ---- products --------------------------------------------------------------------------------------------------------
 
 
-def _lines(x: Tensor, axis: int, part: slice) -> Tensor:
-    return index(x, (*[slice(None)] * axis, part))
+@fresh
+def _prod_bwd(node: Node, g: Array) -> tuple[Array]:
+    x, out, axis, shape = node.saved
+    k = node.backend
+    return (k.reshape(k.prod_bwd(g, x, out, axis), shape),)
 
 
 def prod(input: Tensor, dim: int | None = None, keepdim: bool = False, dtype: Any = None) -> Tensor:
-    """The product over `dim`, or of everything (`torch.prod`); pairs first, so in a fixed order. Integers and bools
+    """The product over `dim`, or of everything (`torch.prod`); in a fixed order, as a tree. Integers and bools
     multiply as int64. The gradient is right for zeros too.
 
     >>> import fastdl
     >>> fastdl.prod(fastdl.tensor([[1.0, 2.0], [3.0, 4.0]]), 1).tolist()
     [2.0, 12.0]
     """
-    x = expect_tensor(input, "prod")
-    x = x._cast(dtypes.as_dtype(dtype, "prod")) if dtype is not None else x
-    x = x if x.dtype.is_floating_point else x._cast(dtypes.int64)
-    if dim is None or x.ndim == 0:
-        x, dim = reshape(x, -1), 0
-    axis = normalized_axis(dim, x.ndim, "prod")
-    if x.shape[axis] == 0:
-        shape = tuple(1 if i == axis else n for i, n in enumerate(x.shape))
-        x = tensor(np.ones(shape, x.dtype.numpy), device=x.device)
-    while (n := x.shape[axis]) > 1:
-        half = n // 2
-        pairs = mul(_lines(x, axis, slice(half)), _lines(x, axis, slice(half, 2 * half)))
-        x = cat([pairs, _lines(x, axis, slice(2 * half, n))], axis) if n % 2 else pairs
-    return x if flag(keepdim, "prod", "keepdim") else squeeze(x, axis)
-
-
-def cumprod(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
-    """The product of all elements up to each along `dim` (`torch.cumprod`); integers multiply as int64.
-
-    >>> import fastdl
-    >>> fastdl.cumprod(fastdl.tensor([1.0, 2.0, 3.0]), 0).tolist()
-    [1.0, 2.0, 6.0]
-    """
-    x = expect_tensor(input, "cumprod")
-    x = x._cast(dtypes.as_dtype(dtype, "cumprod")) if dtype is not None else x
-    x = x if x.dtype.is_floating_point else x._cast(dtypes.int64)
-    if x.ndim == 0:
-        return x
-    axis, step = normalized_axis(dim, x.ndim, "cumprod"), 1
-    while step < x.shape[axis]:  # after each round an element holds the product of 2 * step factors up to it
-        rest = mul(_lines(x, axis, slice(step, None)), _lines(x, axis, slice(x.shape[axis] - step)))
-        x = cat([_lines(x, axis, slice(step)), rest], axis)
-        step *= 2
-    return x
+    x = summable(input, "prod", dtype)
+    k, keepdim = x._backend, flag(keepdim, "prod", "keepdim")
+    axis = 0 if dim is None else normalized_axis(dim, x.ndim, "prod")
+    lines = k.reshape(x._array, (x._array.size,)) if dim is None or x.ndim == 0 else x._array
+    found = k.prod(lines, (axis,), keepdim and (dim is None or x.ndim > 0))
+    out = Tensor(found, k)
+    return record(out, _prod_bwd, (x,), (lines, found, axis, x.shape)) if recording(x) else out
 
 
 # ---- norms -----------------------------------------------------------------------------------------------------------
@@ -232,32 +209,3 @@ def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> 
     [0, 4]
     """
     return amin(input, dim, keepdim), amax(input, dim, keepdim)
-
-
-def cummax(input: Tensor, dim: int) -> ValuesIndices:
-    """The largest element up to each along `dim`, and where it is, the last of equals (`torch.cummax`).
-
-    >>> import fastdl
-    >>> [t.tolist() for t in fastdl.cummax(fastdl.tensor([1, 3, 2]), 0)]
-    [[1, 3, 3], [0, 1, 1]]
-    """
-    return _running("cummax", input, dim, np.maximum)
-
-
-def cummin(input: Tensor, dim: int) -> ValuesIndices:
-    """The smallest element up to each along `dim`, and where it is, the last of equals (`torch.cummin`)."""
-    return _running("cummin", input, dim, np.minimum)
-
-
-def _running(op: str, input: Any, dim: int, best: np.ufunc) -> ValuesIndices:
-    """The places on the host; the values by `gather`, which knows the gradient."""
-    x = expect_tensor(input, op)
-    axis = normalized_axis(dim, x.ndim, op)
-    host = x._host()
-    found = best.accumulate(host, axis) if host.ndim else host
-    line = np.arange(x.shape[axis]).reshape([-1 if i == axis else 1 for i in range(x.ndim)]) if x.ndim else np.array(0)
-    same = (host == found) | (np.isnan(host) & np.isnan(found) if host.dtype.kind == "f" else False)
-    places = np.where(same, line, 0)
-    places = np.maximum.accumulate(places, axis) if host.ndim else places
-    where = tensor(places, "int64", x.device)
-    return ValuesIndices(x.gather(axis, where) if x.ndim else x, where)

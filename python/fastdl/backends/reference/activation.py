@@ -66,6 +66,19 @@ def _elu_slope(x: Array, a: float) -> Array:
     return np.where(x > 0, 1.0, a * np.exp(x))
 
 
+def _mish(x: Array, a: float, b: float) -> Array:
+    return x * np.tanh(softplus_of(x))
+
+
+def _mish_slope(x: Array, a: float, b: float) -> Array:
+    t = np.tanh(softplus_of(x))
+    return t + x * (1 - t * t) * sigmoid_of(x)
+
+
+def _within(x: Array, a: float) -> Array:
+    return (x >= -a) & (x <= a)
+
+
 _FORMULAS: dict[str, tuple[Formula, Formula]] = {
     "leaky_relu": (lambda x, a, b: np.where(x > 0, x, a * x), lambda x, a, b: np.where(x > 0, 1.0, a)),
     "elu": (lambda x, a, b: _elu(x, a), lambda x, a, b: _elu_slope(x, a)),
@@ -90,6 +103,22 @@ _FORMULAS: dict[str, tuple[Formula, Formula]] = {
         lambda x, a, b: x * _relu6(x + 3) / 6,
         lambda x, a, b: np.where(x <= -3, 0.0, np.where(x < 3, x / 3 + 0.5, 1.0)),
     ),
+    "celu": (
+        lambda x, a, b: np.where(x > 0, x, a * np.expm1(x / a)),
+        lambda x, a, b: np.where(x > 0, 1.0, np.exp(x / a)),
+    ),
+    "mish": (_mish, _mish_slope),
+    "softsign": (lambda x, a, b: x / (1 + np.abs(x)), lambda x, a, b: 1 / (1 + np.abs(x)) ** 2),
+    "tanhshrink": (lambda x, a, b: x - np.tanh(x), lambda x, a, b: np.tanh(x) ** 2),
+    "softshrink": (
+        lambda x, a, b: np.where(x > a, x - a, np.where(x < -a, x + a, x * 0)),
+        lambda x, a, b: np.where(_within(x, a), 0.0, 1.0),
+    ),
+    "hardshrink": (
+        lambda x, a, b: np.where(_within(x, a), 0.0, x),
+        lambda x, a, b: np.where(_within(x, a), 0.0, 1.0),
+    ),
+    "threshold": (lambda x, a, b: np.where(x <= a, b, x), lambda x, a, b: np.where(x <= a, 0.0, 1.0)),
 }
 
 
@@ -114,3 +143,26 @@ def activation_bwd(grad: Array, x: Array, name: str, a: float, b: float) -> Arra
     expect_shape(name, "grad", grad, x.shape)
     with quiet():
         return np.asarray(grad * _FORMULAS[name][1](x, a, b), dtype=x.dtype)
+
+
+def _halves(x: Array, axis: int) -> list[Array]:
+    expect_float("glu", "input", x)
+    expect(0 <= axis < x.ndim, IndexError, "glu", f"an axis from 0 to {x.ndim - 1}", axis)
+    expect(x.shape[axis] % 2 == 0, ValueError, "glu", f"an even number of elements along axis {axis}",
+           f"shape {x.shape}")  # fmt: skip
+    return np.split(x, 2, axis)
+
+
+def glu(x: Array, axis: int) -> Array:
+    a, b = _halves(x, axis)
+    with quiet():
+        return np.asarray(a * sigmoid_of(b), dtype=x.dtype)
+
+
+def glu_bwd(grad: Array, x: Array, axis: int) -> Array:
+    a, b = _halves(x, axis)
+    expect_same_dtype("glu", "grad", grad, x.dtype)
+    expect_shape("glu", "grad", grad, a.shape)
+    with quiet():
+        s = sigmoid_of(b)
+        return np.concatenate([grad * s, grad * a * s * (1 - s)], axis).astype(x.dtype)

@@ -1,4 +1,4 @@
-"""Elementwise operations with broadcasting; PyTorch's results for NaN and infinities.
+"""Elementwise operations of several numbers, with broadcasting; PyTorch's results for NaN and infinities.
 
 A scalar takes the array's dtype, so an operation with a scalar is the operation with an array of no axes.
 """
@@ -10,26 +10,16 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .activation import erf_of
-from .checks import DTYPES, FLOATS, NUMBERS, checked_dtype, expect, expect_array, expect_same_dtype, expect_shape, quiet
+from .checks import DTYPES, FLOATS, checked_dtype, expect, expect_array, expect_same_dtype, expect_shape, quiet
+from .elementwise_unary import ARITHMETIC, check
 
 Number = int | float
 Array = np.ndarray
 
-ARITHMETIC = (*NUMBERS, "uint8")
 INTEGERS = ("int32", "int64", "uint8", "bool")
 
 _INTEGER = (builtins.int, np.integer)
 _NUMBER = (builtins.int, builtins.float, np.integer, np.floating)
-
-
-def listed(dtypes: tuple[str, ...]) -> str:
-    return ", ".join(dtypes[:-1]) + " or " + dtypes[-1]
-
-
-def _check(op: str, what: str, x: Array, dtypes: tuple[str, ...]) -> None:
-    expect_array(op, what, x)
-    expect(x.dtype.name in dtypes, TypeError, op, f"{what} of dtype {listed(dtypes)}", x.dtype)
 
 
 def check_broadcast(op: str, *shapes: tuple[int, ...]) -> tuple[int, ...]:
@@ -52,110 +42,12 @@ def _scalar(op: str, x: Array, s: Number) -> Array:
         return np.asarray(s).astype(x.dtype)
 
 
-def _unary(op: str, x: Array, f: Callable[[Array], Array], dtypes: tuple[str, ...] = FLOATS) -> Array:
-    _check(op, "x", x, dtypes)
-    with quiet():
-        return np.asarray(f(x), dtype=x.dtype)
-
-
 def _binary(op: str, a: Array, b: Array, f: Callable, dtypes: tuple[str, ...] = ARITHMETIC) -> Array:
-    _check(op, "a", a, dtypes)
+    check(op, "a", a, dtypes)
     expect_same_dtype(op, "b", b, a.dtype)
     check_broadcast(op, a.shape, b.shape)
     with quiet():
         return np.asarray(f(a, b), dtype=a.dtype)
-
-
-# ---- one operand -----------------------------------------------------------------------------------------------------
-
-
-def neg(x: Array) -> Array:
-    return _unary("neg", x, np.negative, ARITHMETIC)
-
-
-def abs(x: Array) -> Array:
-    return _unary("abs", x, np.abs, ARITHMETIC)
-
-
-def sign(x: Array) -> Array:
-    return _unary("sign", x, lambda v: (v > 0).astype(x.dtype) - (v < 0).astype(x.dtype), ARITHMETIC)  # 0 for NaN
-
-
-def square(x: Array) -> Array:
-    return _unary("square", x, np.square, ARITHMETIC)
-
-
-def exp(x: Array) -> Array:
-    return _unary("exp", x, np.exp)
-
-
-def expm1(x: Array) -> Array:
-    return _unary("expm1", x, np.expm1)
-
-
-def log(x: Array) -> Array:
-    return _unary("log", x, np.log)
-
-
-def log1p(x: Array) -> Array:
-    return _unary("log1p", x, np.log1p)
-
-
-def sqrt(x: Array) -> Array:
-    return _unary("sqrt", x, np.sqrt)
-
-
-def rsqrt(x: Array) -> Array:
-    return _unary("rsqrt", x, lambda v: 1 / np.sqrt(v))
-
-
-def reciprocal(x: Array) -> Array:
-    return _unary("reciprocal", x, lambda v: 1 / v)
-
-
-def sin(x: Array) -> Array:
-    return _unary("sin", x, np.sin)
-
-
-def cos(x: Array) -> Array:
-    return _unary("cos", x, np.cos)
-
-
-def erf(x: Array) -> Array:
-    return _unary("erf", x, erf_of)
-
-
-def floor(x: Array) -> Array:
-    return _unary("floor", x, np.floor)
-
-
-def ceil(x: Array) -> Array:
-    return _unary("ceil", x, np.ceil)
-
-
-def round(x: Array) -> Array:
-    return _unary("round", x, np.rint)
-
-
-def trunc(x: Array) -> Array:
-    return _unary("trunc", x, np.trunc)
-
-
-def relu(x: Array) -> Array:
-    return _unary("relu", x, lambda v: np.where(v < 0, v.dtype.type(0), v))  # NaN and -0 stay, as in PyTorch
-
-
-def relu_(x: Array) -> None:
-    _check("relu_", "x", x, FLOATS)
-    x[...] = relu(x)
-
-
-def sigmoid(x: Array) -> Array:
-    return _unary("sigmoid", x, lambda v: 1 / (1 + np.exp(-v)))
-
-
-def tanh(x: Array) -> Array:
-    return _unary("tanh", x, np.tanh)
 
 
 # ---- two operands ----------------------------------------------------------------------------------------------------
@@ -189,6 +81,26 @@ def remainder(a: Array, b: Array) -> Array:
     return _binary("remainder", a, b, np.remainder)
 
 
+def fmod(a: Array, b: Array) -> Array:
+    return _binary("fmod", a, b, np.fmod)
+
+
+def atan2(a: Array, b: Array) -> Array:
+    return _binary("atan2", a, b, np.arctan2, FLOATS)
+
+
+def hypot(a: Array, b: Array) -> Array:
+    return _binary("hypot", a, b, np.hypot, FLOATS)
+
+
+def copysign(a: Array, b: Array) -> Array:
+    return _binary("copysign", a, b, np.copysign, FLOATS)
+
+
+def logaddexp(a: Array, b: Array) -> Array:
+    return _binary("logaddexp", a, b, np.logaddexp, FLOATS)
+
+
 def bitwise_and(a: Array, b: Array) -> Array:
     return _binary("bitwise_and", a, b, np.bitwise_and, INTEGERS)
 
@@ -214,7 +126,7 @@ def prelu(a: Array, b: Array) -> Array:
 
 
 def _activation_bwd(op: str, grad: Array, out: Array, f: Callable) -> Array:
-    _check(op, "grad", grad, FLOATS)
+    check(op, "grad", grad, FLOATS)
     expect_same_dtype(op, "out", out, grad.dtype)
     expect_shape(op, "grad", grad, out.shape)
     return _binary(op, grad, out, f, FLOATS)
@@ -236,7 +148,7 @@ def tanh_bwd(grad: Array, out: Array) -> Array:
 
 
 def _with_scalar(op: str, x: Array, s: Number, f: Callable, dtypes: tuple[str, ...] = ARITHMETIC) -> Array:
-    _check(op, "x", x, dtypes)
+    check(op, "x", x, dtypes)
     with quiet():
         return np.asarray(f(x, _scalar(op, x, s)), dtype=x.dtype)
 
@@ -282,16 +194,49 @@ def minimum_scalar(x: Array, s: Number) -> Array:
 
 
 def clamp(x: Array, low: Number, high: Number) -> Array:
-    _check("clamp", "x", x, ARITHMETIC)
+    check("clamp", "x", x, ARITHMETIC)
     with quiet():
         return np.asarray(np.minimum(np.maximum(x, _scalar("clamp", x, low)), _scalar("clamp", x, high)), x.dtype)
+
+
+# ---- three operands --------------------------------------------------------------------------------------------------
+
+
+def _blend(op: str, a: Array, b: Array, c: Array, f: Callable) -> Array:
+    check(op, "a", a, FLOATS)
+    expect_same_dtype(op, "b", b, a.dtype)
+    expect_same_dtype(op, "c", c, a.dtype)
+    check_broadcast(op, check_broadcast(op, a.shape, b.shape), c.shape)
+    with quiet():
+        return np.asarray(f(a, b, c), dtype=a.dtype)
+
+
+def addcmul(a: Array, b: Array, c: Array, s: Number) -> Array:
+    return _blend("addcmul", a, b, c, lambda x, y, z: x + _scalar("addcmul", x, s) * y * z)
+
+
+def addcdiv(a: Array, b: Array, c: Array, s: Number) -> Array:
+    return _blend("addcdiv", a, b, c, lambda x, y, z: x + _scalar("addcdiv", x, s) * y / z)
+
+
+def _between(x: Array, y: Array, weight: Array) -> Array:
+    return np.where(np.abs(weight) < 0.5, x + weight * (y - x), y - (y - x) * (1 - weight))
+
+
+def lerp(a: Array, b: Array, weight: Array) -> Array:
+    return _blend("lerp", a, b, weight, _between)
+
+
+def lerp_scalar(a: Array, b: Array, weight: Number) -> Array:
+    check("lerp_scalar", "a", a, FLOATS)
+    return _blend("lerp_scalar", a, b, _scalar("lerp_scalar", a, weight), _between)
 
 
 # ---- in place --------------------------------------------------------------------------------------------------------
 
 
 def add_(x: Array, other: Array) -> None:
-    _check("add_", "x", x, DTYPES)
+    check("add_", "x", x, DTYPES)
     expect_same_dtype("add_", "other", other, x.dtype)
     out = check_broadcast("add_", x.shape, other.shape)
     expected = f"other of a shape that broadcasts to {x.shape}"
@@ -301,7 +246,7 @@ def add_(x: Array, other: Array) -> None:
 
 
 def mul_scalar_(x: Array, s: Number) -> None:
-    _check("mul_scalar_", "x", x, DTYPES)
+    check("mul_scalar_", "x", x, DTYPES)
     with quiet():
         x *= _scalar("mul_scalar_", x, s)
 
@@ -321,14 +266,14 @@ def copy_(x: Array, source: Array) -> None:
 
 
 def _compare(op: str, a: Array, b: Array, f: Callable) -> Array:
-    _check(op, "a", a, DTYPES)
+    check(op, "a", a, DTYPES)
     expect_same_dtype(op, "b", b, a.dtype)
     check_broadcast(op, a.shape, b.shape)
     return np.asarray(f(a, b))
 
 
 def _compare_scalar(op: str, x: Array, s: Number, f: Callable) -> Array:
-    _check(op, "x", x, DTYPES)
+    check(op, "x", x, DTYPES)
     return np.asarray(f(x, _scalar(op, x, s)))
 
 

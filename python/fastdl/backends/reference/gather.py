@@ -1,4 +1,4 @@
-"""Elements chosen by indices, places of what is not 0, and running sums."""
+"""Elements chosen by indices, and places of what is not 0."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def scatter_add_(x: Array, index: Array, source: Array, axis: int) -> None:
     np.add.at(x, _places(index, axis), source.reshape(-1))
 
 
-# ---- indices and sums ------------------------------------------------------------------------------------------------
+# ---- indices ---------------------------------------------------------------------------------------------------------
 
 
 def linear_index(indices: Sequence[Array], sizes: Shape) -> Array:
@@ -141,12 +141,3 @@ def nonzero(x: Array) -> Array:
     """(count, ndim): the coordinates of elements that are not 0, in row-major order."""
     expect_array("nonzero", "x", x)
     return np.argwhere(x).astype(np.int64).reshape(np.count_nonzero(x), x.ndim)
-
-
-def cumsum(x: Array, axis: int, reverse: bool) -> Array:
-    """Sums of all elements up to and with each along the axis; reverse: from each on."""
-    _check_number("cumsum", "input", x)
-    _check_axis("cumsum", x, axis)
-    if reverse:
-        return np.ascontiguousarray(np.flip(np.cumsum(np.flip(x, axis), axis, dtype=x.dtype), axis))
-    return np.cumsum(x, axis, dtype=x.dtype)

@@ -1,4 +1,5 @@
-"""Moving elements: permuted, broadcast, joined and sliced arrays. The result is always a new array."""
+"""Moving elements: permuted, reversed, broadcast, joined, sliced and padded arrays, triangles. The result is always a
+new array."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .checks import Shape, checked_sizes, expect, expect_array, expect_same_dtype, new
+from .checks import Shape, checked_sizes, expect, expect_array, expect_float, expect_same_dtype, new
 
 Array = np.ndarray
 
@@ -20,6 +21,21 @@ def permute(x: Array, dims: Shape) -> Array:
         expect(0 <= dim < x.ndim, IndexError, "permute", f"axes from 0 to {x.ndim - 1}", dims)
         expect(dim not in dims[:i], ValueError, "permute", "each axis once", dims)
     return np.array(x.transpose(dims), order="C")
+
+
+def flip(x: Array, axes: Shape) -> Array:
+    expect_array("flip", "x", x)
+    axes = tuple(axes)
+    for i, axis in enumerate(axes):
+        expect(0 <= axis < x.ndim, IndexError, "flip", f"axes from 0 to {x.ndim - 1}", axes)
+        expect(axis not in axes[:i], ValueError, "flip", "each axis once", axes)
+    return np.array(np.flip(x, axes), order="C")
+
+
+def roll(x: Array, shifts: Shape) -> Array:
+    expect_array("roll", "x", x)
+    expect(len(shifts) == x.ndim, ValueError, "roll", f"{x.ndim} shifts", len(shifts))
+    return np.roll(x, tuple(shifts), tuple(range(x.ndim)))
 
 
 def broadcast_to(x: Array, shape: Shape) -> Array:
@@ -73,3 +89,76 @@ def slice_bwd(grad: Array, shape: Shape, starts: Shape, steps: Shape) -> Array:
 def slice_assign_(x: Array, value: Array, starts: Shape, steps: Shape) -> None:
     expect_same_dtype("slice_assign_", "value", value, x.dtype)
     x[_slices("slice_assign_", x.shape, starts, value.shape, steps)] = value
+
+
+# ---- axes that go on beyond their ends -------------------------------------------------------------------------------
+
+MODES = ("reflect", "replicate", "circular")
+
+
+def _expect_enough(op: str, axis: int, n: int, before: int, after: int, mode: str) -> None:
+    """An axis of n elements has those that the mode takes from it."""
+    least = {"reflect": max(before, after) + 1, "replicate": 1, "circular": max(before, after)}[mode]
+    enough = n >= least or max(before, after) <= 0
+    expect(enough, ValueError, op, f"at least {least} elements on axis {axis} for mode {mode!r}", n)
+
+
+def _taken_from(n: int, before: int, after: int, mode: str) -> np.ndarray:
+    """The element of the axis that each place of the longer one has."""
+    p = np.arange(-before, n + after)
+    if mode == "replicate":
+        return p.clip(0, max(n - 1, 0))
+    if mode == "reflect":
+        return np.where(p < 0, -p, np.where(p >= n, 2 * (n - 1) - p, p))
+    return p % max(n, 1)
+
+
+def _places(op: str, shape: Shape, before: Shape, after: Shape, mode: str) -> tuple[np.ndarray, ...]:
+    expect(mode in MODES, ValueError, op, "mode reflect, replicate or circular", mode)
+    for axis, (n, first, last) in enumerate(zip(shape, before, after, strict=True)):
+        _expect_enough(op, axis, n, first, last, mode)
+        got = f"before {tuple(before)} and after {tuple(after)}"
+        expect(n + first + last >= 0, ValueError, op, f"to cut off at most what shape {tuple(shape)} has", got)
+    return np.ix_(*(_taken_from(*axis, mode) for axis in zip(shape, before, after, strict=True)))
+
+
+def pad(x: Array, before: Shape, after: Shape, mode: str) -> Array:
+    expect_array("pad", "x", x)
+    got = f"{len(before)} and {len(after)}"
+    each = len(before) == len(after) == x.ndim
+    expect(each, ValueError, "pad", f"numbers before and after each of {x.ndim} axes", got)
+    places = _places("pad", x.shape, before, after, mode)
+    return np.array(x[places], order="C") if x.ndim else x.copy()
+
+
+def pad_bwd(grad: Array, shape: Shape, before: Shape, mode: str) -> Array:
+    expect_float("pad_bwd", "grad", grad)
+    got = f"{len(shape)} and {len(before)}"
+    each = len(shape) == len(before) == grad.ndim
+    expect(each, ValueError, "pad_bwd", f"a size and a number before for each of {grad.ndim} axes", got)
+    checked_sizes("pad_bwd", shape)
+    after = tuple(m - n - first for m, n, first in zip(grad.shape, shape, before, strict=True))
+    room = all(abs(first) <= n + m for m, n, first in zip(grad.shape, shape, before, strict=True))
+    expected = f"numbers before that grad of shape {grad.shape} has room for"
+    expect(room, ValueError, "pad_bwd", expected, tuple(before))
+    places = _places("pad_bwd", shape, before, after, mode)
+    outside = any(a != (0, 0) for a in list(zip(before, after, strict=True))[:-3])
+    got = f"shape {tuple(shape)} and grad of shape {grad.shape}"
+    expect(not outside, NotImplementedError, "pad_bwd", "padding of the last 3 axes", got)
+    out = new(shape, grad.dtype)
+    out[...] = 0
+    np.add.at(out, places, grad)
+    return out
+
+
+# ---- triangles -------------------------------------------------------------------------------------------------------
+
+
+def tril(x: Array, diagonal: int) -> Array:
+    expect(x.ndim >= 2, ValueError, "tril", "input with at least 2 dimensions", f"shape {x.shape}")
+    return np.where(np.tri(x.shape[-2], x.shape[-1], diagonal, dtype=np.bool_), x, x.dtype.type(0))
+
+
+def triu(x: Array, diagonal: int) -> Array:
+    expect(x.ndim >= 2, ValueError, "triu", "input with at least 2 dimensions", f"shape {x.shape}")
+    return np.where(np.tri(x.shape[-2], x.shape[-1], diagonal - 1, dtype=np.bool_), x.dtype.type(0), x)

@@ -8,7 +8,7 @@ import numpy as np
 
 from .activation import activation as _activation
 from .checks import expect, expect_float, expect_ndim, expect_same_dtype, expect_shape, quiet
-from .elementwise import relu, sigmoid, tanh
+from .elementwise_unary import relu, sigmoid, tanh
 
 Array = np.ndarray
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from .checks import Shape, expect, expect_array, expect_float, expect_ndim, expect_same_dtype, expect_shape, new, quiet
-from .elementwise import sigmoid
+from .elementwise_unary import sigmoid
 
 Array = np.ndarray
 MODES = {"rnn_tanh": 1, "rnn_relu": 1, "lstm": 4, "gru": 3}  # gates

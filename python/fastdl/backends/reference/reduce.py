@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .checks import NUMBERS, Shape, expect, expect_array, expect_float, quiet
-from .elementwise import listed
+from .checks import NUMBERS, Shape, expect, expect_array, expect_float, expect_same_dtype, quiet
+from .elementwise_unary import listed
 
 Array = np.ndarray
 
@@ -64,6 +64,31 @@ def squared_deviations(x: Array, center: Array | None, axes: Shape, keepdim: boo
         center = center.reshape(kept)
     with quiet():
         return sum(np.asarray((x - center) ** 2), axes, keepdim)
+
+
+def prod(x: Array, axes: Shape, keepdim: bool) -> Array:
+    _check_number("prod", x)
+    axes = _checked_axes("prod", x, axes)
+    with quiet():
+        return np.asarray(x.prod(axis=axes, keepdims=keepdim, dtype=x.dtype))
+
+
+def prod_bwd(grad: Array, x: Array, out: Array, axis: int) -> Array:
+    """grad times the product of the other elements along the axis: out / x, but for elements that are 0."""
+    op = "prod_bwd"
+    expect_array(op, "x", x)
+    expect_float(op, "x", x)
+    expect(0 <= axis < x.ndim, IndexError, op, f"an axis from 0 to {x.ndim - 1}", axis)
+    kept = (*x.shape[:axis], 1, *x.shape[axis + 1 :])
+    for what, a in (("grad", grad), ("out", out)):
+        expect_same_dtype(op, what, a, x.dtype)
+        expect(a.size == math.prod(kept), ValueError, op, f"{what} of {math.prod(kept)} elements", f"shape {a.shape}")
+    zero = x == 0
+    with quiet():
+        share = np.where(zero, 1, x).prod(axis, keepdims=True, dtype=x.dtype)
+        zeros = zero.sum(axis, keepdims=True)
+        share = grad.reshape(kept) * np.where(zeros == 0, out.reshape(kept), share)
+        return np.where(zeros == zero, share / np.where(zero, 1, x), 0).astype(x.dtype)
 
 
 def _extreme(op: str, f: Callable, x: Array, axes: Shape, keepdim: bool) -> Array:

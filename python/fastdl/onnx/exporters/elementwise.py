@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from ...plan.graph import Node
@@ -12,7 +14,8 @@ from .writer import Writer, exports, same
 _UNARY = {
     "neg": "Neg", "abs": "Abs", "sign": "Sign", "exp": "Exp", "log": "Log", "sqrt": "Sqrt", "sin": "Sin", "cos": "Cos",
     "erf": "Erf", "floor": "Floor", "ceil": "Ceil", "round": "Round", "relu": "Relu", "sigmoid": "Sigmoid",
-    "tanh": "Tanh", "reciprocal": "Reciprocal",
+    "tanh": "Tanh", "reciprocal": "Reciprocal", "tan": "Tan", "asin": "Asin", "acos": "Acos", "atan": "Atan",
+    "sinh": "Sinh", "cosh": "Cosh", "asinh": "Asinh", "acosh": "Acosh", "atanh": "Atanh",
 }  # fmt: skip
 _BINARY = {
     "add": "Add", "sub": "Sub", "mul": "Mul", "div": "Div", "pow": "Pow", "maximum": "Max", "minimum": "Min",
@@ -29,7 +32,7 @@ def unary(w: Writer, node: Node, twin: Node) -> None:
     w.define(node, w.add(_UNARY[node.function], w.inputs(node, twin, 0)))
 
 
-@exports("square", "rsqrt", "expm1", "log1p", "trunc")
+@exports("square", "rsqrt", "expm1", "log1p", "trunc", "exp2", "log2", "log10", "erfc")
 def composed(w: Writer, node: Node, twin: Node) -> None:
     (x,) = w.inputs(node, twin, 0)
     kind = node.out.dtype
@@ -41,6 +44,12 @@ def composed(w: Writer, node: Node, twin: Node) -> None:
         out = w.add("Sub", [w.add("Exp", [x]), w.scalar(1, kind)])
     elif node.function == "log1p":
         out = w.add("Log", [w.add("Add", [x, w.scalar(1, kind)])])
+    elif node.function == "exp2":
+        out = w.add("Pow", [w.scalar(2, kind), x])
+    elif node.function in ("log2", "log10"):
+        out = w.add("Div", [w.add("Log", [x]), w.scalar(math.log(int(node.function[3:])), kind)])
+    elif node.function == "erfc":
+        out = w.add("Sub", [w.scalar(1, kind), w.add("Erf", [x])])
     else:
         out = w.add("Mul", [w.add("Sign", [x]), w.add("Floor", [w.add("Abs", [x])])])
     w.define(node, out)
@@ -64,6 +73,65 @@ def binary(w: Writer, node: Node, twin: Node) -> None:
 @exports("prelu")
 def prelu(w: Writer, node: Node, twin: Node) -> None:
     w.define(node, w.add("PRelu", w.inputs(node, twin, 0, 1)))
+
+
+@exports("atan2")
+def atan2(w: Writer, node: Node, twin: Node) -> None:
+    """atan(y / x), half a turn further where x < 0; 0 / 0 is taken as 0 / 1."""
+    y, x = w.inputs(node, twin, 0, 1)
+    zero, pi = w.scalar(0, node.out.dtype), w.scalar(math.pi, node.out.dtype)
+    origin = w.add("And", [w.add("Equal", [x, zero]), w.add("Equal", [y, zero])])
+    angle = w.add("Atan", [w.add("Div", [y, w.add("Where", [origin, w.scalar(1, node.out.dtype), x])])])
+    turn = w.add("Where", [w.add("Less", [y, zero]), w.add("Neg", [pi]), pi])
+    behind = w.add("Where", [w.add("Less", [x, zero]), turn, zero])
+    w.define(node, w.add("Add", [angle, behind]))
+
+
+@exports("hypot", "copysign", "logaddexp")
+def of_two(w: Writer, node: Node, twin: Node) -> None:
+    a, b = w.inputs(node, twin, 0, 1)
+    kind = node.out.dtype
+    if node.function == "hypot":
+        out = w.add("Sqrt", [w.add("Add", [w.add("Mul", [a, a]), w.add("Mul", [b, b])])])
+    elif node.function == "copysign":  # of -0 the sign is lost
+        size = w.add("Abs", [a])
+        out = w.add("Where", [w.add("Less", [b, w.scalar(0, kind)]), w.add("Neg", [size]), size])
+    else:
+        apart = w.add("Neg", [w.add("Abs", [w.add("Sub", [a, b])])])
+        out = w.add("Add", [w.add("Max", [a, b]), w.add("Softplus", [apart])])
+    w.define(node, out)
+
+
+@exports("addcmul", "addcdiv")
+def with_product(w: Writer, node: Node, twin: Node) -> None:
+    a, b, c = w.inputs(node, twin, 0, 1, 2)
+    part = w.add("Mul" if node.function == "addcmul" else "Div", [b, c])
+    number = w.scalar(same(node.args[3], twin.args[3], "a number"), node.out.dtype)
+    w.define(node, w.add("Add", [a, w.add("Mul", [part, number])]))
+
+
+@exports("lerp", "lerp_scalar")
+def lerp(w: Writer, node: Node, twin: Node) -> None:
+    a, b = w.inputs(node, twin, 0, 1)
+    if node.function == "lerp":
+        (weight,) = w.inputs(node, twin, 2)
+    else:
+        weight = w.scalar(same(node.args[2], twin.args[2], "a number"), node.out.dtype)
+    w.define(node, w.add("Add", [a, w.add("Mul", [weight, w.add("Sub", [b, a])])]))
+
+
+@exports("nan_to_num")
+def nan_to_num(w: Writer, node: Node, twin: Node) -> None:
+    (x,) = w.inputs(node, twin, 0)
+    nan, above, below = (w.scalar(number, node.out.dtype) for number in node.args[1:])
+    number = w.add("Where", [w.add("IsInf", [x], detect_negative=0), above, x])
+    number = w.add("Where", [w.add("IsInf", [x], detect_positive=0), below, number])
+    w.define(node, w.add("Where", [w.add("IsNaN", [x]), nan, number]))
+
+
+@exports("fmod")
+def fmod(w: Writer, node: Node, twin: Node) -> None:
+    w.define(node, w.add("Mod", w.inputs(node, twin, 0, 1), fmod=1))
 
 
 @exports("remainder")
@@ -123,6 +191,15 @@ def activation(w: Writer, node: Node, twin: Node) -> None:
     w.define(node, activated(w, x, node.args[1], node.args[2], node.args[3], node.out.dtype))
 
 
+@exports("glu")
+def glu(w: Writer, node: Node, twin: Node) -> None:
+    (x,) = w.inputs(node, twin, 0)
+    axis = node.args[1]
+    half = same(node.args[0].shape[axis], twin.args[0].shape[axis], "a size") // 2
+    a, b = w.add("Split", [x, w.ints([half, half])], 2, axis=axis)
+    w.define(node, w.add("Mul", [a, w.add("Sigmoid", [b])]))
+
+
 def activated(w: Writer, x: str, name: str, a: float, b: float, kind: str) -> str:
     if name in ("none", "relu", "sigmoid", "tanh"):
         return x if name == "none" else w.add(name.title(), [x])
@@ -150,6 +227,18 @@ def activated(w: Writer, x: str, name: str, a: float, b: float, kind: str) -> st
         return w.add("HardSigmoid", [x], alpha=1 / 6, beta=0.5)
     if name == "hardswish":
         return w.add("HardSwish", [x])
+    if name == "celu":
+        return w.add("Celu", [x], alpha=a)
+    if name == "softsign":
+        return w.add("Softsign", [x])
+    if name in ("softshrink", "hardshrink"):
+        return w.add("Shrink", [x], lambd=a, bias=a if name == "softshrink" else 0.0)
+    if name == "mish":
+        return w.add("Mul", [x, w.add("Tanh", [w.add("Softplus", [x])])])
+    if name == "tanhshrink":
+        return w.add("Sub", [x, w.add("Tanh", [x])])
+    if name == "threshold":
+        return w.add("Where", [w.add("LessOrEqual", [x, w.scalar(a, kind)]), w.scalar(b, kind), x])
     raise NotImplementedError(f"activation {name}")
 
 
@@ -172,7 +261,7 @@ def softmax(w: Writer, node: Node, twin: Node) -> None:
 
 # ---- reductions ------------------------------------------------------------------------------------------------------
 
-_REDUCTIONS = {"sum": "ReduceSum", "mean": "ReduceMean", "amax": "ReduceMax", "amin": "ReduceMin"}
+_REDUCTIONS = {"sum": "ReduceSum", "mean": "ReduceMean", "amax": "ReduceMax", "amin": "ReduceMin", "prod": "ReduceProd"}
 
 
 @exports(*_REDUCTIONS)

@@ -24,6 +24,57 @@ def permute(w: Writer, node: Node, twin: Node) -> None:
     w.define(node, w.add("Transpose", w.inputs(node, twin, 0), perm=list(node.args[1])))
 
 
+@exports("flip")
+def flip(w: Writer, node: Node, twin: Node) -> None:
+    (x,) = w.inputs(node, twin, 0)
+    axes = node.args[1]
+    firsts, ends, steps = ([number] * len(axes) for number in (-1, -END - 1, -1))
+    w.define(node, w.add("Slice", [x, w.ints(firsts), w.ints(ends), w.ints(axes), w.ints(steps)]) if axes else x)
+
+
+def _lines(w: Writer, x: str, axis: int, start: int, end: int) -> str:
+    return w.add("Slice", [x, w.ints([start]), w.ints([end]), w.ints([axis])])
+
+
+@exports("roll")
+def roll(w: Writer, node: Node, twin: Node) -> None:
+    """Shifts are from 0 on here: a free size n changes either them, or n - shift."""
+    (x,) = w.inputs(node, twin, 0)
+    for axis, (n, m, by, other) in enumerate(
+        zip(node.args[0].shape, twin.args[0].shape, node.args[1], twin.args[1], strict=True)
+    ):
+        if by or other:
+            at = -by if by == other else same(n - by, m - other, "a shift by")
+            x = w.add("Concat", [_lines(w, x, axis, at, END), _lines(w, x, axis, 0, at)], axis=axis)
+    w.define(node, x)
+
+
+@exports("pad")
+def pad(w: Writer, node: Node, twin: Node) -> None:
+    """What is cut off is cut afterwards; ONNX has no circular padding before opset 19."""
+    (x,) = w.inputs(node, twin, 0)
+    before, after, mode = node.args[1:]
+    same((before, after), twin.args[1:3], "padding")
+    grown = [*(max(n, 0) for n in before), *(max(n, 0) for n in after)]
+    if mode != "circular":
+        mode = {"reflect": "reflect", "replicate": "edge"}[mode]
+        x = w.add("Pad", [x, w.ints(grown)], mode=mode) if any(grown) else x
+    for axis, (b, a) in enumerate(zip(before, after, strict=True)):
+        if mode == "circular" and (b > 0 or a > 0):
+            ends = ([_lines(w, x, axis, -b, END)] if b > 0 else []), ([_lines(w, x, axis, 0, a)] if a > 0 else [])
+            x = w.add("Concat", [*ends[0], x, *ends[1]], axis=axis)
+        if b < 0 or a < 0:
+            x = _lines(w, x, axis, max(-b, 0), a if a < 0 else END)
+    w.define(node, x)
+
+
+@exports("tril", "triu")
+def triangle(w: Writer, node: Node, twin: Node) -> None:
+    (x,) = w.inputs(node, twin, 0)
+    diagonal = w.scalar(same(node.args[1], twin.args[1], "a diagonal"), "int64")
+    w.define(node, w.add("Trilu", [x, diagonal], upper=int(node.function == "triu")))
+
+
 @exports("broadcast_to")
 def broadcast_to(w: Writer, node: Node, twin: Node) -> None:
     """Sizes that the input has too are 1, so that free ones may be among them."""

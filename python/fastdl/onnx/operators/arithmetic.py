@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ...functional import arithmetic, comparison, compositions, division, elementary
+from ...functional import angles, arithmetic, comparison, division, elementary
 from .registry import Value, fits, host, is_float, number, numpy_dtype, on_host, operator
 
 
@@ -57,9 +57,15 @@ _unary("Exp", np.exp, elementary.exp)
 _unary("Log", np.log, elementary.log)
 _unary("Sin", np.sin, elementary.sin)
 _unary("Cos", np.cos, elementary.cos)
-_unary("Tan", np.tan, compositions.tan)
-_unary("Sinh", np.sinh, compositions.sinh)
-_unary("Cosh", np.cosh, compositions.cosh)
+_unary("Tan", np.tan, angles.tan)
+_unary("Asin", np.arcsin, angles.asin)
+_unary("Acos", np.arccos, angles.acos)
+_unary("Atan", np.arctan, angles.atan)
+_unary("Sinh", np.sinh, elementary.sinh)
+_unary("Cosh", np.cosh, elementary.cosh)
+_unary("Asinh", np.arcsinh, elementary.asinh)
+_unary("Acosh", np.arccosh, elementary.acosh)
+_unary("Atanh", np.arctanh, elementary.atanh)
 
 
 def _by_numpy(name: str, numpy: Callable) -> None:
@@ -72,10 +78,12 @@ def _by_numpy(name: str, numpy: Callable) -> None:
 
 
 _BY_NUMPY: dict[str, Callable] = {
-    "Asin": np.arcsin, "Acos": np.arccos, "Atan": np.arctan, "Asinh": np.arcsinh, "Acosh": np.arccosh,
-    "Atanh": np.arctanh, "BitwiseAnd": np.bitwise_and, "BitwiseOr": np.bitwise_or, "BitwiseXor": np.bitwise_xor,
-    "BitwiseNot": np.bitwise_not, "Det": np.linalg.det,
-}  # fmt: skip
+    "BitwiseAnd": np.bitwise_and,
+    "BitwiseOr": np.bitwise_or,
+    "BitwiseXor": np.bitwise_xor,
+    "BitwiseNot": np.bitwise_not,
+    "Det": np.linalg.det,
+}
 for _name, _function in _BY_NUMPY.items():
     _by_numpy(_name, _function)
 
@@ -112,7 +120,7 @@ def power(node: Any, a: Value, b: Value) -> Value:
 def mod(node: Any, a: Value, b: Value) -> Value:
     if on_host(a, b) or not is_float(a):
         return _exact(np.fmod if node.get("fmod") else np.mod)(host(a), host(b))
-    return (compositions.fmod if node.get("fmod") else division.remainder)(*node.tensors(a, b))
+    return (division.fmod if node.get("fmod") else division.remainder)(*node.tensors(a, b))
 
 
 def _of_several(name: str, numpy: Callable, tensors: Callable) -> None:

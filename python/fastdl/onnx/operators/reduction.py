@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ...functional import arithmetic, elementary, rearranging, reduction, sorting, statistics
+from ...functional import arithmetic, cumulative, elementary, rearranging, reduction, sorting, statistics
 from ...tensor import Tensor
 from .registry import Value, axis_of, fits, host, ints, is_float, number, numpy_dtype, on_host, operator
 
@@ -113,6 +113,6 @@ def cum_sum(node: Any, x: Value, axis: Value) -> Value:
     t, along = node.tensor(x), axis_of(int(number(axis)), x.ndim)
     backwards = bool(node.get("reverse", 0))
     t = rearranging.flip(t, along) if backwards else t
-    sums = rearranging.cumsum(t, along).to(t.dtype)
+    sums = cumulative.cumsum(t, along).to(t.dtype)
     sums = arithmetic.sub(sums, t) if node.get("exclusive", 0) else sums
     return rearranging.flip(sums, along) if backwards else sums
