@@ -10,6 +10,7 @@ import pytest
 import fastdl
 import fastdl.functional as F
 from bench.rows import rows_by_file
+from fastdl import backends
 
 from .cases import all_cases
 
@@ -88,6 +89,28 @@ def test_parts_that_threads_make_by_themselves(name):
         results.append(run().numpy())
     assert np.abs(results[0] - exact).max() < 6e-6 * np.abs(exact).max()
     assert all(other.tobytes() == results[0].tobytes() for other in results[1:])
+
+
+# Axes exchanged past the caches: rows of the output that begin anywhere in a line, whole lines, few rows, short ones.
+@pytest.mark.parametrize("isa", backends.get("cpu").isa_levels())
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("shape", "dims"),
+    [
+        ((1100, 1003), (1, 0)),
+        ((1024, 1088), (1, 0)),
+        ((3, 513, 801), (0, 2, 1)),
+        ((2, 67, 129, 71), (0, 2, 3, 1)),
+        ((17001, 66), (1, 0)),
+        ((66, 17001), (1, 0)),
+    ],
+)
+def test_transpositions_past_the_caches(shape, dims, dtype, isa):
+    backends.get("cpu").set_isa(isa)
+    x = np.arange(np.prod(shape), dtype=dtype).reshape(shape)
+    for threads in (1, 2, 3):
+        fastdl.set_num_threads(threads)
+        assert np.array_equal(fastdl.tensor(x).permute(dims).numpy(), x.transpose(dims))
 
 
 # In a process of its own, whose worker is the one thread that the first calls add. A thread wakes where it slept, so

@@ -71,7 +71,7 @@ CASES = [
     ]),
     case("var_keepdim", lambda x, dim: fastdl.var(x, dim, 0, True), epsilons=256),
     case("std", fastdl.std, [s for s in SIZES if s["shape"] not in ((1, 1), ())], epsilons=256),
-    OpCase("prod", fastdl.prod, factors, PRODUCTS + [{**s, "zeros": n} for s in PRODUCTS[:9] for n in (1, 2, 4)],
+    OpCase("prod", fastdl.prod, factors, PRODUCTS + [{**s, "zeros": n} for s in PRODUCTS[:12] for n in (1, 2, 4)],
            shape_only=("shape", "zeros"), epsilons=256, bytes=lambda x, **_: x.nbytes,
            gradcheck_sizes=[
                PRODUCTS[1], *({"shape": (3, 5), "dim": d, "zeros": n} for d in (None, 0, 1) for n in (1, 4)),

@@ -10,28 +10,12 @@
 //     elements    anything else (steps, one-byte transposes)       one by one
 //
 // Threads own ranges of whole planes' parts. Large outputs bypass the caches where they are contiguous.
-#include <utility>
-
-#include "cpu/strided-inl.h"
 #include "ops/layout/layout.h"
 #include "ops/layout/layout_rows-inl.h"
+#include "ops/layout/layout_transpose-inl.h"
 
 namespace fastdl::FASTDL_ISA {
 namespace {
-
-constexpr int64_t kTile = 64;  // rows and columns of a transposition's tile: lines of both sides stay in the L1 cache
-// A transposition writes a line in each of many pages. Past the level-2 cache each costs a read first, unless it
-// streams: 9 ms for 2048 x 2048 out of memory (Xeon), 3 with streams, 1.5 with lines fetched two squares ahead along
-// the rows.
-constexpr int64_t kTransposedStreamBytes = 4 << 20;
-constexpr int kSquaresAhead = 2;
-
-// The axes of a copy, and which stride each side has along them.
-struct Copy {
-  int n;
-  int64_t shape[kMaxDims], from[kMaxDims], to[kMaxDims];
-  int64_t bytes;
-};
 
 // ---- rows -----------------------------------------------------------------------------------------------------------
 
@@ -100,99 +84,6 @@ static void scatter_rows(const Copy& c, const T* x, T* out) {
       else
         for (int64_t i = 0; i < n; ++i) target[i * to] = source[i];
       if (++piece == pieces) piece = 0, step<2>(rows);
-    }
-    if (streams) store_fence();
-  });
-}
-
-// ---- transpositions -------------------------------------------------------------------------------------------------
-
-// a0 b0 a1 b1 ... of the first (kHigh: second) halves of a and b.
-template <class T, bool kHigh, int... kIndex>
-FASTDL_INLINE Vec<T> interleave(Vec<T> a, Vec<T> b, std::integer_sequence<int, kIndex...>) {
-  constexpr int n = kLanes<T>;
-  return __builtin_shufflevector(a, b, (kIndex / 2 + (kHigh ? n / 2 : 0) + (kIndex % 2 ? n : 0))...);
-}
-
-// A square of kLanes x kLanes: log2(kLanes) rounds, each of which interleaves row i with row i + kLanes / 2.
-template <class T>
-FASTDL_INLINE void transpose_registers(Vec<T> (&v)[kLanes<T>]) {
-  constexpr int n = kLanes<T>;
-  constexpr auto kLane = std::make_integer_sequence<int, n>{};
-#pragma GCC unroll 8
-  for (int round = 1; round < n; round *= 2) {
-    Vec<T> w[n];
-#pragma GCC unroll 16
-    for (int i = 0; i < n / 2; ++i) {
-      w[2 * i] = interleave<T, false>(v[i], v[i + n / 2], kLane);
-      w[2 * i + 1] = interleave<T, true>(v[i], v[i + n / 2], kLane);
-    }
-#pragma GCC unroll 16
-    for (int i = 0; i < n; ++i) v[i] = w[i];
-  }
-}
-
-// out[j][i] = x[i][j] for i < rows, j < columns, both at most kLanes; the strides are those of i in x and of j in out.
-template <class T>
-FASTDL_INLINE void transpose_square(const T* x, int64_t from, T* out, int64_t to, int rows, int columns, bool streams) {
-  constexpr int n = kLanes<T>;
-  Vec<T> v[n];
-  if (rows == n && columns == n) {
-#pragma GCC unroll 16
-    for (int i = 0; i < n; ++i) {
-      v[i] = load<T>(x + i * from);
-      if (streams) __builtin_prefetch(x + i * from + kSquaresAhead * n);
-    }
-    transpose_registers<T>(v);
-    if (streams) {
-#pragma GCC unroll 16
-      for (int j = 0; j < n; ++j) stream<T>(out + j * to, v[j]);
-    } else {
-#pragma GCC unroll 16
-      for (int j = 0; j < n; ++j) store<T>(out + j * to, v[j]);
-    }
-    return;
-  }
-  for (int i = 0; i < rows; ++i)
-    for (int j = 0; j < columns; ++j) out[j * to + i] = x[i * from + j];
-}
-
-// One plane: axis p has stride 1 in out, axis q has stride 1 in x.
-template <class T>
-static void transpose_tile(const T* x, int64_t from, T* out, int64_t to, int64_t rows, int64_t columns, bool streams) {
-  constexpr int n = kLanes<T>;
-  for (int64_t j = 0; j < columns; j += n) {
-    for (int64_t i = 0; i < rows; i += n) {
-      const int r = static_cast<int>(rows - i < n ? rows - i : n),
-                c = static_cast<int>(columns - j < n ? columns - j : n);
-      transpose_square<T>(x + i * from + j, from, out + j * to + i, to, r, c, streams);
-    }
-  }
-}
-
-template <class T>
-static void copy_transposed(const Copy& c, int p, int q, const T* x, T* out) {
-  const int64_t rows = c.shape[p], columns = c.shape[q], from = c.from[p], to = c.to[q];
-  const int64_t across = (columns + kTile - 1) / kTile, tiles = (rows + kTile - 1) / kTile * across;
-  // A stream needs every vector of out aligned: the base, and each stride that leads from one to another.
-  bool streams = c.bytes >= kTransposedStreamBytes && reinterpret_cast<uintptr_t>(out) % kVecBytes == 0;
-  int64_t outer = 1;
-  for (int i = 0; i < c.n; ++i) {
-    if (i != p) streams = streams && c.to[i] % kLanes<T> == 0;
-    if (i != p && i != q) outer *= c.shape[i];
-  }
-  const int64_t tile_size = (rows < kTile ? rows : kTile) * (columns < kTile ? columns : kTile);
-  parallel_for(outer * tiles, kGrain / tile_size + 1, [&](int64_t begin, int64_t end) {
-    Walk<2> planes;
-    for (int i = 0; i < c.n; ++i)
-      if (i != p && i != q) add_axis<2>(planes, c.shape[i], {c.from[i], c.to[i]});
-    seek<2>(planes, begin / tiles);
-    int64_t tile = begin % tiles;
-    for (int64_t item = begin; item < end; ++item) {
-      const int64_t i = tile / across * kTile, j = tile % across * kTile;
-      transpose_tile<T>(x + planes.offset[0] + i * from + j, from, out + planes.offset[1] + j * to + i, to,
-                        rows - i < kTile ? rows - i : kTile, columns - j < kTile ? columns - j : kTile, streams);
-      if (++tile == tiles) tile = 0, step<2>(planes);
     }
     if (streams) store_fence();
   });
