@@ -231,8 +231,15 @@ def logspace(start: float, end: float, steps: int, base: float = 10.0, dtype: An
 
 def eye(n: int, m: int | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """The identity matrix (`torch.eye`)."""
-    columns = None if m is None else _count(m, "eye", "m")
-    return tensor(np.eye(_count(n, "eye", "n"), columns), dtype or dtypes.get_default_dtype(), device, requires_grad)
+    rows = _count(n, "eye", "n")
+    columns = rows if m is None else _count(m, "eye", "m")
+    out = zeros(_shape((rows, columns), "eye"), dtype=dtype, device=device)
+    count, k = min(rows, columns), out._backend
+    if count:
+        ones = k.empty((count,), str(out._array.dtype))
+        k.fill_(ones, 1)
+        k.slice_assign_(k.reshape(out._array, (rows * columns,)), ones, (0,), (columns + 1,))
+    return out.requires_grad_() if requires_grad else out
 
 
 def of_sizes_or_numbers(first: Any, second: int | None, more: tuple[int, ...]) -> tuple[Any, Any]:

@@ -172,6 +172,7 @@ CASES = [
     unary("ceil", fastdl.ceil, off_whole),
     unary("round", fastdl.round, off_whole),
     unary("trunc", fastdl.trunc, off_whole),
+    unary("frac", fastdl.frac, off_whole, epsilons=64),
     unary("isfinite", fastdl.isfinite),
     unary("isinf", fastdl.isinf),
     unary("isnan", fastdl.isnan),

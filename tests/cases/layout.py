@@ -113,6 +113,21 @@ CASES = [
         BadCall(lambda d: diagonals.triu(on(d, 3, 3), 0.5), TypeError,
                 "[triu] expected an int for diagonal, got float"),
     ], shape_only=("shape",), epsilons=1, bytes=copied),
+    OpCase("diagonal", lambda x, offset=0, dims=(0, 1): fastdl.diagonal(x, offset, *dims), normal, [
+        {"shape": (5, 5)}, {"shape": (5, 7), "offset": 2}, {"shape": (7, 5), "offset": -3},
+        {"shape": (2, 33, 4, 40), "offset": 1, "dims": (1, 3)}, {"shape": (4, 3, 9), "dims": (2, 0)},
+        {"shape": (3, 4), "offset": 9}, {"shape": (3, 4), "offset": -(2**40)}, {"shape": (0, 4)}, {"shape": (2, 0, 0),
+        "dims": (1, 2)}, {"shape": (1, 1)},
+    ], [
+        BadCall(lambda d: fastdl.diagonal(on(d, 3, 3), 0, 1, -1), ValueError,
+                "[diagonal] expected two different axes, got 1 and -1"),
+        BadCall(lambda d: fastdl.diagonal(on(d, 3, 3), 0.5), TypeError,
+                "[diagonal] expected an int for offset, got float"),
+        BadCall(lambda d: backends.get(d).diagonal(on(d, 3, 3)._array, 7, 0, 1), ValueError,
+                "[diagonal] expected an offset within shape (3, 3), got 7"),
+        BadCall(lambda d: backends.get(d).diagonal(on(d, 3, 3)._array, 0, 0, 2), IndexError,
+                "[diagonal] expected two different axes from 0 to 1, got 0 and 2"),
+    ], shape_only=("shape",), bytes=lambda x, **_: 8 * min(x.shape)),
     OpCase("move_octets", moved, octets, [
         {"shape": shape, "dtype": dtype, "way": way}
         for way in ("flip", "roll", "tril", "reflect", "replicate", "circular")

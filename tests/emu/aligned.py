@@ -69,6 +69,7 @@ BY_CASE: dict[str, Sizes] = {
     "flip": [{"shape": (64, 128), "dims": (0,)}, {"shape": (64, 128), "dims": (1,)}],
     "roll": [{"shape": (64, 128), "shifts": (8,), "dims": (1,)}],
     "pad_circular": [{"shape": (2, 32, 64), "pad": (8, 8)}],
+    "diagonal": [],  # a number of each row, which is no pattern to measure
     "tril": [{"shape": (64, 128)}],
     "triu": [{"shape": (64, 128), "diagonal": 8}],
     "instance_norm": MAPS,

@@ -17,7 +17,7 @@
 #define FASTDL_UNARY_OPS(X) \
   X(neg) X(abs) X(sign) X(square) X(exp) X(expm1) X(log) X(log1p) X(sqrt) X(rsqrt) X(reciprocal) X(sin) X(cos) \
   X(erf) X(floor) X(ceil) X(round) X(trunc) X(relu) X(sigmoid) X(tanh) X(tan) X(asin) X(acos) X(atan) X(sinh) \
-  X(cosh) X(asinh) X(acosh) X(atanh) X(exp2) X(log2) X(log10) X(erfc)
+  X(cosh) X(asinh) X(acosh) X(atanh) X(exp2) X(log2) X(log10) X(erfc) X(frac)
 // clang-format on
 
 // name. relu_bwd, sigmoid_bwd, tanh_bwd take (gradient of the output, output), prelu (x, slope below 0), atan2 (y, x).

@@ -75,8 +75,10 @@ __device__ inline T apply(T x) {
     return static_cast<T>(log2(x));
   else if constexpr (op == Unary::k_log10)
     return static_cast<T>(log10(x));
-  else
+  else if constexpr (op == Unary::k_erfc)
     return static_cast<T>(erfc(x));
+  else
+    return x - static_cast<T>(trunc(x));  // frac
 }
 
 template <Unary op, int N, class T>

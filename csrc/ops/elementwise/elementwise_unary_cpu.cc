@@ -41,6 +41,7 @@ FASTDL_UNARY(exp2, false, vexp2<T>(x))
 FASTDL_UNARY(log2, false, vlog2<T>(x))
 FASTDL_UNARY(log10, false, vlog10<T>(x))
 FASTDL_UNARY(erfc, false, verfc<T>(x))
+FASTDL_UNARY(frac, false, x - vtrunc<T>(x))
 
 }  // namespace
 

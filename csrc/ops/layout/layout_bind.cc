@@ -141,6 +141,48 @@ Array slice_bwd(const Array& grad, const Dims& shape, const Dims& starts, const 
   return out;
 }
 
+// Strides, first element and shape of the diagonal of two axes, `offset` above the main one, as a last axis.
+struct Diagonal {
+  Dims shape, stride;
+  int64_t first;
+};
+Diagonal diagonal_of(const char* op, const Dims& whole, int64_t offset, int64_t a, int64_t b) {
+  EXPECT(a >= 0 && a < whole.n && b >= 0 && b < whole.n && a != b, IndexError, op,
+         text("two different axes from 0 to ", whole.n - 1), text(a, " and ", b));
+  const Dims stride = contiguous_strides(whole);
+  const int row = static_cast<int>(a), column = static_cast<int>(b);
+  Diagonal d{};
+  for (int i = 0; i < whole.n; ++i) {
+    EXPECT(whole[i] >= 0, ValueError, op, "sizes of at least 0", text(whole));
+    if (i != row && i != column) d.shape[d.shape.n] = whole[i], d.stride[d.shape.n++] = stride[i];
+  }
+  const int64_t n = whole[row], m = whole[column];
+  EXPECT(offset >= -n - m && offset <= n + m, ValueError, op, text("an offset within shape ", whole), text(offset));
+  const int64_t below = offset < 0 ? n + offset : n, right = offset > 0 ? m - offset : m;
+  const int64_t least = below < right ? below : right;
+  d.shape[d.shape.n] = least > 0 ? least : 0;
+  d.stride[d.shape.n++] = stride[row] + stride[column];
+  d.stride.n = d.shape.n;
+  d.first = offset < 0 ? -offset * stride[row] : offset * stride[column];
+  return d;
+}
+
+Array diagonal(const Array& x, int64_t offset, int64_t a, int64_t b) {
+  const Diagonal d = diagonal_of("diagonal", x.shape, offset, a, b);
+  Array out = empty(d.shape, x.dtype);
+  gather(x, d.stride, d.first, out);
+  return out;
+}
+
+Array diagonal_bwd(const Array& grad, const Dims& shape, int64_t offset, int64_t a, int64_t b) {
+  const Diagonal d = diagonal_of("diagonal_bwd", shape, offset, a, b);
+  expect_shape("diagonal_bwd", "grad", grad, d.shape);
+  Array out = empty(shape, grad.dtype);
+  call(fill, FillArgs{out.dtype, out.size, 0, 0, out.data}, static_cast<int64_t>(out.bytes()));
+  scatter(grad, d.stride, d.first, out);
+  return out;
+}
+
 void slice_assign(Array& x, const Array& value, const Dims& starts, const Dims& steps) {
   expect_same_dtype("slice_assign_", "value", value, x.dtype);
   int64_t offset;
@@ -161,6 +203,8 @@ void bind_layout(py::module_& m) {
   m.def("slice", &slice);
   m.def("slice_bwd", &slice_bwd);
   m.def("slice_assign_", &slice_assign);
+  m.def("diagonal", &diagonal);
+  m.def("diagonal_bwd", &diagonal_bwd);
   bind_layout_extend(m);
 }
 

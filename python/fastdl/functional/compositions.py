@@ -10,23 +10,12 @@ from ..tensor import Tensor
 from .arguments import expect_number, expect_tensor, flag
 from .arithmetic import add, matched, maximum, minimum, mul, pow, sub
 from .comparison import clamp, eq, gt, le, lt, ne, where
-from .elementary import exp2, expect_float, log, log1p, neg, trunc
+from .elementary import exp2, expect_float, log, log1p, neg
 from .logical import isfinite, isnan, logical_and, logical_or
 
 
 def finite_or_zero(x: Tensor) -> Tensor:
     return where(isfinite(x), x, 0)
-
-
-def frac(input: Tensor) -> Tensor:
-    """What `trunc` takes away (`torch.frac`).
-
-    >>> import fastdl
-    >>> fastdl.frac(fastdl.tensor([1.5, -1.5])).tolist()
-    [0.5, -0.5]
-    """
-    x = expect_float(input, "frac")
-    return sub(x, trunc(x))
 
 
 def logit(input: Tensor, eps: float | None = None) -> Tensor:

@@ -10,7 +10,7 @@ from ..autograd import Node, fresh, record, recording
 from ..creation import tensor
 from ..tensor import Tensor
 from .arguments import expect_int, expect_tensor
-from .layout import index, permute, reshape, unsqueeze
+from .layout import reshape, unsqueeze
 from .padding import pad
 from .reduction import normalized_axis, sum
 from .shaping import movedim
@@ -51,6 +51,11 @@ def triu(input: Tensor, diagonal: int = 0) -> Tensor:
     return _triangle("triu", input, diagonal)
 
 
+@fresh
+def _diagonal_bwd(node: Node, g: Array) -> tuple[Array]:
+    return (node.backend.diagonal_bwd(g, *node.saved),)
+
+
 def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
     """The diagonal of two axes as a last axis, copied; `offset` above the main one (`torch.diagonal`).
 
@@ -66,12 +71,12 @@ def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Te
     a, b = normalized_axis(dim1, x.ndim, "diagonal"), normalized_axis(dim2, x.ndim, "diagonal")
     if a == b:
         raise ValueError(f"[diagonal] expected two different axes, got {dim1} and {dim2}")
-    moved = permute(x, (*(d for d in range(x.ndim) if d not in (a, b)), a, b))
-    n, m = moved.shape[-2:]
-    count = max(0, min(n + min(k, 0), m - max(k, 0)))
-    start = k if k >= 0 else -k * m
-    flat = reshape(moved, (*moved.shape[:-2], n * m))
-    return index(flat, (..., slice(start, start + count * (m + 1), m + 1) if count else slice(0)))
+    n, m = x.shape[a], x.shape[b]
+    k = max(-n, min(k, m))  # further out there is nothing either
+    out = Tensor(x._backend.diagonal(x._array, k, a, b), x._backend)
+    places = np.arange(out.shape[-1])
+    out._origin = (x, "diagonal", (a, b, places + max(-k, 0), places + max(k, 0)))
+    return record(out, _diagonal_bwd, (x,), (x.shape, k, a, b)) if recording(x) else out
 
 
 _diagonal = diagonal

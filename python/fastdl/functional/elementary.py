@@ -358,3 +358,18 @@ def round(input: Tensor, *, decimals: int = 0) -> Tensor:
 def trunc(input: Tensor) -> Tensor:
     """x without its fraction; integers stay; the gradient is 0 (`torch.trunc`)."""
     return _whole("trunc", input)
+
+
+@fresh
+def _frac_bwd(node: Node, g: Array) -> tuple[Array]:
+    return (node.backend.mul_scalar(g, 1.0),)
+
+
+def frac(input: Tensor) -> Tensor:
+    """What `trunc` takes away (`torch.frac`).
+
+    >>> import fastdl
+    >>> fastdl.frac(fastdl.tensor([1.5, -1.5])).tolist()
+    [0.5, -0.5]
+    """
+    return elementary("frac", input, _frac_bwd, False)

@@ -45,6 +45,10 @@ def write_through(part: Tensor) -> None:
         assign(whole, detail, part)
     elif way == "permute":
         copy_(whole, permute(part, detail))
+    elif way == "diagonal":
+        a, b, rows, columns = detail
+        others = [axis for axis in range(whole.ndim) if axis not in (a, b)]
+        assign(permute(whole, (*others, a, b)), (..., rows, columns), part)
     elif way == "reshape" and recording(part):
         _become(whole, reshape(part, whole.shape))
     elif whole._origin is not None:  # the two share memory

@@ -80,6 +80,8 @@ def is_one_stretch(part: Tensor) -> bool:
             places = [places[axis] for axis in inner]
         moved = [axis for axis in places if part.shape[axis] != 1]
         return moved == sorted(moved) and is_one_stretch(whole)
+    if way == "diagonal":
+        return part.shape[-1] == 1 and part.numel() == 1 and is_one_stretch(whole)
     if way == "index":
         _, lengths, steps, _ = _selection(detail, whole.shape)
         whole_lines = True

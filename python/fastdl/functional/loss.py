@@ -120,8 +120,13 @@ def _cross_entropy_of_probabilities(
 
 @fresh
 def _nll_loss_bwd(node: Node, g: Array) -> tuple[Array]:
-    k, (coefficients, rows, shape) = node.backend, node.saved
-    return (k.reshape(k.mul(coefficients, k.reshape(g, rows)), shape),)
+    k, (index, coefficients, flat, rows, shape) = node.backend, node.saved
+    slopes = k.broadcast_to(k.reshape(g, rows), index.shape)
+    slopes = k.mul_scalar(slopes, coefficients) if isinstance(coefficients, float) else k.mul(slopes, coefficients)
+    out = k.empty(flat, str(g.dtype))
+    k.fill_(out, 0)
+    k.scatter_(out, index, slopes, 1)
+    return (k.reshape(out, shape),)
 
 
 def nll_loss(
@@ -153,25 +158,30 @@ def nll_loss(
         raise TypeError(f"[{op}] expected weight of dtype {x.dtype.name}, got {w.dtype.name}")
     if w is not None and w.shape != flat[1:2]:
         raise ValueError(f"[{op}] expected weight of shape {flat[1:2]}, got shape {w.shape}")
-    counts = _checked_targets(t, flat[1], ignore_index, op).reshape(flat[0], 1, flat[2])
-
-    # d loss / d input is zero but at the targets, and does not depend on the input: it is made once and kept.
-    k = x._backend
-    classes = np.arange(flat[1]).reshape(1, -1, 1)
-    hit = (t._host().reshape(flat[0], 1, flat[2]) == classes) & counts
-    per_class = np.ones(flat[1]) if w is None else w.detach()._host()
-    coefficients = np.where(hit, -per_class.reshape(1, -1, 1), 0.0)
-    if reduction == "mean":
-        with np.errstate(invalid="ignore"):  # no row counts: NaN, as in PyTorch
-            coefficients = coefficients / np.asarray(-coefficients.sum())
-    c = k.from_numpy(np.ascontiguousarray(coefficients, dtype=x.dtype.numpy), False)
-    # Chosen before the product, since minus infinity times a zero coefficient would be NaN.
-    chosen = k.where(k.from_numpy(np.ascontiguousarray(hit), False), k.reshape(x._array, flat), k.mul_scalar(c, 0.0))
-    losses = k.sum(k.mul(chosen, c), (1,), False)
-    out = Tensor(k.reshape(losses, per_row) if reduction == "none" else k.sum(losses, (0, 1), False), k)
+    counts, k, per_target = _checked_targets(t, flat[1], ignore_index, op), x._backend, (flat[0], 1, flat[2])
+    # The loss is a number times the element of each target: d loss / d input, and nothing elsewhere.
+    places = t._array if counts.all() else k.from_numpy(np.where(counts, t._host(), 0), False)
+    index = k.reshape(places, per_target)
+    chosen = k.gather(k.reshape(x._array, flat), index, 1)
+    coefficients: Any
+    if w is not None or not counts.all():
+        classes = np.where(counts, t._host(), 0)
+        ones = counts.astype(x.dtype.numpy) if w is None else w.detach()._host()[classes] * counts
+        total = ones.sum() if reduction == "mean" else 1
+        with np.errstate(invalid="ignore", divide="ignore"):  # no row counts: NaN, as in PyTorch
+            found = (-ones / total).astype(x.dtype.numpy).reshape(per_target)
+        coefficients = k.from_numpy(np.ascontiguousarray(found), False)
+        # Minus infinity where nothing counts would be NaN.
+        chosen = k.where(k.from_numpy(np.ascontiguousarray(counts.reshape(per_target)), False), chosen, coefficients)
+        losses = k.mul(chosen, coefficients)
+    else:
+        coefficients = -1.0 if reduction != "mean" else -1.0 / counts.size if counts.size else math.nan
+        losses = k.mul_scalar(chosen, coefficients)
+    found = k.reshape(losses, per_row) if reduction == "none" else k.sum(losses, (0, 1, 2), False)
+    out = Tensor(found if counts.size or reduction != "mean" else k.mul_scalar(found, math.nan), k)
     if recording(x):
-        rows = (flat[0], 1, flat[2]) if reduction == "none" else (1, 1, 1)
-        record(out, _nll_loss_bwd, (x,), (c, rows, x.shape))
+        rows = per_target if reduction == "none" else (1, 1, 1)
+        record(out, _nll_loss_bwd, (x,), (index, coefficients, flat, rows, x.shape))
     return out
 
 

@@ -15,7 +15,7 @@ from .arithmetic import div, mul, sub
 from .comparison import clamp, where
 from .elementary import floor, sqrt
 from .indexing import masked_select
-from .layout import cat, clone, reshape, t, unsqueeze
+from .layout import cat, clone, reshape, squeeze, t, unsqueeze
 from .logical import isnan, logical_and, logical_not
 from .product import matmul
 from .reduction import mean, normalized_axis, sum
@@ -71,6 +71,11 @@ def trapezoid(y: Tensor, x: Tensor | None = None, *, dx: float = 1.0, dim: int =
     heights = expect_tensor(y, "trapezoid", "y")
     axis = normalized_axis(dim, heights.ndim, "trapezoid")
     left = heights.shape[axis] - 1
+    if left < 0:
+        return mul(sum(heights, axis), 0.0)
+    if x is None and left > 0:
+        ends = narrow(heights, axis, 0, 1) + narrow(heights, axis, left, 1)
+        return mul(sub(sum(heights, axis), mul(squeeze(ends, axis), 0.5)), dx)
     middle = mul(narrow(heights, axis, 1, left) + narrow(heights, axis, 0, left), 0.5)
     if x is None:
         return sum(mul(middle, dx), axis)

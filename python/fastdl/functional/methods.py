@@ -135,7 +135,7 @@ _FUNCTIONS = {
     division: "floor_divide remainder fmod",
     elementary: (
         "exp expm1 exp2 log log1p log2 log10 sqrt rsqrt reciprocal square abs neg sign sin cos sinh cosh asinh acosh "
-        "atanh erf erfc floor ceil round trunc"
+        "atanh erf erfc floor ceil round trunc frac"
     ),
     logical: (
         "bitwise_and bitwise_or bitwise_xor bitwise_not logical_and logical_or logical_xor logical_not "
@@ -151,7 +151,7 @@ _FUNCTIONS = {
     sorting: "argsort kthvalue median msort nanmedian sort topk",
     product: "matmul mm bmm dot mv outer addmm baddbmm inner",
     compositions: (
-        "frac logit xlogy clamp_min clamp_max isclose heaviside fmax fmin float_power ldexp positive isposinf isneginf"
+        "logit xlogy clamp_min clamp_max isclose heaviside fmax fmin float_power ldexp positive isposinf isneginf"
     ),
     blending: "lerp addcmul addcdiv logaddexp logaddexp2 nan_to_num",
     angles: "tan atan2 atan asin acos hypot sinc signbit copysign",
@@ -278,7 +278,7 @@ _IN_PLACE = {  # x.add_(y) for x + y
     division: "floor_divide remainder fmod",
     elementary: (
         "exp expm1 exp2 log log1p log2 log10 sqrt rsqrt reciprocal square abs neg sign sin cos sinh cosh asinh acosh "
-        "atanh erf erfc floor ceil round trunc"
+        "atanh erf erfc floor ceil round trunc frac"
     ),
     angles: "tan atan2 atan asin acos hypot copysign",
     comparison: "eq ne lt le gt ge clamp clip",
@@ -287,7 +287,7 @@ _IN_PLACE = {  # x.add_(y) for x + y
     logical: "bitwise_and bitwise_or bitwise_xor logical_and logical_or logical_xor logical_not",
     cumulative: "cumsum cumprod",
     activation: "sigmoid tanh",
-    compositions: "frac logit clamp_min clamp_max",
+    compositions: "logit clamp_min clamp_max",
     blending: "lerp addcmul addcdiv nan_to_num",
     diagonals: "tril triu",
 }

@@ -9,7 +9,7 @@ from ..autograd import Node, fresh, record, recording
 from ..tensor import Tensor
 from .arithmetic import Array, add, matched, mul, unbroadcast
 from .layout import permute, reshape, transpose
-from .reduction import normalized_axis
+from .reduction import normalized_axis, sum
 
 
 @fresh
@@ -77,7 +77,12 @@ def dot(input: Tensor, other: Tensor) -> Tensor:
     _expect_operands(input, other, "dot")
     if input.ndim != 1 or other.ndim != 1:
         raise ValueError(f"[dot] expected vectors, got shapes {input.shape} and {other.shape}")
-    return matmul(input, other)
+    a, b = matched(input, other, "dot")
+    if a.shape != b.shape:
+        raise ValueError(f"[dot] expected vectors of one length, got shapes {a.shape} and {b.shape}")
+    if not a.is_floating_point():
+        return sum(mul(a, b))
+    return reshape(product(reshape(a, 1, -1), reshape(b, 1, -1), trans_b=True), ())
 
 
 def mv(input: Tensor, vec: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from ..autograd import Node, fresh, record, recording
 from ..creation import tensor
 from ..tensor import Tensor
 from .arguments import expect_beside, expect_int, expect_tensor, shown
-from .indexing import index_select
+from .indexing import gather
 from .indexing import select as lines
 from .layout import cat, expand, flatten, index, permuted, reshape, span, stack, tensors_of, unsqueeze
 from .rearranging import flip, parts, split
@@ -317,11 +317,13 @@ def take(input: Tensor, index: Tensor) -> Tensor:
     """
     x = expect_tensor(input, "take")
     places = expect_beside(index, x, "take", "index")
-    return reshape(index_select(flatten(x), 0, _from_the_end(flatten(places), x.numel())), places.shape)
+    return reshape(gather(flatten(x), 0, _from_the_end(flatten(places), x.numel())), places.shape)
 
 
 def _from_the_end(places: Tensor, size: int) -> Tensor:
     found = places._host()
+    if found.size == 0 or found.min() >= 0:
+        return places
     return tensor(np.where(found < 0, found + size, found), device=places.device)
 
 

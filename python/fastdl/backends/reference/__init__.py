@@ -101,6 +101,7 @@ from .elementwise_unary import (
     exp2,
     expm1,
     floor,
+    frac,
     log,
     log1p,
     log2,
@@ -147,6 +148,8 @@ from .layer_norm import layer_norm, layer_norm_bwd
 from .layout import (
     broadcast_to,
     concat,
+    diagonal,
+    diagonal_bwd,
     flip,
     pad,
     pad_bwd,

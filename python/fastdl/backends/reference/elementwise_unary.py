@@ -174,5 +174,9 @@ def erfc(x: Array) -> Array:
     return unary("erfc", x, np.vectorize(math.erfc, otypes=[np.float64]))
 
 
+def frac(x: Array) -> Array:
+    return unary("frac", x, lambda v: v - np.trunc(v))
+
+
 def nan_to_num(x: Array, nan: float, posinf: float, neginf: float) -> Array:
     return unary("nan_to_num", x, lambda v: np.nan_to_num(v, nan=nan, posinf=posinf, neginf=neginf))

@@ -4,11 +4,12 @@ new array."""
 from __future__ import annotations
 
 import builtins
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
-from .checks import Shape, checked_sizes, expect, expect_array, expect_float, expect_same_dtype, new
+from .checks import Shape, checked_sizes, expect, expect_array, expect_float, expect_same_dtype, expect_shape, new
 
 Array = np.ndarray
 
@@ -83,6 +84,28 @@ def slice_bwd(grad: Array, shape: Shape, starts: Shape, steps: Shape) -> Array:
     out = new(shape, grad.dtype)
     out[...] = 0
     out[index] = grad
+    return out
+
+
+def _places_of_diagonal(op: str, shape: Shape, offset: int, a: int, b: int) -> Array:
+    """Where each element of the diagonal is in an array of this shape, laid out flat."""
+    expect(a in range(len(shape)) and b in range(len(shape)) and a != b, IndexError, op,
+           f"two different axes from 0 to {len(shape) - 1}", f"{a} and {b}")  # fmt: skip
+    reach = shape[a] + shape[b]
+    expect(-reach <= offset <= reach, ValueError, op, f"an offset within shape {shape}", offset)
+    return np.diagonal(np.arange(math.prod(shape)).reshape(shape), offset, a, b)
+
+
+def diagonal(x: Array, offset: int, a: int, b: int) -> Array:
+    return x.reshape(-1)[_places_of_diagonal("diagonal", x.shape, offset, a, b)]
+
+
+def diagonal_bwd(grad: Array, shape: Shape, offset: int, a: int, b: int) -> Array:
+    places = _places_of_diagonal("diagonal_bwd", checked_sizes("diagonal_bwd", shape), offset, a, b)
+    expect_shape("diagonal_bwd", "grad", grad, places.shape)
+    out = new(shape, grad.dtype)
+    out[...] = 0
+    out.reshape(-1)[places] = grad
     return out
 
 

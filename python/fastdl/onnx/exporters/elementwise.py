@@ -32,7 +32,7 @@ def unary(w: Writer, node: Node, twin: Node) -> None:
     w.define(node, w.add(_UNARY[node.function], w.inputs(node, twin, 0)))
 
 
-@exports("square", "rsqrt", "expm1", "log1p", "trunc", "exp2", "log2", "log10", "erfc")
+@exports("square", "rsqrt", "expm1", "log1p", "trunc", "exp2", "log2", "log10", "erfc", "frac")
 def composed(w: Writer, node: Node, twin: Node) -> None:
     (x,) = w.inputs(node, twin, 0)
     kind = node.out.dtype
@@ -51,7 +51,8 @@ def composed(w: Writer, node: Node, twin: Node) -> None:
     elif node.function == "erfc":
         out = w.add("Sub", [w.scalar(1, kind), w.add("Erf", [x])])
     else:
-        out = w.add("Mul", [w.add("Sign", [x]), w.add("Floor", [w.add("Abs", [x])])])
+        whole = w.add("Mul", [w.add("Sign", [x]), w.add("Floor", [w.add("Abs", [x])])])
+        out = whole if node.function == "trunc" else w.add("Sub", [x, whole])
     w.define(node, out)
 
 

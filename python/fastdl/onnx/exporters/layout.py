@@ -75,6 +75,21 @@ def triangle(w: Writer, node: Node, twin: Node) -> None:
     w.define(node, w.add("Trilu", [x, diagonal], upper=int(node.function == "triu")))
 
 
+@exports("diagonal")
+def diagonal(w: Writer, node: Node, twin: Node) -> None:
+    """Matrices in a row, of which every (columns + 1)-th element is taken."""
+    (x,) = w.inputs(node, twin, 0)
+    offset, a, b = node.args[1:]
+    shapes = node.args[0].shape, twin.args[0].shape
+    n, m = (same(shapes[0][axis], shapes[1][axis], "a size") for axis in (a, b))
+    others = [axis for axis in range(len(shapes[0])) if axis not in (a, b)]
+    flat = w.add("Reshape", [w.add("Transpose", [x], perm=[*others, a, b]), w.ints([*[0] * len(others), n * m])])
+    first = offset if offset >= 0 else -offset * m
+    count = max(0, min(n + min(offset, 0), m - max(offset, 0)))
+    end = first + (count - 1) * (m + 1) + 1 if count else first
+    w.define(node, w.add("Slice", [flat, w.ints([first]), w.ints([end]), w.ints([len(others)]), w.ints([m + 1])]))
+
+
 @exports("broadcast_to")
 def broadcast_to(w: Writer, node: Node, twin: Node) -> None:
     """Sizes that the input has too are 1, so that free ones may be among them."""
