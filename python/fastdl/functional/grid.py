@@ -1,7 +1,7 @@
 """Images read at places of one's own: grids of coordinates from affine maps, and interpolation at them.
 
-Made of other functions: the elements around each place are rows of the channels-last image, which one `index_select`
-reads a corner, so that forward and backward are deterministic.
+Made of other functions: the elements around each place are rows of the channels-last image, a bag of an
+`embedding_bag` with their shares as weights, so that forward and backward are deterministic.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from .arguments import expect_beside, expect_tensor, flag
 from .comparison import clamp, where
 from .division import fmod
 from .elementary import abs, floor, round
+from .embedding import embedding_bag
 from .indexing import select
-from .layout import permute, reshape
+from .layout import permute, reshape, stack
 from .logical import isnan, logical_and
 from .product import matmul
 
@@ -175,7 +176,7 @@ def _sampled(x: Tensor, target: tuple[int, ...], taps: list[list[tuple[Any, Any,
     around = range(2, x.ndim)
     rows = reshape(permute(x, (0, *around, 1)), (batch * math.prod(planes), channels))
     images = tensor(np.arange(batch).reshape(-1, *[1] * len(planes)), device=x.device)
-    total: Any = None
+    places, weights = [], []
     for corner in itertools.product(*taps):
         index: Any = images
         weight: Any = None
@@ -184,7 +185,11 @@ def _sampled(x: Tensor, target: tuple[int, ...], taps: list[list[tuple[Any, Any,
             for factor in (share, None if inside is None else inside.to(x.dtype)):
                 if factor is not None:
                     weight = factor if weight is None else weight * factor
-        part: Any = select(rows, reshape(index, -1)._array, 0)
-        part = part if weight is None else part * reshape(weight, (-1, 1))
-        total = part if total is None else total + part
+        places.append(index)
+        weights.append(weight)
+    if weights[0] is None:  # one element each, and it counts once
+        total: Any = select(rows, reshape(places[0], -1)._array, 0)
+    else:
+        index, weight = (reshape(stack(parts, -1), (-1, len(parts))) for parts in (places, weights))
+        total = embedding_bag(index, rows, mode="sum", per_sample_weights=weight)
     return permute(reshape(total, (batch, *target, channels)), (0, x.ndim - 1, *range(1, x.ndim - 1)))

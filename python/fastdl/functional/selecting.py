@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import dtypes
-from ..creation import full, ones, tensor, zeros
+from ..creation import full, ones, zeros
 from ..tensor import Tensor
 from .arguments import expect_tensor
 from .arithmetic import div, sub
@@ -15,12 +15,12 @@ from .comparison import clamp, eq, where
 from .cumulative import cumsum
 from .in_place import assign
 from .indexing import index_add, index_select, masked_fill, masked_select, nonzero, scatter, scatter_add
-from .layout import clone, expand, permute, reshape, transpose
+from .layout import clone, expand, permute, reshape, stack, transpose
 from .logical import logical_not
 from .rearranging import flip
 from .reduction import normalized_axis
 from .searching import searchsorted, unique
-from .shaping import narrow
+from .shaping import narrow, unbind
 
 
 def argwhere(input: Tensor) -> Tensor:
@@ -217,9 +217,8 @@ def cross(input: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
     if a.shape[axis] != 3 or b.ndim != a.ndim or b.shape[axis] != 3:
         raise ValueError(f"[cross] expected 3 elements along axis {dim}, got shapes {a.shape} and {b.shape}")
 
-    first, second = (tensor(order, device=a.device) for order in ([1, 2, 0], [2, 0, 1]))
-    left = index_select(a, axis, first) * index_select(b, axis, second)
-    return left - index_select(a, axis, second) * index_select(b, axis, first)
+    (a0, a1, a2), (b0, b1, b2) = unbind(a, axis), unbind(b, axis)
+    return stack([a1 * b2 - a2 * b1, a2 * b0 - a0 * b2, a0 * b1 - a1 * b0], axis)
 
 
 def kron(input: Tensor, other: Tensor) -> Tensor:
