@@ -1,7 +1,7 @@
 // Sine, cosine, tangent and their inverses over vectors of float or double.
 //
-// Largest errors of floats in units of the last place: sin and cos 1 of the larger of result and 2^-24, see
-// ops/elementwise/README.md for the others. Doubles go to the C library one by one.
+// Largest errors in units of the last place: sin and cos of floats 1 of the larger of result and 2^-24, see
+// ops/elementwise/README.md for the others. Doubles of the inverses go to the C library one by one.
 #pragma once
 #include "cpu/special-inl.h"
 
@@ -10,78 +10,96 @@ namespace fastdl::FASTDL_ISA {
 // ---- sine, cosine, tangent ------------------------------------------------------------------------------------------
 
 // x = n pi/2 + r with |r| <= pi/4, for |x| < kFarAngle. pi/2 is split so that n times each part but the last is exact
-// for n below 2^13.
-inline constexpr float kFarAngle = 8192;
+// for such n. The polynomials are those of the rest: (sin r - r) / r^3 and (cos r - 1 + r^2/2) / r^4, by r^2.
+template <class T>
+inline constexpr T kFarAngle = sizeof(T) == 4 ? T(8192) : T(1 << 20);
+template <class T>
 struct Turned {
-  Vec<float> r;
-  VecBits<float> quarters;  // n; of these bits the last two count
+  Vec<T> r;
+  VecBits<T> quarters;  // n; of these bits the last two count
 };
-FASTDL_INLINE Turned turned(Vec<float> x) {
-  const Vec<float> shifted = x * 0.636619772f + Ieee<float>::kRound, n = shifted - Ieee<float>::kRound;
-  const Vec<float> r = ((x - n * 1.5703125f) - n * 4.837512969970703125e-4f) - n * 7.54978941586159635e-8f;
-  return {r - n * 5.39030285815811905e-15f, bits<float>(shifted)};
+template <class T>
+FASTDL_INLINE Turned<T> turned(Vec<T> x) {
+  const Vec<T> shifted = x * T(0.636619772367581343) + Ieee<T>::kRound, n = shifted - Ieee<T>::kRound;
+  if constexpr (sizeof(T) == 4) {
+    const Vec<T> r = ((x - n * 1.5703125f) - n * 4.837512969970703125e-4f) - n * 7.54978941586159635e-8f;
+    return {r - n * 5.39030285815811905e-15f, bits<T>(shifted)};
+  } else {
+    const Vec<T> r = ((x - n * 0x1.921fb544p+0) - n * 0x1.0b4611a6p-34) - n * 0x1.3198a2e0p-69;
+    return {r - n * 0x1.b839a252049c1p-104, bits<T>(shifted)};
+  }
 }
-FASTDL_INLINE Vec<float> sine_of_rest(Vec<float> r, Vec<float> r2) {
-  return r + r * r2 * polynomial<float>(r2, -1.6666654611e-1f, 8.3321608736e-3f, -1.9515295891e-4f);
+template <class T>
+FASTDL_INLINE Vec<T> sine_of_rest(Vec<T> r, Vec<T> r2) {
+  if constexpr (sizeof(T) == 4)
+    return r + r * r2 * polynomial<T>(r2, -1.6666654611e-1f, 8.3321608736e-3f, -1.9515295891e-4f);
+  else
+    return r + r * r2 *
+                   polynomial<T>(r2, -1.66666666666666324348e-1, 8.33333333332248946124e-3, -1.98412698298579493134e-4,
+                                 2.75573137070700676789e-6, -2.50507602534068634195e-8, 1.58969099521155010221e-10);
 }
-FASTDL_INLINE Vec<float> cosine_of_rest(Vec<float> r2) {
-  const Vec<float> p = polynomial<float>(r2, 4.166664568298827e-2f, -1.388731625493765e-3f, 2.443315711809948e-5f);
-  return 1.f - 0.5f * r2 + r2 * r2 * p;
+template <class T>
+FASTDL_INLINE Vec<T> cosine_of_rest(Vec<T> r2) {
+  if constexpr (sizeof(T) == 4) {
+    const Vec<T> p = polynomial<T>(r2, 4.166664568298827e-2f, -1.388731625493765e-3f, 2.443315711809948e-5f);
+    return 1.f - 0.5f * r2 + r2 * r2 * p;
+  } else {
+    const Vec<T> p = polynomial<T>(r2, 4.16666666666666019037e-2, -1.38888888888741095749e-3, 2.48015872894767294178e-5,
+                                   -2.75573143513906633035e-7, 2.08757232129817482790e-9, -1.13596475577881948265e-11);
+    const Vec<T> half = r2 * 0.5, near_one = 1.0 - half;  // what this rounds away comes back with the rest
+    return near_one + (((1.0 - near_one) - half) + r2 * r2 * p);
+  }
 }
 
 // near(x), and C's function of what lies too far out.
-template <class Near, class C>
-FASTDL_INLINE Vec<float> near_or_far(Vec<float> x, Near near, C of_far) {
-  const Mask<float> far = ~(vabs<float>(x) < kFarAngle);
-  Vec<float> out = near(select<float>(far, Vec<float>{}, x));
-  if (__builtin_expect(any_lane<float>(far), 0))
-    for (int i = 0; i < kLanes<float>; ++i)
+template <class T, class Near, class C>
+FASTDL_INLINE Vec<T> near_or_far(Vec<T> x, Near near, C of_far) {
+  const Mask<T> far = ~(vabs<T>(x) < kFarAngle<T>);
+  Vec<T> out = near(select<T>(far, Vec<T>{}, x));
+  if (__builtin_expect(any_lane<T>(far), 0))
+    for (int i = 0; i < kLanes<T>; ++i)
       if (far[i]) out[i] = of_far(x[i]);
   return out;
 }
 
 // A cosine is a sine a quarter turn ahead.
-FASTDL_INLINE Vec<float> sine_of_floats(Vec<float> x, uint32_t ahead) {
-  const Turned t = turned(x);
-  const Vec<float> r2 = t.r * t.r;
-  const VecBits<float> quarters = t.quarters + ahead;
-  const Vec<float> value =
-      select<float>((Mask<float>)((quarters & 1u) != 0u), cosine_of_rest(r2), sine_of_rest(t.r, r2));
-  return (Vec<float>)(bits<float>(value) ^ ((quarters & 2u) << 30));
+template <class T>
+FASTDL_INLINE Vec<T> sine_from(Vec<T> x, int ahead) {
+  using Bits = typename Ieee<T>::Bits;
+  const Turned<T> t = turned<T>(x);
+  const Vec<T> r2 = t.r * t.r;
+  const VecBits<T> quarters = t.quarters + static_cast<Bits>(ahead);
+  const Mask<T> odd = (Mask<T>)((quarters & Bits{1}) != Bits{0});
+  const Vec<T> value = select<T>(odd, cosine_of_rest<T>(r2), sine_of_rest<T>(t.r, r2));
+  return (Vec<T>)(bits<T>(value) ^ ((quarters & Bits{2}) << (8 * sizeof(T) - 2)));
 }
 
 template <class T>
 FASTDL_INLINE Vec<T> vsin(Vec<T> x) {
-  if constexpr (sizeof(T) == 4) {
-    const auto near = [](Vec<float> y) FASTDL_BODY { return sine_of_floats(y, 0); };
-    return select<float>(x == 0.f, x, near_or_far(x, near, [](float v) { return ::sinf(v); }));  // keeps -0
-  } else {
-    return each_lane<T>(x, [](T v) __attribute__((always_inline)) { return ::sin(v); });
-  }
+  const auto near = [](Vec<T> y) FASTDL_BODY { return sine_from<T>(y, 0); };
+  return select<T>(x == T{0}, x, near_or_far<T>(x, near, [](T v) {
+                     return sizeof(T) == 4 ? ::sinf(static_cast<float>(v)) : static_cast<T>(::sin(v));
+                   }));  // keeps -0
 }
 template <class T>
 FASTDL_INLINE Vec<T> vcos(Vec<T> x) {
-  if constexpr (sizeof(T) == 4) {
-    const auto near = [](Vec<float> y) FASTDL_BODY { return sine_of_floats(y, 1); };
-    return near_or_far(x, near, [](float v) { return ::cosf(v); });
-  } else {
-    return each_lane<T>(x, [](T v) __attribute__((always_inline)) { return ::cos(v); });
-  }
+  const auto near = [](Vec<T> y) FASTDL_BODY { return sine_from<T>(y, 1); };
+  return near_or_far<T>(x, near,
+                        [](T v) { return sizeof(T) == 4 ? ::cosf(static_cast<float>(v)) : static_cast<T>(::cos(v)); });
 }
 // A quarter turn further the tangent is -1 / tan(r).
 template <class T>
 FASTDL_INLINE Vec<T> vtan(Vec<T> x) {
-  if constexpr (sizeof(T) == 4) {
-    const auto near = [](Vec<float> y) FASTDL_BODY {
-      const Turned t = turned(y);
-      const Vec<float> r2 = t.r * t.r, sine = sine_of_rest(t.r, r2), cosine = cosine_of_rest(r2);
-      const Mask<float> odd = (Mask<float>)((t.quarters & 1u) != 0u);
-      return select<float>(odd, -cosine, sine) / select<float>(odd, sine, cosine);
-    };
-    return select<float>(x == 0.f, x, near_or_far(x, near, [](float v) { return ::tanf(v); }));
-  } else {
-    return each_lane<T>(x, [](T v) __attribute__((always_inline)) { return ::tan(v); });
-  }
+  const auto near = [](Vec<T> y) FASTDL_BODY {
+    using Bits = typename Ieee<T>::Bits;
+    const Turned<T> t = turned<T>(y);
+    const Vec<T> r2 = t.r * t.r, sine = sine_of_rest<T>(t.r, r2), cosine = cosine_of_rest<T>(r2);
+    const Mask<T> odd = (Mask<T>)((t.quarters & Bits{1}) != Bits{0});
+    return select<T>(odd, -cosine, sine) / select<T>(odd, sine, cosine);
+  };
+  return select<T>(x == T{0}, x, near_or_far<T>(x, near, [](T v) {
+                     return sizeof(T) == 4 ? ::tanf(static_cast<float>(v)) : static_cast<T>(::tan(v));
+                   }));
 }
 
 // ---- the inverses ---------------------------------------------------------------------------------------------------
