@@ -188,6 +188,20 @@ def empty_like(input: Tensor, dtype: Any = None) -> Tensor:
     return empty(x.shape, dtype=dtype or x.dtype, device=x.device)
 
 
+_BLOCK = 16 * 1024  # numbers that stay in the caches
+
+
+def _counted(start: int, count: int, step: int, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
+    """Many whole numbers: block by block into the tensor's memory, where an array to be copied would cost more."""
+    out = empty(count, dtype=dtype or "int64", device="cpu")
+    view, block = out._host(), np.arange(_BLOCK, dtype=np.int64) * step
+    for i in range(0, count, _BLOCK):
+        part = view[i : i + _BLOCK]
+        np.add(block[: part.size], start + i * step, out=part, casting="unsafe")
+    out = out.to(device) if device else out
+    return out.requires_grad_() if requires_grad else out
+
+
 def arange(
     start: Any, end: Any = None, step: Any = 1, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:  # fmt: skip
@@ -202,6 +216,8 @@ def arange(
         raise ValueError(f"[arange] expected a step from start towards end, got {start}, {end} and {step}")
     if abs((end - start) / step) >= 2**46:
         raise ValueError(f"[arange] expected a size that memory can hold, got {(end - start) / step:g} elements")
+    if all(isinstance(v, int | np.integer) for v in (start, end, step)) and abs(end - start) > _BLOCK * abs(step):
+        return _counted(int(start), -(-(int(end) - int(start)) // int(step)), int(step), dtype, device, requires_grad)
     values = np.arange(start, end, step)
     return tensor(
         values, dtype or (dtypes.get_default_dtype() if values.dtype == np.float64 else None), device, requires_grad
