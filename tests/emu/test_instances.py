@@ -118,7 +118,7 @@ def test_arithmetic(same, dtype: str) -> None:
         same("sort", numbers(dtype, 2, n), 1, False)
     if dtype == "bool":
         return
-    for name in ("add", "sub", "mul", "maximum", "minimum", "floor_divide", "remainder"):
+    for name in ("add", "sub", "mul", "maximum", "minimum", "floor_divide", "remainder", "fmod"):
         same(name, x, y)
     same("clamp", x, 1, 2)
     products = itertools.product(((1,), (0,)), ((5, 3), (40, 300), (300, 40), (4, 1200)))
