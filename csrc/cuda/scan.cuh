@@ -45,8 +45,7 @@ __device__ __forceinline__ RunningSum<T> block_running_sum(T v) {
   return {before + own.before, total};
 }
 
-// ---- any operation
-// ---------------------------------------------------------------------------------------------------
+// ---- any operation --------------------------------------------------------------------------------------------------
 
 // What the threads before this one come to, and all of them, by an operation Op with identity() and combine(a, b) of
 // states, a before b.

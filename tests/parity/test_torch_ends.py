@@ -77,3 +77,14 @@ def test_as_pytorch(name):
     ours, theirs = CALLS[name](fastdl, F).numpy(), CALLS[name](torch, TF).numpy()
     assert (ours.shape, ours.dtype) == (theirs.shape, theirs.dtype)
     np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-37)  # denormal numbers count as zero
+
+
+@pytest.mark.parametrize("name", ["copysign", "nan_to_num"])
+def test_gradients_beside_infinities(name):
+    found = []
+    for m in (fastdl, torch):
+        x, y = (m.tensor(v, requires_grad=True) for v in ([1.0, NAN, INF, -2.0], [INF, -1.0, NAN, -INF]))
+        out = m.copysign(x, y) if name == "copysign" else m.nan_to_num(y)
+        out.backward(m.tensor([1.0, INF, INF, 2.0]) if name == "nan_to_num" else m.ones(4))
+        found.append(y.grad.numpy())
+    np.testing.assert_array_equal(*found)

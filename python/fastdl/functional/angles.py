@@ -143,7 +143,8 @@ def signbit(input: Tensor) -> Tensor:
 def _copysign_bwd(node: Node, g: Array) -> tuple[Array | None, Array | None]:
     k, (a, b, out) = node.backend, node.saved
     ga = unbroadcast(k, k.mul(g, k.mul(k.sign(a), k.sign(out))), a.shape) if node.edges[0] is not None else None
-    gb = k.mul_scalar(b, 0.0) if node.edges[1] is not None else None
+    gb = k.empty(b.shape, str(b.dtype))  # not b times 0, which of an infinity is NaN
+    k.fill_(gb, 0)
     return ga, gb
 
 

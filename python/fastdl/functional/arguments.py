@@ -34,6 +34,8 @@ def expect_beside(value: Any, first: Tensor, op: str, name: str) -> Tensor:
 def expect_number(value: Any, op: str, name: str) -> None:
     if not isinstance(value, NUMBERS):
         raise TypeError(f"[{op}] expected a number for {name}, got {type(value).__name__}")
+    if isinstance(value, int) and value.bit_length() > 1023:
+        raise ValueError(f"[{op}] expected {name} that float64 holds, got an int of {value.bit_length()} bits")
 
 
 def expect_int(value: Any, op: str, name: str) -> int:

@@ -78,6 +78,8 @@ def for_scalar(x: Any, s: Any, op: str, float_result: bool = False) -> tuple[Ten
         raise TypeError(f"[{op}] expected a Tensor, got {type(x).__name__}")
     if not isinstance(s, _NUMBERS):
         raise TypeError(f"[{op}] expected a Tensor or a number, got {type(s).__name__}")
+    if s.__class__ is int and s.bit_length() > 1023:
+        raise ValueError(f"[{op}] expected a number that float64 holds, got an int of {s.bit_length()} bits")
     if not x.dtype.is_floating_point:
         if float_result or isinstance(s, float | np.floating):
             x = x._cast(dtypes.float32)

@@ -119,7 +119,7 @@ def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
         k = input._backend
         try:
             return Tensor(k.lerp_scalar(input._array, end._array, weight), k)
-        except TypeError:
+        except TypeError:  # as above
             pass
     x, end = expect_float(input, "lerp"), expect_float(end, "lerp", "end")
     if not is_number(weight):

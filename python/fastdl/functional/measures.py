@@ -70,6 +70,9 @@ def trapezoid(y: Tensor, x: Tensor | None = None, *, dx: float = 1.0, dim: int =
     """
     heights = expect_tensor(y, "trapezoid", "y")
     axis = normalized_axis(dim, heights.ndim, "trapezoid")
+    if heights.ndim == 0:
+        raise ValueError("[trapezoid] expected y with at least one dimension, got a scalar")
+    expect_number(dx, "trapezoid", "dx")
     left = heights.shape[axis] - 1
     if left < 0:
         return mul(sum(heights, axis), 0.0)
