@@ -39,7 +39,7 @@
   FASTDL_WITH_AVX2(namespace avx2 { void name(const Args&); })                \
   FASTDL_WITH_AVX512(namespace avx512 { void name(const Args&); })            \
   inline void name(const Args& args) {                                        \
-    FASTDL_WITH_AVX512(if (isa() == Isa::kAvx512) return avx512::name(args);) \
+    FASTDL_WITH_AVX512(if (isa() >= Isa::kAvx512) return avx512::name(args);) \
     FASTDL_WITH_AVX2(if (isa() == Isa::kAvx2) return avx2::name(args);)       \
     FASTDL_WITH_BASELINE(return baseline::name(args);)                        \
   }                                                                           \

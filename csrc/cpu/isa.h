@@ -1,7 +1,7 @@
 // The instruction sets that kernels are compiled for, and the one in use.
 #pragma once
 namespace fastdl {
-enum class Isa { kBaseline, kAvx2, kAvx512 };
+enum class Isa { kBaseline, kAvx2, kAvx512, kAmx };  // kAmx: the kernels of AVX-512, with products on the tile unit
 extern Isa active_isa;  // chosen at import: the best that was built, the machine has and FASTDL_ISA allows
 inline Isa isa() {
   return active_isa;

@@ -1,6 +1,6 @@
 """The CPU backend: kernels of csrc/ops/*/*_cpu.cc, compiled per instruction set.
 
-The environment is read once, here: FASTDL_ISA names the instruction set to use (baseline, avx2, avx512) and
+The environment is read once, here: FASTDL_ISA names the instruction set to use (baseline, avx2, avx512, amx) and
 FASTDL_NUM_THREADS the number of threads.
 """
 
