@@ -20,7 +20,7 @@
 // that are not there are zeros.
 //
 // An infinity or a NaN would spoil a sum where the other parts are zero (infinity times zero). Such numbers, and what
-// overflows on the way, make C infinite or NaN; such a block of C is made once more, in float32 by vectors.
+// overflows on the way, make C infinite or NaN; such numbers of C are made once more, in float32 by vectors.
 #pragma once
 #include "cpu/packing-inl.h"
 #include "cpu/shuffle-inl.h"
@@ -308,13 +308,31 @@ FASTDL_INLINE bool all_finite(const float* block, int64_t rows, int64_t columns)
   return !any_lane<float>(zeros != 0.0f);
 }
 
-// A block of C, rows x columns <= 32 x 32: c = A B, or is added to. ahead: `lines` lines a step are fetched meanwhile.
+// Numbers of a block that are not finite, by vectors; the others stay.
+static __attribute__((noinline)) void make_again(int64_t steps, const Bf16* a, const Bf16* b, int64_t rows,
+                                                 int64_t columns, float* block) {
+  alignas(64) float sums[kAmxBlock];
+  amx_block_by_vectors(steps, a, b, rows, columns, sums);
+  for (int64_t i = 0; i < kAmxBlock; i += kLanes<float>) {
+    const Vec<float> v = load<float>(block + i);
+    store<float>(block + i, select<float>(v * 0.0f == 0.0f, v, load<float>(sums + i)));
+  }
+}
+
+// block = A B, of rows x columns <= 32 x 32; others may be anything. ahead: `lines` lines a step are fetched meanwhile,
+// and what is written of c.
+static void amx_product(int64_t steps, const Bf16* a, const Bf16* b, const Bf16* ahead, int64_t lines, int64_t rows,
+                        int64_t columns, float* c, int64_t ldc, float* block) {
+  amx_block_for(rows, columns)(steps, a, b, {ahead, lines, c, ldc}, block);
+  if (__builtin_expect(!all_finite(block, rows, columns), 0)) make_again(steps, a, b, rows, columns, block);
+}
+
+// c = A B, or is added to.
 static void amx_multiply(int64_t steps, const Bf16* a, const Bf16* b, const Bf16* ahead, int64_t lines, int64_t rows,
                          int64_t columns, float* c, int64_t ldc, bool accumulate) {
   constexpr int L = kLanes<float>;
   alignas(64) float block[kAmxBlock];
-  amx_block_for(rows, columns)(steps, a, b, {ahead, lines, c, ldc}, block);
-  if (__builtin_expect(!all_finite(block, rows, columns), 0)) amx_block_by_vectors(steps, a, b, rows, columns, block);
+  amx_product(steps, a, b, ahead, lines, rows, columns, c, ldc, block);
   for (int64_t i = 0; i < rows; ++i) {
     for (int64_t j = 0; j < columns; j += L) {
       float* const to = c + i * ldc + j;

@@ -31,7 +31,6 @@ constexpr GemmBlocks kGemmBlocks{1024, 126, 2048};  // L2 of 1 or 2 MB
 #else
 constexpr GemmBlocks kGemmBlocks{384, 144, 2048};  // L2 of 256 KB or more
 #endif
-constexpr int64_t kPackGrain = 64 << 10;   // elements that a thread packs at least
 constexpr int64_t kOwnPanels = 4;          // of A, not shared: packing them costs little beside their product
 constexpr int64_t kTaskFlops = 4'000'000;  // least work of a task: some 40 microseconds
 constexpr int64_t kOwnColumns = 128;       // that a thread has at least where it packs all rows for itself

@@ -30,6 +30,8 @@ FASTDL_INLINE int64_t part_size(const Split& s, int64_t i) {
   return s.base + (i < s.longer);
 }
 
+constexpr int64_t kPackGrain = 64 << 10;  // elements that a thread packs at least
+
 // One operand: element (line, step of k) at data[line * ld + step] if along_k, else at data[step * ld + line].
 template <class T>
 struct Operand {

@@ -112,6 +112,15 @@ static inline double direct_steps(const ImageSum& s) {
          kDirectSteps;
 }
 
+// Cycles of a direct sum on the tile unit (conv2d_amx_cpu.cc), for each group: in each step of 32 input channels of a
+// tap 32 x 32 products, and the packing of 32 pixels and of 32 output channels.
+static inline double amx_cycles_of(int64_t channels, int64_t taps, int64_t out_channels, double pixels, bool kept) {
+  constexpr double kMultiply = 500, kPackPixels = 1300, kPackWeights = 1600;
+  const double panels = static_cast<double>((out_channels + 15) / 16) / 2, slivers = pixels / 32;
+  return static_cast<double>(taps * ((channels + 31) / 32)) *
+         (panels * slivers * kMultiply + slivers * kPackPixels + (kept ? 0 : panels * kPackWeights));
+}
+
 // As winograd_steps, for the lines of a kernel of one axis. There few products cost a direct sum more than they do
 // where the taps of two axes share what they load.
 constexpr double kLinePatchSteps = 80, kLineTileSteps = 40, kLineWeightSteps = 80, kFewLineSteps = 1.2;
@@ -172,7 +181,12 @@ static inline WinogradForm winograd_form(DType dtype, const Conv2dGeometry& g, c
   if (kept && s.stride_h == 1 && s.stride_w == 1 && s.kernel_h == 3 && s.kernel_w == 3 &&
       s.channels * s.out_channels >= kSmallWeights && winograd_small_steps(s) < least)
     least = winograd_small_steps(s), form = WinogradForm::kSmall;
-  const double direct = direct_steps(s) * (line && few_products ? kFewLineSteps : 1);
+  double direct = direct_steps(s) * (line && few_products ? kFewLineSteps : 1);
+  if (active_isa == Isa::kAmx) {
+    const double pixels = static_cast<double>(s.batch * s.rows * s.cols);
+    const double steps = 2 * amx_cycles_of(s.channels, s.kernel_h * s.kernel_w, s.out_channels, pixels, kept);
+    direct = steps < direct ? steps : direct;
+  }
   return conv_algorithm == ConvAlgorithm::kWinograd || least < direct ? form : WinogradForm::kNone;
 }
 

@@ -14,13 +14,13 @@
 // core more to pack again. A few units at a time stay in the level-2 cache with the slivers; one sliver stays in the
 // level-1 cache for all of them.
 #include "cpu/gemm-inl.h"
+#include "ops/conv2d/conv2d_algorithm.h"
 #include "ops/conv2d/conv2d_phases-inl.h"
 
 namespace fastdl::FASTDL_ISA {
 namespace {
 
-constexpr int64_t kPanelBytes = 256 << 10;  // of the slivers of a chunk
-constexpr int64_t kUnitBytes = 96 << 10;    // of the units that pass over them together
+constexpr int64_t kUnitBytes = 96 << 10;  // of the units that pass over them together
 constexpr int kMaxSlivers = 16;
 constexpr double kChunkFlops = 1e6;    // below that a chunk is not worth a thread
 constexpr int64_t kLeastChannels = 8;  // summed
@@ -44,14 +44,9 @@ struct Plan {
   int64_t k() const { return v.k_channels; }
   int64_t rows() const { return units.total * g.kernel_w; }
   int64_t row(int64_t unit) const { return part_begin(units, unit) * g.kernel_w; }  // its first one
-  // Of packed slivers. They are apart by a line more than a power of two might be.
-  template <class T>
-  int64_t sliver_size() const {
-    return (v.k_channels + 1) * kPixels<T>;
-  }
 };
 
-Plan plan_for(const Conv2dBwdInputArgs& p, const Tap* here, Line* lines) {
+Plan plan_for(const Conv2dBwdInputArgs& p, int64_t tile_rows, const Tap* here, Line* lines) {
   const Conv2dGeometry& g = p.g;
   Plan plan{};
   plan.g = g;
@@ -65,8 +60,16 @@ Plan plan_for(const Conv2dBwdInputArgs& p, const Tap* here, Line* lines) {
   for (int64_t i = 0; i < v.m_channels * g.kernel_h; ++i)
     lines[i] = {(i / g.kernel_h * g.in_h + i % g.kernel_h) * g.in_w, i / g.kernel_h};
   plan.lines = lines;
-  plan.units = split_evenly(v.m_channels * g.kernel_h, g.kernel_w < kTallTile.rows ? kTallTile.rows / g.kernel_w : 1);
+  plan.units = split_evenly(v.m_channels * g.kernel_h, g.kernel_w < tile_rows ? tile_rows / g.kernel_w : 1);
   return plan;
+}
+
+// ---- products on vectors --------------------------------------------------------------------------------------------
+
+// Of a packed sliver. They are apart by a line more than a power of two might be.
+template <class T>
+int64_t vector_sliver(const Plan& plan) {
+  return (plan.k() + 1) * kPixels<T>;
 }
 
 // Steps [k0, k1) of units [first, last) of a group; packed: where those of the first one begin.
@@ -88,7 +91,7 @@ template <class T>
 void pack_pixels(const Plan& plan, int64_t group, int64_t first, int64_t count, int64_t k0, int64_t k1, T* panel) {
   constexpr int W = kPixels<T>;
   const View& v = plan.v;
-  const int64_t plane = v.cols, size = plan.sliver_size<T>();
+  const int64_t plane = v.cols, size = vector_sliver<T>(plan);
   for (int64_t s = 0; s < count;) {
     const int64_t pixel = (first + s) * W, image = pixel / plane, at = pixel % plane;
     const int64_t whole = min64(count - s, (plane - at) / W);
@@ -111,6 +114,104 @@ void pack_pixels(const Plan& plan, int64_t group, int64_t first, int64_t count, 
     s += whole;
   }
 }
+
+// [group][unit]
+template <class T>
+void pack_all_weights(const Plan& plan, const T* weight, T* packed) {
+  const int64_t k = plan.k(), size = plan.rows() * k, packs = (k + kPackSteps - 1) / kPackSteps;
+  parallel_for(plan.v.groups * packs, 1 + kPackGrain / (kPackSteps * plan.rows()), [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t group = i / packs, k0 = i % packs * kPackSteps;
+      pack_weights(plan, weight + group * size, 0, plan.units.count, k0, min64(k0 + kPackSteps, k),
+                   packed + group * size);
+    }
+  });
+}
+
+template <class Number>
+struct OnVectors {
+  using T = Number;
+  using Packed = Number;
+  static constexpr int kRows = kTallTile.rows;       // of a unit, unless a kernel row is longer
+  static constexpr int64_t kPanelBytes = 256 << 10;  // of the slivers of a chunk
+  static void begin() {}
+  static void end() {}
+  static int64_t place(const Plan& plan, int64_t unit) { return plan.row(unit) * plan.k(); }  // of a unit's weights
+  static int64_t sliver(const Plan& plan) { return vector_sliver<T>(plan); }                  // numbers of one
+
+  static void pack_all(const Plan& plan, const T* weight, T* packed) { pack_all_weights<T>(plan, weight, packed); }
+  static void pack_units(const Plan& plan, const T* weight, int64_t first, int64_t last, T* packed) {
+    for (int64_t k = 0; k < plan.k(); k += kPackSteps)
+      pack_weights<T>(plan, weight, first, last, k, min64(k + kPackSteps, plan.k()), packed);
+  }
+  static void pack_slivers(const Plan& plan, int64_t group, int64_t first, int64_t count, T* panel) {
+    pack_pixels<T>(plan, group, first, count, 0, plan.k(), panel);
+  }
+  // tile[rows][kPixels] = weights times a sliver.
+  static void multiply(const Plan& plan, const T* w, int64_t rows, const T* panel, int lanes, T* tile) {
+    constexpr int W = kPixels<T>;
+    const int vecs = (lanes + kLanes<T> - 1) / kLanes<T>;
+    for (int64_t row = 0; row < rows; row += kRows) {
+      const int some = static_cast<int>(min64(kRows, rows - row));
+      microkernel_for<T>(some, vecs).run(plan.k(), w, panel, W, tile + row * W, W, false, w + some * plan.k(), some);
+      w += some * plan.k();
+    }
+  }
+};
+
+// ---- products on the tile unit --------------------------------------------------------------------------------------
+
+#if defined(FASTDL_ISA_avx512)
+struct OnTiles {
+  using T = float;
+  using Packed = Bf16;
+  static constexpr int kRows = kAmxSide;
+  static constexpr int64_t kPanelBytes = 800 << 10;
+  static void begin() { tile_begin(); }
+  static void end() { tile_end(); }
+  static int64_t place(const Plan& plan, int64_t unit) { return unit * sliver(plan); }
+  static int64_t sliver(const Plan& plan) { return amx_steps(plan.k()) * kAmxStep; }
+
+  static void pack_all(const Plan& plan, const float* weight, Bf16* packed) {
+    const int64_t units = plan.units.count;
+    parallel_for(plan.v.groups * units, 1 + kPackGrain / (kAmxSide * plan.k()), [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i)
+        pack_units(plan, weight + i / units * plan.rows() * plan.k(), i % units, i % units + 1,
+                   packed + place(plan, i));
+    });
+  }
+  static void pack_units(const Plan& plan, const float* weight, int64_t first, int64_t last, Bf16* packed) {
+    const Operand<float> w{weight, plan.rows(), false};
+    for (int64_t u = first; u < last; ++u, packed += sliver(plan))
+      amx_pack_a(packed, w, plan.row(u), plan.row(u + 1) - plan.row(u), 0, plan.k());
+  }
+  static void pack_slivers(const Plan& plan, int64_t group, int64_t first, int64_t count, Bf16* panel) {
+    const View& v = plan.v;
+    const int64_t plane = v.cols, k = plan.k();
+    alignas(64) float rows[kAmxBlock];
+    for (int64_t s = first; s < first + count; ++s, panel += sliver(plan)) {
+      const int64_t pixel = s * kAmxSide, n = min64(v.pixels() - pixel, kAmxSide), image = pixel / plane;
+      if (pixel % plane + n <= plane) {
+        const float* const x = static_cast<const float*>(v.src) + (image * v.groups + group) * k * plane;
+        amx_pack_b(panel, sliver(plan), Operand<float>{x, plane, false}, pixel % plane, n, 0, k);
+        continue;
+      }
+      Run runs[kAmxSide];
+      const int cut = cut_runs(v, pixel, n, runs);
+      for (int64_t p = 0; p < k; p += kAmxSteps) {
+        const int64_t some = min64(kAmxSteps, k - p);
+        pack_runs(v, group, runs, cut, rows, kAmxSide, p, p + some);
+        split_rows(panel + p / kAmxSteps * kAmxStep, rows, kAmxSide, n, some);
+      }
+    }
+  }
+  static void multiply(const Plan& plan, const Bf16* w, int64_t rows, const Bf16* panel, int lanes, float* tile) {
+    amx_product(amx_steps(plan.k()), w, panel, w, 0, rows, lanes, tile, 0, tile);
+  }
+};
+#endif
+
+// ---- lines of the image ---------------------------------------------------------------------------------------------
 
 // Where the pixels of a sliver go in the image of channel 0: stretches of its line of pixels, and the vectors of these.
 template <class T>
@@ -172,21 +273,16 @@ FASTDL_INLINE void write_line(const T* tile, int64_t columns, T bias, int vecs, 
 }
 
 // One unit of one sliver, with the unit's weights. out: channel 0 of the group.
-template <class T>
-void make_unit(const Plan& plan, int64_t unit, const T* w, const T* bias, const T* panel, const Sliver<T>& sliver,
-               T* out) {
+template <class Product, class T = typename Product::T>
+void make_unit(const Plan& plan, int64_t unit, const typename Product::Packed* w, const T* bias,
+               const typename Product::Packed* panel, const Sliver<T>& sliver, T* out) {
   constexpr int W = kPixels<T>;
   const int64_t first = part_begin(plan.units, unit), count = part_size(plan.units, unit), columns = plan.g.kernel_w;
   const Line* const lines = plan.lines + first;
   fetch_lines(lines, count, sliver, out);
   alignas(64) T tile[(kMaxColumns + kTallTile.rows) * W];
+  Product::multiply(plan, w, count * columns, panel, sliver.lanes, tile);
   const int vecs = (sliver.lanes + kLanes<T> - 1) / kLanes<T>;
-  const int64_t k = plan.k(), rows = count * columns;
-  for (int64_t row = 0; row < rows; row += kTallTile.rows) {
-    const int some = static_cast<int>(min64(kTallTile.rows, rows - row));
-    microkernel_for<T>(some, vecs).run(k, w, panel, W, tile + row * W, W, false, w + some * k, some);
-    w += some * k;
-  }
   const T* from = tile;
   for (int64_t i = 0; i < count; ++i, from += columns * W) {
     const T b = bias ? bias[lines[i].channel] : T{0};
@@ -197,72 +293,75 @@ void make_unit(const Plan& plan, int64_t unit, const T* w, const T* bias, const 
   }
 }
 
-// [group][unit]
-template <class T>
-void pack_all_weights(const Plan& plan, const T* weight, T* packed) {
-  const int64_t k = plan.k(), size = plan.rows() * k, packs = (k + kPackSteps - 1) / kPackSteps;
-  parallel_for(plan.v.groups * packs, 1 + kPackGrain / (kPackSteps * plan.rows()), [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t group = i / packs, k0 = i % packs * kPackSteps;
-      pack_weights(plan, weight + group * size, 0, plan.units.count, k0, min64(k0 + kPackSteps, k),
-                   packed + group * size);
-    }
-  });
-}
-
 // Slivers [begin, begin + count) and units [first, last), whose weights begin at `weights`. bias and out: of the group.
-template <class T>
+template <class Product, class T = typename Product::T>
 void make_block(const Plan& plan, int64_t group, int64_t begin, int64_t count, int64_t first, int64_t last,
-                const T* weights, const T* bias, T* panel, Sliver<T>* meta, T* out) {
-  const int64_t k = plan.k(), size = plan.sliver_size<T>();
-  pack_pixels(plan, group, begin, count, 0, k, panel);
+                const typename Product::Packed* weights, const T* bias, typename Product::Packed* panel,
+                Sliver<T>* meta, T* out) {
+  const int64_t size = Product::sliver(plan);
+  Product::pack_slivers(plan, group, begin, count, panel);
   for (int64_t s = 0; s < count; ++s) find_sliver(plan, begin + s, meta[s]);
-  const int64_t unit_bytes = plan.rows() * k / plan.units.count * int64_t{sizeof(T)};
+  const int64_t unit_bytes = Product::place(plan, plan.units.count) / plan.units.count * int64_t{sizeof(*panel)};
   const int64_t together = unit_bytes < kUnitBytes ? kUnitBytes / unit_bytes : 1;
   for (int64_t u = first; u < last; u += together)
     for (int64_t s = 0; s < count; ++s)
       for (int64_t j = u; j < min64(u + together, last); ++j)
-        make_unit(plan, j, weights + (plan.row(j) - plan.row(first)) * k, bias, panel + s * size, meta[s], out);
+        make_unit<Product>(plan, j, weights + Product::place(plan, j) - Product::place(plan, first), bias,
+                           panel + s * size, meta[s], out);
 }
 
-template <class T>
+template <class Product, class T = typename Product::T>
 void blocks_of(const Conv2dBwdInputArgs& p, const T* bias) {
+  using Packed = typename Product::Packed;
   const Conv2dGeometry& g = p.g;
   const Tap here{0, 0, 0};
   Scratch<Line> lines(g.in_channels / g.groups * g.kernel_h);
-  const Plan plan = plan_for(p, &here, lines);
-  const int64_t k = plan.k(), weights_size = plan.rows() * k, sliver_size = plan.sliver_size<T>();
-  const int64_t slivers = ceil_div(plan.v.pixels(), kPixels<T>), fit = kPanelBytes / (sliver_size * int64_t{sizeof(T)});
+  const Plan plan = plan_for(p, Product::kRows, &here, lines);
+  const int64_t weights_size = plan.rows() * plan.k(), all_weights = Product::place(plan, plan.units.count);
+  const int64_t sliver_size = Product::sliver(plan),
+                fit = Product::kPanelBytes / (sliver_size * int64_t{sizeof(Packed)});
+  const int64_t slivers = ceil_div(plan.v.pixels(), kPixels<T>);
   const Split blocks = split_evenly(slivers, fit < 1 ? 1 : min64(fit, kMaxSlivers));
   const int64_t threads = get_num_threads(), most = min64(threads, plan.units.count / 2);
   const int64_t parts = g.groups * blocks.count >= kThreadChunks * threads || most < 1 ? 1 : most;
   const int64_t turns = parts > 1 ? blocks.count : 1, places = blocks.count / turns;
   const T* const weight = static_cast<const T*>(p.weight);
-  Scratch<T> packed(parts > 1 ? 1 : g.groups * weights_size);
-  if (parts == 1) pack_all_weights(plan, weight, packed.get());
+  Scratch<Packed> packed(parts > 1 ? 1 : g.groups * all_weights);
+  if (parts == 1) Product::pack_all(plan, weight, packed.get());
 
   const double flops =
       2.0 * static_cast<double>(turns * (blocks.base + 1) * kPixels<T> * weights_size) / static_cast<double>(parts);
   const int64_t grain = flops < kChunkFlops ? static_cast<int64_t>(kChunkFlops / (flops + 1)) + 1 : 1;
   parallel_for(g.groups * places * parts, grain, [&](int64_t begin, int64_t end) {
-    const int64_t most_rows = parts > 1 ? (plan.units.count / parts + 1) * (plan.units.base + 1) * g.kernel_w : 0;
-    Scratch<T> panel((blocks.base + 1) * sliver_size), own(most_rows * k + 1);
+    const int64_t most_units = parts > 1 ? plan.units.count / parts + 1 : 0;
+    Scratch<Packed> panel((blocks.base + 1) * sliver_size),
+        own(most_units * (all_weights / plan.units.count + plan.k() * g.kernel_w) + 1);
     Scratch<Sliver<T>> meta(kMaxSlivers);
+    Product::begin();
     for (int64_t i = begin; i < end; ++i) {
       const int64_t part = i % parts, place = i / parts % places, group = i / parts / places;
       const int64_t first = plan.units.count * part / parts, last = plan.units.count * (part + 1) / parts;
-      if (parts > 1)
-        for (int64_t k0 = 0; k0 < k; k0 += kPackSteps)
-          pack_weights(plan, weight + group * weights_size, first, last, k0, min64(k0 + kPackSteps, k), own.get());
-      const T* const weights = parts > 1 ? own.get() : packed + group * weights_size;
+      if (parts > 1) Product::pack_units(plan, weight + group * weights_size, first, last, own.get());
+      const Packed* const weights = parts > 1 ? own.get() : packed + group * all_weights;
       const int64_t channel = group * plan.v.m_channels;
       T* const out = static_cast<T*>(p.grad_x) + channel * g.in_h * g.in_w;
       for (int64_t block = place; block < place + turns; ++block)
-        make_block<T>(plan, group, part_begin(blocks, block), part_size(blocks, block), first, last, weights,
-                      bias ? bias + channel : nullptr, panel.get(), meta.get(), out);
+        make_block<Product>(plan, group, part_begin(blocks, block), part_size(blocks, block), first, last, weights,
+                            bias ? bias + channel : nullptr, panel.get(), meta.get(), out);
     }
+    Product::end();
   });
 }
+
+#if defined(FASTDL_ISA_avx512)
+bool tiles_serve(const Conv2dGeometry& g) {
+  if (!amx_in_use()) return false;
+  constexpr double kProductsACycle = 26;  // of vectors
+  const int64_t k = g.out_channels / g.groups, rows = g.in_channels / g.groups * g.kernel_h * g.kernel_w;
+  const double pixels = static_cast<double>(g.batch * g.out_h * g.out_w);
+  return amx_cycles_of(k, 1, rows, pixels, false) < static_cast<double>(rows * k) * pixels / kProductsACycle;
+}
+#endif
 
 }  // namespace
 
@@ -274,9 +373,14 @@ bool blocks_serve(const Conv2dGeometry& g) {
 }
 
 void make_blocks(const Conv2dBwdInputArgs& p, const void* bias) {
+#if defined(FASTDL_ISA_avx512)
+  if (p.dtype == DType::kFloat32 && tiles_serve(p.g)) {
+    return blocks_of<OnTiles>(p, static_cast<const float*>(bias));
+  }
+#endif
   visit_float(p.dtype, [&](auto zero) {
     using T = decltype(zero);
-    blocks_of<T>(p, static_cast<const T*>(bias));
+    blocks_of<OnVectors<T>>(p, static_cast<const T*>(bias));
   });
 }
 

@@ -37,6 +37,7 @@ WinogradArgs winograd_forward(const Conv2dFwdArgs& p, const ImageSum& s) {
 
 enum class DirectForm {  // as in kDirectKernels
   kRaster,
+  kAmx,
   kPlanes,
   kStrassen,
   kChannels,
@@ -51,6 +52,7 @@ DirectForm direct_form(const View& v, bool nchwc, bool kept) {
   if (nchwc && nchwc_depthwise_serves(v)) return DirectForm::kNchwcDepthwise;
   if (nchwc) return kept && nchwc_strassen_serves(v) ? DirectForm::kNchwcStrassen : DirectForm::kNchwc;
   if (raster_serves(v)) return DirectForm::kRaster;
+  if (amx_serves_view(v, kept)) return DirectForm::kAmx;
   if (planes_serve(v)) return DirectForm::kPlanes;
   if (kept && strassen_serves(v)) return DirectForm::kStrassen;
   if (channels_serve(v, kept)) return DirectForm::kChannels;
@@ -67,6 +69,7 @@ struct DirectKernel {
 };
 constexpr DirectKernel kDirectKernels[] = {
     {conv_raster, nullptr, nullptr},
+    {conv_amx, amx_weights, prepare_amx},
     {conv_planes, nullptr, nullptr},
     {conv_strassen, strassen_weights, prepare_strassen},
     {conv_channels, lane_weights, prepare_lanes},

@@ -10,8 +10,8 @@
 // A chunk of work owns its slivers and a range of output channels, and packs its pixels itself: what another core has
 // packed comes from its caches more slowly than from a second packing.
 #include "cpu/gemm-inl.h"
-#include "ops/conv2d/conv2d_activation-inl.h"
 #include "ops/conv2d/conv2d_shuffle-inl.h"
+#include "ops/conv2d/conv2d_targets-inl.h"
 #include "ops/conv2d/conv2d_view-inl.h"
 
 namespace fastdl::FASTDL_ISA {
@@ -73,30 +73,6 @@ void pack_weights(const View& v, int64_t group, const Panels& panels, int64_t i,
     last[m] = v.bias ? static_cast<const T*>(v.bias)[group * v.m_channels + m0 + m] : T{0};
 }
 
-// Where the lanes of a sliver go: stretches that are contiguous in the output (or steps of out_x apart).
-struct Target {
-  int lane, len;
-  int64_t offset;  // of channel 0 of the group
-};
-
-int merge_targets(const View& v, const Run* runs, int count, Target* targets) {
-  int merged = 0;
-  for (int r = 0; r < count; ++r) {
-    const Run run = runs[r];
-    const int64_t offset =
-        run.image * v.groups * v.m_channels * v.out_plane + v.out_start + run.y * v.out_y + run.x * v.out_x;
-    if (merged > 0 && v.out_x == 1) {
-      Target& last = targets[merged - 1];
-      if (last.offset + last.len == offset) {
-        last.len += run.len;
-        continue;
-      }
-    }
-    targets[merged++] = {run.lane, run.len, offset};
-  }
-  return merged;
-}
-
 // MR channels x NV vectors of pixels, from `bias` on (MR numbers) to the residual and the limits of `now`. Rows of C
 // and of the residual (null: none) lie ldc apart, those of pixels ld. next: as for the micro-kernel, a row a step.
 template <class T, int MR, int NV, bool kNext>
@@ -138,21 +114,6 @@ SumTile<T> sum_tile_for(int rows, int vecs, bool next) {
   static_assert(kTallTile.vecs == 2, "the cases below");
   if (next) return sum_tile_of<T, 2, true>(rows, Rows{});  // of slivers in place, which are whole
   return vecs == 1 ? sum_tile_of<T, 1, false>(rows, Rows{}) : sum_tile_of<T, 2, false>(rows, Rows{});
-}
-
-template <class T>
-void scatter(const View& v, const T* tile, int rows, const Target* targets, int count, T* out) {
-  for (int m = 0; m < rows; ++m, tile += kPixels<T>, out += v.out_plane) {
-    for (int i = 0; i < count; ++i) {
-      const Target target = targets[i];
-      T* to = out + target.offset;
-      if (v.out_x == 1) {
-        finish_row(v.activation, tile + target.lane, v.residual_at(to), to, target.len);
-      } else {
-        for (int j = 0; j < target.len; ++j) to[j * v.out_x] = tile[target.lane + j];
-      }
-    }
-  }
 }
 
 // A sliver of pixels in the panel: K rows of kPixels lanes. Where one tap reads pixels that follow each other, the rows
@@ -224,7 +185,7 @@ void make_tile(const View& v, const T* weights, int rows, const T* panel, const 
   if (sliver.count > 1 || sliver.lanes < width || v.out_x != 1) {
     alignas(64) T tile[kTallTile.rows * width];
     kernel(steps, weights, pixels, ld, next, bias, nullptr, Activation::kNone, tile, width);
-    return scatter(v, tile, rows, sliver.targets, sliver.count, out);
+    return scatter(v, tile, width, rows, sliver.targets, sliver.count, out);
   }
   T* const c = out + sliver.targets[0].offset;
   const T* const residual = v.residual_at(c);

@@ -298,6 +298,10 @@ bool strassen_serves(const View& v);  // with prepared weights alone
 int64_t strassen_weights(const View& v);
 void prepare_strassen(const View& v, void* to);
 void conv_strassen(const View& v);
+bool amx_serves_view(const View& v, bool kept);  // on the tile unit
+int64_t amx_weights(const View& v);
+void prepare_amx(const View& v, void* to);
+void conv_amx(const View& v);
 // Images with channels innermost (conv2d_nchwc-inl.h):
 void prepare_nchwc(const View& v, void* to);
 void conv_nchwc(const View& v);
