@@ -94,20 +94,43 @@ struct SplitPairs {
   Vec<int32_t> part[3];
 };
 
-// What is too large to be rounded is cut off; infinities and NaN have no other parts.
+template <int... I>
+FASTDL_INLINE Vec<int32_t> interleave_halves(Vec<int32_t> v, std::integer_sequence<int, I...>) {
+  typedef Bf16 Numbers __attribute__((vector_size(kVecBytes)));
+  return (Vec<int32_t>)__builtin_shufflevector((Numbers)v, (Numbers)v, (I / 2 + I % 2 * kLanes<float>)...);
+}
+
+FASTDL_INLINE SplitPairs split_rounded(Vec<float> a, Vec<float> b) {
+  constexpr auto numbers = std::make_integer_sequence<int, 2 * kLanes<float>>{};
+  SplitPairs s;
+#pragma GCC unroll 3
+  for (int part = 0; part < 3; ++part) {
+    s.part[part] = interleave_halves(to_bf16(b, a), numbers);
+    if (part == 2) break;
+    a -= (Vec<float>)(s.part[part] << 16);
+    b -= (Vec<float>)(s.part[part] & static_cast<int32_t>(0xffff0000));
+  }
+  return s;
+}
+
+// Numbers that round to infinity are cut off instead; infinities and NaN have no other parts.
+FASTDL_INLINE Mask<float> rounds_to_infinity(Vec<float> v) {
+  return ((Mask<float>)v & 0x7fffffff) > 0x7f7f7fff;
+}
 static __attribute__((noinline)) SplitPairs split_large(Vec<float> a, Vec<float> b) {
-  SplitPairs s{};
+  const Mask<float> large_a = rounds_to_infinity(a), large_b = rounds_to_infinity(b);
+  SplitPairs s = split_rounded(select<float>(large_a, Vec<float>{}, a), select<float>(large_b, Vec<float>{}, b));
   for (int i = 0; i < 2 * kLanes<float>; ++i) {
     const int lane = i / 2, shift = i % 2 * 16;
-    const float x = i % 2 ? b[lane] : a[lane];
+    if (!(i % 2 ? large_b : large_a)[lane]) continue;
+    const float x = (i % 2 ? b : a)[lane];
     float rest = x;
-    for (int part = 0; part < 3; ++part) {
+    for (int part = 0; part < (x - x == 0.0f ? 3 : 1); ++part) {
       uint32_t bits;
       __builtin_memcpy(&bits, &rest, sizeof bits);
-      if (rest != rest) bits |= 1 << 22;  // a NaN whose first half is an infinity
+      if (rest != rest) bits |= 1 << 22;  // the first half of a NaN may be that of an infinity
       bits &= 0xffff0000;
       s.part[part][lane] |= static_cast<int32_t>(bits >> 16 << shift);
-      if (x - x != 0.0f) break;
       float cut;
       __builtin_memcpy(&cut, &bits, sizeof cut);
       rest -= cut;
@@ -116,26 +139,9 @@ static __attribute__((noinline)) SplitPairs split_large(Vec<float> a, Vec<float>
   return s;
 }
 
-template <int... I>
-FASTDL_INLINE Vec<int32_t> interleave_halves(Vec<int32_t> v, std::integer_sequence<int, I...>) {
-  typedef Bf16 Numbers __attribute__((vector_size(kVecBytes)));
-  return (Vec<int32_t>)__builtin_shufflevector((Numbers)v, (Numbers)v, (I / 2 + I % 2 * kLanes<float>)...);
-}
-
 FASTDL_INLINE SplitPairs split_pairs(Vec<float> a, Vec<float> b) {
-  constexpr int32_t kMagnitude = 0x7fffffff, kTooLarge = 0x7f7f7fff;  // beyond it numbers round to infinity
-  const Vec<int32_t> larger =
-      (((Vec<int32_t>)a & kMagnitude) > kTooLarge) | (((Vec<int32_t>)b & kMagnitude) > kTooLarge);
-  if (__builtin_expect(any_lane<float>(larger), 0)) return split_large(a, b);
-  SplitPairs s;
-#pragma GCC unroll 3
-  for (int part = 0; part < 3; ++part) {
-    s.part[part] = interleave_halves(to_bf16(b, a), std::make_integer_sequence<int, 2 * kLanes<float>>{});
-    if (part == 2) break;
-    a -= (Vec<float>)(s.part[part] << 16);
-    b -= (Vec<float>)(s.part[part] & static_cast<int32_t>(0xffff0000));
-  }
-  return s;
+  if (__builtin_expect(any_lane<float>(rounds_to_infinity(a) | rounds_to_infinity(b)), 0)) return split_large(a, b);
+  return split_rounded(a, b);
 }
 
 // What three parts make together: the first numbers of pairs, or the second ones.
