@@ -25,7 +25,7 @@
 #include "cpu/packing-inl.h"
 #include "cpu/shuffle-inl.h"
 
-#if defined(FASTDL_ISA_avx512)
+#if defined(FASTDL_ISA_amx)
 namespace fastdl::FASTDL_ISA {
 
 using Bf16 = uint16_t;
@@ -224,19 +224,6 @@ static void amx_pack_b(Bf16* to, int64_t size, const Operand<float>& b, int64_t 
 
 // ---- products -------------------------------------------------------------------------------------------------------
 
-// Memory that is wanted soon: `lines` lines of 64 bytes a step from `at` on are fetched into L2, and two rows of C for
-// writing.
-struct AmxAhead {
-  const Bf16* at;
-  int64_t lines;
-  float* c;
-  int64_t ldc;
-};
-FASTDL_INLINE void fetch_step(AmxAhead& ahead) {
-  for (int64_t i = 0; i < ahead.lines; ++i, ahead.at += 32) __builtin_prefetch(ahead.at, 0, 2);
-  for (int i = 0; i < 2; ++i, ahead.c += ahead.ldc) __builtin_prefetch(ahead.c, 1), __builtin_prefetch(ahead.c + 16, 1);
-}
-
 // Tiles 0 to 3 are C, 4 and 5 A, 6 and 7 B. kRows, kColumns: tiles of a block that there are.
 template <int kRows, int kColumns>
 FASTDL_INLINE void multiply_parts() {
@@ -256,16 +243,17 @@ FASTDL_INLINE void load_b(const Bf16* part) {
   if constexpr (kColumns == 2) tile_load<7>(part + kAmxTile);
 }
 
-// block[32][32] = A B over some steps; the products of small parts first.
+// block[32][32] = A B over some steps; the products of small parts first. Two rows of c are fetched in each step: the
+// block goes there, or is added to it. (A and B are best left to the processor's own prefetchers.)
 template <int kRows, int kColumns>
-static __attribute__((noinline)) void amx_block(int64_t steps, const Bf16* a, const Bf16* b, AmxAhead ahead,
+static __attribute__((noinline)) void amx_block(int64_t steps, const Bf16* a, const Bf16* b, float* c, int64_t ldc,
                                                 float* block) {
   tile_zero<0>(), tile_zero<1>(), tile_zero<2>(), tile_zero<3>();
   const auto multiply = [] FASTDL_BODY { multiply_parts<kRows, kColumns>(); };
   for (; steps > 0; --steps, a += kAmxStep, b += kAmxStep) {
     load_a<kRows>(a + 2 * kAmxPart), load_b<kColumns>(b), multiply();  // low high
     load_a<kRows>(a + kAmxPart), multiply();                           // middle high
-    fetch_step(ahead);
+    for (int i = 0; i < 2; ++i, c += ldc) __builtin_prefetch(c, 1), __builtin_prefetch(c + 16, 1);
     load_b<kColumns>(b + kAmxPart), multiply();      // middle middle
     load_a<kRows>(a), multiply();                    // high middle
     load_b<kColumns>(b + 2 * kAmxPart), multiply();  // high low
@@ -298,7 +286,7 @@ static __attribute__((noinline)) void amx_block_by_vectors(int64_t steps, const 
   }
 }
 
-using AmxBlock = void (*)(int64_t, const Bf16*, const Bf16*, AmxAhead, float*);
+using AmxBlock = void (*)(int64_t, const Bf16*, const Bf16*, float*, int64_t, float*);
 static AmxBlock amx_block_for(int64_t rows, int64_t columns) {
   constexpr int64_t kHalf = kAmxSide / 2;
   if (rows <= kHalf) return columns <= kHalf ? amx_block<1, 1> : amx_block<1, 2>;
@@ -325,20 +313,19 @@ static __attribute__((noinline)) void make_again(int64_t steps, const Bf16* a, c
   }
 }
 
-// block = A B, of rows x columns <= 32 x 32; others may be anything. ahead: `lines` lines a step are fetched meanwhile,
-// and what is written of c.
-static void amx_product(int64_t steps, const Bf16* a, const Bf16* b, const Bf16* ahead, int64_t lines, int64_t rows,
-                        int64_t columns, float* c, int64_t ldc, float* block) {
-  amx_block_for(rows, columns)(steps, a, b, {ahead, lines, c, ldc}, block);
+// block = A B, of rows x columns <= 32 x 32; the rest of it may be anything. It is wanted at c.
+static void amx_product(int64_t steps, const Bf16* a, const Bf16* b, int64_t rows, int64_t columns, float* c,
+                        int64_t ldc, float* block) {
+  amx_block_for(rows, columns)(steps, a, b, c, ldc, block);
   if (__builtin_expect(!all_finite(block, rows, columns), 0)) make_again(steps, a, b, rows, columns, block);
 }
 
 // c = A B, or is added to.
-static void amx_multiply(int64_t steps, const Bf16* a, const Bf16* b, const Bf16* ahead, int64_t lines, int64_t rows,
-                         int64_t columns, float* c, int64_t ldc, bool accumulate) {
+static void amx_multiply(int64_t steps, const Bf16* a, const Bf16* b, int64_t rows, int64_t columns, float* c,
+                         int64_t ldc, bool accumulate) {
   constexpr int L = kLanes<float>;
   alignas(64) float block[kAmxBlock];
-  amx_product(steps, a, b, ahead, lines, rows, columns, c, ldc, block);
+  amx_product(steps, a, b, rows, columns, c, ldc, block);
   for (int64_t i = 0; i < rows; ++i) {
     for (int64_t j = 0; j < columns; j += L) {
       float* const to = c + i * ldc + j;

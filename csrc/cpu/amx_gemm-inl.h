@@ -6,7 +6,7 @@
 
 namespace fastdl::FASTDL_ISA {
 
-#if defined(FASTDL_ISA_avx512)
+#if defined(FASTDL_ISA_amx)
 
 template <class T>
 constexpr bool kHasAmx = sizeof(T) == 4;
@@ -16,8 +16,9 @@ constexpr int64_t kAmxPanels = 10;          // of A in L2, which has 2 MB wherev
 constexpr int64_t kAmxColumns = 2048;       // of packed B
 constexpr double kAmxTaskCycles = 100'000;  // least work of a thread
 
-// Cycles of a product in one step: 24 products of tiles for a block of C, and packing.
-constexpr double kBlockCycles = 400, kPackCycles = 600, kCallCycles = 2000, kVectorProducts = 29;
+// Cycles of a product in one step: 24 products of tiles for a block of C, and packing, most of which is waiting for
+// memory.
+constexpr double kBlockCycles = 400, kPackCycles = 1500, kCallCycles = 2000, kVectorProducts = 29;
 FASTDL_INLINE double amx_cycles(int64_t m, int64_t n, int64_t k) {
   const double rows = static_cast<double>(ceil_div(m, kAmxSide / 2)) / 2,
                columns = static_cast<double>(ceil_div(n, kAmxSide / 2)) / 2;
@@ -66,7 +67,6 @@ static void amx_part(int64_t m0, int64_t m1, int64_t n0, int64_t n1, int64_t k, 
         const int64_t row1 = min64(row0 + part_size(m_blocks, mb) * kAmxSide, m1);
         for (int64_t i = row0; i < row1; i += kAmxSide)
           amx_pack_a(panels + (i - row0) / kAmxSide * size, a, i, min64(kAmxSide, row1 - i), k0, kc);
-        const int64_t lines = ceil_div(kAmxStep / 32, part_size(m_blocks, mb));  // of the next sliver, in each step
         Bf16* sliver = slivers;
         for (int64_t j = from; j < to; j += kAmxSide, sliver += size) {
           const int64_t columns = min64(kAmxSide, to - j);
@@ -74,8 +74,7 @@ static void amx_part(int64_t m0, int64_t m1, int64_t n0, int64_t n1, int64_t k, 
           for (int64_t i = row0; i < row1; i += kAmxSide, panel += size) {
             const int64_t rows = min64(kAmxSide, row1 - i);
             float* const block = c + i * ldc + j;
-            amx_multiply(steps, panel, sliver, sliver + size + (i - row0) / kAmxSide * steps * lines * 32, lines, rows,
-                         columns, block, ldc, k0 > 0);
+            amx_multiply(steps, panel, sliver, rows, columns, block, ldc, k0 > 0);
             if (k0 + kc == k) finish(block, ldc, i, static_cast<int>(rows), j, static_cast<int>(columns));
           }
         }

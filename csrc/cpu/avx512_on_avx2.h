@@ -110,6 +110,63 @@ unsigned at_least(__m512i a, __m512i b) {
   return mask_of<T>(a, [&](T x, int i) { return x >= y.v[i]; });
 }
 
+// ---- the tile unit (cpu/amx-inl.h)
+// ------------------------------------------------------------------------------------
+
+typedef float Floats __attribute__((vector_size(64)));
+typedef int32_t Ints __attribute__((vector_size(64)));
+constexpr int kTileRows = 16, kTilePairs = 16;
+static thread_local uint32_t tiles[8][kTileRows][kTilePairs];
+
+inline float first_of(uint32_t pair) {
+  return __builtin_bit_cast(float, pair << 16);
+}
+inline float second_of(uint32_t pair) {
+  return __builtin_bit_cast(float, pair & 0xffff0000);
+}
+inline uint32_t rounded_bf16(float x) {
+  const uint32_t bits = __builtin_bit_cast(uint32_t, x);
+  return (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+}
+
+inline void tile_begin() {
+  std::memset(tiles, 0, sizeof tiles);
+}
+inline void tile_end() {}
+template <int kT>
+void tile_zero() {
+  std::memset(tiles[kT], 0, sizeof tiles[kT]);
+}
+template <int kT>
+void tile_load(const uint16_t* p) {
+  std::memcpy(tiles[kT], p, sizeof tiles[kT]);
+}
+template <int kT>
+void tile_store(float* p, int64_t ld) {
+  for (int i = 0; i < kTileRows; ++i) std::memcpy(p + i * ld, tiles[kT][i], sizeof tiles[kT][i]);
+}
+template <int kC, int kA, int kB>
+void tile_multiply() {
+  for (int i = 0; i < kTileRows; ++i) {
+    for (int j = 0; j < kTilePairs; ++j) {
+      float sum = 0;
+      for (int p = 0; p < kTilePairs; ++p) {
+        sum += first_of(tiles[kA][i][p]) * first_of(tiles[kB][p][j]);
+        sum += second_of(tiles[kA][i][p]) * second_of(tiles[kB][p][j]);
+      }
+      tiles[kC][i][j] = __builtin_bit_cast(uint32_t, __builtin_bit_cast(float, tiles[kC][i][j]) + sum);
+    }
+  }
+}
+inline Ints to_bf16(Floats high, Floats low) {
+  Ints both;
+  for (int i = 0; i < 16; ++i) {
+    const Floats& from = i < 8 ? low : high;
+    both[i] = static_cast<int32_t>(rounded_bf16(from[i % 8 * 2]) | rounded_bf16(from[i % 8 * 2 + 1]) << 16);
+  }
+  return both;
+}
+
 }  // namespace fastdl::on_avx2
 
 #define _mm512_maskz_loadu_ps fastdl::on_avx2::load<float, __m512>

@@ -28,8 +28,11 @@ static bool was_built(Isa isa) {
 #if defined(FASTDL_HAS_avx2)
   if (isa == Isa::kAvx2) return true;
 #endif
+#if defined(FASTDL_HAS_amx)
+  if (isa == Isa::kAmx) return true;
+#endif
 #if defined(FASTDL_HAS_avx512)
-  if (isa == Isa::kAvx512 || isa == Isa::kAmx) return true;
+  if (isa == Isa::kAvx512) return true;
 #endif
 #if defined(FASTDL_HAS_baseline)
   if (isa == Isa::kBaseline) return true;

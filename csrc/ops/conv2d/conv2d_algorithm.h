@@ -112,13 +112,19 @@ static inline double direct_steps(const ImageSum& s) {
          kDirectSteps;
 }
 
-// Cycles of a direct sum on the tile unit (conv2d_amx_cpu.cc), for each group: in each step of 32 input channels of a
-// tap 32 x 32 products, and the packing of 32 pixels and of 32 output channels.
-static inline double amx_cycles_of(int64_t channels, int64_t taps, int64_t out_channels, double pixels, bool kept) {
-  constexpr double kMultiply = 500, kPackPixels = 1300, kPackWeights = 1600;
-  const double panels = static_cast<double>((out_channels + 15) / 16) / 2, slivers = pixels / 32;
-  return static_cast<double>(taps * ((channels + 31) / 32)) *
-         (panels * slivers * kMultiply + slivers * kPackPixels + (kept ? 0 : panels * kPackWeights));
+// Cycles of a direct sum on the tile unit, for each group: in each step of 32 input channels of a tap the products of
+// 32 pixels and 32 outputs, pixels in whole tiles of 16, and the packing of both. Many weights arrive from memory
+// slower than few pixels use them. (conv2d_amx_cpu.cc; innermost: conv2d_nchwc_amx_cpu.cc)
+static inline double amx_cycles_of(int64_t channels, int64_t taps, int64_t out_channels, int64_t pixels, bool kept,
+                                   bool innermost = false) {
+  constexpr double kMultiply = 500, kPackPixels = 1700, kSplitPixels = 600, kPackWeights = 1600, kArrive = 2900;
+  constexpr double kNearBytes = 1 << 20, kStepBytes = 6144;
+  const double panels = static_cast<double>((out_channels + 15) / 16) / 2;
+  const double slivers = static_cast<double>((pixels + 15) / 16) / 2;
+  const double steps = static_cast<double>(taps * ((channels + 31) / 32));
+  double multiply = slivers * kMultiply;
+  if (steps * panels * kStepBytes > kNearBytes && multiply < kArrive) multiply = kArrive;
+  return steps * (panels * (multiply + (kept ? 0 : kPackWeights)) + slivers * (innermost ? kSplitPixels : kPackPixels));
 }
 
 // As winograd_steps, for the lines of a kernel of one axis. There few products cost a direct sum more than they do
@@ -183,7 +189,7 @@ static inline WinogradForm winograd_form(DType dtype, const Conv2dGeometry& g, c
     least = winograd_small_steps(s), form = WinogradForm::kSmall;
   double direct = direct_steps(s) * (line && few_products ? kFewLineSteps : 1);
   if (active_isa == Isa::kAmx) {
-    const double pixels = static_cast<double>(s.batch * s.rows * s.cols);
+    const int64_t pixels = s.batch * s.rows * s.cols;
     const double steps = 2 * amx_cycles_of(s.channels, s.kernel_h * s.kernel_w, s.out_channels, pixels, kept);
     direct = steps < direct ? steps : direct;
   }

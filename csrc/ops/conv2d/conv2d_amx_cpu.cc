@@ -14,11 +14,11 @@
 
 namespace fastdl::FASTDL_ISA {
 
-#if defined(FASTDL_ISA_avx512)
+#if defined(FASTDL_ISA_amx)
 namespace {
 
-constexpr int64_t kStepsOfBlock = 16;       // 96 KB of a sliver; more where a group of channels has more
-constexpr int64_t kPixelBytes = 800 << 10;  // of a chunk
+constexpr int64_t kStepsOfBlock = 32;        // 192 KB of a sliver; more where a group of channels has more
+constexpr int64_t kPixelBytes = 1200 << 10;  // of a chunk
 constexpr int64_t kSumBytes = 1 << 20;
 constexpr int64_t kSlivers = 16;
 
@@ -134,9 +134,9 @@ void finish_sums(const View& v, const float* bias, int64_t rows, const Sliver& s
   scatter(v, sums, kAmxSide, static_cast<int>(rows), sliver.targets, sliver.count, out);
 }
 
-// What a chunk works with.
+// What a chunk works with. own: for the weights of a panel, or null where those of all panels are packed.
 struct Chunk {
-  Bf16* pixels;
+  Bf16 *pixels, *own;
   float *sums, *rows;
   Sliver* slivers;
 };
@@ -152,22 +152,22 @@ void make_block(const View& v, const Blocks& blocks, int64_t group, int64_t firs
     const int64_t steps = blocks.size(block), size = steps * kAmxStep;
     for (int64_t s = 0; s < count; ++s)
       pack_pixels(v, blocks, group, chunk.slivers[s], block, chunk.rows, chunk.pixels + s * size);
-    const int64_t lines = ceil_div(kAmxStep / 32, count);  // of the next panel, in each step
     for (int64_t j = j0; j < j1; ++j) {
-      const Bf16* const panel = weights + place_of_panel(v, blocks, block, j);
+      const Bf16* const panel = chunk.own ? chunk.own : weights + place_of_panel(v, blocks, block, j);
+      if (chunk.own) pack_weights(v, blocks, group, block, j, chunk.own);
       const int64_t m = j * kAmxSide, rows = min64(kAmxSide, v.m_channels - m);
       for (int64_t s = 0; s < count; ++s) {
         const Sliver& sliver = chunk.slivers[s];
-        const Bf16 *const pixels = chunk.pixels + s * size, *const ahead = panel + size + s * steps * lines * 32;
+        const Bf16* const pixels = chunk.pixels + s * size;
         float* const target = out + m * v.out_plane + sliver.targets[0].offset;
         if (last == 0) {
           alignas(64) float made[kAmxBlock];
-          amx_product(steps, panel, pixels, ahead, lines, rows, sliver.lanes, target, v.out_plane, made);
+          amx_product(steps, panel, pixels, rows, sliver.lanes, target, v.out_plane, made);
           finish_sums(v, bias ? bias + m : nullptr, rows, sliver, made, out + m * v.out_plane);
           continue;
         }
         float* const sum = chunk.sums + ((j - j0) * count + s) * kAmxBlock;
-        amx_multiply(steps, panel, pixels, ahead, lines, rows, sliver.lanes, sum, kAmxSide, block > 0);
+        amx_multiply(steps, panel, pixels, rows, sliver.lanes, sum, kAmxSide, block > 0);
         if (block == last) finish_sums(v, bias ? bias + m : nullptr, rows, sliver, sum, out + m * v.out_plane);
       }
     }
@@ -196,9 +196,8 @@ struct Cut {
 bool amx_serves_view(const View& v, bool kept) {
   if (!amx_in_use() || v.dtype != DType::kFloat32) return false;
   constexpr double kProductsACycle = 26;  // of vectors
-  const double pixels = static_cast<double>(v.pixels());
-  const double cycles = amx_cycles_of(v.k_channels, v.num_taps, v.m_channels, pixels, kept);
-  const double direct = static_cast<double>(v.m_channels * v.taps_and_channels()) * pixels / kProductsACycle;
+  const double cycles = amx_cycles_of(v.k_channels, v.num_taps, v.m_channels, v.pixels(), kept);
+  const double direct = static_cast<double>(v.m_channels * v.taps_and_channels() * v.pixels()) / kProductsACycle;
   return cycles < direct;
 }
 
@@ -214,11 +213,13 @@ void conv_amx(const View& v) {
   const Blocks blocks(v);
   const Cut cut(v, blocks);
   const int64_t panels = panels_of(v), most_panels = ceil_div(panels, cut.parts), slivers = part_size(cut.chunks, 0);
-  Scratch<Bf16> packed(v.prepared ? 1 : v.groups * weights_of_group(v, blocks));
-  if (!v.prepared) pack_all_weights(v, blocks, packed);
+  // Weights that one chunk uses alone are packed where they are used: all of them would go to memory and back.
+  const bool own = !v.prepared && cut.chunks.count == 1;
+  Scratch<Bf16> packed(v.prepared || own ? 1 : v.groups * weights_of_group(v, blocks));
+  if (!v.prepared && !own) pack_all_weights(v, blocks, packed);
   const Bf16* const weights = v.prepared ? static_cast<const Bf16*>(v.prepared) : packed.get();
   parallel_for(v.groups * cut.chunks.count * cut.parts, 1, [&](int64_t begin, int64_t end) {
-    Scratch<Bf16> pixels(slivers * blocks.size(0) * kAmxStep);
+    Scratch<Bf16> pixels(slivers * blocks.size(0) * kAmxStep), panel(own ? blocks.size(0) * kAmxStep : 1);
     Scratch<float> sums(most_panels * slivers * kAmxBlock),
         rows(min64(kAmxSteps, v.k_channels) * v.num_taps * kAmxSide);
     Scratch<Sliver> found(slivers);
@@ -228,7 +229,8 @@ void conv_amx(const View& v) {
                     group = i / cut.parts / cut.chunks.count;
       make_block(v, blocks, group, part_begin(cut.chunks, chunk), part_size(cut.chunks, chunk),
                  panels * part / cut.parts, panels * (part + 1) / cut.parts,
-                 weights + group * weights_of_group(v, blocks), {pixels, sums, rows, found});
+                 weights + group * weights_of_group(v, blocks),
+                 {pixels, own ? panel.get() : nullptr, sums, rows, found});
     }
     tile_end();
   });

@@ -161,7 +161,7 @@ struct OnVectors {
 
 // ---- products on the tile unit --------------------------------------------------------------------------------------
 
-#if defined(FASTDL_ISA_avx512)
+#if defined(FASTDL_ISA_amx)
 struct OnTiles {
   using T = float;
   using Packed = Bf16;
@@ -206,7 +206,7 @@ struct OnTiles {
     }
   }
   static void multiply(const Plan& plan, const Bf16* w, int64_t rows, const Bf16* panel, int lanes, float* tile) {
-    amx_product(amx_steps(plan.k()), w, panel, w, 0, rows, lanes, tile, 0, tile);
+    amx_product(amx_steps(plan.k()), w, panel, rows, lanes, tile, 0, tile);
   }
 };
 #endif
@@ -353,13 +353,13 @@ void blocks_of(const Conv2dBwdInputArgs& p, const T* bias) {
   });
 }
 
-#if defined(FASTDL_ISA_avx512)
+#if defined(FASTDL_ISA_amx)
 bool tiles_serve(const Conv2dGeometry& g) {
   if (!amx_in_use()) return false;
   constexpr double kProductsACycle = 26;  // of vectors
   const int64_t k = g.out_channels / g.groups, rows = g.in_channels / g.groups * g.kernel_h * g.kernel_w;
-  const double pixels = static_cast<double>(g.batch * g.out_h * g.out_w);
-  return amx_cycles_of(k, 1, rows, pixels, false) < static_cast<double>(rows * k) * pixels / kProductsACycle;
+  const int64_t pixels = g.batch * g.out_h * g.out_w;
+  return amx_cycles_of(k, 1, rows, pixels, false) < static_cast<double>(rows * k * pixels) / kProductsACycle;
 }
 #endif
 
@@ -373,7 +373,7 @@ bool blocks_serve(const Conv2dGeometry& g) {
 }
 
 void make_blocks(const Conv2dBwdInputArgs& p, const void* bias) {
-#if defined(FASTDL_ISA_avx512)
+#if defined(FASTDL_ISA_amx)
   if (p.dtype == DType::kFloat32 && tiles_serve(p.g)) {
     return blocks_of<OnTiles>(p, static_cast<const float*>(bias));
   }

@@ -44,12 +44,14 @@ enum class DirectForm {  // as in kDirectKernels
   kPixels,
   kPanels,
   kNchwc,
+  kNchwcAmx,
   kNchwcStrassen,
   kNchwcDepthwise
 };
 
 DirectForm direct_form(const View& v, bool nchwc, bool kept) {
   if (nchwc && nchwc_depthwise_serves(v)) return DirectForm::kNchwcDepthwise;
+  if (nchwc && nchwc_amx_serves(v, kept)) return DirectForm::kNchwcAmx;
   if (nchwc) return kept && nchwc_strassen_serves(v) ? DirectForm::kNchwcStrassen : DirectForm::kNchwc;
   if (raster_serves(v)) return DirectForm::kRaster;
   if (amx_serves_view(v, kept)) return DirectForm::kAmx;
@@ -76,6 +78,7 @@ constexpr DirectKernel kDirectKernels[] = {
     {conv_pixels, lane_weights, prepare_lanes},
     {conv_panels, panel_weights, prepare_panels},
     {conv_nchwc, lane_weights, prepare_nchwc},
+    {conv_nchwc_amx, nchwc_amx_weights, prepare_nchwc_amx},
     {conv_nchwc_strassen, nchwc_strassen_weights, prepare_nchwc_strassen},
     {conv_nchwc_depthwise, nchwc_depthwise_weights, prepare_nchwc_depthwise},
 };

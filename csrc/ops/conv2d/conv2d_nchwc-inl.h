@@ -87,8 +87,8 @@ FASTDL_INLINE const float* nchwc_source(const View& v, const NchwcChunk& c) {
 
 // A sliver in the order in which these kernels take the steps of a sum, [block of channels][tap][kL]; `memory` has room
 // for as many numbers.
-static void pack_nchwc_sliver(const View& v, const LaneSlivers<float>& s, int64_t group, int64_t sliver, float* packed,
-                              float* memory) {
+[[maybe_unused]] static void pack_nchwc_sliver(const View& v, const LaneSlivers<float>& s, int64_t group,
+                                               int64_t sliver, float* packed, float* memory) {
   const int64_t width = s.vecs_of(sliver) * kL, taps = v.num_taps;
   pack_lane_sliver(v, s, group, sliver, 0, v.k_channels, taps == 1 ? packed : memory);
   if (taps == 1) return;

@@ -305,6 +305,10 @@ void conv_amx(const View& v);
 // Images with channels innermost (conv2d_nchwc-inl.h):
 void prepare_nchwc(const View& v, void* to);
 void conv_nchwc(const View& v);
+bool nchwc_amx_serves(const View& v, bool kept);
+int64_t nchwc_amx_weights(const View& v);
+void prepare_nchwc_amx(const View& v, void* to);
+void conv_nchwc_amx(const View& v);
 bool nchwc_strassen_serves(const View& v);  // with prepared weights alone
 int64_t nchwc_strassen_weights(const View& v);
 void prepare_nchwc_strassen(const View& v, void* to);

@@ -241,7 +241,8 @@ void distance_product_fwd(const DistanceFwdArgs& a) {
   visit_float(a.dtype, [&](auto zero) {
     using T = decltype(zero);
     if (many_close<T>(g, a.x, a.y)) return distance_defined_fwd(a);
-    const GemmPlan plan = plan_gemm<T>(g.rows_x, g.rows_y, g.width, true, padded_width<T>(g.width));
+    GemmPlan plan = plan_gemm<T>(g.rows_x, g.rows_y, g.width, true, padded_width<T>(g.width));
+    plan.amx = false;  // whose products are not the same to the bit with operands exchanged
     // Products that are one task each are shared out whole.
     const int64_t grain = plan.one_task ? kChunkSteps * kLanes<T> / (g.rows_x * g.rows_y * g.width) + 1 : g.batch;
     parallel_for(g.batch, grain, [&](int64_t begin, int64_t end) {
