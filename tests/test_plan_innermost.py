@@ -124,11 +124,15 @@ def test_exactness(s, error, data, cpu):
     assert np.abs(got - want).max() < error * np.abs(want).max()
 
 
-def test_strassen_keeps_images_apart(cpu):
+@pytest.mark.parametrize("isa", backends.get("cpu").isa_levels())
+def test_images_are_kept_apart(cpu, isa):
+    """Strassen's sums mix the halves of an image, and tiles of pixels may belong to two."""
+    cpu.set_isa(isa)
     s = size((3, 256, 14, 13), (256, 256, 1, 1))
     x, w, b, _ = arrays(s, "float32")
     x[0], x[2] = np.nan, x[2] * 1e15
-    assert cpu.conv2d_nchwc_prepare((1, *x.shape[1:]), put(w), put(b), *attributes(s)).size == 16 + w.size * 7 // 4
+    if isa == "avx512":
+        assert cpu.conv2d_nchwc_prepare((1, *x.shape[1:]), put(w), put(b), *attributes(s)).size == 16 + w.size * 7 // 4
     alone = run_conv2d(cpu, s, x[1:2], w, b)
     together = run_conv2d(cpu, s, x, w, b)
     assert (together[1] == alone[0]).all()
