@@ -9,7 +9,7 @@
 // One step (a cell): each panel is packed when its turn comes, into the same place. Of few sequences, every weight is
 // used a few times only, and read where it lies.
 #include "cpu/thin_product-inl.h"
-#include "ops/recurrent/recurrent_steps-inl.h"
+#include "ops/recurrent/recurrent_amx-inl.h"
 
 namespace fastdl::FASTDL_ISA {
 
@@ -31,6 +31,10 @@ struct Forward {
   bool late;       // panels are packed when their turn comes: each serves one step, and stays in a near cache for it
   T* bias;         // [direction][panel][kStepVecs * lanes]
   const T* zeros;  // a row, where there is no first state
+  AmxWalk amx;
+  // Inputs made before the walk: what x adds to the gates of each row, in the order of `kept_at`.
+  T* inputs[2];
+  int64_t input_row;  // numbers between rows
 };
 
 // ---- packing --------------------------------------------------------------------------------------------------------
@@ -159,30 +163,36 @@ static Coming<T> coming_rows(const Forward<T>& f, const Walker& w, int64_t i) {
   return c;
 }
 
+// A row of up to four vectors of gates, or of units: of sequence j, from `unit` on. h: its state before.
+template <class T>
+FASTDL_INLINE void finish_row(const Forward<T>& f, int direction, int64_t t, int64_t j, int64_t unit, int64_t n,
+                              const T* tile, const T* h) {
+  const RecurrentShape& s = f.a.s;
+  const int64_t H = s.hidden, row = row_at(s, t, j), saved = direction * s.rows + kept_at(s, t, j);
+  RowOut<T> r{};
+  r.h = static_cast<T*>(f.a.out) + (row * s.directions + direction) * H + unit;
+  if (f.a.gates) r.gates = static_cast<T*>(f.a.gates) + saved * kStepVecs * H + unit;
+  if (f.a.cells) r.cells = static_cast<T*>(f.a.cells) + saved * H + unit;
+  switch (s.cell) {
+    case Cell::kLstm:
+      r.c = static_cast<T*>(f.a.c_n) + (direction * s.batch + s.order[j]) * H + unit;
+      lstm_row<T>(tile, r, H, n);
+      break;
+    case Cell::kGru:
+      r.h_before = h + unit;
+      gru_row<T>(tile, r, H, n);
+      break;
+    default:
+      rnn_row<T>(tile, r, n, s.cell == Cell::kRelu);
+  }
+}
+
 template <class T>
 static void finish_tile(const Forward<T>& f, const Walker& w, int64_t t, int64_t first, int64_t rows, int64_t panel,
                         const T* tile, const T* const* h) {
-  const RecurrentShape& s = f.a.s;
-  const int64_t H = s.hidden, unit = panel * f.units, n = min64(f.units, H - unit);
-  for (int64_t i = 0; i < rows; ++i, tile += kTileStep<T>) {
-    const int64_t j = w.first + first + i, row = row_at(s, t, j), saved = w.direction * s.rows + kept_at(s, t, j);
-    RowOut<T> r{};
-    r.h = static_cast<T*>(f.a.out) + (row * s.directions + w.direction) * H + unit;
-    if (f.a.gates) r.gates = static_cast<T*>(f.a.gates) + saved * kStepVecs * H + unit;
-    if (f.a.cells) r.cells = static_cast<T*>(f.a.cells) + saved * H + unit;
-    switch (s.cell) {
-      case Cell::kLstm:
-        r.c = static_cast<T*>(f.a.c_n) + (w.direction * s.batch + s.order[j]) * H + unit;
-        lstm_row<T>(tile, r, H, n);
-        break;
-      case Cell::kGru:
-        r.h_before = h[first + i] + unit;
-        gru_row<T>(tile, r, H, n);
-        break;
-      default:
-        rnn_row<T>(tile, r, n, s.cell == Cell::kRelu);
-    }
-  }
+  const int64_t unit = panel * f.units, n = min64(f.units, f.a.s.hidden - unit);
+  for (int64_t i = first; i < first + rows; ++i, tile += kTileStep<T>)
+    finish_row<T>(f, w.direction, t, w.first + i, unit, n, tile, h[i]);
 }
 
 template <class T>
@@ -239,6 +249,187 @@ static void walk_forward(const Forward<T>& f, const Walker& w, const Rows<T>& ro
     }
   }
 }
+
+// ---- a walk on the tile unit ----------------------------------------------------------------------------------------
+
+#if defined(FASTDL_ISA_avx512)
+
+constexpr int64_t kNearWeights = 1500 << 10;  // bytes of a direction's weights that L2 keeps from step to step
+constexpr int64_t kInputRowsBefore = 2048;    // of inputs made before the walk
+
+// The vectors of gates that a panel has, of x and of h: GRU has the third gate of either.
+FASTDL_INLINE int amx_slots(Cell cell) {
+  return cell == Cell::kGru ? 4 : gate_count(cell);
+}
+
+template <class T>
+static void plan_amx(Forward<T>& f) {
+  const RecurrentShape& s = f.a.s;
+  const int64_t gates = gate_count(s.cell);
+  f.amx.used = amx_walks(s, gates * s.hidden, s.input + s.hidden);
+  if (!f.amx.used) return;
+  f.amx.panels = ceil_div(s.hidden, kAmxUnits);
+  f.amx.x_steps = amx_steps(s.input), f.amx.h_steps = amx_steps(s.hidden);
+  const int64_t bytes = f.amx.panels * gates * (f.amx.x_steps + f.amx.h_steps) * kAmxStep * int64_t{sizeof(Bf16)};
+  if (bytes > kNearWeights) f.amx.x_steps = 0;
+  f.amx.walker_rows = ceil_div(s.batch, kAmxSide) * (f.amx.x_steps + f.amx.h_steps) * kAmxStep;
+}
+FASTDL_INLINE int64_t amx_panel_size(const AmxWalk& w, int64_t gates) {
+  return gates * (w.x_steps + w.h_steps) * kAmxStep;
+}
+
+static void amx_pack_panel(const Forward<float>& f, int64_t index) {
+  const RecurrentShape& s = f.a.s;
+  const AmxWalk& amx = f.amx;
+  const RecurrentWeights& w = f.a.w[index / amx.panels];
+  const int64_t gates = gate_count(s.cell), unit = index % amx.panels * kAmxUnits;
+  const int64_t n = min64(kAmxUnits, s.hidden - unit);
+  Bf16* to = amx.weights + index * amx_panel_size(amx, gates);
+  for (int64_t g = 0; g < gates; ++g, to += (amx.x_steps + amx.h_steps) * kAmxStep) {
+    const Operand<float> ih{static_cast<const float*>(w.ih), s.input, true};
+    const Operand<float> hh{static_cast<const float*>(w.hh), s.hidden, true};
+    if (amx.x_steps) amx_pack_b(to, 0, ih, g * s.hidden + unit, n, 0, s.input);
+    amx_pack_b(to + amx.x_steps * kAmxStep, 0, hh, g * s.hidden + unit, n, 0, s.hidden);
+  }
+}
+
+// What x adds to the gates at the steps from `begin` to `end` of the walk, in one product.
+static void make_inputs(const Forward<float>& f, int64_t begin, int64_t end) {
+  const RecurrentShape& s = f.a.s;
+  for (int d = 0; d < s.directions; ++d) {
+    const int64_t from = d ? s.steps - end : begin, to = from + end - begin;
+    const int64_t first = kept_at(s, from, 0), rows = kept_at(s, to - 1, 0) + s.active[to - 1] - first;
+    const int64_t I = s.input;
+    const float* x = static_cast<const float*>(f.a.x);
+    const bool moves = s.stride != 1;
+    Scratch<float> kept(moves ? rows * I : 0);
+    for (int64_t t = from; moves && t < to; ++t)
+      for (int64_t j = 0; j < s.batch; ++j)
+        __builtin_memcpy(kept + (kept_at(s, t, j) - first) * I, x + row_at(s, t, j) * I,
+                         static_cast<size_t>(I) * sizeof(float));
+    const int64_t columns = gate_count(s.cell) * s.hidden;
+    gemm<float>(plan_gemm<float>(rows, columns, I, true, I), Operand<float>{moves ? kept.get() : x + first * I, I, true},
+                Operand<float>{static_cast<const float*>(f.a.w[d].ih), I, true}, f.inputs[d] + first * f.input_row,
+                f.input_row, [](float*, int64_t, int64_t, int64_t, int64_t, int64_t) {});
+  }
+}
+
+// Blocks of gates, after their product, to new states.
+static void amx_finish(const Forward<float>& f, const Walker& w, int64_t t, int64_t first, int64_t rows, int64_t panel,
+                       const float (*blocks)[kAmxBlock], const float* const* h) {
+  constexpr int L = kLanes<float>;
+  const RecurrentShape& s = f.a.s;
+  const int64_t H = s.hidden, gates = gate_count(s.cell), unit = panel * kAmxUnits;
+  const int slots = amx_slots(s.cell);
+  const float* const bias = f.bias + w.direction * f.panels * kTileStep<float> + unit * slots;
+  for (int64_t i = 0; i < rows; ++i) {
+    const int64_t j = w.first + first + i;
+    const float* const inputs =
+        f.amx.x_steps ? nullptr : f.inputs[w.direction] + kept_at(s, t, j) * f.input_row + unit;
+    for (int64_t v = 0; v < kAmxUnits && unit + v < H; v += L) {
+      const int64_t n = min64(L, H - unit - v);
+      alignas(64) float tile[kTileStep<float>];
+      for (int k = 0; k < slots; ++k) {
+        Vec<float> sum = load<float>(blocks[k] + i * kAmxSide + v) + load<float>(bias + v * slots + k * L);
+        if (inputs && k < gates) sum += load_some<float>(inputs + k * H + v, n);
+        store<float>(tile + k * L, sum);
+      }
+      finish_row<float>(f, w.direction, t, j, unit + v, n, tile, h[first + i]);
+    }
+  }
+}
+
+// Steps from `begin` to `end` of the walk.
+static void walk_forward_amx(const Forward<float>& f, const Walker& w, const Rows<float>& rows, Bf16* split,
+                             int64_t begin, int64_t end, Team& team) {
+  const RecurrentShape& s = f.a.s;
+  const AmxWalk& amx = f.amx;
+  const int64_t gates = gate_count(s.cell), steps = amx.x_steps + amx.h_steps, size = steps * kAmxStep;
+  const int64_t panel_size = gates * size;
+  const Bf16* const weights = amx.weights + w.direction * amx.panels * panel_size;
+  alignas(64) float blocks[kStepVecs][kAmxBlock];
+  tile_begin();
+  for (int64_t i = begin; i < end; ++i) {
+    const int64_t t = step_at(s, w.direction, i), count = min64(s.active[t], w.last) - w.first;
+    if (count > 0) {
+      collect_states<float>(f, w, t, count, rows.h);
+      const bool starts = !f.a.h0 && with_previous(s, w.direction, t) == 0;  // all states are zeros
+      const int64_t h_steps = starts ? 0 : amx.h_steps;
+      for (int64_t k = 0; k < count; ++k)
+        rows.x[k] = static_cast<const float*>(f.a.x) + row_at(s, t, w.first + k) * s.input;
+      Bf16* a = split;
+      for (int64_t k = 0; k < count; k += kAmxSide, a += size) {
+        const int64_t some = min64(kAmxSide, count - k);
+        if (amx.x_steps) amx_pack_rows(a, rows.x + k, some, s.input);
+        if (h_steps) amx_pack_rows(a + amx.x_steps * kAmxStep, rows.h + k, some, s.hidden);
+      }
+      const int64_t panels = w.last_panel - w.first_panel;
+      for (int64_t q = 0; q < panels; ++q) {
+        const int64_t panel = panel_at(w, i, q), columns = min64(kAmxUnits, s.hidden - panel * kAmxUnits);
+        const Bf16* const next = weights + panel_at(w, i, q + 1 < panels ? q + 1 : q) * panel_size;
+        a = split;
+        for (int64_t k = 0; k < count; k += kAmxSide, a += size) {
+          const int64_t some = min64(kAmxSide, count - k);
+          const Bf16* b = weights + panel * panel_size;
+          for (int64_t g = 0; g < gates; ++g, b += size) {
+            const AmxAhead ahead{next + g * size, 0, blocks[g], kAmxSide};
+            const Bf16 *const h_a = a + amx.x_steps * kAmxStep, *const h_b = b + amx.x_steps * kAmxStep;
+            if (s.cell == Cell::kGru && g == 2) {
+              amx_step(amx.x_steps, a, b, ahead, some, columns, blocks[2]);
+              amx_step(h_steps, h_a, h_b, ahead, some, columns, blocks[3]);
+            } else {
+              amx_step(amx.x_steps + h_steps, a, b, ahead, some, columns, blocks[g]);
+            }
+          }
+          amx_finish(f, w, t, k, some, panel, blocks, rows.h);
+        }
+      }
+    }
+    team.wait();
+  }
+  tile_end();
+}
+
+static void forward_amx(Forward<float>& f) {
+  const RecurrentShape& s = f.a.s;
+  const int64_t gates = gate_count(s.cell), all = s.directions * f.amx.panels;
+  const int64_t panel_size = amx_panel_size(f.amx, gates), pointers = s.batch;
+  const Division division = divide_steps(s, f.amx.panels, 2 * gates * s.hidden * (s.input + s.hidden));
+  const int64_t walkers = slots(s, division);
+  Scratch<Bf16> weights(all * panel_size), split(walkers * f.amx.walker_rows);
+  f.amx.weights = weights;
+  parallel_for(all, ceil_div(kPackGrain / 4, panel_size), [&](int64_t index, int64_t last) {
+    for (; index < last; ++index) amx_pack_panel(f, index);
+  });
+  for (int64_t i = 0; i < s.directions * f.panels; ++i) {
+    const RecurrentWeights& w = f.a.w[i / f.panels];
+    collect_gates<float>(f, static_cast<const float*>(w.bias_ih), static_cast<const float*>(w.bias_hh),
+                         i % f.panels * f.units, f.bias + i * kTileStep<float>);
+  }
+
+  // Where gates are kept, their inputs wait in the same place.
+  const bool before = f.amx.x_steps == 0, in_gates = f.a.gates != nullptr;
+  const int64_t together = !before || in_gates ? s.steps : min64(s.steps, ceil_div(kInputRowsBefore, s.batch));
+  f.input_row = in_gates ? kStepVecs * s.hidden : gates * s.hidden;
+  const int64_t inputs = before && !in_gates ? together * s.batch * f.input_row : 0;
+  Scratch<float> made(s.directions * inputs);
+  Scratch<const float*> rows(walkers * 2 * pointers);
+  for (int64_t begin = 0; begin < s.steps; begin += together) {
+    const int64_t end = min64(begin + together, s.steps);
+    for (int d = 0; d < s.directions; ++d) {
+      float* const kept = static_cast<float*>(f.a.gates) + d * s.rows * f.input_row;
+      f.inputs[d] = in_gates ? kept : made + d * inputs - kept_at(s, d ? s.steps - end : begin, 0) * f.input_row;
+    }
+    if (before) make_inputs(f, begin, end);
+    walk_all(s, division, f.amx.panels, [&](const Walker& w, int64_t slot, Team& team) {
+      const float** const x = rows.get() + slot * 2 * pointers;
+      walk_forward_amx(f, w, Rows<float>{x, x + pointers, nullptr, nullptr, nullptr}, split + slot * f.amx.walker_rows,
+                       begin, end, team);
+    });
+  }
+}
+
+#endif
 
 // ---- one step -------------------------------------------------------------------------------------------------------
 
@@ -315,23 +506,28 @@ static void forward(const RecurrentFwdArgs& a) {
   constexpr int L = kLanes<T>;
   const RecurrentShape& s = a.s;
   const int gates = gate_count(s.cell);
-  Forward<T> f{a,      gates > 1 ? L : kStepVecs * L, (gates > 1 ? gates : kStepVecs) * L, 0, nullptr, false, nullptr,
-               nullptr};
+  Forward<T> f{};
+  f.a = a, f.units = gates > 1 ? L : kStepVecs * L, f.width = (gates > 1 ? gates : kStepVecs) * L;
   f.panels = ceil_div(s.hidden, f.units);
   const int64_t all = s.directions * f.panels, panel_size = (s.input + s.hidden) * f.width;
   const Division division = divide_steps(s, f.panels, 2 * gates * s.hidden * (s.input + s.hidden));
   const int64_t walkers = slots(s, division);
   const bool thin = is_thin(s);
   f.late = s.steps == 1;
-  Scratch<T> zeros(s.hidden), weights(thin ? 0 : (f.late ? walkers : all) * panel_size);
-  Scratch<T> bias(thin ? 0 : all * kTileStep<T>);
+  Scratch<T> zeros(s.hidden), bias(thin ? 0 : all * kTileStep<T>);
   __builtin_memset(zeros, 0, static_cast<size_t>(s.hidden) * sizeof(T));
-  f.weights = weights, f.bias = bias, f.zeros = zeros;
+  f.bias = bias, f.zeros = zeros;
   if (a.c_n) {
     const size_t bytes = static_cast<size_t>(s.directions * s.batch * s.hidden) * sizeof(T);
     a.c0 ? __builtin_memcpy(a.c_n, a.c0, bytes) : __builtin_memset(a.c_n, 0, bytes);
   }
   if (thin) return forward_thin<T>(f);
+  if constexpr (kHasAmx<T>) {
+    plan_amx(f);
+    if (f.amx.used) return forward_amx(f);
+  }
+  Scratch<T> weights((f.late ? walkers : all) * panel_size);
+  f.weights = weights;
   parallel_for(f.late ? 0 : all, ceil_div(kPackGrain / 4, panel_size), [&](int64_t panel, int64_t last) {
     for (; panel < last; ++panel) pack_panel<T>(f, panel, f.weights + panel * panel_size);
   });
