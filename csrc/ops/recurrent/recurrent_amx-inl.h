@@ -33,8 +33,8 @@ FASTDL_INLINE bool amx_walks(const RecurrentShape& s, int64_t columns, int64_t k
   if (!amx_in_use() || s.dtype != DType::kFloat32 || s.steps < 2 || s.batch < kAmxSequences) return false;
   const double rows = static_cast<double>(ceil_div(s.batch, kAmxSide / 2)) / 2, steps = static_cast<double>(s.steps);
   const double wide = static_cast<double>(ceil_div(columns, kAmxSide));
-  const double cycles = static_cast<double>(amx_steps(k)) *
-                        (steps * rows * (wide * kBlockCycles + kPackCycles) + wide * kPackCycles);
+  const double cycles =
+      static_cast<double>(amx_steps(k)) * (steps * rows * (wide * kBlockCycles + kPackCycles) + wide * kPackCycles);
   return cycles < steps * static_cast<double>(s.batch * columns * k) / kVectorProducts;
 }
 

@@ -11,7 +11,7 @@
 //
 // The second one is made transposed: dG, the larger operand, is then read where it lies. GRU has two dG: the third
 // gate's h part is the x part times r.
-#include "ops/recurrent/recurrent_steps-inl.h"
+#include "ops/recurrent/recurrent_amx-inl.h"
 
 namespace fastdl::FASTDL_ISA {
 
@@ -38,6 +38,7 @@ struct Backward {
   T* grad_x_side;  // dG beside W_ih: the same but for GRU
   T* carry_h;      // (directions, batch, hidden): what reaches h past W_hh
   T* carry_c;      // LSTM: the gradient of c
+  AmxWalk amx;
 };
 
 template <class T>
@@ -112,43 +113,43 @@ FASTDL_INLINE void rnn_grad(Vec<T> dh, const GradRow<T>& r, int64_t n, bool relu
 
 // ---- a walk ---------------------------------------------------------------------------------------------------------
 
+// A tile of products: rows `tile_row` numbers apart, of so many units from `unit` on.
 template <class T>
-static void finish_grad_tile(const Backward<T>& b, const Walker& w, int64_t t, int64_t first, int64_t rows,
-                             int64_t panel, const T* tile) {
+FASTDL_INLINE void finish_grad_tile(const Backward<T>& b, const Walker& w, int64_t t, int64_t first, int64_t rows,
+                                    int64_t unit, int64_t units, const T* tile, int64_t tile_row) {
   constexpr int L = kLanes<T>;
   const RecurrentShape& s = b.a.s;
   const int d = w.direction;
   const int64_t H = s.hidden, next = with_next(s, d, t);
-  for (int64_t i = 0; i < rows; ++i, tile += kTileStep<T>) {
+  for (int64_t i = 0; i < rows; ++i, tile += tile_row) {
     const int64_t j = w.first + first + i, saved = d * s.rows + kept_at(s, t, j);
     const int64_t state = (d * s.batch + s.order[j]) * H, out_row = (row_at(s, t, j) * s.directions + d) * H;
     const bool carries = j >= next || s.cell == Cell::kGru;
     const T* const before = s.cell == Cell::kGru ? h_before<T>(b, d, t, j) : nullptr;
     const T* const old_c = s.cell == Cell::kLstm ? c_before<T>(b, d, t, j) : nullptr;
-    for (int v = 0; v < kStepVecs; ++v) {
-      const int64_t unit = panel * b.units + v * L, n = min64(L, H - unit);
-      if (n <= 0) break;
-      Vec<T> dh = load<T>(tile + v * L);
-      if (b.a.grad_out) dh += load_some<T>(static_cast<const T*>(b.a.grad_out) + out_row + unit, n);
-      if (carries) dh += load_some<T>(b.carry_h + state + unit, n);
+    for (int64_t u = unit; u < min64(unit + units, H); u += L) {
+      const int64_t n = min64(L, H - u);
+      Vec<T> dh = load<T>(tile + u - unit);
+      if (b.a.grad_out) dh += load_some<T>(static_cast<const T*>(b.a.grad_out) + out_row + u, n);
+      if (carries) dh += load_some<T>(b.carry_h + state + u, n);
       GradRow<T> r{};
-      r.grads = gates_row<T>(b, b.grad_h_side, d, t, j) + unit;
-      r.carry_h = b.carry_h + state + unit;
+      r.grads = gates_row<T>(b, b.grad_h_side, d, t, j) + u;
+      r.carry_h = b.carry_h + state + u;
       switch (s.cell) {
         case Cell::kLstm:
-          r.gates = static_cast<const T*>(b.a.gates) + saved * kStepVecs * H + unit;
-          r.c = static_cast<const T*>(b.a.cells) + saved * H + unit, r.c_before = old_c + unit;
-          r.carry_c = b.carry_c + state + unit;
+          r.gates = static_cast<const T*>(b.a.gates) + saved * kStepVecs * H + u;
+          r.c = static_cast<const T*>(b.a.cells) + saved * H + u, r.c_before = old_c + u;
+          r.carry_c = b.carry_c + state + u;
           lstm_grad<T>(dh, r, H, n);
           break;
         case Cell::kGru:
-          r.gates = static_cast<const T*>(b.a.gates) + saved * kStepVecs * H + unit;
-          r.grads_x = gates_row<T>(b, b.grad_x_side, d, t, j) + unit;
-          r.h_before = before + unit;
+          r.gates = static_cast<const T*>(b.a.gates) + saved * kStepVecs * H + u;
+          r.grads_x = gates_row<T>(b, b.grad_x_side, d, t, j) + u;
+          r.h_before = before + u;
           gru_grad<T>(dh, r, H, n);
           break;
         default:
-          r.h = static_cast<const T*>(b.a.out) + out_row + unit;
+          r.h = static_cast<const T*>(b.a.out) + out_row + u;
           rnn_grad<T>(dh, r, n, s.cell == Cell::kRelu);
       }
     }
@@ -157,18 +158,17 @@ static void finish_grad_tile(const Backward<T>& b, const Walker& w, int64_t t, i
 
 // The gradient of the first states: one product more, behind the first step.
 template <class T>
-static void finish_first_states(const Backward<T>& b, const Walker& w, int64_t first, int64_t rows, int64_t panel,
-                                const T* tile) {
+static void finish_first_states(const Backward<T>& b, const Walker& w, int64_t first, int64_t rows, int64_t unit,
+                                int64_t units, const T* tile, int64_t tile_row) {
   constexpr int L = kLanes<T>;
   const RecurrentShape& s = b.a.s;
-  for (int64_t i = 0; i < rows; ++i, tile += kTileStep<T>) {
+  for (int64_t i = 0; i < rows; ++i, tile += tile_row) {
     T* const to = b.carry_h + (w.direction * s.batch + s.order[w.first + first + i]) * s.hidden;
-    for (int v = 0; v < kStepVecs; ++v) {
-      const int64_t unit = panel * b.units + v * L, n = s.hidden - unit;
-      if (n <= 0) break;
-      Vec<T> dh = load<T>(tile + v * L);
-      if (s.cell == Cell::kGru) dh += load_some<T>(to + unit, n);
-      store_some<T>(to + unit, dh, n);
+    for (int64_t u = unit; u < min64(unit + units, s.hidden); u += L) {
+      const int64_t n = s.hidden - u;
+      Vec<T> dh = load<T>(tile + u - unit);
+      if (s.cell == Cell::kGru) dh += load_some<T>(to + u, n);
+      store_some<T>(to + u, dh, n);
     }
   }
 }
@@ -189,6 +189,28 @@ static Coming<T> coming_grads(const Backward<T>& b, const Walker& w, int64_t i) 
   return c;
 }
 
+// dG of the step after t, of the first `count` sequences.
+template <class T>
+static void collect_grads(const Backward<T>& b, const Walker& w, int64_t t, int64_t count, const T** grads) {
+  const int d = w.direction;
+  const int64_t next = with_next(b.a.s, d, t);
+  for (int64_t k = 0; k < count; ++k) {
+    const int64_t j = w.first + k;
+    grads[k] = j < next ? gates_row<T>(b, b.grad_h_side, d, d ? t - 1 : t + 1, j) : b.zeros;
+  }
+}
+// dG of the first step of each sequence.
+template <class T>
+static void collect_first_grads(const Backward<T>& b, const Walker& w, const T** grads) {
+  const RecurrentShape& s = b.a.s;
+  const int d = w.direction;
+  int64_t t = d ? s.steps - 1 : 0;
+  for (int64_t j = w.first; j < w.last; ++j) {
+    while (d && s.active[t] <= j) --t;  // where the walk of this sequence began
+    grads[j - w.first] = gates_row<T>(b, b.grad_h_side, d, t, j);
+  }
+}
+
 template <class T>
 static void walk_backward(const Backward<T>& b, const Walker& w, const T** grads, T* tiles, Team& team) {
   const RecurrentShape& s = b.a.s;
@@ -200,33 +222,106 @@ static void walk_backward(const Backward<T>& b, const Walker& w, const T** grads
   for (int64_t i = s.steps - 1; i >= 0; --i) {
     const int64_t t = step_at(s, d, i), next = with_next(s, d, t);
     const int64_t count = min64(s.active[t], w.last) - w.first;
-    for (int64_t k = 0; k < count; ++k) {
-      const int64_t j = w.first + k;
-      grads[k] = j < next ? gates_row<T>(b, b.grad_h_side, d, d ? t - 1 : t + 1, j) : b.zeros;
-    }
+    collect_grads<T>(b, w, t, count, grads);
     const int64_t gates = next > 0 ? b.gates : 0;
     const auto product = [&](int64_t panel) { return product_with(panel, gates); };
     Coming<T> coming = coming_grads<T>(b, w, i);
     multiply_panels<T>(w, i, count > 0 ? count : 0, false, tiles, coming, product,
                        [&](int64_t first, int64_t rows, int64_t panel, const T* tile) {
-                         finish_grad_tile<T>(b, w, t, first, rows, panel, tile);
+                         finish_grad_tile<T>(b, w, t, first, rows, panel * b.units, b.units, tile, kTileStep<T>);
                        });
     team.wait();
   }
   if (!b.a.grad_h0 || s.steps < 2) return;
-  int64_t t = d ? s.steps - 1 : 0;
-  for (int64_t j = w.first; j < w.last; ++j) {
-    while (d && s.active[t] <= j) --t;  // where the walk of this sequence began
-    grads[j - w.first] = gates_row<T>(b, b.grad_h_side, d, t, j);
-  }
+  collect_first_grads<T>(b, w, grads);
   const auto product = [&](int64_t panel) { return product_with(panel, b.gates); };
   Coming<T> nothing;
   multiply_panels<T>(w, 0, w.last - w.first, false, tiles, nothing, product,
                      [&](int64_t first, int64_t rows, int64_t panel, const T* tile) {
-                       finish_first_states<T>(b, w, first, rows, panel, tile);
+                       finish_first_states<T>(b, w, first, rows, panel * b.units, b.units, tile, kTileStep<T>);
                      });
   team.wait();
 }
+
+// ---- a walk on the tile unit ----------------------------------------------------------------------------------------
+
+#if defined(FASTDL_ISA_avx512)
+
+static void plan_amx(Backward<float>& b) {
+  const RecurrentShape& s = b.a.s;
+  b.amx.used = amx_walks(s, s.hidden, b.gates);
+  if (!b.amx.used) return;
+  b.amx.panels = ceil_div(s.hidden, kAmxUnits), b.amx.h_steps = amx_steps(b.gates);
+  b.amx.walker_rows = ceil_div(s.batch, kAmxSide) * b.amx.h_steps * kAmxStep;
+}
+
+// dG of `count` rows times all panels; finish(first row, rows, first unit, block) on each block.
+template <class Finish>
+FASTDL_INLINE void multiply_grads_amx(const Backward<float>& b, const Walker& w, int64_t i, int64_t count,
+                                      int64_t steps, const float* const* grads, Bf16* split, const Finish& finish) {
+  const int64_t size = b.amx.h_steps * kAmxStep, panels = w.last_panel - w.first_panel;
+  const Bf16* const weights = b.amx.weights + w.direction * b.amx.panels * size;
+  alignas(64) float block[kAmxBlock];
+  Bf16* a = split;
+  for (int64_t k = 0; steps > 0 && k < count; k += kAmxSide, a += size)
+    amx_pack_rows(a, grads + k, min64(kAmxSide, count - k), b.gates);
+  for (int64_t q = 0; q < panels; ++q) {
+    const int64_t panel = panel_at(w, i, q), unit = panel * kAmxUnits, columns = min64(kAmxUnits, b.a.s.hidden - unit);
+    a = split;
+    for (int64_t k = 0; k < count; k += kAmxSide, a += size) {
+      const int64_t rows = min64(kAmxSide, count - k);
+      amx_step(steps, a, weights + panel * size, {weights, 0, block, kAmxSide}, rows, columns, block);
+      finish(k, rows, unit, block);
+    }
+  }
+}
+
+static void walk_backward_amx(const Backward<float>& b, const Walker& w, const float** grads, Bf16* split, Team& team) {
+  const RecurrentShape& s = b.a.s;
+  tile_begin();
+  for (int64_t i = s.steps - 1; i >= 0; --i) {
+    const int64_t t = step_at(s, w.direction, i), count = min64(s.active[t], w.last) - w.first;
+    if (count > 0) {
+      collect_grads<float>(b, w, t, count, grads);
+      multiply_grads_amx(b, w, i, count, with_next(s, w.direction, t) > 0 ? b.amx.h_steps : 0, grads, split,
+                         [&](int64_t first, int64_t rows, int64_t unit, const float* block) {
+                           finish_grad_tile<float>(b, w, t, first, rows, unit, kAmxUnits, block, kAmxSide);
+                         });
+    }
+    team.wait();
+  }
+  if (b.a.grad_h0) {
+    collect_first_grads<float>(b, w, grads);
+    multiply_grads_amx(b, w, 0, w.last - w.first, b.amx.h_steps, grads, split,
+                       [&](int64_t first, int64_t rows, int64_t unit, const float* block) {
+                         finish_first_states<float>(b, w, first, rows, unit, kAmxUnits, block, kAmxSide);
+                       });
+    team.wait();
+  }
+  tile_end();
+}
+
+static void backward_amx(Backward<float>& b) {
+  const RecurrentShape& s = b.a.s;
+  const int64_t all = s.directions * b.amx.panels, size = b.amx.h_steps * kAmxStep;
+  const Division division = divide_steps(s, b.amx.panels, 2 * b.gates * s.hidden);
+  const int64_t walkers = slots(s, division);
+  Scratch<Bf16> weights(all * size), split(walkers * b.amx.walker_rows);
+  Scratch<const float*> grads(walkers * s.batch);
+  b.amx.weights = weights;
+  parallel_for(all, ceil_div(kPackGrain / 4, size), [&](int64_t i, int64_t last) {
+    for (; i < last; ++i) {
+      const int64_t unit = i % b.amx.panels * kAmxUnits;
+      const Operand<float> hh{static_cast<const float*>(b.a.w[i / b.amx.panels].hh), s.hidden, false};
+      amx_pack_b(b.amx.weights + i * size, 0, hh, unit, min64(kAmxUnits, s.hidden - unit), 0, b.gates);
+    }
+  });
+  walk_all(s, division, b.amx.panels, [&](const Walker& w, int64_t slot, Team& team) {
+    walk_backward_amx(b, w, grads.get() + slot * s.batch, split + slot * b.amx.walker_rows, team);
+  });
+}
+
+#endif
 
 // ---- products over all steps ----------------------------------------------------------------------------------------
 
@@ -354,27 +449,15 @@ static void start_carry(T* carry, const void* grad, size_t bytes) {
 }
 
 template <class T>
-static void backward(const RecurrentBwdArgs& a) {
-  const RecurrentShape& s = a.s;
-  Backward<T> b{};
-  b.a = a, b.gates = gate_count(s.cell) * s.hidden, b.units = kTileStep<T>;
-  b.panels = ceil_div(s.hidden, b.units), b.row = padded_row<T>(b.gates);
+static void backward_by_vectors(Backward<T>& b) {
+  const RecurrentShape& s = b.a.s;
   const int64_t all = s.steps > 1 ? s.directions * b.panels : 0;  // one step has no product
-  const int64_t dg = s.directions * s.rows * b.row;
-  const int64_t states = s.directions * s.batch * s.hidden, row = b.gates > kTileStep<T> ? b.gates : kTileStep<T>;
-  Scratch<T> weights(all * b.gates * b.units), zeros(row), h_side(dg), x_side(s.cell == Cell::kGru ? dg : 0);
-  Scratch<T> carry_h(a.grad_h0 ? 0 : states), carry_c(a.grad_c0 ? 0 : states);
-  __builtin_memset(zeros, 0, static_cast<size_t>(row) * sizeof(T));
-  b.weights = weights, b.zeros = zeros, b.grad_h_side = h_side;
-  b.grad_x_side = s.cell == Cell::kGru ? x_side.get() : h_side.get();
-  b.carry_h = a.grad_h0 ? static_cast<T*>(a.grad_h0) : carry_h.get();
-  b.carry_c = a.grad_c0 ? static_cast<T*>(a.grad_c0) : carry_c.get();
-  start_carry<T>(b.carry_h, a.grad_h, static_cast<size_t>(states) * sizeof(T));
-  start_carry<T>(b.carry_c, a.grad_c, static_cast<size_t>(states) * sizeof(T));
+  Scratch<T> weights(all * b.gates * b.units);
+  b.weights = weights;
   parallel_for(all, ceil_div(kPackGrain, b.gates * b.units), [&](int64_t i, int64_t last) {
     for (; i < last; ++i) {
       const int64_t unit = i % b.panels * b.units;
-      pack_columns<T>(b.weights + i * b.gates * b.units, b.units, static_cast<const T*>(a.w[i / b.panels].hh) + unit,
+      pack_columns<T>(b.weights + i * b.gates * b.units, b.units, static_cast<const T*>(b.a.w[i / b.panels].hh) + unit,
                       s.hidden, s.hidden - unit, b.gates);
     }
   });
@@ -386,6 +469,32 @@ static void backward(const RecurrentBwdArgs& a) {
   walk_all(s, division, b.panels, [&](const Walker& w, int64_t slot, Team& team) {
     walk_backward<T>(b, w, grads.get() + slot * s.batch, tiles.get() + slot * tiles_size, team);
   });
+}
+
+template <class T>
+static void backward(const RecurrentBwdArgs& a) {
+  const RecurrentShape& s = a.s;
+  Backward<T> b{};
+  b.a = a, b.gates = gate_count(s.cell) * s.hidden, b.units = kTileStep<T>;
+  b.panels = ceil_div(s.hidden, b.units), b.row = padded_row<T>(b.gates);
+  const int64_t dg = s.directions * s.rows * b.row;
+  const int64_t states = s.directions * s.batch * s.hidden, row = b.gates > kTileStep<T> ? b.gates : kTileStep<T>;
+  Scratch<T> zeros(row), h_side(dg), x_side(s.cell == Cell::kGru ? dg : 0);
+  Scratch<T> carry_h(a.grad_h0 ? 0 : states), carry_c(a.grad_c0 ? 0 : states);
+  __builtin_memset(zeros, 0, static_cast<size_t>(row) * sizeof(T));
+  b.zeros = zeros, b.grad_h_side = h_side;
+  b.grad_x_side = s.cell == Cell::kGru ? x_side.get() : h_side.get();
+  b.carry_h = a.grad_h0 ? static_cast<T*>(a.grad_h0) : carry_h.get();
+  b.carry_c = a.grad_c0 ? static_cast<T*>(a.grad_c0) : carry_c.get();
+  start_carry<T>(b.carry_h, a.grad_h, static_cast<size_t>(states) * sizeof(T));
+  start_carry<T>(b.carry_c, a.grad_c, static_cast<size_t>(states) * sizeof(T));
+  bool walked = false;
+  if constexpr (kHasAmx<T>) {
+    plan_amx(b);
+    walked = b.amx.used;
+    if (walked) backward_amx(b);
+  }
+  if (!walked) backward_by_vectors<T>(b);
   if (a.grad_h0 && s.steps == 1) grad_states_of_one<T>(b);
   if (a.grad_x) grad_input<T>(b);
   if (a.grad_ih[0]) grad_weights<T>(b);

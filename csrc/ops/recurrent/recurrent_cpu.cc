@@ -308,7 +308,8 @@ static void make_inputs(const Forward<float>& f, int64_t begin, int64_t end) {
         __builtin_memcpy(kept + (kept_at(s, t, j) - first) * I, x + row_at(s, t, j) * I,
                          static_cast<size_t>(I) * sizeof(float));
     const int64_t columns = gate_count(s.cell) * s.hidden;
-    gemm<float>(plan_gemm<float>(rows, columns, I, true, I), Operand<float>{moves ? kept.get() : x + first * I, I, true},
+    gemm<float>(plan_gemm<float>(rows, columns, I, true, I),
+                Operand<float>{moves ? kept.get() : x + first * I, I, true},
                 Operand<float>{static_cast<const float*>(f.a.w[d].ih), I, true}, f.inputs[d] + first * f.input_row,
                 f.input_row, [](float*, int64_t, int64_t, int64_t, int64_t, int64_t) {});
   }
@@ -324,8 +325,7 @@ static void amx_finish(const Forward<float>& f, const Walker& w, int64_t t, int6
   const float* const bias = f.bias + w.direction * f.panels * kTileStep<float> + unit * slots;
   for (int64_t i = 0; i < rows; ++i) {
     const int64_t j = w.first + first + i;
-    const float* const inputs =
-        f.amx.x_steps ? nullptr : f.inputs[w.direction] + kept_at(s, t, j) * f.input_row + unit;
+    const float* const inputs = f.amx.x_steps ? nullptr : f.inputs[w.direction] + kept_at(s, t, j) * f.input_row + unit;
     for (int64_t v = 0; v < kAmxUnits && unit + v < H; v += L) {
       const int64_t n = min64(L, H - unit - v);
       alignas(64) float tile[kTileStep<float>];
