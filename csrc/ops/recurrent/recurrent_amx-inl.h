@@ -63,6 +63,21 @@ FASTDL_INLINE void amx_step(int64_t steps, const Bf16* a, const Bf16* b, const A
   if (__builtin_expect(!all_finite(block, rows, columns), 0)) remake_rows(steps, a, b, rows, columns, block);
 }
 
+// The rows that the next step reads or writes, fetched while blocks of so many steps in all are multiplied.
+struct AmxComing {
+  Coming<float> runs;
+  int64_t lines;  // a step
+};
+FASTDL_INLINE AmxComing amx_coming(const Coming<float>& runs, int64_t steps) {
+  int64_t numbers = 0;
+  for (int i = 0; i < runs.count; ++i) numbers += runs.left[i];
+  return {runs, ceil_div(numbers, steps * kLine<float>)};
+}
+FASTDL_INLINE AmxAhead amx_ahead(AmxComing& coming, int64_t steps, float* block) {
+  const float* const at = take_run<float>(coming.runs, steps * coming.lines * kLine<float>);
+  return {reinterpret_cast<const Bf16*>(at), at ? coming.lines : 0, block, kAmxSide};
+}
+
 #else
 
 FASTDL_INLINE bool amx_walks(const RecurrentShape&, int64_t, int64_t) {

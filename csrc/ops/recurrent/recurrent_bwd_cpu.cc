@@ -258,19 +258,20 @@ static void plan_amx(Backward<float>& b) {
 // dG of `count` rows times all panels; finish(first row, rows, first unit, block) on each block.
 template <class Finish>
 FASTDL_INLINE void multiply_grads_amx(const Backward<float>& b, const Walker& w, int64_t i, int64_t count,
-                                      int64_t steps, const float* const* grads, Bf16* split, const Finish& finish) {
+                                      int64_t steps, const float* const* grads, Bf16* split, const Coming<float>& runs, const Finish& finish) {
   const int64_t size = b.amx.h_steps * kAmxStep, panels = w.last_panel - w.first_panel;
   const Bf16* const weights = b.amx.weights + w.direction * b.amx.panels * size;
   alignas(64) float block[kAmxBlock];
   Bf16* a = split;
   for (int64_t k = 0; steps > 0 && k < count; k += kAmxSide, a += size)
     amx_pack_rows(a, grads + k, min64(kAmxSide, count - k), b.gates);
+  AmxComing coming = amx_coming(runs, ceil_div(count, kAmxSide) * panels * b.amx.h_steps);
   for (int64_t q = 0; q < panels; ++q) {
     const int64_t panel = panel_at(w, i, q), unit = panel * kAmxUnits, columns = min64(kAmxUnits, b.a.s.hidden - unit);
     a = split;
     for (int64_t k = 0; k < count; k += kAmxSide, a += size) {
       const int64_t rows = min64(kAmxSide, count - k);
-      amx_step(steps, a, weights + panel * size, {weights, 0, block, kAmxSide}, rows, columns, block);
+      amx_step(steps, a, weights + panel * size, amx_ahead(coming, steps, block), rows, columns, block);
       finish(k, rows, unit, block);
     }
   }
@@ -283,7 +284,7 @@ static void walk_backward_amx(const Backward<float>& b, const Walker& w, const f
     const int64_t t = step_at(s, w.direction, i), count = min64(s.active[t], w.last) - w.first;
     if (count > 0) {
       collect_grads<float>(b, w, t, count, grads);
-      multiply_grads_amx(b, w, i, count, with_next(s, w.direction, t) > 0 ? b.amx.h_steps : 0, grads, split,
+      multiply_grads_amx(b, w, i, count, with_next(s, w.direction, t) > 0 ? b.amx.h_steps : 0, grads, split, coming_grads<float>(b, w, i),
                          [&](int64_t first, int64_t rows, int64_t unit, const float* block) {
                            finish_grad_tile<float>(b, w, t, first, rows, unit, kAmxUnits, block, kAmxSide);
                          });
@@ -292,7 +293,7 @@ static void walk_backward_amx(const Backward<float>& b, const Walker& w, const f
   }
   if (b.a.grad_h0) {
     collect_first_grads<float>(b, w, grads);
-    multiply_grads_amx(b, w, 0, w.last - w.first, b.amx.h_steps, grads, split,
+    multiply_grads_amx(b, w, 0, w.last - w.first, b.amx.h_steps, grads, split, Coming<float>{},
                        [&](int64_t first, int64_t rows, int64_t unit, const float* block) {
                          finish_first_states<float>(b, w, first, rows, unit, kAmxUnits, block, kAmxSide);
                        });

@@ -364,15 +364,15 @@ static void walk_forward_amx(const Forward<float>& f, const Walker& w, const Row
         if (h_steps) amx_pack_rows(a + amx.x_steps * kAmxStep, rows.h + k, some, s.hidden);
       }
       const int64_t panels = w.last_panel - w.first_panel;
+      AmxComing coming = amx_coming(coming_rows<float>(f, w, i), ceil_div(count, kAmxSide) * panels * gates * (amx.x_steps + amx.h_steps));
       for (int64_t q = 0; q < panels; ++q) {
         const int64_t panel = panel_at(w, i, q), columns = min64(kAmxUnits, s.hidden - panel * kAmxUnits);
-        const Bf16* const next = weights + panel_at(w, i, q + 1 < panels ? q + 1 : q) * panel_size;
         a = split;
         for (int64_t k = 0; k < count; k += kAmxSide, a += size) {
           const int64_t some = min64(kAmxSide, count - k);
           const Bf16* b = weights + panel * panel_size;
           for (int64_t g = 0; g < gates; ++g, b += size) {
-            const AmxAhead ahead{next + g * size, 0, blocks[g], kAmxSide};
+            const AmxAhead ahead = amx_ahead(coming, amx.x_steps + h_steps, blocks[g]);
             const Bf16 *const h_a = a + amx.x_steps * kAmxStep, *const h_b = b + amx.x_steps * kAmxStep;
             if (s.cell == Cell::kGru && g == 2) {
               amx_step(amx.x_steps, a, b, ahead, some, columns, blocks[2]);
