@@ -258,7 +258,8 @@ static void plan_amx(Backward<float>& b) {
 // dG of `count` rows times all panels; finish(first row, rows, first unit, block) on each block.
 template <class Finish>
 FASTDL_INLINE void multiply_grads_amx(const Backward<float>& b, const Walker& w, int64_t i, int64_t count,
-                                      int64_t steps, const float* const* grads, Bf16* split, const Coming<float>& runs, const Finish& finish) {
+                                      int64_t steps, const float* const* grads, Bf16* split, const Coming<float>& runs,
+                                      const Finish& finish) {
   const int64_t size = b.amx.h_steps * kAmxStep, panels = w.last_panel - w.first_panel;
   const Bf16* const weights = b.amx.weights + w.direction * b.amx.panels * size;
   alignas(64) float block[kAmxBlock];
@@ -284,7 +285,8 @@ static void walk_backward_amx(const Backward<float>& b, const Walker& w, const f
     const int64_t t = step_at(s, w.direction, i), count = min64(s.active[t], w.last) - w.first;
     if (count > 0) {
       collect_grads<float>(b, w, t, count, grads);
-      multiply_grads_amx(b, w, i, count, with_next(s, w.direction, t) > 0 ? b.amx.h_steps : 0, grads, split, coming_grads<float>(b, w, i),
+      multiply_grads_amx(b, w, i, count, with_next(s, w.direction, t) > 0 ? b.amx.h_steps : 0, grads, split,
+                         coming_grads<float>(b, w, i),
                          [&](int64_t first, int64_t rows, int64_t unit, const float* block) {
                            finish_grad_tile<float>(b, w, t, first, rows, unit, kAmxUnits, block, kAmxSide);
                          });

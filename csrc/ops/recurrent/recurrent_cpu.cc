@@ -92,11 +92,13 @@ FASTDL_INLINE void save_gates(T* gates, int64_t H, int64_t n, Vec<T> g0, Vec<T> 
   store_some<T>(gates + 3 * H, g3, n);
 }
 
-template <class T>
-FASTDL_INLINE void lstm_row(const T* tile, const RowOut<T>& r, int64_t H, int64_t n) {
-  constexpr int L = kLanes<T>;
-  const Vec<T> i = gate_sigmoid<T>(load<T>(tile)), f = gate_sigmoid<T>(load<T>(tile + L));
-  const Vec<T> g = gate_tanh<T>(load<T>(tile + 2 * L)), o = gate_sigmoid<T>(load<T>(tile + 3 * L));
+// The gates of a vector of units, `gap` numbers from one to the next. kActivated: all that need no other gate are.
+template <class T, bool kActivated>
+FASTDL_INLINE void lstm_row(const T* tile, int64_t gap, const RowOut<T>& r, int64_t H, int64_t n) {
+  const auto sigmoid = [](Vec<T> v) FASTDL_BODY { return kActivated ? v : gate_sigmoid<T>(v); };
+  const Vec<T> i = sigmoid(load<T>(tile)), f = sigmoid(load<T>(tile + gap));
+  const Vec<T> g = kActivated ? load<T>(tile + 2 * gap) : gate_tanh<T>(load<T>(tile + 2 * gap));
+  const Vec<T> o = sigmoid(load<T>(tile + 3 * gap));
   const Vec<T> c = f * load_some<T>(r.c, n) + i * g;
   store_some<T>(r.c, c, n);
   store_some<T>(r.h, o * gate_tanh<T>(c), n);
@@ -105,12 +107,11 @@ FASTDL_INLINE void lstm_row(const T* tile, const RowOut<T>& r, int64_t H, int64_
   store_some<T>(r.cells, c, n);
 }
 
-template <class T>
-FASTDL_INLINE void gru_row(const T* tile, const RowOut<T>& row, int64_t H, int64_t units) {
-  constexpr int L = kLanes<T>;
-  const Vec<T> r = gate_sigmoid<T>(load<T>(tile)), z = gate_sigmoid<T>(load<T>(tile + L)),
-               hidden = load<T>(tile + 3 * L);
-  const Vec<T> n = gate_tanh<T>(load<T>(tile + 2 * L) + r * hidden);
+template <class T, bool kActivated>
+FASTDL_INLINE void gru_row(const T* tile, int64_t gap, const RowOut<T>& row, int64_t H, int64_t units) {
+  const auto sigmoid = [](Vec<T> v) FASTDL_BODY { return kActivated ? v : gate_sigmoid<T>(v); };
+  const Vec<T> r = sigmoid(load<T>(tile)), z = sigmoid(load<T>(tile + gap)), hidden = load<T>(tile + 3 * gap);
+  const Vec<T> n = gate_tanh<T>(load<T>(tile + 2 * gap) + r * hidden);
   store_some<T>(row.h, n + z * (load_some<T>(row.h_before, units) - n), units);
   if (row.gates) save_gates<T>(row.gates, H, units, r, z, n, hidden);
 }
@@ -164,9 +165,9 @@ static Coming<T> coming_rows(const Forward<T>& f, const Walker& w, int64_t i) {
 }
 
 // A row of up to four vectors of gates, or of units: of sequence j, from `unit` on. h: its state before.
-template <class T>
+template <class T, bool kActivated>
 FASTDL_INLINE void finish_row(const Forward<T>& f, int direction, int64_t t, int64_t j, int64_t unit, int64_t n,
-                              const T* tile, const T* h) {
+                              const T* tile, int64_t gap, const T* h) {
   const RecurrentShape& s = f.a.s;
   const int64_t H = s.hidden, row = row_at(s, t, j), saved = direction * s.rows + kept_at(s, t, j);
   RowOut<T> r{};
@@ -176,11 +177,11 @@ FASTDL_INLINE void finish_row(const Forward<T>& f, int direction, int64_t t, int
   switch (s.cell) {
     case Cell::kLstm:
       r.c = static_cast<T*>(f.a.c_n) + (direction * s.batch + s.order[j]) * H + unit;
-      lstm_row<T>(tile, r, H, n);
+      lstm_row<T, kActivated>(tile, gap, r, H, n);
       break;
     case Cell::kGru:
       r.h_before = h + unit;
-      gru_row<T>(tile, r, H, n);
+      gru_row<T, kActivated>(tile, gap, r, H, n);
       break;
     default:
       rnn_row<T>(tile, r, n, s.cell == Cell::kRelu);
@@ -192,7 +193,7 @@ static void finish_tile(const Forward<T>& f, const Walker& w, int64_t t, int64_t
                         const T* tile, const T* const* h) {
   const int64_t unit = panel * f.units, n = min64(f.units, f.a.s.hidden - unit);
   for (int64_t i = first; i < first + rows; ++i, tile += kTileStep<T>)
-    finish_row<T>(f, w.direction, t, w.first + i, unit, n, tile, h[i]);
+    finish_row<T, false>(f, w.direction, t, w.first + i, unit, n, tile, kLanes<T>, h[i]);
 }
 
 template <class T>
@@ -315,28 +316,63 @@ static void make_inputs(const Forward<float>& f, int64_t begin, int64_t end) {
   }
 }
 
-// Blocks of gates, after their product, to new states.
-static void amx_finish(const Forward<float>& f, const Walker& w, int64_t t, int64_t first, int64_t rows, int64_t panel,
-                       const float (*blocks)[kAmxBlock], const float* const* h) {
-  constexpr int L = kLanes<float>;
+// Also the inputs of the step after the i-th, and its rows of the output.
+static AmxComing coming_amx(const Forward<float>& f, const Walker& w, int64_t i, int64_t end, int64_t steps) {
   const RecurrentShape& s = f.a.s;
-  const int64_t H = s.hidden, gates = gate_count(s.cell), unit = panel * kAmxUnits;
-  const int slots = amx_slots(s.cell);
-  const float* const bias = f.bias + w.direction * f.panels * kTileStep<float> + unit * slots;
-  for (int64_t i = 0; i < rows; ++i) {
-    const int64_t j = w.first + first + i;
-    const float* const inputs = f.amx.x_steps ? nullptr : f.inputs[w.direction] + kept_at(s, t, j) * f.input_row + unit;
-    for (int64_t v = 0; v < kAmxUnits && unit + v < H; v += L) {
-      const int64_t n = min64(L, H - unit - v);
-      alignas(64) float tile[kTileStep<float>];
-      for (int k = 0; k < slots; ++k) {
-        Vec<float> sum = load<float>(blocks[k] + i * kAmxSide + v) + load<float>(bias + v * slots + k * L);
-        if (inputs && k < gates) sum += load_some<float>(inputs + k * H + v, n);
-        store<float>(tile + k * L, sum);
-      }
-      finish_row<float>(f, w.direction, t, j, unit + v, n, tile, h[first + i]);
+  Coming<float> c = coming_rows<float>(f, w, i);
+  if (i + 1 < end) {
+    const int64_t t = step_at(s, w.direction, i + 1), n = min64(s.active[t], w.last) - w.first;
+    const int64_t width = s.directions * s.hidden;
+    if (!f.a.gates && f.amx.x_steps == 0)
+      add_run<float>(c, f.inputs[w.direction], kept_at(s, t, w.first) * f.input_row, n * f.input_row);
+    if (s.stride == 1) add_run<float>(c, f.a.out, row_at(s, t, w.first) * width, n * width);
+  }
+  return amx_coming(c, steps);
+}
+
+enum class Gate { kSigmoid, kTanh, kPlain };
+
+// A gate's block after its product: bias and inputs, and its activation. Gate by gate, not unit by unit: so much work
+// that waits for nothing runs at the rate of the vectors.
+template <Gate kGate>
+static void activate(float* block, const float* bias, int64_t bias_step, const float* inputs, int64_t input_row,
+                     int64_t rows, int64_t columns) {
+  constexpr int L = kLanes<float>;
+  for (int64_t v = 0; v < columns; v += L, bias += bias_step) {
+    const Vec<float> start = load<float>(bias);
+    for (int64_t i = 0; i < rows; ++i) {
+      float* const at = block + i * kAmxSide + v;
+      Vec<float> sum = load<float>(at) + start;
+      if (inputs) sum += load_some<float>(inputs + i * input_row + v, columns - v);
+      if constexpr (kGate == Gate::kSigmoid) sum = gate_sigmoid<float>(sum);
+      if constexpr (kGate == Gate::kTanh) sum = gate_tanh<float>(sum);
+      store<float>(at, sum);
     }
   }
+}
+
+// Blocks of gates, after their product, to new states.
+static void amx_finish(const Forward<float>& f, const Walker& w, int64_t t, int64_t first, int64_t rows, int64_t panel,
+                       float (*blocks)[kAmxBlock], const float* const* h) {
+  constexpr int L = kLanes<float>;
+  const RecurrentShape& s = f.a.s;
+  const int64_t H = s.hidden, gates = gate_count(s.cell), unit = panel * kAmxUnits,
+                columns = min64(kAmxUnits, H - unit);
+  const int slots = amx_slots(s.cell);
+  const float* const bias = f.bias + w.direction * f.panels * kTileStep<float> + unit * slots;
+  const float* const inputs =
+      f.amx.x_steps ? nullptr : f.inputs[w.direction] + kept_at(s, t, w.first + first) * f.input_row + unit;
+  for (int k = 0; k < slots; ++k) {
+    const bool sigmoid = s.cell == Cell::kLstm ? k != 2 : s.cell == Cell::kGru && k < 2;
+    const auto run = sigmoid                           ? activate<Gate::kSigmoid>
+                     : s.cell == Cell::kLstm && k == 2 ? activate<Gate::kTanh>
+                                                       : activate<Gate::kPlain>;
+    run(blocks[k], bias + k * L, slots * L, inputs && k < gates ? inputs + k * H : nullptr, f.input_row, rows, columns);
+  }
+  for (int64_t i = 0; i < rows; ++i)
+    for (int64_t v = 0; v < columns; v += L)
+      finish_row<float, true>(f, w.direction, t, w.first + first + i, unit + v, min64(L, columns - v),
+                              blocks[0] + i * kAmxSide + v, kAmxBlock, h[first + i]);
 }
 
 // Steps from `begin` to `end` of the walk.
@@ -364,7 +400,8 @@ static void walk_forward_amx(const Forward<float>& f, const Walker& w, const Row
         if (h_steps) amx_pack_rows(a + amx.x_steps * kAmxStep, rows.h + k, some, s.hidden);
       }
       const int64_t panels = w.last_panel - w.first_panel;
-      AmxComing coming = amx_coming(coming_rows<float>(f, w, i), ceil_div(count, kAmxSide) * panels * gates * (amx.x_steps + amx.h_steps));
+      AmxComing coming =
+          coming_amx(f, w, i, end, ceil_div(count, kAmxSide) * panels * gates * (amx.x_steps + amx.h_steps));
       for (int64_t q = 0; q < panels; ++q) {
         const int64_t panel = panel_at(w, i, q), columns = min64(kAmxUnits, s.hidden - panel * kAmxUnits);
         a = split;
