@@ -551,20 +551,19 @@ static void forward(const RecurrentFwdArgs& a) {
   const int64_t walkers = slots(s, division);
   const bool thin = is_thin(s);
   f.late = s.steps == 1;
-  Scratch<T> zeros(s.hidden), bias(thin ? 0 : all * kTileStep<T>);
+  if constexpr (kHasAmx<T>) plan_amx(f);
+  Scratch<T> zeros(s.hidden), weights(thin || f.amx.used ? 0 : (f.late ? walkers : all) * panel_size);
+  Scratch<T> bias(thin ? 0 : all * kTileStep<T>);
   __builtin_memset(zeros, 0, static_cast<size_t>(s.hidden) * sizeof(T));
-  f.bias = bias, f.zeros = zeros;
+  f.weights = weights, f.bias = bias, f.zeros = zeros;
   if (a.c_n) {
     const size_t bytes = static_cast<size_t>(s.directions * s.batch * s.hidden) * sizeof(T);
     a.c0 ? __builtin_memcpy(a.c_n, a.c0, bytes) : __builtin_memset(a.c_n, 0, bytes);
   }
   if (thin) return forward_thin<T>(f);
   if constexpr (kHasAmx<T>) {
-    plan_amx(f);
     if (f.amx.used) return forward_amx(f);
   }
-  Scratch<T> weights((f.late ? walkers : all) * panel_size);
-  f.weights = weights;
   parallel_for(f.late ? 0 : all, ceil_div(kPackGrain / 4, panel_size), [&](int64_t panel, int64_t last) {
     for (; panel < last; ++panel) pack_panel<T>(f, panel, f.weights + panel * panel_size);
   });
