@@ -45,22 +45,59 @@ static void amx_pack_rows(Bf16* to, const float* const* rows, int64_t count, int
     for (int64_t i = 0; i < count; ++i) split_line(to + i * kAmxSteps, rows[i] + p, min64(kRun, k - p));
 }
 
-static __attribute__((noinline)) void remake_rows(int64_t steps, const Bf16* a, const Bf16* b, int64_t rows,
-                                                  int64_t columns, float* block) {
+// A product of a block: A of up to 32 sequences, B of up to 32 columns.
+struct AmxProduct {
+  int64_t steps;
+  const Bf16 *a, *b;
+};
+
+// A vector of 16 numbers of a block's row, made again by vectors. No others: those are of other sequences.
+static __attribute__((noinline)) void remake_vector(const AmxProduct& p, int64_t row, int64_t column, float* block) {
   alignas(64) float made[kAmxBlock];
-  for (int64_t i = 0; i < rows; ++i) {
-    float* const row = block + i * kAmxSide;
-    if (all_finite(row, 1, columns)) continue;
-    amx_block_by_vectors(steps, a + i * kAmxSteps, b, 1, columns, made);
-    __builtin_memcpy(row, made, static_cast<size_t>(columns) * sizeof(float));
-  }
+  constexpr int L = kLanes<float>;
+  amx_block_by_vectors(p.steps, p.a + row * kAmxSteps, p.b + column / L * kAmxTile, 1, L, made);
+  store<float>(block + row * kAmxSide + column, load<float>(made));
 }
 
-// block[32][32] = A B. Rows that are not finite are made again, and no others: those are of other sequences.
-FASTDL_INLINE void amx_step(int64_t steps, const Bf16* a, const Bf16* b, const AmxAhead& ahead, int64_t rows,
-                            int64_t columns, float* block) {
-  amx_block_for(rows, columns)(steps, a, b, ahead, block);
-  if (__builtin_expect(!all_finite(block, rows, columns), 0)) remake_rows(steps, a, b, rows, columns, block);
+// The work of vectors on blocks that are complete, done beside the next product, since the tile unit needs few of the
+// processor's instructions: run(what, piece) for each piece, some of them twice a step.
+struct AmxBeside {
+  void (*run)(const void* what, int64_t piece);
+  const void* what;
+  int64_t next, count, at_once;
+};
+FASTDL_INLINE void go_on(AmxBeside& work) {
+  for (int64_t n = work.at_once; n > 0 && work.next < work.count; --n) work.run(work.what, work.next++);
+}
+FASTDL_INLINE void finish_all(AmxBeside& work) {
+  for (; work.next < work.count; ++work.next) work.run(work.what, work.next);
+}
+
+// block[32][32] = A B, as amx_block makes it.
+template <int kRows, int kColumns>
+static __attribute__((noinline)) void amx_step(AmxProduct p, AmxAhead ahead, AmxBeside& work, float* block) {
+  tile_zero<0>(), tile_zero<1>(), tile_zero<2>(), tile_zero<3>();
+  const auto multiply = [] FASTDL_BODY { multiply_parts<kRows, kColumns>(); };
+  for (; p.steps > 0; --p.steps, p.a += kAmxStep, p.b += kAmxStep) {
+    load_a<kRows>(p.a + 2 * kAmxPart), load_b<kColumns>(p.b), multiply();
+    load_a<kRows>(p.a + kAmxPart), multiply();
+    fetch_step(ahead), go_on(work);
+    load_b<kColumns>(p.b + kAmxPart), multiply();
+    load_a<kRows>(p.a), multiply();
+    load_b<kColumns>(p.b + 2 * kAmxPart), multiply();
+    go_on(work);
+    load_b<kColumns>(p.b), multiply();
+  }
+  tile_store<0>(block, kAmxSide);
+  if constexpr (kColumns == 2) tile_store<1>(block + 16, kAmxSide);
+  if constexpr (kRows == 2) tile_store<2>(block + 16 * kAmxSide, kAmxSide);
+  if constexpr (kRows == 2 && kColumns == 2) tile_store<3>(block + 16 * kAmxSide + 16, kAmxSide);
+}
+using AmxStep = void (*)(AmxProduct, AmxAhead, AmxBeside&, float*);
+static AmxStep amx_step_for(int64_t rows, int64_t columns) {
+  constexpr int64_t kHalf = kAmxSide / 2;
+  if (rows <= kHalf) return columns <= kHalf ? amx_step<1, 1> : amx_step<1, 2>;
+  return columns <= kHalf ? amx_step<2, 1> : amx_step<2, 2>;
 }
 
 // The rows that the next step reads or writes, fetched while blocks of so many steps in all are multiplied.

@@ -255,27 +255,51 @@ static void plan_amx(Backward<float>& b) {
   b.amx.walker_rows = ceil_div(s.batch, kAmxSide) * b.amx.h_steps * kAmxStep;
 }
 
-// dG of `count` rows times all panels; finish(first row, rows, first unit, block) on each block.
+// A block of dh: up to 32 sequences and 32 units.
+template <class Finish>
+struct AmxGrads {
+  AmxProduct product;
+  int64_t first, unit, columns;
+  float* block;
+  const Finish* finish;
+};
+template <class Finish>
+static void finish_piece(const void* what, int64_t piece) {
+  constexpr int L = kLanes<float>;
+  const auto& p = *static_cast<const AmxGrads<Finish>*>(what);
+  const bool two = p.columns > L;
+  const int64_t i = two ? piece / 2 : piece, v = two ? piece % 2 * L : 0;
+  float* const at = p.block + i * kAmxSide + v;
+  if (__builtin_expect(any_lane<float>(load<float>(at) * 0.0f != 0.0f), 0)) remake_vector(p.product, i, v, p.block);
+  (*p.finish)(p.first + i, p.unit + v, at);
+}
+
+// dG of `count` rows times all panels; finish(row, unit, numbers) on each vector of units.
 template <class Finish>
 FASTDL_INLINE void multiply_grads_amx(const Backward<float>& b, const Walker& w, int64_t i, int64_t count,
                                       int64_t steps, const float* const* grads, Bf16* split, const Coming<float>& runs,
                                       const Finish& finish) {
   const int64_t size = b.amx.h_steps * kAmxStep, panels = w.last_panel - w.first_panel;
+  const int64_t parts = ceil_div(count, kAmxSide);
   const Bf16* const weights = b.amx.weights + w.direction * b.amx.panels * size;
-  alignas(64) float block[kAmxBlock];
-  Bf16* a = split;
-  for (int64_t k = 0; steps > 0 && k < count; k += kAmxSide, a += size)
-    amx_pack_rows(a, grads + k, min64(kAmxSide, count - k), b.gates);
-  AmxComing coming = amx_coming(runs, ceil_div(count, kAmxSide) * panels * b.amx.h_steps);
-  for (int64_t q = 0; q < panels; ++q) {
-    const int64_t panel = panel_at(w, i, q), unit = panel * kAmxUnits, columns = min64(kAmxUnits, b.a.s.hidden - unit);
-    a = split;
-    for (int64_t k = 0; k < count; k += kAmxSide, a += size) {
-      const int64_t rows = min64(kAmxSide, count - k);
-      amx_step(steps, a, weights + panel * size, amx_ahead(coming, steps, block), rows, columns, block);
-      finish(k, rows, unit, block);
-    }
+  alignas(64) float blocks[2][kAmxBlock];
+  for (int64_t k = 0; steps > 0 && k < parts; ++k)
+    amx_pack_rows(split + k * size, grads + k * kAmxSide, min64(kAmxSide, count - k * kAmxSide), b.gates);
+  AmxComing coming = amx_coming(runs, parts * panels * b.amx.h_steps);
+  AmxBeside work{};
+  AmxGrads<Finish> before;  // what `work` is about
+  for (int64_t q = 0; q < panels * parts; ++q) {
+    const int64_t panel = panel_at(w, i, q / parts), unit = panel * kAmxUnits, first = q % parts * kAmxSide;
+    const int64_t rows = min64(kAmxSide, count - first), columns = min64(kAmxUnits, b.a.s.hidden - unit);
+    const AmxProduct product{steps, split + q % parts * size, weights + panel * size};
+    float* const block = blocks[q % 2];
+    amx_step_for(rows, columns)(product, amx_ahead(coming, steps, block), work, block);
+    finish_all(work);
+    before = {product, first, unit, columns, block, &finish};
+    const int64_t pieces = rows * ceil_div(columns, kLanes<float>);
+    work = {finish_piece<Finish>, &before, 0, pieces, ceil_div(pieces, 2 * b.amx.h_steps)};
   }
+  finish_all(work);
 }
 
 static void walk_backward_amx(const Backward<float>& b, const Walker& w, const float** grads, Bf16* split, Team& team) {
@@ -286,9 +310,8 @@ static void walk_backward_amx(const Backward<float>& b, const Walker& w, const f
     if (count > 0) {
       collect_grads<float>(b, w, t, count, grads);
       multiply_grads_amx(b, w, i, count, with_next(s, w.direction, t) > 0 ? b.amx.h_steps : 0, grads, split,
-                         coming_grads<float>(b, w, i),
-                         [&](int64_t first, int64_t rows, int64_t unit, const float* block) {
-                           finish_grad_tile<float>(b, w, t, first, rows, unit, kAmxUnits, block, kAmxSide);
+                         coming_grads<float>(b, w, i), [&](int64_t row, int64_t unit, const float* dh) {
+                           finish_grad_tile<float>(b, w, t, row, 1, unit, kLanes<float>, dh, 0);
                          });
     }
     team.wait();
@@ -296,8 +319,8 @@ static void walk_backward_amx(const Backward<float>& b, const Walker& w, const f
   if (b.a.grad_h0) {
     collect_first_grads<float>(b, w, grads);
     multiply_grads_amx(b, w, 0, w.last - w.first, b.amx.h_steps, grads, split, Coming<float>{},
-                       [&](int64_t first, int64_t rows, int64_t unit, const float* block) {
-                         finish_first_states<float>(b, w, first, rows, unit, kAmxUnits, block, kAmxSide);
+                       [&](int64_t row, int64_t unit, const float* dh) {
+                         finish_first_states<float>(b, w, row, 1, unit, kLanes<float>, dh, 0);
                        });
     team.wait();
   }

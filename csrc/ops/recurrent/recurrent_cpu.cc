@@ -92,13 +92,11 @@ FASTDL_INLINE void save_gates(T* gates, int64_t H, int64_t n, Vec<T> g0, Vec<T> 
   store_some<T>(gates + 3 * H, g3, n);
 }
 
-// The gates of a vector of units, `gap` numbers from one to the next. kActivated: all that need no other gate are.
-template <class T, bool kActivated>
-FASTDL_INLINE void lstm_row(const T* tile, int64_t gap, const RowOut<T>& r, int64_t H, int64_t n) {
-  const auto sigmoid = [](Vec<T> v) FASTDL_BODY { return kActivated ? v : gate_sigmoid<T>(v); };
-  const Vec<T> i = sigmoid(load<T>(tile)), f = sigmoid(load<T>(tile + gap));
-  const Vec<T> g = kActivated ? load<T>(tile + 2 * gap) : gate_tanh<T>(load<T>(tile + 2 * gap));
-  const Vec<T> o = sigmoid(load<T>(tile + 3 * gap));
+template <class T>
+FASTDL_INLINE void lstm_row(const T* tile, const RowOut<T>& r, int64_t H, int64_t n) {
+  constexpr int L = kLanes<T>;
+  const Vec<T> i = gate_sigmoid<T>(load<T>(tile)), f = gate_sigmoid<T>(load<T>(tile + L));
+  const Vec<T> g = gate_tanh<T>(load<T>(tile + 2 * L)), o = gate_sigmoid<T>(load<T>(tile + 3 * L));
   const Vec<T> c = f * load_some<T>(r.c, n) + i * g;
   store_some<T>(r.c, c, n);
   store_some<T>(r.h, o * gate_tanh<T>(c), n);
@@ -107,11 +105,12 @@ FASTDL_INLINE void lstm_row(const T* tile, int64_t gap, const RowOut<T>& r, int6
   store_some<T>(r.cells, c, n);
 }
 
-template <class T, bool kActivated>
-FASTDL_INLINE void gru_row(const T* tile, int64_t gap, const RowOut<T>& row, int64_t H, int64_t units) {
-  const auto sigmoid = [](Vec<T> v) FASTDL_BODY { return kActivated ? v : gate_sigmoid<T>(v); };
-  const Vec<T> r = sigmoid(load<T>(tile)), z = sigmoid(load<T>(tile + gap)), hidden = load<T>(tile + 3 * gap);
-  const Vec<T> n = gate_tanh<T>(load<T>(tile + 2 * gap) + r * hidden);
+template <class T>
+FASTDL_INLINE void gru_row(const T* tile, const RowOut<T>& row, int64_t H, int64_t units) {
+  constexpr int L = kLanes<T>;
+  const Vec<T> r = gate_sigmoid<T>(load<T>(tile)), z = gate_sigmoid<T>(load<T>(tile + L)),
+               hidden = load<T>(tile + 3 * L);
+  const Vec<T> n = gate_tanh<T>(load<T>(tile + 2 * L) + r * hidden);
   store_some<T>(row.h, n + z * (load_some<T>(row.h_before, units) - n), units);
   if (row.gates) save_gates<T>(row.gates, H, units, r, z, n, hidden);
 }
@@ -165,9 +164,9 @@ static Coming<T> coming_rows(const Forward<T>& f, const Walker& w, int64_t i) {
 }
 
 // A row of up to four vectors of gates, or of units: of sequence j, from `unit` on. h: its state before.
-template <class T, bool kActivated>
+template <class T>
 FASTDL_INLINE void finish_row(const Forward<T>& f, int direction, int64_t t, int64_t j, int64_t unit, int64_t n,
-                              const T* tile, int64_t gap, const T* h) {
+                              const T* tile, const T* h) {
   const RecurrentShape& s = f.a.s;
   const int64_t H = s.hidden, row = row_at(s, t, j), saved = direction * s.rows + kept_at(s, t, j);
   RowOut<T> r{};
@@ -177,11 +176,11 @@ FASTDL_INLINE void finish_row(const Forward<T>& f, int direction, int64_t t, int
   switch (s.cell) {
     case Cell::kLstm:
       r.c = static_cast<T*>(f.a.c_n) + (direction * s.batch + s.order[j]) * H + unit;
-      lstm_row<T, kActivated>(tile, gap, r, H, n);
+      lstm_row<T>(tile, r, H, n);
       break;
     case Cell::kGru:
       r.h_before = h + unit;
-      gru_row<T, kActivated>(tile, gap, r, H, n);
+      gru_row<T>(tile, r, H, n);
       break;
     default:
       rnn_row<T>(tile, r, n, s.cell == Cell::kRelu);
@@ -193,7 +192,7 @@ static void finish_tile(const Forward<T>& f, const Walker& w, int64_t t, int64_t
                         const T* tile, const T* const* h) {
   const int64_t unit = panel * f.units, n = min64(f.units, f.a.s.hidden - unit);
   for (int64_t i = first; i < first + rows; ++i, tile += kTileStep<T>)
-    finish_row<T, false>(f, w.direction, t, w.first + i, unit, n, tile, kLanes<T>, h[i]);
+    finish_row<T>(f, w.direction, t, w.first + i, unit, n, tile, h[i]);
 }
 
 template <class T>
@@ -330,49 +329,59 @@ static AmxComing coming_amx(const Forward<float>& f, const Walker& w, int64_t i,
   return amx_coming(c, steps);
 }
 
-enum class Gate { kSigmoid, kTanh, kPlain };
+// Up to 32 sequences of a step and 32 units: a block of each gate, to become new states.
+struct AmxPanel {
+  const Forward<float>* f;
+  const Walker* w;
+  int64_t t, first, rows;  // sequences of the walker
+  int64_t unit, columns;
+  AmxProduct of_x, of_h;  // of the first gate
+  const float* const* h;
+  float (*blocks)[kAmxBlock];
+};
 
-// A gate's block after its product: bias and inputs, and its activation. Gate by gate, not unit by unit: so much work
-// that waits for nothing runs at the rate of the vectors.
-template <Gate kGate>
-static void activate(float* block, const float* bias, int64_t bias_step, const float* inputs, int64_t input_row,
-                     int64_t rows, int64_t columns) {
-  constexpr int L = kLanes<float>;
-  for (int64_t v = 0; v < columns; v += L, bias += bias_step) {
-    const Vec<float> start = load<float>(bias);
-    for (int64_t i = 0; i < rows; ++i) {
-      float* const at = block + i * kAmxSide + v;
-      Vec<float> sum = load<float>(at) + start;
-      if (inputs) sum += load_some<float>(inputs + i * input_row + v, columns - v);
-      if constexpr (kGate == Gate::kSigmoid) sum = gate_sigmoid<float>(sum);
-      if constexpr (kGate == Gate::kTanh) sum = gate_tanh<float>(sum);
-      store<float>(at, sum);
-    }
-  }
+// The product of a block: both parts follow each other, but for the third gate of GRU.
+FASTDL_INLINE AmxProduct product_of(const AmxPanel& p, int slot) {
+  const bool gru = p.f->a.s.cell == Cell::kGru;
+  const int64_t b = (gru && slot == 3 ? 2 : slot) * (p.f->amx.x_steps + p.f->amx.h_steps) * kAmxStep;
+  if (gru && slot == 3) return {p.of_h.steps, p.of_h.a, p.of_h.b + b};
+  return {p.of_x.steps + (gru && slot == 2 ? 0 : p.of_h.steps), p.of_x.a, p.of_x.b + b};
 }
 
-// Blocks of gates, after their product, to new states.
-static void amx_finish(const Forward<float>& f, const Walker& w, int64_t t, int64_t first, int64_t rows, int64_t panel,
-                       float (*blocks)[kAmxBlock], const float* const* h) {
+// A vector of units of a sequence.
+static void finish_piece(const void* what, int64_t piece) {
   constexpr int L = kLanes<float>;
+  const AmxPanel& p = *static_cast<const AmxPanel*>(what);
+  const Forward<float>& f = *p.f;
   const RecurrentShape& s = f.a.s;
-  const int64_t H = s.hidden, gates = gate_count(s.cell), unit = panel * kAmxUnits,
-                columns = min64(kAmxUnits, H - unit);
-  const int slots = amx_slots(s.cell);
-  const float* const bias = f.bias + w.direction * f.panels * kTileStep<float> + unit * slots;
+  const bool two = p.columns > L;
+  const int64_t i = two ? piece / 2 : piece, v = two ? piece % 2 * L : 0, j = p.w->first + p.first + i;
+  const int64_t unit = p.unit + v, n = min64(L, p.columns - v);
+  const int slots = amx_slots(s.cell), gates = gate_count(s.cell);
+  const float* const bias = f.bias + p.w->direction * f.panels * kTileStep<float> + unit * slots;
   const float* const inputs =
-      f.amx.x_steps ? nullptr : f.inputs[w.direction] + kept_at(s, t, w.first + first) * f.input_row + unit;
+      f.amx.x_steps ? nullptr : f.inputs[p.w->direction] + kept_at(s, p.t, j) * f.input_row + unit;
+  alignas(64) float tile[kTileStep<float>];
   for (int k = 0; k < slots; ++k) {
-    const bool sigmoid = s.cell == Cell::kLstm ? k != 2 : s.cell == Cell::kGru && k < 2;
-    const auto run = sigmoid                           ? activate<Gate::kSigmoid>
-                     : s.cell == Cell::kLstm && k == 2 ? activate<Gate::kTanh>
-                                                       : activate<Gate::kPlain>;
-    run(blocks[k], bias + k * L, slots * L, inputs && k < gates ? inputs + k * H : nullptr, f.input_row, rows, columns);
+    float* const at = p.blocks[k] + i * kAmxSide + v;
+    if (__builtin_expect(any_lane<float>(load<float>(at) * 0.0f != 0.0f), 0))
+      remake_vector(product_of(p, k), i, v, p.blocks[k]);
+    Vec<float> sum = load<float>(at) + load<float>(bias + k * L);
+    if (inputs && k < gates) sum += load_some<float>(inputs + k * s.hidden, n);
+    store<float>(tile + k * L, sum);
   }
-  for (int64_t i = 0; i < rows; ++i)
-    for (int64_t v = 0; v < columns; v += L)
-      finish_row<float, true>(f, w.direction, t, w.first + first + i, unit + v, min64(L, columns - v),
-                              blocks[0] + i * kAmxSide + v, kAmxBlock, h[first + i]);
+  finish_row<float>(f, p.w->direction, p.t, j, unit, n, tile, p.h[p.first + i]);
+}
+
+// The blocks of a panel; `work` is what the panel before has left.
+static void multiply_panel(const AmxPanel& p, AmxComing& coming, AmxBeside& work) {
+  const AmxStep step = amx_step_for(p.rows, p.columns);
+  const int slots = amx_slots(p.f->a.s.cell);
+  for (int k = 0; k < slots; ++k) {
+    const AmxProduct product = product_of(p, k);
+    step(product, amx_ahead(coming, product.steps, p.blocks[k]), work, p.blocks[k]);
+  }
+  finish_all(work);
 }
 
 // Steps from `begin` to `end` of the walk.
@@ -381,9 +390,9 @@ static void walk_forward_amx(const Forward<float>& f, const Walker& w, const Row
   const RecurrentShape& s = f.a.s;
   const AmxWalk& amx = f.amx;
   const int64_t gates = gate_count(s.cell), steps = amx.x_steps + amx.h_steps, size = steps * kAmxStep;
-  const int64_t panel_size = gates * size;
-  const Bf16* const weights = amx.weights + w.direction * amx.panels * panel_size;
-  alignas(64) float blocks[kStepVecs][kAmxBlock];
+  const int64_t h_at = amx.x_steps * kAmxStep, panels = w.last_panel - w.first_panel;
+  const Bf16* const weights = amx.weights + w.direction * amx.panels * gates * size;
+  alignas(64) float blocks[2][kStepVecs][kAmxBlock];
   tile_begin();
   for (int64_t i = begin; i < end; ++i) {
     const int64_t t = step_at(s, w.direction, i), count = min64(s.active[t], w.last) - w.first;
@@ -393,34 +402,35 @@ static void walk_forward_amx(const Forward<float>& f, const Walker& w, const Row
       const int64_t h_steps = starts ? 0 : amx.h_steps;
       for (int64_t k = 0; k < count; ++k)
         rows.x[k] = static_cast<const float*>(f.a.x) + row_at(s, t, w.first + k) * s.input;
-      Bf16* a = split;
-      for (int64_t k = 0; k < count; k += kAmxSide, a += size) {
-        const int64_t some = min64(kAmxSide, count - k);
-        if (amx.x_steps) amx_pack_rows(a, rows.x + k, some, s.input);
-        if (h_steps) amx_pack_rows(a + amx.x_steps * kAmxStep, rows.h + k, some, s.hidden);
+      const int64_t parts = ceil_div(count, kAmxSide);
+      for (int64_t k = 0; k < parts; ++k) {
+        const int64_t first = k * kAmxSide, some = min64(kAmxSide, count - first);
+        if (amx.x_steps) amx_pack_rows(split + k * size, rows.x + first, some, s.input);
+        if (h_steps) amx_pack_rows(split + k * size + h_at, rows.h + first, some, s.hidden);
       }
-      const int64_t panels = w.last_panel - w.first_panel;
-      AmxComing coming =
-          coming_amx(f, w, i, end, ceil_div(count, kAmxSide) * panels * gates * (amx.x_steps + amx.h_steps));
-      for (int64_t q = 0; q < panels; ++q) {
-        const int64_t panel = panel_at(w, i, q), columns = min64(kAmxUnits, s.hidden - panel * kAmxUnits);
-        a = split;
-        for (int64_t k = 0; k < count; k += kAmxSide, a += size) {
-          const int64_t some = min64(kAmxSide, count - k);
-          const Bf16* b = weights + panel * panel_size;
-          for (int64_t g = 0; g < gates; ++g, b += size) {
-            const AmxAhead ahead = amx_ahead(coming, amx.x_steps + h_steps, blocks[g]);
-            const Bf16 *const h_a = a + amx.x_steps * kAmxStep, *const h_b = b + amx.x_steps * kAmxStep;
-            if (s.cell == Cell::kGru && g == 2) {
-              amx_step(amx.x_steps, a, b, ahead, some, columns, blocks[2]);
-              amx_step(h_steps, h_a, h_b, ahead, some, columns, blocks[3]);
-            } else {
-              amx_step(amx.x_steps + h_steps, a, b, ahead, some, columns, blocks[g]);
-            }
-          }
-          amx_finish(f, w, t, k, some, panel, blocks, rows.h);
-        }
+      AmxComing coming = coming_amx(f, w, i, end, parts * panels * gates * steps);
+      AmxBeside work{};
+      AmxPanel before;  // what `work` is about
+      for (int64_t q = 0; q < panels * parts; ++q) {
+        const int64_t panel = panel_at(w, i, q / parts), unit = panel * kAmxUnits, first = q % parts * kAmxSide;
+        const Bf16 *const a = split + q % parts * size, *const b = weights + panel * gates * size;
+        const AmxPanel p{&f,
+                         &w,
+                         t,
+                         first,
+                         min64(kAmxSide, count - first),
+                         unit,
+                         min64(kAmxUnits, s.hidden - unit),
+                         {amx.x_steps, a, b},
+                         {h_steps, a + h_at, b + h_at},
+                         rows.h,
+                         blocks[q % 2]};
+        multiply_panel(p, coming, work);
+        const int64_t pieces = p.rows * ceil_div(p.columns, kLanes<float>);
+        before = p;
+        work = {finish_piece, &before, 0, pieces, ceil_div(pieces, 2 * gates * steps)};
       }
+      finish_all(work);
     }
     team.wait();
   }
