@@ -165,15 +165,15 @@ static Coming<T> coming_rows(const Forward<T>& f, const Walker& w, int64_t i) {
 
 // A row of up to four vectors of gates, or of units: of sequence j, from `unit` on. h: its state before.
 template <class T>
-FASTDL_INLINE void finish_row(const Forward<T>& f, int direction, int64_t t, int64_t j, int64_t unit, int64_t n,
-                              const T* tile, const T* h) {
+FASTDL_INLINE void finish_row(const Forward<T>& f, Cell cell, int direction, int64_t t, int64_t j, int64_t unit,
+                              int64_t n, const T* tile, const T* h) {
   const RecurrentShape& s = f.a.s;
   const int64_t H = s.hidden, row = row_at(s, t, j), saved = direction * s.rows + kept_at(s, t, j);
   RowOut<T> r{};
   r.h = static_cast<T*>(f.a.out) + (row * s.directions + direction) * H + unit;
   if (f.a.gates) r.gates = static_cast<T*>(f.a.gates) + saved * kStepVecs * H + unit;
   if (f.a.cells) r.cells = static_cast<T*>(f.a.cells) + saved * H + unit;
-  switch (s.cell) {
+  switch (cell) {
     case Cell::kLstm:
       r.c = static_cast<T*>(f.a.c_n) + (direction * s.batch + s.order[j]) * H + unit;
       lstm_row<T>(tile, r, H, n);
@@ -183,7 +183,7 @@ FASTDL_INLINE void finish_row(const Forward<T>& f, int direction, int64_t t, int
       gru_row<T>(tile, r, H, n);
       break;
     default:
-      rnn_row<T>(tile, r, n, s.cell == Cell::kRelu);
+      rnn_row<T>(tile, r, n, cell == Cell::kRelu);
   }
 }
 
@@ -192,7 +192,7 @@ static void finish_tile(const Forward<T>& f, const Walker& w, int64_t t, int64_t
                         const T* tile, const T* const* h) {
   const int64_t unit = panel * f.units, n = min64(f.units, f.a.s.hidden - unit);
   for (int64_t i = first; i < first + rows; ++i, tile += kTileStep<T>)
-    finish_row<T>(f, w.direction, t, w.first + i, unit, n, tile, h[i]);
+    finish_row<T>(f, f.a.s.cell, w.direction, t, w.first + i, unit, n, tile, h[i]);
 }
 
 template <class T>
@@ -258,8 +258,8 @@ constexpr int64_t kNearWeights = 1500 << 10;  // bytes of a direction's weights 
 constexpr int64_t kInputRowsBefore = 2048;    // of inputs made before the walk
 
 // The vectors of gates that a panel has, of x and of h: GRU has the third gate of either.
-FASTDL_INLINE int amx_slots(Cell cell) {
-  return cell == Cell::kGru ? 4 : gate_count(cell);
+FASTDL_INLINE constexpr int amx_slots(Cell cell) {
+  return cell == Cell::kLstm || cell == Cell::kGru ? 4 : 1;
 }
 
 template <class T>
@@ -349,28 +349,39 @@ FASTDL_INLINE AmxProduct product_of(const AmxPanel& p, int slot) {
 }
 
 // A vector of units of a sequence.
+template <Cell kCell>
 static void finish_piece(const void* what, int64_t piece) {
-  constexpr int L = kLanes<float>;
+  constexpr int L = kLanes<float>, kSlots = amx_slots(kCell), kGates = kSlots - (kCell == Cell::kGru);
   const AmxPanel& p = *static_cast<const AmxPanel*>(what);
   const Forward<float>& f = *p.f;
   const RecurrentShape& s = f.a.s;
   const bool two = p.columns > L;
   const int64_t i = two ? piece / 2 : piece, v = two ? piece % 2 * L : 0, j = p.w->first + p.first + i;
   const int64_t unit = p.unit + v, n = min64(L, p.columns - v);
-  const int slots = amx_slots(s.cell), gates = gate_count(s.cell);
-  const float* const bias = f.bias + p.w->direction * f.panels * kTileStep<float> + unit * slots;
-  const float* const inputs =
-      f.amx.x_steps ? nullptr : f.inputs[p.w->direction] + kept_at(s, p.t, j) * f.input_row + unit;
+  float* const at = p.blocks[0] + i * kAmxSide + v;
+  Vec<float> zeros{};
+#pragma GCC unroll 4
+  for (int k = 0; k < kSlots; ++k) zeros += load<float>(at + k * kAmxBlock) * 0.0f;
+  if (__builtin_expect(any_lane<float>(zeros != 0.0f), 0))
+    for (int k = 0; k < kSlots; ++k) remake_vector(product_of(p, k), i, v, p.blocks[k]);
+  const float* const bias = f.bias + p.w->direction * f.panels * kTileStep<float> + unit * kSlots;
   alignas(64) float tile[kTileStep<float>];
-  for (int k = 0; k < slots; ++k) {
-    float* const at = p.blocks[k] + i * kAmxSide + v;
-    if (__builtin_expect(any_lane<float>(load<float>(at) * 0.0f != 0.0f), 0))
-      remake_vector(product_of(p, k), i, v, p.blocks[k]);
-    Vec<float> sum = load<float>(at) + load<float>(bias + k * L);
-    if (inputs && k < gates) sum += load_some<float>(inputs + k * s.hidden, n);
-    store<float>(tile + k * L, sum);
+#pragma GCC unroll 4
+  for (int k = 0; k < kSlots; ++k)
+    store<float>(tile + k * L, load<float>(at + k * kAmxBlock) + load<float>(bias + k * L));
+  if (!f.amx.x_steps) {
+    const float* const inputs = f.inputs[p.w->direction] + kept_at(s, p.t, j) * f.input_row + unit;
+#pragma GCC unroll 4
+    for (int k = 0; k < kGates; ++k)
+      store<float>(tile + k * L, load<float>(tile + k * L) + load_some<float>(inputs + k * s.hidden, n));
   }
-  finish_row<float>(f, p.w->direction, p.t, j, unit, n, tile, p.h[p.first + i]);
+  finish_row<float>(f, kCell, p.w->direction, p.t, j, unit, n, tile, p.h[p.first + i]);
+}
+static auto finish_piece_for(Cell cell) {
+  return cell == Cell::kLstm   ? finish_piece<Cell::kLstm>
+         : cell == Cell::kGru  ? finish_piece<Cell::kGru>
+         : cell == Cell::kRelu ? finish_piece<Cell::kRelu>
+                               : finish_piece<Cell::kTanh>;
 }
 
 // The blocks of a panel; `work` is what the panel before has left.
@@ -393,6 +404,7 @@ static void walk_forward_amx(const Forward<float>& f, const Walker& w, const Row
   const int64_t h_at = amx.x_steps * kAmxStep, panels = w.last_panel - w.first_panel;
   const Bf16* const weights = amx.weights + w.direction * amx.panels * gates * size;
   alignas(64) float blocks[2][kStepVecs][kAmxBlock];
+  const auto finish = finish_piece_for(s.cell);
   tile_begin();
   for (int64_t i = begin; i < end; ++i) {
     const int64_t t = step_at(s, w.direction, i), count = min64(s.active[t], w.last) - w.first;
@@ -428,7 +440,7 @@ static void walk_forward_amx(const Forward<float>& f, const Walker& w, const Row
         multiply_panel(p, coming, work);
         const int64_t pieces = p.rows * ceil_div(p.columns, kLanes<float>);
         before = p;
-        work = {finish_piece, &before, 0, pieces, ceil_div(pieces, 2 * gates * steps)};
+        work = {finish, &before, 0, pieces, ceil_div(pieces, 2 * gates * steps)};
       }
       finish_all(work);
     }
