@@ -32,9 +32,6 @@ struct Forward {
   T* bias;         // [direction][panel][kStepVecs * lanes]
   const T* zeros;  // a row, where there is no first state
   AmxWalk amx;
-  // Inputs made before the walk: what x adds to the gates of each row, in the order of `kept_at`.
-  T* inputs[2];
-  int64_t input_row;  // numbers between rows
 };
 
 // ---- packing --------------------------------------------------------------------------------------------------------
@@ -254,9 +251,6 @@ static void walk_forward(const Forward<T>& f, const Walker& w, const Rows<T>& ro
 
 #if defined(FASTDL_ISA_avx512)
 
-constexpr int64_t kNearWeights = 1500 << 10;  // bytes of a direction's weights that L2 keeps from step to step
-constexpr int64_t kInputRowsBefore = 2048;    // of inputs made before the walk
-
 // The vectors of gates that a panel has, of x and of h: GRU has the third gate of either.
 FASTDL_INLINE constexpr int amx_slots(Cell cell) {
   return cell == Cell::kLstm || cell == Cell::kGru ? 4 : 1;
@@ -270,8 +264,6 @@ static void plan_amx(Forward<T>& f) {
   if (!f.amx.used) return;
   f.amx.panels = ceil_div(s.hidden, kAmxUnits);
   f.amx.x_steps = amx_steps(s.input), f.amx.h_steps = amx_steps(s.hidden);
-  const int64_t bytes = f.amx.panels * gates * (f.amx.x_steps + f.amx.h_steps) * kAmxStep * int64_t{sizeof(Bf16)};
-  if (bytes > kNearWeights) f.amx.x_steps = 0;
   f.amx.walker_rows = ceil_div(s.batch, kAmxSide) * (f.amx.x_steps + f.amx.h_steps) * kAmxStep;
 }
 FASTDL_INLINE int64_t amx_panel_size(const AmxWalk& w, int64_t gates) {
@@ -288,43 +280,20 @@ static void amx_pack_panel(const Forward<float>& f, int64_t index) {
   for (int64_t g = 0; g < gates; ++g, to += (amx.x_steps + amx.h_steps) * kAmxStep) {
     const Operand<float> ih{static_cast<const float*>(w.ih), s.input, true};
     const Operand<float> hh{static_cast<const float*>(w.hh), s.hidden, true};
-    if (amx.x_steps) amx_pack_b(to, 0, ih, g * s.hidden + unit, n, 0, s.input);
+    amx_pack_b(to, 0, ih, g * s.hidden + unit, n, 0, s.input);
     amx_pack_b(to + amx.x_steps * kAmxStep, 0, hh, g * s.hidden + unit, n, 0, s.hidden);
   }
 }
 
-// What x adds to the gates at the steps from `begin` to `end` of the walk, in one product.
-static void make_inputs(const Forward<float>& f, int64_t begin, int64_t end) {
-  const RecurrentShape& s = f.a.s;
-  for (int d = 0; d < s.directions; ++d) {
-    const int64_t from = d ? s.steps - end : begin, to = from + end - begin;
-    const int64_t first = kept_at(s, from, 0), rows = kept_at(s, to - 1, 0) + s.active[to - 1] - first;
-    const int64_t I = s.input;
-    const float* x = static_cast<const float*>(f.a.x);
-    const bool moves = s.stride != 1;
-    Scratch<float> kept(moves ? rows * I : 0);
-    for (int64_t t = from; moves && t < to; ++t)
-      for (int64_t j = 0; j < s.batch; ++j)
-        __builtin_memcpy(kept + (kept_at(s, t, j) - first) * I, x + row_at(s, t, j) * I,
-                         static_cast<size_t>(I) * sizeof(float));
-    const int64_t columns = gate_count(s.cell) * s.hidden;
-    gemm<float>(plan_gemm<float>(rows, columns, I, true, I),
-                Operand<float>{moves ? kept.get() : x + first * I, I, true},
-                Operand<float>{static_cast<const float*>(f.a.w[d].ih), I, true}, f.inputs[d] + first * f.input_row,
-                f.input_row, [](float*, int64_t, int64_t, int64_t, int64_t, int64_t) {});
-  }
-}
-
-// Also the inputs of the step after the i-th, and its rows of the output.
-static AmxComing coming_amx(const Forward<float>& f, const Walker& w, int64_t i, int64_t end, int64_t steps) {
+// Also the input of the step after the i-th, and its rows of the output.
+static AmxComing coming_amx(const Forward<float>& f, const Walker& w, int64_t i, int64_t steps) {
   const RecurrentShape& s = f.a.s;
   Coming<float> c = coming_rows<float>(f, w, i);
-  if (i + 1 < end) {
-    const int64_t t = step_at(s, w.direction, i + 1), n = min64(s.active[t], w.last) - w.first;
-    const int64_t width = s.directions * s.hidden;
-    if (!f.a.gates && f.amx.x_steps == 0)
-      add_run<float>(c, f.inputs[w.direction], kept_at(s, t, w.first) * f.input_row, n * f.input_row);
-    if (s.stride == 1) add_run<float>(c, f.a.out, row_at(s, t, w.first) * width, n * width);
+  if (i + 1 < s.steps && s.stride == 1) {
+    const int64_t t = step_at(s, w.direction, i + 1), row = row_at(s, t, w.first);
+    const int64_t n = min64(s.active[t], w.last) - w.first, width = s.directions * s.hidden;
+    add_run<float>(c, f.a.out, row * width, n * width);
+    add_run<float>(c, f.a.x, row * s.input, n * s.input);
   }
   return amx_coming(c, steps);
 }
@@ -351,10 +320,9 @@ FASTDL_INLINE AmxProduct product_of(const AmxPanel& p, int slot) {
 // A vector of units of a sequence.
 template <Cell kCell>
 static void finish_piece(const void* what, int64_t piece) {
-  constexpr int L = kLanes<float>, kSlots = amx_slots(kCell), kGates = kSlots - (kCell == Cell::kGru);
+  constexpr int L = kLanes<float>, kSlots = amx_slots(kCell);
   const AmxPanel& p = *static_cast<const AmxPanel*>(what);
   const Forward<float>& f = *p.f;
-  const RecurrentShape& s = f.a.s;
   const bool two = p.columns > L;
   const int64_t i = two ? piece / 2 : piece, v = two ? piece % 2 * L : 0, j = p.w->first + p.first + i;
   const int64_t unit = p.unit + v, n = min64(L, p.columns - v);
@@ -369,12 +337,6 @@ static void finish_piece(const void* what, int64_t piece) {
 #pragma GCC unroll 4
   for (int k = 0; k < kSlots; ++k)
     store<float>(tile + k * L, load<float>(at + k * kAmxBlock) + load<float>(bias + k * L));
-  if (!f.amx.x_steps) {
-    const float* const inputs = f.inputs[p.w->direction] + kept_at(s, p.t, j) * f.input_row + unit;
-#pragma GCC unroll 4
-    for (int k = 0; k < kGates; ++k)
-      store<float>(tile + k * L, load<float>(tile + k * L) + load_some<float>(inputs + k * s.hidden, n));
-  }
   finish_row<float>(f, kCell, p.w->direction, p.t, j, unit, n, tile, p.h[p.first + i]);
 }
 static auto finish_piece_for(Cell cell) {
@@ -395,9 +357,8 @@ static void multiply_panel(const AmxPanel& p, AmxComing& coming, AmxBeside& work
   finish_all(work);
 }
 
-// Steps from `begin` to `end` of the walk.
 static void walk_forward_amx(const Forward<float>& f, const Walker& w, const Rows<float>& rows, Bf16* split,
-                             int64_t begin, int64_t end, Team& team) {
+                             Team& team) {
   const RecurrentShape& s = f.a.s;
   const AmxWalk& amx = f.amx;
   const int64_t gates = gate_count(s.cell), steps = amx.x_steps + amx.h_steps, size = steps * kAmxStep;
@@ -406,7 +367,7 @@ static void walk_forward_amx(const Forward<float>& f, const Walker& w, const Row
   alignas(64) float blocks[2][kStepVecs][kAmxBlock];
   const auto finish = finish_piece_for(s.cell);
   tile_begin();
-  for (int64_t i = begin; i < end; ++i) {
+  for (int64_t i = 0; i < s.steps; ++i) {
     const int64_t t = step_at(s, w.direction, i), count = min64(s.active[t], w.last) - w.first;
     if (count > 0) {
       collect_states<float>(f, w, t, count, rows.h);
@@ -417,10 +378,10 @@ static void walk_forward_amx(const Forward<float>& f, const Walker& w, const Row
       const int64_t parts = ceil_div(count, kAmxSide);
       for (int64_t k = 0; k < parts; ++k) {
         const int64_t first = k * kAmxSide, some = min64(kAmxSide, count - first);
-        if (amx.x_steps) amx_pack_rows(split + k * size, rows.x + first, some, s.input);
+        amx_pack_rows(split + k * size, rows.x + first, some, s.input);
         if (h_steps) amx_pack_rows(split + k * size + h_at, rows.h + first, some, s.hidden);
       }
-      AmxComing coming = coming_amx(f, w, i, end, parts * panels * gates * steps);
+      AmxComing coming = coming_amx(f, w, i, parts * panels * gates * steps);
       AmxBeside work{};
       AmxPanel before;  // what `work` is about
       for (int64_t q = 0; q < panels * parts; ++q) {
@@ -466,26 +427,12 @@ static void forward_amx(Forward<float>& f) {
                          i % f.panels * f.units, f.bias + i * kTileStep<float>);
   }
 
-  // Where gates are kept, their inputs wait in the same place.
-  const bool before = f.amx.x_steps == 0, in_gates = f.a.gates != nullptr;
-  const int64_t together = !before || in_gates ? s.steps : min64(s.steps, ceil_div(kInputRowsBefore, s.batch));
-  f.input_row = in_gates ? kStepVecs * s.hidden : gates * s.hidden;
-  const int64_t inputs = before && !in_gates ? together * s.batch * f.input_row : 0;
-  Scratch<float> made(s.directions * inputs);
   Scratch<const float*> rows(walkers * 2 * pointers);
-  for (int64_t begin = 0; begin < s.steps; begin += together) {
-    const int64_t end = min64(begin + together, s.steps);
-    for (int d = 0; d < s.directions; ++d) {
-      float* const kept = static_cast<float*>(f.a.gates) + d * s.rows * f.input_row;
-      f.inputs[d] = in_gates ? kept : made + d * inputs - kept_at(s, d ? s.steps - end : begin, 0) * f.input_row;
-    }
-    if (before) make_inputs(f, begin, end);
-    walk_all(s, division, f.amx.panels, [&](const Walker& w, int64_t slot, Team& team) {
-      const float** const x = rows.get() + slot * 2 * pointers;
-      walk_forward_amx(f, w, Rows<float>{x, x + pointers, nullptr, nullptr, nullptr}, split + slot * f.amx.walker_rows,
-                       begin, end, team);
-    });
-  }
+  walk_all(s, division, f.amx.panels, [&](const Walker& w, int64_t slot, Team& team) {
+    const float** const x = rows.get() + slot * 2 * pointers;
+    walk_forward_amx(f, w, Rows<float>{x, x + pointers, nullptr, nullptr, nullptr}, split + slot * f.amx.walker_rows,
+                     team);
+  });
 }
 
 #endif
