@@ -24,17 +24,19 @@ struct AmxWalk {
 
 #if defined(FASTDL_ISA_avx512)
 
-// From so many sequences on, in tiles of 16.
-constexpr int64_t kAmxSequences = 12;
+// Cycles of a block in a step of the inner product (cpu/amx_gemm-inl.h), of which its weights take some whatever the
+// rows are, more where they come from L3; and of splitting weights, beyond what packing them for vectors takes.
+constexpr double kWeightCycles = 250, kFarWeightCycles = 350, kSplitCycles = 960;
+constexpr double kNearBytes = 2 << 20;
 
-// Whether `rows` rows, in steps of up to `batch`, are multiplied sooner by tiles. Vectors multiply 29 pairs of numbers
-// a cycle.
+// Whether the product of all steps is made sooner on tiles.
 FASTDL_INLINE bool amx_walks(const RecurrentShape& s, int64_t columns, int64_t k) {
-  if (!amx_in_use() || s.dtype != DType::kFloat32 || s.steps < 2 || s.batch < kAmxSequences) return false;
+  if (!amx_in_use() || s.dtype != DType::kFloat32 || s.steps < 2) return false;
   const double rows = static_cast<double>(ceil_div(s.batch, kAmxSide / 2)) / 2, steps = static_cast<double>(s.steps);
-  const double wide = static_cast<double>(ceil_div(columns, kAmxSide));
-  const double cycles =
-      static_cast<double>(amx_steps(k)) * (steps * rows * (wide * kBlockCycles + kPackCycles) + wide * kPackCycles);
+  const double wide = static_cast<double>(ceil_div(columns, kAmxSide)), deep = static_cast<double>(amx_steps(k));
+  const double bytes = wide * deep * kAmxStep * sizeof(Bf16);
+  const double block = (bytes > kNearBytes ? kFarWeightCycles : kWeightCycles) + rows * kBlockCycles;
+  const double cycles = deep * (steps * (wide * block + rows * kPackCycles) + wide * kSplitCycles);
   return cycles < steps * static_cast<double>(s.batch * columns * k) / kVectorProducts;
 }
 
