@@ -18,8 +18,8 @@ struct AmxWalk {
   int64_t panels = 0;                // of a direction
   int64_t x_steps = 0, h_steps = 0;  // of the inner product
   uint16_t* weights = nullptr;
-  uint16_t* rows = nullptr;  // of each walker in turn
-  int64_t walker_rows = 0;   // numbers of a walker
+  int64_t walker_rows = 0;    // numbers that a walker splits of them
+  int64_t own_sequences = 0;  // of a thread that walks by itself
 };
 
 #if defined(FASTDL_ISA_avx512)
@@ -28,16 +28,31 @@ struct AmxWalk {
 // rows are, more where they come from L3; and of splitting weights, beyond what packing them for vectors takes.
 constexpr double kWeightCycles = 250, kFarWeightCycles = 350, kSplitCycles = 960;
 constexpr double kNearBytes = 2 << 20;
+// A thread that walks by itself has a tile of sequences, or as many as are worth reading all weights from L3 for.
+constexpr int64_t kNearSequences = 16, kFarSequences = 64;
+
+FASTDL_INLINE bool near_weights(int64_t columns, int64_t k) {
+  const double numbers = static_cast<double>(ceil_div(columns, kAmxSide) * amx_steps(k) * kAmxStep);
+  return numbers * sizeof(Bf16) <= kNearBytes;
+}
 
 // Whether the product of all steps is made sooner on tiles.
 FASTDL_INLINE bool amx_walks(const RecurrentShape& s, int64_t columns, int64_t k) {
   if (!amx_in_use() || s.dtype != DType::kFloat32 || s.steps < 2) return false;
   const double rows = static_cast<double>(ceil_div(s.batch, kAmxSide / 2)) / 2, steps = static_cast<double>(s.steps);
   const double wide = static_cast<double>(ceil_div(columns, kAmxSide)), deep = static_cast<double>(amx_steps(k));
-  const double bytes = wide * deep * kAmxStep * sizeof(Bf16);
-  const double block = (bytes > kNearBytes ? kFarWeightCycles : kWeightCycles) + rows * kBlockCycles;
+  const double block = (near_weights(columns, k) ? kWeightCycles : kFarWeightCycles) + rows * kBlockCycles;
   const double cycles = deep * (steps * (wide * block + rows * kPackCycles) + wide * kSplitCycles);
   return cycles < steps * static_cast<double>(s.batch * columns * k) / kVectorProducts;
+}
+
+FASTDL_INLINE AmxWalk plan_amx_walk(const RecurrentShape& s, int64_t columns, int64_t x, int64_t h) {
+  AmxWalk w{};
+  w.used = amx_walks(s, columns, x + h);
+  w.panels = ceil_div(s.hidden, kAmxUnits), w.x_steps = amx_steps(x), w.h_steps = amx_steps(h);
+  w.walker_rows = ceil_div(s.batch, kAmxSide) * (w.x_steps + w.h_steps) * kAmxStep;
+  w.own_sequences = near_weights(columns, x + h) ? kNearSequences : kFarSequences;
+  return w;
 }
 
 // Up to 32 rows of k numbers, wherever they lie.
@@ -119,8 +134,8 @@ FASTDL_INLINE AmxAhead amx_ahead(AmxComing& coming, int64_t steps, float* block)
 
 #else
 
-FASTDL_INLINE bool amx_walks(const RecurrentShape&, int64_t, int64_t) {
-  return false;
+FASTDL_INLINE AmxWalk plan_amx_walk(const RecurrentShape&, int64_t, int64_t, int64_t) {
+  return {};
 }
 
 #endif

@@ -247,14 +247,6 @@ static void walk_backward(const Backward<T>& b, const Walker& w, const T** grads
 
 #if defined(FASTDL_ISA_avx512)
 
-static void plan_amx(Backward<float>& b) {
-  const RecurrentShape& s = b.a.s;
-  b.amx.used = amx_walks(s, s.hidden, b.gates);
-  if (!b.amx.used) return;
-  b.amx.panels = ceil_div(s.hidden, kAmxUnits), b.amx.h_steps = amx_steps(b.gates);
-  b.amx.walker_rows = ceil_div(s.batch, kAmxSide) * b.amx.h_steps * kAmxStep;
-}
-
 // A block of dh: up to 32 sequences and 32 units.
 template <class Finish>
 struct AmxGrads {
@@ -330,7 +322,7 @@ static void walk_backward_amx(const Backward<float>& b, const Walker& w, const f
 static void backward_amx(Backward<float>& b) {
   const RecurrentShape& s = b.a.s;
   const int64_t all = s.directions * b.amx.panels, size = b.amx.h_steps * kAmxStep;
-  const Division division = divide_steps(s, b.amx.panels, 2 * b.gates * s.hidden);
+  const Division division = divide_steps(s, b.amx.panels, 2 * b.gates * s.hidden, b.amx.own_sequences);
   const int64_t walkers = slots(s, division);
   Scratch<Bf16> weights(all * size), split(walkers * b.amx.walker_rows);
   Scratch<const float*> grads(walkers * s.batch);
@@ -514,13 +506,11 @@ static void backward(const RecurrentBwdArgs& a) {
   b.carry_c = a.grad_c0 ? static_cast<T*>(a.grad_c0) : carry_c.get();
   start_carry<T>(b.carry_h, a.grad_h, static_cast<size_t>(states) * sizeof(T));
   start_carry<T>(b.carry_c, a.grad_c, static_cast<size_t>(states) * sizeof(T));
-  bool walked = false;
+  b.amx = plan_amx_walk(s, s.hidden, 0, b.gates);
   if constexpr (kHasAmx<T>) {
-    plan_amx(b);
-    walked = b.amx.used;
-    if (walked) backward_amx(b);
+    if (b.amx.used) backward_amx(b);
   }
-  if (!walked) backward_by_vectors<T>(b);
+  if (!b.amx.used) backward_by_vectors<T>(b);
   if (a.grad_h0 && s.steps == 1) grad_states_of_one<T>(b);
   if (a.grad_x) grad_input<T>(b);
   if (a.grad_ih[0]) grad_weights<T>(b);

@@ -256,16 +256,6 @@ FASTDL_INLINE constexpr int amx_slots(Cell cell) {
   return cell == Cell::kLstm || cell == Cell::kGru ? 4 : 1;
 }
 
-template <class T>
-static void plan_amx(Forward<T>& f) {
-  const RecurrentShape& s = f.a.s;
-  const int64_t gates = gate_count(s.cell);
-  f.amx.used = amx_walks(s, gates * s.hidden, s.input + s.hidden);
-  if (!f.amx.used) return;
-  f.amx.panels = ceil_div(s.hidden, kAmxUnits);
-  f.amx.x_steps = amx_steps(s.input), f.amx.h_steps = amx_steps(s.hidden);
-  f.amx.walker_rows = ceil_div(s.batch, kAmxSide) * (f.amx.x_steps + f.amx.h_steps) * kAmxStep;
-}
 FASTDL_INLINE int64_t amx_panel_size(const AmxWalk& w, int64_t gates) {
   return gates * (w.x_steps + w.h_steps) * kAmxStep;
 }
@@ -414,7 +404,8 @@ static void forward_amx(Forward<float>& f) {
   const RecurrentShape& s = f.a.s;
   const int64_t gates = gate_count(s.cell), all = s.directions * f.amx.panels;
   const int64_t panel_size = amx_panel_size(f.amx, gates), pointers = s.batch;
-  const Division division = divide_steps(s, f.amx.panels, 2 * gates * s.hidden * (s.input + s.hidden));
+  const Division division =
+      divide_steps(s, f.amx.panels, 2 * gates * s.hidden * (s.input + s.hidden), f.amx.own_sequences);
   const int64_t walkers = slots(s, division);
   Scratch<Bf16> weights(all * panel_size), split(walkers * f.amx.walker_rows);
   f.amx.weights = weights;
@@ -520,7 +511,7 @@ static void forward(const RecurrentFwdArgs& a) {
   const int64_t walkers = slots(s, division);
   const bool thin = is_thin(s);
   f.late = s.steps == 1;
-  if constexpr (kHasAmx<T>) plan_amx(f);
+  f.amx = plan_amx_walk(s, gates * s.hidden, s.input, s.hidden);
   Scratch<T> zeros(s.hidden), weights(thin || f.amx.used ? 0 : (f.late ? walkers : all) * panel_size);
   Scratch<T> bias(thin ? 0 : all * kTileStep<T>);
   __builtin_memset(zeros, 0, static_cast<size_t>(s.hidden) * sizeof(T));

@@ -44,11 +44,12 @@ struct Division {
   int64_t groups;   // of sequences
   int64_t members;  // of the team; 1: each direction and group is a task
 };
-static Division divide_steps(const RecurrentShape& s, int64_t panels, int64_t flops_a_sequence) {
+static Division divide_steps(const RecurrentShape& s, int64_t panels, int64_t flops_a_sequence,
+                             int64_t own = kOwnSequences) {
   const int64_t threads = get_num_threads();
   const int64_t wanted = ceil_div(threads, s.directions);
   if (wanted == 1) return {1, 1};
-  if (s.steps > 1 && s.batch >= wanted * kOwnSequences) return {wanted, 1};
+  if (s.steps > 1 && s.batch >= wanted * own) return {wanted, 1};
   const int64_t worth = s.batch * flops_a_sequence / kMemberFlops;
   const int64_t members = min64(min64(threads, panels), worth);
   return {1, members > 1 ? members : 1};
