@@ -76,13 +76,23 @@ def sizes():
          "lengths": tuple(1 + j * 7 % 3 for j in range(40))}
         for m in GATES
     ]  # fmt: skip
+    # More sequences and units than a block of the tile unit (AMX), that end inside, and steps enough for it.
+    blocks = [
+        {"mode": m, "t": 6, "n": 61, "i": 30, "h": 120 if m.startswith("rnn") else 100, "states": False, **how}
+        for m in GATES
+        for how in (
+            {"states": True},
+            {"batch_first": True},
+            {"bidirectional": True, "lengths": tuple(1 + j * 7 % 6 for j in range(61))},
+        )
+    ]
     empty = [
         {"mode": "lstm", "t": 0, "n": 2, "i": 3, "h": 4},
         {"mode": "gru", "t": 2, "n": 0, "i": 3, "h": 4, "bidirectional": True},
         {"mode": "gru", "t": 2, "n": 2, "i": 0, "h": 4},
         {"mode": "lstm", "t": 2, "n": 2, "i": 3, "h": 0},
     ]
-    return [*small, *full, *both, *packed, *large, *chunks, *tiles, *empty]
+    return [*small, *full, *both, *packed, *large, *chunks, *tiles, *blocks, *empty]
 
 
 def make_rows(rng, lengths, steps, tail, batch_first=False, packed=False, **_):

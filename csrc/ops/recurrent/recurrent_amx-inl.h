@@ -31,27 +31,19 @@ constexpr double kNearBytes = 2 << 20;
 // A thread that walks by itself has a tile of sequences, or as many as are worth reading all weights from L3 for.
 constexpr int64_t kNearSequences = 16, kFarSequences = 64;
 
-FASTDL_INLINE bool near_weights(int64_t columns, int64_t k) {
-  const double numbers = static_cast<double>(ceil_div(columns, kAmxSide) * amx_steps(k) * kAmxStep);
-  return numbers * sizeof(Bf16) <= kNearBytes;
-}
-
-// Whether the product of all steps is made sooner on tiles.
-FASTDL_INLINE bool amx_walks(const RecurrentShape& s, int64_t columns, int64_t k) {
-  if (!amx_in_use() || s.dtype != DType::kFloat32 || s.steps < 2) return false;
-  const double rows = static_cast<double>(ceil_div(s.batch, kAmxSide / 2)) / 2, steps = static_cast<double>(s.steps);
-  const double wide = static_cast<double>(ceil_div(columns, kAmxSide)), deep = static_cast<double>(amx_steps(k));
-  const double block = (near_weights(columns, k) ? kWeightCycles : kFarWeightCycles) + rows * kBlockCycles;
-  const double cycles = deep * (steps * (wide * block + rows * kPackCycles) + wide * kSplitCycles);
-  return cycles < steps * static_cast<double>(s.batch * columns * k) / kVectorProducts;
-}
-
 FASTDL_INLINE AmxWalk plan_amx_walk(const RecurrentShape& s, int64_t columns, int64_t x, int64_t h) {
   AmxWalk w{};
-  w.used = amx_walks(s, columns, x + h);
+  if (!amx_in_use() || s.dtype != DType::kFloat32 || s.steps < 2) return w;
   w.panels = ceil_div(s.hidden, kAmxUnits), w.x_steps = amx_steps(x), w.h_steps = amx_steps(h);
   w.walker_rows = ceil_div(s.batch, kAmxSide) * (w.x_steps + w.h_steps) * kAmxStep;
-  w.own_sequences = near_weights(columns, x + h) ? kNearSequences : kFarSequences;
+  const double wide = static_cast<double>(ceil_div(columns, kAmxSide)), steps = static_cast<double>(s.steps);
+  const double rows = static_cast<double>(ceil_div(s.batch, kAmxSide / 2)) / 2;
+  const auto deep = static_cast<double>(w.x_steps + w.h_steps);
+  const bool near = wide * deep * kAmxStep * sizeof(Bf16) <= kNearBytes;
+  const double block = (near ? kWeightCycles : kFarWeightCycles) + rows * kBlockCycles;
+  const double cycles = deep * (steps * (wide * block + rows * kPackCycles) + wide * kSplitCycles);
+  w.used = cycles < steps * static_cast<double>(s.batch * columns * (x + h)) / kVectorProducts;
+  w.own_sequences = near ? kNearSequences : kFarSequences;
   return w;
 }
 
