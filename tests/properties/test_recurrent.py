@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastdl
+import fastdl.functional as F
 from fastdl import backends
 from fastdl.testing import OpCase, assert_close
 from tests.cases import recurrent as cases
@@ -78,3 +79,20 @@ def test_teams_and_groups_of_threads_change_no_bit(mode, sizes):
         outs, grads = LAYER.run_on(arrays, "cpu", "float32", attributes)
         results.append([a.tobytes() for a in [*outs, *grads] if a is not None])
     assert results[0] == results[1] == results[2]
+
+
+@pytest.mark.parametrize("mode", sorted(cases.GATES))
+@pytest.mark.parametrize("bad", [float("inf"), float("nan"), 3e38])
+def test_what_is_not_finite_stays_with_its_sequence(mode, bad):
+    sizes = {"t": 5, "n": 70, "i": 30, "h": 120, "states": False}
+    x, *weights = LAYER.rounded(LAYER.make({"mode": mode} | sizes, seed=1), "float32")
+    spoilt = x.copy()
+    spoilt[2, 40, 7] = bad
+    for isa in backends.get("cpu").isa_levels():
+        backends.get("cpu").set_isa(isa)
+        out, other = (
+            F.recurrent(fastdl.tensor(a), [fastdl.tensor(w) for w in weights], mode)[0].numpy() for a in (x, spoilt)
+        )
+        same = out == other
+        assert same[:2].all() and same[:, :40].all() and same[:, 41:].all()
+        assert not same[2, 40].all()

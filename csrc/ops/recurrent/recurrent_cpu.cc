@@ -7,7 +7,7 @@
 //
 // Many sequences: one product over x and h together. Few: the input product of several steps at once, before them.
 // One step (a cell): each panel is packed when its turn comes, into the same place. Of few sequences, every weight is
-// used a few times only, and read where it lies.
+// used a few times only, and read where it lies. On the tile unit gates follow a panel later (recurrent_amx-inl.h).
 #include "cpu/thin_product-inl.h"
 #include "ops/recurrent/recurrent_amx-inl.h"
 
@@ -403,7 +403,7 @@ static void walk_forward_amx(const Forward<float>& f, const Walker& w, const Row
 static void forward_amx(Forward<float>& f) {
   const RecurrentShape& s = f.a.s;
   const int64_t gates = gate_count(s.cell), all = s.directions * f.amx.panels;
-  const int64_t panel_size = amx_panel_size(f.amx, gates), pointers = s.batch;
+  const int64_t panel_size = amx_panel_size(f.amx, gates);
   const Division division =
       divide_steps(s, f.amx.panels, 2 * gates * s.hidden * (s.input + s.hidden), f.amx.own_sequences);
   const int64_t walkers = slots(s, division);
@@ -418,10 +418,10 @@ static void forward_amx(Forward<float>& f) {
                          i % f.panels * f.units, f.bias + i * kTileStep<float>);
   }
 
-  Scratch<const float*> rows(walkers * 2 * pointers);
+  Scratch<const float*> rows(walkers * 2 * s.batch);
   walk_all(s, division, f.amx.panels, [&](const Walker& w, int64_t slot, Team& team) {
-    const float** const x = rows.get() + slot * 2 * pointers;
-    walk_forward_amx(f, w, Rows<float>{x, x + pointers, nullptr, nullptr, nullptr}, split + slot * f.amx.walker_rows,
+    const float** const x = rows.get() + slot * 2 * s.batch;
+    walk_forward_amx(f, w, Rows<float>{x, x + s.batch, nullptr, nullptr, nullptr}, split + slot * f.amx.walker_rows,
                      team);
   });
 }
