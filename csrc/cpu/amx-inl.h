@@ -224,6 +224,42 @@ static void amx_pack_b(Bf16* to, int64_t size, const Operand<float>& b, int64_t 
 
 // ---- products -------------------------------------------------------------------------------------------------------
 
+// A product of a block: A of up to 32 rows, B of up to 32 columns.
+struct AmxProduct {
+  int64_t steps;
+  const Bf16 *a, *b;
+};
+
+// The work of vectors on blocks that are complete, done beside the next product, since the tile unit needs few of the
+// processor's instructions and what has just been stored is waited for: run(what, piece) for each piece.
+struct AmxBeside {
+  void (*run)(const void* what, int64_t piece);
+  const void* what;
+  int64_t next, count, at_once;  // pieces; at_once: twice a step
+};
+FASTDL_INLINE AmxBeside beside(void (*run)(const void*, int64_t), const void* what, int64_t pieces, int64_t steps) {
+  return {run, what, 0, pieces, ceil_div(pieces, 2 * (steps > 0 ? steps : 1))};
+}
+FASTDL_INLINE void go_on(AmxBeside& work) {
+  for (int64_t n = work.at_once; n > 0 && work.next < work.count; --n) work.run(work.what, work.next++);
+}
+FASTDL_INLINE void finish_all(AmxBeside& work) {
+  for (; work.next < work.count; ++work.next) work.run(work.what, work.next);
+}
+
+// Memory that is wanted soon: in each step `lines` lines of 64 bytes from `at` on, and two rows of c, where the block
+// will go. (A and B are best left to the processor's own prefetchers.)
+struct AmxAhead {
+  const float* at;
+  int64_t lines;
+  float* c;
+  int64_t ldc;
+};
+FASTDL_INLINE void fetch_step(AmxAhead& ahead) {
+  for (int64_t i = 0; i < ahead.lines; ++i, ahead.at += 16) __builtin_prefetch(ahead.at, 0, 2);
+  for (int i = 0; i < 2; ++i, ahead.c += ahead.ldc) __builtin_prefetch(ahead.c, 1), __builtin_prefetch(ahead.c + 16, 1);
+}
+
 // Tiles 0 to 3 are C, 4 and 5 A, 6 and 7 B. kRows, kColumns: tiles of a block that there are.
 template <int kRows, int kColumns>
 FASTDL_INLINE void multiply_parts() {
@@ -243,21 +279,20 @@ FASTDL_INLINE void load_b(const Bf16* part) {
   if constexpr (kColumns == 2) tile_load<7>(part + kAmxTile);
 }
 
-// block[32][32] = A B over some steps; the products of small parts first. Two rows of c are fetched in each step: the
-// block goes there, or is added to it. (A and B are best left to the processor's own prefetchers.)
+// block[32][32] = A B; the products of small parts first.
 template <int kRows, int kColumns>
-static __attribute__((noinline)) void amx_block(int64_t steps, const Bf16* a, const Bf16* b, float* c, int64_t ldc,
-                                                float* block) {
+static __attribute__((noinline)) void amx_block(AmxProduct p, AmxAhead ahead, AmxBeside& work, float* block) {
   tile_zero<0>(), tile_zero<1>(), tile_zero<2>(), tile_zero<3>();
   const auto multiply = [] FASTDL_BODY { multiply_parts<kRows, kColumns>(); };
-  for (; steps > 0; --steps, a += kAmxStep, b += kAmxStep) {
-    load_a<kRows>(a + 2 * kAmxPart), load_b<kColumns>(b), multiply();  // low high
-    load_a<kRows>(a + kAmxPart), multiply();                           // middle high
-    for (int i = 0; i < 2; ++i, c += ldc) __builtin_prefetch(c, 1), __builtin_prefetch(c + 16, 1);
-    load_b<kColumns>(b + kAmxPart), multiply();      // middle middle
-    load_a<kRows>(a), multiply();                    // high middle
-    load_b<kColumns>(b + 2 * kAmxPart), multiply();  // high low
-    load_b<kColumns>(b), multiply();                 // high high
+  for (; p.steps > 0; --p.steps, p.a += kAmxStep, p.b += kAmxStep) {
+    load_a<kRows>(p.a + 2 * kAmxPart), load_b<kColumns>(p.b), multiply();  // low high
+    load_a<kRows>(p.a + kAmxPart), multiply();                             // middle high
+    fetch_step(ahead), go_on(work);
+    load_b<kColumns>(p.b + kAmxPart), multiply();      // middle middle
+    load_a<kRows>(p.a), multiply();                    // high middle
+    load_b<kColumns>(p.b + 2 * kAmxPart), multiply();  // high low
+    go_on(work);
+    load_b<kColumns>(p.b), multiply();  // high high
   }
   tile_store<0>(block, kAmxSide);
   if constexpr (kColumns == 2) tile_store<1>(block + 16, kAmxSide);
@@ -286,53 +321,41 @@ static __attribute__((noinline)) void amx_block_by_vectors(int64_t steps, const 
   }
 }
 
-using AmxBlock = void (*)(int64_t, const Bf16*, const Bf16*, float*, int64_t, float*);
+using AmxBlock = void (*)(AmxProduct, AmxAhead, AmxBeside&, float*);
 static AmxBlock amx_block_for(int64_t rows, int64_t columns) {
   constexpr int64_t kHalf = kAmxSide / 2;
   if (rows <= kHalf) return columns <= kHalf ? amx_block<1, 1> : amx_block<1, 2>;
   return columns <= kHalf ? amx_block<2, 1> : amx_block<2, 2>;
 }
 
-// Whether all numbers of a block of whole tiles are finite.
-FASTDL_INLINE bool all_finite(const float* block, int64_t rows, int64_t columns) {
+// A vector of 16 numbers of a block: those that are not finite are made again by vectors.
+static __attribute__((noinline)) Vec<float> made_again(const AmxProduct& p, int64_t row, int64_t column, Vec<float> v) {
+  alignas(64) float made[kAmxBlock];
   constexpr int L = kLanes<float>;
-  Vec<float> zeros{};
-  for (int64_t i = 0; i < rows; ++i)
-    for (int64_t j = 0; j < columns; j += L) zeros += load<float>(block + i * kAmxSide + j) * 0.0f;
-  return !any_lane<float>(zeros != 0.0f);
+  amx_block_by_vectors(p.steps, p.a + row * kAmxSteps, p.b + column / L * kAmxTile, 1, L, made);
+  return select<float>(v * 0.0f == 0.0f, v, load<float>(made));
+}
+FASTDL_INLINE Vec<float> result_of(const AmxProduct& p, const float* block, int64_t row, int64_t column) {
+  const Vec<float> v = load<float>(block + row * kAmxSide + column);
+  if (__builtin_expect(any_lane<float>(v * 0.0f != 0.0f), 0)) return made_again(p, row, column, v);
+  return v;
 }
 
-// Numbers of a block that are not finite, by vectors; the others stay.
-static __attribute__((noinline)) void make_again(int64_t steps, const Bf16* a, const Bf16* b, int64_t rows,
-                                                 int64_t columns, float* block) {
-  alignas(64) float sums[kAmxBlock];
-  amx_block_by_vectors(steps, a, b, rows, columns, sums);
-  for (int64_t i = 0; i < kAmxBlock; i += kLanes<float>) {
-    const Vec<float> v = load<float>(block + i);
-    store<float>(block + i, select<float>(v * 0.0f == 0.0f, v, load<float>(sums + i)));
-  }
-}
-
-// block = A B, of rows x columns <= 32 x 32; the rest of it may be anything. It is wanted at c.
-static void amx_product(int64_t steps, const Bf16* a, const Bf16* b, int64_t rows, int64_t columns, float* c,
-                        int64_t ldc, float* block) {
-  amx_block_for(rows, columns)(steps, a, b, c, ldc, block);
-  if (__builtin_expect(!all_finite(block, rows, columns), 0)) make_again(steps, a, b, rows, columns, block);
-}
-
-// c = A B, or is added to.
-static void amx_multiply(int64_t steps, const Bf16* a, const Bf16* b, int64_t rows, int64_t columns, float* c,
-                         int64_t ldc, bool accumulate) {
-  constexpr int L = kLanes<float>;
-  alignas(64) float block[kAmxBlock];
-  amx_product(steps, a, b, rows, columns, c, ldc, block);
-  for (int64_t i = 0; i < rows; ++i) {
-    for (int64_t j = 0; j < columns; j += L) {
-      float* const to = c + i * ldc + j;
-      Vec<float> v = load<float>(block + i * kAmxSide + j);
-      if (accumulate) v += load_some<float>(to, columns - j);
-      store_some<float>(to, v, columns - j);
-    }
+// What becomes of a block: c = A B, or is added to, row by row.
+struct AmxTarget {
+  AmxProduct product;
+  const float* block;
+  int64_t columns;
+  float* c;
+  int64_t ldc;
+  bool accumulate;
+};
+FASTDL_INLINE void store_row(const AmxTarget& t, int64_t row) {
+  for (int64_t j = 0; j < t.columns; j += kLanes<float>) {
+    float* const to = t.c + row * t.ldc + j;
+    Vec<float> v = result_of(t.product, t.block, row, j);
+    if (t.accumulate) v += load_some<float>(to, t.columns - j);
+    store_some<float>(to, v, t.columns - j);
   }
 }
 

@@ -47,6 +47,22 @@ static AmxGrid amx_grid(int64_t m, int64_t n, int64_t k, int64_t threads) {
   return best;
 }
 
+// A block of C that is complete, and what follows on its rows after the last block of k.
+template <class Finish>
+struct AmxRows {
+  AmxTarget target;
+  int64_t row, column;
+  const Finish* finish;  // or null
+};
+template <class Finish>
+static void complete_row(const void* what, int64_t i) {
+  const AmxRows<Finish>& b = *static_cast<const AmxRows<Finish>*>(what);
+  store_row(b.target, i);
+  if (b.finish)
+    (*b.finish)(b.target.c + i * b.target.ldc, b.target.ldc, b.row + i, 1, b.column,
+                static_cast<int>(b.target.columns));
+}
+
 // Rows [m0, m1) and columns [n0, n1) of C, by one thread.
 template <class Finish>
 static void amx_part(int64_t m0, int64_t m1, int64_t n0, int64_t n1, int64_t k, const Operand<float>& a,
@@ -55,6 +71,10 @@ static void amx_part(int64_t m0, int64_t m1, int64_t n0, int64_t n1, int64_t k, 
   const Split m_blocks = split_evenly(ceil_div(m1 - m0, kAmxSide), kAmxPanels);
   const int64_t most = part_size(k_blocks, 0) * kAmxStep;  // numbers of a panel or sliver
   Scratch<Bf16> panels(part_size(m_blocks, 0) * most), slivers(ceil_div(min64(kAmxColumns, n1 - n0), kAmxSide) * most);
+  alignas(64) float blocks[2][kAmxBlock];
+  AmxRows<Finish> before;  // what `work` is about
+  AmxBeside work{};
+  int64_t turn = 0;
   tile_begin();
   for (int64_t from = n0; from < n1; from += kAmxColumns) {
     const int64_t to = min64(from + kAmxColumns, n1);
@@ -73,11 +93,15 @@ static void amx_part(int64_t m0, int64_t m1, int64_t n0, int64_t n1, int64_t k, 
           const Bf16* panel = panels;
           for (int64_t i = row0; i < row1; i += kAmxSide, panel += size) {
             const int64_t rows = min64(kAmxSide, row1 - i);
-            float* const block = c + i * ldc + j;
-            amx_multiply(steps, panel, sliver, rows, columns, block, ldc, k0 > 0);
-            if (k0 + kc == k) finish(block, ldc, i, static_cast<int>(rows), j, static_cast<int>(columns));
+            float *const at = c + i * ldc + j, *const block = blocks[turn++ % 2];
+            const AmxProduct product{steps, panel, sliver};
+            amx_block_for(rows, columns)(product, {nullptr, 0, at, ldc}, work, block);
+            finish_all(work);
+            before = {{product, block, columns, at, ldc, k0 > 0}, i, j, k0 + kc == k ? &finish : nullptr};
+            work = beside(complete_row<Finish>, &before, rows, steps);
           }
         }
+        finish_all(work);  // before other numbers take the place of these
       }
     }
   }

@@ -125,13 +125,37 @@ void pack_pixels(const View& v, const Blocks& blocks, int64_t group, const Slive
 
 // ---- products -------------------------------------------------------------------------------------------------------
 
-// Rows of sums, with the bias, to the image. sums: may be changed.
-void finish_sums(const View& v, const float* bias, int64_t rows, const Sliver& sliver, float* sums, float* out) {
+// A block of sums: added to those of earlier blocks of K, and at last, with the bias, to the image.
+struct Sums {
+  const View* v;
+  const Sliver* sliver;
+  AmxProduct product;
+  const float *block, *bias;  // bias: may be null
+  float *sums, *out;          // sums: of 32 pixels a row, where there are several blocks of K
+  int64_t rows;
+  bool first, last;
+};
+// Of some output channels.
+constexpr int64_t kPiece = 4;
+void finish_piece(const void* what, int64_t piece) {
   constexpr int L = kLanes<float>;
-  for (int64_t m = 0; bias && m < rows; ++m)
-    for (int64_t i = 0; i < kAmxSide; i += L)
-      store<float>(sums + m * kAmxSide + i, load<float>(sums + m * kAmxSide + i) + broadcast<float>(bias[m]));
-  scatter(v, sums, kAmxSide, static_cast<int>(rows), sliver.targets, sliver.count, out);
+  const Sums& s = *static_cast<const Sums*>(what);
+  const int64_t m0 = piece * kPiece, rows = min64(kPiece, s.rows - m0), lanes = s.sliver->lanes;
+  alignas(64) float made[kPiece * kAmxSide];
+  float* const to = s.last ? made : s.sums + m0 * kAmxSide;
+  for (int64_t m = 0; m < rows; ++m) {
+    const Vec<float> bias = broadcast<float>(s.last && s.bias ? s.bias[m0 + m] : 0.0f);
+#pragma GCC unroll 2
+    for (int64_t j = 0; j < kAmxSide; j += L) {
+      if (j >= lanes) break;
+      Vec<float> v = result_of(s.product, s.block, m0 + m, j);
+      if (!s.first) v += load<float>(s.sums + (m0 + m) * kAmxSide + j);
+      store<float>(to + m * kAmxSide + j, s.last ? v + bias : v);
+    }
+  }
+  if (s.last)
+    scatter(*s.v, made, kAmxSide, static_cast<int>(rows), s.sliver->targets, s.sliver->count,
+            s.out + m0 * s.v->out_plane);
 }
 
 // What a chunk works with. own: for the weights of a panel, or null where those of all panels are packed.
@@ -148,6 +172,10 @@ void make_block(const View& v, const Blocks& blocks, int64_t group, int64_t firs
   const float* bias = v.bias ? static_cast<const float*>(v.bias) + group * v.m_channels : nullptr;
   float* out = static_cast<float*>(v.out) + group * v.m_channels * v.out_plane;
   const int64_t last = blocks.groups.count - 1;
+  alignas(64) float made[2][kAmxBlock];
+  Sums before;  // what `work` is about
+  AmxBeside work{};
+  int64_t turn = 0;
   for (int64_t block = 0; block <= last; ++block) {
     const int64_t steps = blocks.size(block), size = steps * kAmxStep;
     for (int64_t s = 0; s < count; ++s)
@@ -158,19 +186,20 @@ void make_block(const View& v, const Blocks& blocks, int64_t group, int64_t firs
       const int64_t m = j * kAmxSide, rows = min64(kAmxSide, v.m_channels - m);
       for (int64_t s = 0; s < count; ++s) {
         const Sliver& sliver = chunk.slivers[s];
-        const Bf16* const pixels = chunk.pixels + s * size;
-        float* const target = out + m * v.out_plane + sliver.targets[0].offset;
-        if (last == 0) {
-          alignas(64) float made[kAmxBlock];
-          amx_product(steps, panel, pixels, rows, sliver.lanes, target, v.out_plane, made);
-          finish_sums(v, bias ? bias + m : nullptr, rows, sliver, made, out + m * v.out_plane);
-          continue;
-        }
-        float* const sum = chunk.sums + ((j - j0) * count + s) * kAmxBlock;
-        amx_multiply(steps, panel, pixels, rows, sliver.lanes, sum, kAmxSide, block > 0);
-        if (block == last) finish_sums(v, bias ? bias + m : nullptr, rows, sliver, sum, out + m * v.out_plane);
+        const AmxProduct product{steps, panel, chunk.pixels + s * size};
+        float* const sums = last > 0 ? chunk.sums + ((j - j0) * count + s) * kAmxBlock : nullptr;
+        float* const to = out + m * v.out_plane;
+        const AmxAhead ahead = block == last ? AmxAhead{nullptr, 0, to + sliver.targets[0].offset, v.out_plane}
+                                             : AmxAhead{nullptr, 0, sums, kAmxSide};
+        float* const numbers = made[turn++ % 2];
+        amx_block_for(rows, sliver.lanes)(product, ahead, work, numbers);
+        finish_all(work);
+        before = {&v, &sliver, product, numbers, bias ? bias + m : nullptr, sums, to, rows, block == 0, block == last};
+        work = beside(finish_piece, &before, ceil_div(rows, kPiece), steps);
       }
+      if (chunk.own) finish_all(work);  // before other weights take the place of these
     }
+    finish_all(work);
   }
 }
 

@@ -206,7 +206,12 @@ struct OnTiles {
     }
   }
   static void multiply(const Plan& plan, const Bf16* w, int64_t rows, const Bf16* panel, int lanes, float* tile) {
-    amx_product(amx_steps(plan.k()), w, panel, rows, lanes, tile, 0, tile);
+    const AmxProduct product{amx_steps(plan.k()), w, panel};
+    AmxBeside nothing{};
+    amx_block_for(rows, lanes)(product, {nullptr, 0, tile, 0}, nothing, tile);
+    for (int64_t i = 0; i < rows; ++i)
+      for (int64_t j = 0; j < lanes; j += kLanes<float>)
+        store<float>(tile + i * kAmxSide + j, result_of(product, tile, i, j));
   }
 };
 #endif

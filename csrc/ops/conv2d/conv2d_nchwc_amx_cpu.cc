@@ -77,21 +77,35 @@ void pack_pixels(const Plan& p, const NchwcChunk& c, const PixelSources& sources
   }
 }
 
-// Sums of `rows` pixels and one sliver, added to what earlier parts have made, or to the bias. out: the first pixel.
-void finish_sums(const Plan& p, int64_t part, const float* bias, int64_t rows, int64_t outs, const float* sums,
-                 float* out) {
-  const View& v = p.v;
-  const bool last = part + 1 == p.parts.count;
-  const Activation limits = last ? in_registers(v.activation) : Activation::kNone;
-  for (int64_t j = 0; j < outs; j += kL, sums += kL, out += p.plane) {
-    const V start = part == 0 && bias ? load<float>(bias + j) : V{};
-    const float* const residual = last ? v.residual_at(out) : nullptr;
-    for (int64_t i = 0; i < rows; ++i) {
-      V sum = load<float>(sums + i * kAmxSide) + (part == 0 ? start : load<float>(out + i * kL));
-      if (residual) sum += load<float>(residual + i * kL);
-      store<float>(out + i * kL, limit<float>(limits, sum));
-    }
-    if (last && v.activation != limits) activate_row(v.activation, out, rows * kL);
+// A block of sums, pixels x outputs, to be added to what earlier parts have made, or to the bias.
+struct Sums {
+  const View* v;
+  AmxProduct product;
+  const float *block, *bias;  // bias: of the first part, or null
+  float* out;                 // the first pixel
+  int64_t plane, rows, outs;
+  bool first, last;
+};
+// Some pixels of a vector of outputs.
+constexpr int64_t kPiece = 4;
+FASTDL_INLINE void finish_vectors(const Sums& s, int64_t i, int64_t n, int64_t j, V bias, float* to) {
+  const Activation activation = s.last ? s.v->activation : Activation::kNone;
+  const float* const residual = s.last ? s.v->residual_at(to) : nullptr;
+#pragma GCC unroll 4
+  for (int64_t p = 0; p < n; ++p) {
+    V sum = result_of(s.product, s.block, i + p, j) + bias;
+    if (!s.first) sum += load<float>(to + p * kL);
+    if (residual) sum += load<float>(residual + p * kL);
+    store<float>(to + p * kL, activate<float>(activation, sum));
+  }
+}
+void finish_piece(const void* what, int64_t piece) {
+  const Sums& s = *static_cast<const Sums*>(what);
+  const int64_t i = piece * kPiece, n = min64(kPiece, s.rows - i);
+  for (int64_t j = 0; j < s.outs; j += kL) {
+    float* const to = s.out + j / kL * s.plane + i * kL;
+    const V bias = s.bias ? load<float>(s.bias + j) : V{};
+    n == kPiece ? finish_vectors(s, i, kPiece, j, bias, to) : finish_vectors(s, i, n, j, bias, to);
   }
 }
 
@@ -105,6 +119,10 @@ void run_chunk(const Plan& p, const NchwcChunk& c, const Bf16* weights) {
   float* const out =
       static_cast<float*>(v.out) + (c.image * v.groups + c.group) * v.m_channels * v.out_plane + c.first * kL;
   const float* const bias = v.bias ? static_cast<const float*>(v.bias) + c.group * v.m_channels : nullptr;
+  alignas(64) float blocks[2][kAmxBlock];
+  Sums before;  // what `work` is about
+  AmxBeside work{};
+  int64_t turn = 0;
   tile_begin();
   for (int64_t part = 0; part < p.parts.count; ++part) {
     const int64_t steps = p.steps(part), size = steps * kAmxStep;
@@ -115,11 +133,19 @@ void run_chunk(const Plan& p, const NchwcChunk& c, const Bf16* weights) {
       for (int64_t i = 0; i < panels; ++i) {
         const int64_t rows = min64(kAmxSide, c.count - i * kAmxSide);
         float* const to = out + m * v.out_plane + i * kAmxSide * kL;
-        alignas(64) float sums[kAmxBlock];
-        amx_product(steps, pixels + i * size, w, rows, outs, to, kL, sums);
-        finish_sums(p, part, bias ? bias + m : nullptr, rows, outs, sums, to);
+        float* const block = blocks[turn++ % 2];
+        const AmxProduct product{steps, pixels + i * size, w};
+        amx_block_for(rows, outs)(product, {nullptr, 0, to, kL}, work, block);
+        finish_all(work);
+        before = {&v,        product,
+                  block,     part == 0 && bias ? bias + m : nullptr,
+                  to,        p.plane,
+                  rows,      outs,
+                  part == 0, part + 1 == p.parts.count};
+        work = beside(finish_piece, &before, ceil_div(rows, kPiece), steps);
       }
     }
+    finish_all(work);  // before other pixels take the place of these
   }
   tile_end();
 }

@@ -22,11 +22,12 @@ struct AmxWalk {
   int64_t own_sequences = 0;  // of a thread that walks by itself
 };
 
-#if defined(FASTDL_ISA_avx512)
+#if defined(FASTDL_ISA_amx)
 
 // Cycles of a block in a step of the inner product (cpu/amx_gemm-inl.h), of which its weights take some whatever the
-// rows are, more where they come from L3; and of splitting weights, beyond what packing them for vectors takes.
-constexpr double kWeightCycles = 250, kFarWeightCycles = 350, kSplitCycles = 960;
+// rows are, more where they come from L3; and of splitting rows, and weights, beyond what packing them for vectors
+// takes.
+constexpr double kWeightCycles = 250, kFarWeightCycles = 350, kRowCycles = 600, kSplitCycles = 960;
 constexpr double kNearBytes = 2 << 20;
 // A thread that walks by itself has a tile of sequences, or as many as are worth reading all weights from L3 for.
 constexpr int64_t kNearSequences = 16, kFarSequences = 64;
@@ -41,7 +42,7 @@ FASTDL_INLINE AmxWalk plan_amx_walk(const RecurrentShape& s, int64_t columns, in
   const auto deep = static_cast<double>(w.x_steps + w.h_steps);
   const bool near = wide * deep * kAmxStep * sizeof(Bf16) <= kNearBytes;
   const double block = (near ? kWeightCycles : kFarWeightCycles) + rows * kBlockCycles;
-  const double cycles = deep * (steps * (wide * block + rows * kPackCycles) + wide * kSplitCycles);
+  const double cycles = deep * (steps * (wide * block + rows * kRowCycles) + wide * kSplitCycles);
   w.used = cycles < steps * static_cast<double>(s.batch * columns * (x + h)) / kVectorProducts;
   w.own_sequences = near ? kNearSequences : kFarSequences;
   return w;
@@ -52,61 +53,6 @@ static void amx_pack_rows(Bf16* to, const float* const* rows, int64_t count, int
   constexpr int64_t kRun = 8 * kAmxSteps;
   for (int64_t p = 0; p < k; p += kRun, to += kRun / kAmxSteps * kAmxStep)
     for (int64_t i = 0; i < count; ++i) split_line(to + i * kAmxSteps, rows[i] + p, min64(kRun, k - p));
-}
-
-// A product of a block: A of up to 32 sequences, B of up to 32 columns.
-struct AmxProduct {
-  int64_t steps;
-  const Bf16 *a, *b;
-};
-
-// A vector of 16 numbers of a block's row, made again by vectors. No others: those are of other sequences.
-static __attribute__((noinline)) void remake_vector(const AmxProduct& p, int64_t row, int64_t column, float* block) {
-  alignas(64) float made[kAmxBlock];
-  constexpr int L = kLanes<float>;
-  amx_block_by_vectors(p.steps, p.a + row * kAmxSteps, p.b + column / L * kAmxTile, 1, L, made);
-  store<float>(block + row * kAmxSide + column, load<float>(made));
-}
-
-// The work of vectors on blocks that are complete, done beside the next product, since the tile unit needs few of the
-// processor's instructions: run(what, piece) for each piece, some of them twice a step.
-struct AmxBeside {
-  void (*run)(const void* what, int64_t piece);
-  const void* what;
-  int64_t next, count, at_once;
-};
-FASTDL_INLINE void go_on(AmxBeside& work) {
-  for (int64_t n = work.at_once; n > 0 && work.next < work.count; --n) work.run(work.what, work.next++);
-}
-FASTDL_INLINE void finish_all(AmxBeside& work) {
-  for (; work.next < work.count; ++work.next) work.run(work.what, work.next);
-}
-
-// block[32][32] = A B, as amx_block makes it.
-template <int kRows, int kColumns>
-static __attribute__((noinline)) void amx_step(AmxProduct p, AmxAhead ahead, AmxBeside& work, float* block) {
-  tile_zero<0>(), tile_zero<1>(), tile_zero<2>(), tile_zero<3>();
-  const auto multiply = [] FASTDL_BODY { multiply_parts<kRows, kColumns>(); };
-  for (; p.steps > 0; --p.steps, p.a += kAmxStep, p.b += kAmxStep) {
-    load_a<kRows>(p.a + 2 * kAmxPart), load_b<kColumns>(p.b), multiply();
-    load_a<kRows>(p.a + kAmxPart), multiply();
-    fetch_step(ahead), go_on(work);
-    load_b<kColumns>(p.b + kAmxPart), multiply();
-    load_a<kRows>(p.a), multiply();
-    load_b<kColumns>(p.b + 2 * kAmxPart), multiply();
-    go_on(work);
-    load_b<kColumns>(p.b), multiply();
-  }
-  tile_store<0>(block, kAmxSide);
-  if constexpr (kColumns == 2) tile_store<1>(block + 16, kAmxSide);
-  if constexpr (kRows == 2) tile_store<2>(block + 16 * kAmxSide, kAmxSide);
-  if constexpr (kRows == 2 && kColumns == 2) tile_store<3>(block + 16 * kAmxSide + 16, kAmxSide);
-}
-using AmxStep = void (*)(AmxProduct, AmxAhead, AmxBeside&, float*);
-static AmxStep amx_step_for(int64_t rows, int64_t columns) {
-  constexpr int64_t kHalf = kAmxSide / 2;
-  if (rows <= kHalf) return columns <= kHalf ? amx_step<1, 1> : amx_step<1, 2>;
-  return columns <= kHalf ? amx_step<2, 1> : amx_step<2, 2>;
 }
 
 // The rows that the next step reads or writes, fetched while blocks of so many steps in all are multiplied.
@@ -121,7 +67,7 @@ FASTDL_INLINE AmxComing amx_coming(const Coming<float>& runs, int64_t steps) {
 }
 FASTDL_INLINE AmxAhead amx_ahead(AmxComing& coming, int64_t steps, float* block) {
   const float* const at = take_run<float>(coming.runs, steps * coming.lines * kLine<float>);
-  return {reinterpret_cast<const Bf16*>(at), at ? coming.lines : 0, block, kAmxSide};
+  return {at, at ? coming.lines : 0, block, kAmxSide};
 }
 
 #else

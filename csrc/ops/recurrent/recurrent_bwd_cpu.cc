@@ -245,7 +245,7 @@ static void walk_backward(const Backward<T>& b, const Walker& w, const T** grads
 
 // ---- a walk on the tile unit ----------------------------------------------------------------------------------------
 
-#if defined(FASTDL_ISA_avx512)
+#if defined(FASTDL_ISA_amx)
 
 // A block of dh: up to 32 sequences and 32 units.
 template <class Finish>
@@ -262,7 +262,8 @@ static void finish_piece(const void* what, int64_t piece) {
   const bool two = p.columns > L;
   const int64_t i = two ? piece / 2 : piece, v = two ? piece % 2 * L : 0;
   float* const at = p.block + i * kAmxSide + v;
-  if (__builtin_expect(any_lane<float>(load<float>(at) * 0.0f != 0.0f), 0)) remake_vector(p.product, i, v, p.block);
+  if (__builtin_expect(any_lane<float>(load<float>(at) * 0.0f != 0.0f), 0))
+    store<float>(at, made_again(p.product, i, v, load<float>(at)));
   (*p.finish)(p.first + i, p.unit + v, at);
 }
 
@@ -285,11 +286,11 @@ FASTDL_INLINE void multiply_grads_amx(const Backward<float>& b, const Walker& w,
     const int64_t rows = min64(kAmxSide, count - first), columns = min64(kAmxUnits, b.a.s.hidden - unit);
     const AmxProduct product{steps, split + q % parts * size, weights + panel * size};
     float* const block = blocks[q % 2];
-    amx_step_for(rows, columns)(product, amx_ahead(coming, steps, block), work, block);
+    amx_block_for(rows, columns)(product, amx_ahead(coming, steps, block), work, block);
     finish_all(work);
     before = {product, first, unit, columns, block, &finish};
     const int64_t pieces = rows * ceil_div(columns, kLanes<float>);
-    work = {finish_piece<Finish>, &before, 0, pieces, ceil_div(pieces, 2 * b.amx.h_steps)};
+    work = beside(finish_piece<Finish>, &before, pieces, b.amx.h_steps);
   }
   finish_all(work);
 }

@@ -14,7 +14,7 @@
 namespace fastdl::FASTDL_ISA {
 
 // Sequences of a single step that is not worth packing for.
-#if defined(FASTDL_ISA_avx512)
+#if defined(FASTDL_ISA_amx)
 constexpr int64_t kThinBatch = 8;
 #else
 constexpr int64_t kThinBatch = 12;
@@ -249,7 +249,7 @@ static void walk_forward(const Forward<T>& f, const Walker& w, const Rows<T>& ro
 
 // ---- a walk on the tile unit ----------------------------------------------------------------------------------------
 
-#if defined(FASTDL_ISA_avx512)
+#if defined(FASTDL_ISA_amx)
 
 // The vectors of gates that a panel has, of x and of h: GRU has the third gate of either.
 FASTDL_INLINE constexpr int amx_slots(Cell cell) {
@@ -321,7 +321,8 @@ static void finish_piece(const void* what, int64_t piece) {
 #pragma GCC unroll 4
   for (int k = 0; k < kSlots; ++k) zeros += load<float>(at + k * kAmxBlock) * 0.0f;
   if (__builtin_expect(any_lane<float>(zeros != 0.0f), 0))
-    for (int k = 0; k < kSlots; ++k) remake_vector(product_of(p, k), i, v, p.blocks[k]);
+    for (int k = 0; k < kSlots; ++k)
+      store<float>(at + k * kAmxBlock, made_again(product_of(p, k), i, v, load<float>(at + k * kAmxBlock)));
   const float* const bias = f.bias + p.w->direction * f.panels * kTileStep<float> + unit * kSlots;
   alignas(64) float tile[kTileStep<float>];
 #pragma GCC unroll 4
@@ -338,7 +339,7 @@ static auto finish_piece_for(Cell cell) {
 
 // The blocks of a panel; `work` is what the panel before has left.
 static void multiply_panel(const AmxPanel& p, AmxComing& coming, AmxBeside& work) {
-  const AmxStep step = amx_step_for(p.rows, p.columns);
+  const AmxBlock step = amx_block_for(p.rows, p.columns);
   const int slots = amx_slots(p.f->a.s.cell);
   for (int k = 0; k < slots; ++k) {
     const AmxProduct product = product_of(p, k);
@@ -391,7 +392,7 @@ static void walk_forward_amx(const Forward<float>& f, const Walker& w, const Row
         multiply_panel(p, coming, work);
         const int64_t pieces = p.rows * ceil_div(p.columns, kLanes<float>);
         before = p;
-        work = {finish, &before, 0, pieces, ceil_div(pieces, 2 * gates * steps)};
+        work = beside(finish, &before, pieces, gates * steps);
       }
       finish_all(work);
     }
