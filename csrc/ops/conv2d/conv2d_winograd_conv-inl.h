@@ -194,9 +194,10 @@ static void store_line(const float* line, int64_t n, int channels, const float* 
   for (int c = 0; residual && now != activation && c < channels; ++c) activate_row(activation, out + c * plane, n);
 }
 
-template <class Form>
-static void finish_tile_rows(const WinogradArgs& p, const Sizes<Form>& z, int64_t row0, int64_t row1, int64_t block,
-                             const float* products) {
+// repair(row, lines): whether the products of a row were not as they should be, and now are.
+template <class Form, class Sizes, class Repair>
+static void finish_tile_rows(const WinogradArgs& p, const Sizes& z, int64_t row0, int64_t row1, int64_t block,
+                             const float* products, const Repair& repair) {
   const int64_t line = z.grid.across * Form::kAcross * kL;
   const int channels = static_cast<int>(p.out_channels - block * kL < kL ? p.out_channels - block * kL : kL);
   const V bias = p.bias ? load_n<float>(p.bias + block * kL, channels) : V{};
@@ -204,10 +205,12 @@ static void finish_tile_rows(const WinogradArgs& p, const Sizes<Form>& z, int64_
   const bool later = now != Activation::kNone && now != Activation::kRelu;
   Scratch<float> lines(Form::kDown * line);
   const float* m = products;
-  for (int64_t row = row0; row < row1; ++row) {
+  for (int64_t row = row0; row < row1; ++row, m += z.grid.across * kL) {
     const int64_t image = row / z.grid.down, y = row % z.grid.down * Form::kDown;
-    for (int64_t t = 0; t < z.grid.across; ++t, m += kL)
-      Form::finish_tile(m, z.out_position, bias, now, lines + t * Form::kAcross * kL, line);
+    do {
+      for (int64_t t = 0; t < z.grid.across; ++t)
+        Form::finish_tile(m + t * kL, z.out_position, bias, now, lines + t * Form::kAcross * kL, line);
+    } while (repair(row, lines.get()));
     if (later) activate_row(now, lines.get(), Form::kDown * line);
     if (p.nchwc) {
       const int64_t place = image * p.out_image + block * kL * p.out_plane + y * p.out_row * kL;
@@ -223,6 +226,12 @@ static void finish_tile_rows(const WinogradArgs& p, const Sizes<Form>& z, int64_
                  p.activation, p.out + place + i * p.out_row, p.out_plane,
                  prefetch_distance(p.out_channels, p.out_plane, p.out_row));
   }
+}
+
+template <class Form>
+static void finish_tile_rows(const WinogradArgs& p, const Sizes<Form>& z, int64_t row0, int64_t row1, int64_t block,
+                             const float* products) {
+  finish_tile_rows<Form>(p, z, row0, row1, block, products, [](int64_t, const float*) FASTDL_BODY { return false; });
 }
 
 // ---- a block of tile rows, weights made on the way -----------------------------------------------------------------
@@ -370,32 +379,53 @@ static void conv_of_group(const WinogradArgs& p) {
   });
 }
 
+}  // namespace fastdl::FASTDL_ISA
+#include "ops/conv2d/conv2d_winograd_amx_conv-inl.h"
+namespace fastdl::FASTDL_ISA {
+
 // Of a group, whose weights are kept transformed.
-template <class Form>
-static WinogradArgs kept_group_of(const WinogradArgs& p, const float* kept, int64_t group) {
+static WinogradArgs kept_group_of(const WinogradArgs& p, const float* kept, int64_t size, int64_t group) {
   WinogradArgs own = group_of(p, group);
-  own.prepared = kept;
-  if (kept) own.prepared += group * Sizes<Form>::kPositions * Sizes<Form>(own).weight_position;
+  own.prepared = kept ? kept + group * size : nullptr;
   return own;
+}
+
+// Numbers of the transformed weights of a group.
+template <class Form>
+static int64_t weights_of_group(const WinogradArgs& p, bool amx) {
+#if defined(FASTDL_ISA_avx512)
+  if (amx) return ceil_div(AmxSizes<Form>::kPositions * AmxSizes<Form>(p).weight_position, 2);
+#endif
+  return Sizes<Form>::kPositions * Sizes<Form>(p).weight_position;
 }
 
 template <class Form>
 static void conv_of(const WinogradArgs& p) {
-  for (int64_t group = 0; group < p.groups; ++group) conv_of_group<Form>(kept_group_of<Form>(p, p.prepared, group));
+  const bool amx = winograd_serves_amx<Form>(p, p.prepared != nullptr);
+  const int64_t size = p.prepared ? weights_of_group<Form>(p, amx) : 0;
+  const auto conv = amx ? &amx_conv_of_group<Form> : &conv_of_group<Form>;
+  for (int64_t group = 0; group < p.groups; ++group) conv(kept_group_of(p, p.prepared, size, group));
 }
 
 template <class Form>
 static int64_t weights_of(const WinogradArgs& p) {
-  const Sizes<Form> z(p);
-  return z.kept ? p.groups * z.kPositions * z.weight_position : 0;
+  return Sizes<Form>(p).kept ? p.groups * weights_of_group<Form>(p, winograd_serves_amx<Form>(p, true)) : 0;
 }
 
 template <class Form>
 static void prepare_of(const WinogradArgs& p, float* to) {
+  const bool amx = winograd_serves_amx<Form>(p, true);
+  const int64_t size = weights_of_group<Form>(p, amx);
   for (int64_t group = 0; group < p.groups; ++group) {
-    const WinogradArgs own = kept_group_of<Form>(p, to, group);
+    const WinogradArgs own = group_of(p, group);
+#if defined(FASTDL_ISA_avx512)
+    if (amx) {
+      amx_all_weights(own, AmxSizes<Form>(own), reinterpret_cast<Bf16*>(to + group * size));
+      continue;
+    }
+#endif
     const Sizes<Form> z(own);
-    transform_slivers(own, z, 0, z.slivers, const_cast<float*>(own.prepared));
+    transform_slivers(own, z, 0, z.slivers, to + group * size);
   }
 }
 
