@@ -51,8 +51,8 @@ struct AmxSizes {
 
 // Clock cycles for each input channel and block of outputs. Kept weights come from memory while tiles use those before.
 constexpr double kAmxCycles = 0.2, kVectorCycles = 0.38;  // a tile and position
-constexpr double kAmxWeightCycles = 270, kVectorWeightCycles = 100;
-constexpr double kAmxFarCycles = 700;  // written and read, beyond kAmxFarBytes
+constexpr double kAmxWeightCycles = 460, kVectorWeightCycles = 100;
+constexpr double kAmxFarCycles = 900;  // written and read, beyond kAmxFarBytes
 constexpr double kLineCycles = 10;     // a vector of kept weights
 template <class Form>
 static bool winograd_serves_amx(const WinogradArgs& p, bool kept) {
