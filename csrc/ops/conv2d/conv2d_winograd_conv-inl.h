@@ -417,7 +417,7 @@ static void prepare_of(const WinogradArgs& p, float* to) {
   const bool amx = winograd_serves_amx<Form>(p, true);
   const int64_t size = weights_of_group<Form>(p, amx);
   for (int64_t group = 0; group < p.groups; ++group) {
-    const WinogradArgs own = group_of(p, group);
+    const WinogradArgs own = kept_group_of(p, to, size, group);
 #if defined(FASTDL_ISA_avx512)
     if (amx) {
       amx_all_weights(own, AmxSizes<Form>(own), reinterpret_cast<Bf16*>(to + group * size));

@@ -13,6 +13,7 @@
 // before the next ones.
 #include "cpu/microkernel-inl.h"
 #include "ops/conv2d/conv2d_winograd-inl.h"
+#include "ops/conv2d/conv2d_winograd_amx-inl.h"
 
 namespace fastdl::FASTDL_ISA {
 namespace {
@@ -27,12 +28,24 @@ constexpr int64_t kPartsBytes = 16 << 20;           // sums of all parts
 constexpr int64_t kMaxParts = 8, kMinParts = 4;     // with fewer than kMinParts, threads share a block
 constexpr int64_t kCloseTiles = 64;                 // so few that sums are finished at once,
 constexpr int64_t kCloseBlocks = 4;                 // of so many blocks of channels, or half of them at strides
+constexpr int64_t kAmxBlocks = 4;                   // least blocks of outputs and of channels for the tile unit
+constexpr int64_t kAmxNearTiles = 64;               // of a block there, where sums are small
+constexpr int64_t kAmxChain = 4;                    // steps added up at a time
+
+bool winograd_weights_by_amx([[maybe_unused]] int64_t in_blocks, [[maybe_unused]] int64_t out_blocks) {
+#if defined(FASTDL_ISA_avx512)
+  return amx_in_use() && in_blocks >= kAmxBlocks && out_blocks >= kAmxBlocks;
+#else
+  return false;
+#endif
+}
 
 struct Sizes {
   TileGrid grid;
   Views views_y, views_x;
   int64_t channels, outs, views, c_blocks, o_blocks;  // blocks of channels of one view
   int64_t rows_a_block, blocks, tiles;
+  bool amx;
   int64_t block, in_position, grad_position;  // strides of the transformed tiles
   int64_t sum_row, sum_position, sum_size;
   int64_t parts;
@@ -48,12 +61,15 @@ struct Sizes {
     sum_row = views * c_blocks * kL, sum_position = o_blocks * kL * sum_row + kL, sum_size = kPositions * sum_position;
     const int64_t sum_bytes = sum_size * static_cast<int64_t>(sizeof(float));
     int64_t wanted = kBlockBytes / (kPositions * (views * c_blocks + o_blocks) * kVecBytes);
+    amx = winograd_weights_by_amx(views * c_blocks, o_blocks);
+    if (amx) wanted = kAmxNearTiles;
     wanted = sum_bytes > kSumsBytes || wanted > kMaxTiles ? kMaxTiles : wanted < kMinTiles ? kMinTiles : wanted;
     rows_a_block = wanted / grid.across < 1 ? 1 : wanted / grid.across;
     blocks = (grid.rows + rows_a_block - 1) / rows_a_block;
     rows_a_block = (grid.rows + blocks - 1) / blocks;
     tiles = rows_a_block * grid.across;
-    block = tiles * kL;
+    amx = amx && !close();
+    block = (amx ? (tiles + 2 * kL - 1) / (2 * kL) * 2 * kL : tiles) * kL;
     in_position = views * c_blocks * block + kL, grad_position = o_blocks * block + kL;
     parts = kPartsBytes / sum_bytes;
     if (parts > kMaxParts) parts = kMaxParts;
@@ -150,12 +166,91 @@ void transform_block(const Conv2dBwdWeightArgs& p, const Sizes& z, int64_t row0,
   });
 }
 
+#if defined(FASTDL_ISA_avx512)
+// ---- products on the tile unit: outputs are rows of A, channels columns of B, tiles are summed ---------------------
+
+// Tiles from `tiles` on to whole steps are zeros.
+void clear_rest(int64_t tiles, int64_t size, float* block) {
+  for (int64_t i = tiles * kL; i < size; i += kL) store<float>(block + i, V{});
+}
+
+// One block of kL channels as a column of B, a pair are tiles 16 apart.
+void split_channels(const float* in, int64_t steps, Bf16* to) {
+  for (; steps > 0; --steps, in += 2 * kL * kL, to += kAmxStep)
+    for (int64_t t = 0; t < kL; ++t)
+      store_parts(to + t * kAmxSteps, split_pairs(load<float>(in + t * kL), load<float>(in + (t + kL) * kL)));
+}
+// One block of kL outputs as 16 rows of A.
+void split_outputs(const float* grads, int64_t steps, Bf16* to) {
+  for (; steps > 0; --steps, grads += 2 * kL * kL, to += kAmxStep) {
+    V first[kL], second[kL];
+#pragma GCC unroll 16
+    for (int t = 0; t < kL; ++t) first[t] = load<float>(grads + t * kL);
+    transpose<float>(first);
+    alignas(64) float turned[kL * kL];
+#pragma GCC unroll 16
+    for (int t = 0; t < kL; ++t) store<float>(turned + t * kL, first[t]);
+#pragma GCC unroll 16
+    for (int t = 0; t < kL; ++t) second[t] = load<float>(grads + (t + kL) * kL);
+    transpose<float>(second);
+#pragma GCC unroll 16
+    for (int o = 0; o < kL; ++o) store_parts(to + o * kAmxSteps, split_pairs(load<float>(turned + o * kL), second[o]));
+  }
+}
+
+// All products of a position.
+void multiply_by_amx(const Conv2dGeometry& g, const Sizes& z, int64_t position, const float* grads, const float* in,
+                     float* sums, bool accumulate) {
+  const int64_t steps = z.block / (2 * kL * kL), sliver = steps * kAmxStep, slivers = (z.c_blocks + 1) / 2;
+  Scratch<Bf16> channels(z.views * slivers * sliver), outputs(sliver);
+  for (int64_t view = 0; view < z.views; ++view) {
+    if (is_unused(g, z, view, position)) continue;
+    for (int64_t c = 0; c < z.c_blocks; ++c)
+      split_channels(in + position * z.in_position + (view * z.c_blocks + c) * z.block, steps,
+                     channels + (view * slivers + c / 2) * sliver + c % 2 * kAmxTile);
+  }
+  for (int64_t o = 0; o < z.o_blocks; o += 2) {
+    const int64_t rows = o + 1 < z.o_blocks ? 2 : 1;
+    for (int64_t i = 0; i < rows; ++i)
+      split_outputs(grads + position * z.grad_position + (o + i) * z.block, steps, outputs + i * kAmxTile);
+    for (int64_t view = 0; view < z.views; ++view) {
+      if (is_unused(g, z, view, position)) continue;
+      for (int64_t c = 0; c < slivers; ++c) {
+        const Bf16* const b = channels + (view * slivers + c) * sliver;
+        float* const to = sums + o * kL * z.sum_row + (view * z.c_blocks + 2 * c) * kL;
+        for (int64_t k = 0; k < steps; k += kAmxChain)
+          amx_multiply(steps - k < kAmxChain ? steps - k : kAmxChain, outputs + k * kAmxStep, b + k * kAmxStep, b, 0,
+                       rows * kL, 2 * c + 1 < z.c_blocks ? 2 * kL : kL, to, z.sum_row, accumulate || k > 0);
+      }
+    }
+  }
+}
+
+void add_block_by_amx(const Conv2dGeometry& g, const Sizes& z, int64_t tiles, float* in, float* grads, float* sums,
+                      bool accumulate) {
+  parallel_for(kPositions, 1, [&](int64_t begin, int64_t end) {
+    tile_begin();
+    for (int64_t position = begin; position < end; ++position) {
+      for (int64_t i = 0; i < z.views * z.c_blocks; ++i)
+        clear_rest(tiles, z.block, in + position * z.in_position + i * z.block);
+      for (int64_t i = 0; i < z.o_blocks; ++i)
+        clear_rest(tiles, z.block, grads + position * z.grad_position + i * z.block);
+      multiply_by_amx(g, z, position, grads, in, sums + position * z.sum_position, accumulate);
+    }
+    tile_end();
+  });
+}
+#else
+void add_block_by_amx(const Conv2dGeometry&, const Sizes&, int64_t, float*, float*, float*, bool) {}
+#endif
+
 template <int R>
 void add_block(const Conv2dBwdWeightArgs& p, const Sizes& z, int64_t block, float* in, float* grads, float* sums,
                bool accumulate) {
   const int64_t row0 = block * z.rows_a_block;
   const int64_t row1 = row0 + z.rows_a_block < z.grid.rows ? row0 + z.rows_a_block : z.grid.rows;
   transform_block<R>(p, z, row0, row1, in, grads);
+  if (z.amx) return add_block_by_amx(p.g, z, (row1 - row0) * z.grid.across, in, grads, sums, accumulate);
   parallel_for(kPositions * z.o_blocks, 4, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t position = i / z.o_blocks, o_block = i % z.o_blocks;
