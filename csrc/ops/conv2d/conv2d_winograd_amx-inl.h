@@ -117,5 +117,17 @@ FASTDL_INLINE int64_t splits_for(int64_t blocks) {
   return min64(ceil_div(kAmxSide, 6 * blocks), 3);
 }
 
+// The same by vectors, of one row and 16 columns of B.
+static inline Vec<float> row_by_vectors(int64_t steps, const Bf16* a, const Bf16* b) {
+  constexpr int L = kLanes<float>;
+  Vec<float> sum{};
+  for (; steps > 0; --steps, a += kAmxStep, b += kAmxStep) {
+    const Vec<float> first = uncut<false>(a), second = uncut<true>(a);
+    for (int i = 0; i < L; ++i)
+      sum += first[i] * uncut<false>(b + i * kAmxSteps), sum += second[i] * uncut<true>(b + i * kAmxSteps);
+  }
+  return sum;
+}
+
 #endif
 }  // namespace fastdl::FASTDL_ISA

@@ -178,7 +178,7 @@ void clear_rest(int64_t tiles, int64_t size, float* block) {
 void split_channels(const float* in, int64_t steps, Bf16* to) {
   for (; steps > 0; --steps, in += 2 * kL * kL, to += kAmxStep)
     for (int64_t t = 0; t < kL; ++t)
-      store_parts(to + t * kAmxSteps, split_pairs(load<float>(in + t * kL), load<float>(in + (t + kL) * kL)));
+      store_parts(to + t * kAmxSteps, cut_pairs(load<float>(in + t * kL), load<float>(in + (t + kL) * kL)));
 }
 // One block of kL outputs as 16 rows of A.
 void split_outputs(const float* grads, int64_t steps, Bf16* to) {
@@ -194,7 +194,27 @@ void split_outputs(const float* grads, int64_t steps, Bf16* to) {
     for (int t = 0; t < kL; ++t) second[t] = load<float>(grads + (t + kL) * kL);
     transpose<float>(second);
 #pragma GCC unroll 16
-    for (int o = 0; o < kL; ++o) store_parts(to + o * kAmxSteps, split_pairs(load<float>(turned + o * kL), second[o]));
+    for (int o = 0; o < kL; ++o) store_parts(to + o * kAmxSteps, cut_pairs(load<float>(turned + o * kL), second[o]));
+  }
+}
+
+// sums += A B, of up to 32 outputs and channels, or are set. What is not finite is made by vectors: parts of infinities
+// make NaN.
+void add_product(int64_t steps, const Bf16* a, const Bf16* b, int64_t rows, int64_t columns, float* sums,
+                 int64_t sum_row, bool accumulate) {
+  alignas(64) float block[kAmxBlock];
+  Splitting none;
+  multiply_and_split_of<0>(rows, columns)(steps, a, b, none, {block, kAmxBlock / 2}, false);
+  for (int64_t j = 0; j < columns; j += kL) {
+    const float* from = block + j / kL * kAmxBlock / 2;
+    const bool finite = all_finite(from, rows * kL);
+    for (int64_t i = 0; i < rows; ++i, from += kL) {
+      float* const to = sums + i * sum_row + j;
+      V v = load<float>(from);
+      if (__builtin_expect(!finite, 0) && !all_finite(from, kL))
+        v = v * 0.0f == 0.0f ? v : row_by_vectors(steps, a + i * kAmxSteps, b + j / kL * kAmxTile);
+      store<float>(to, accumulate ? load<float>(to) + v : v);
+    }
   }
 }
 
@@ -219,8 +239,8 @@ void multiply_by_amx(const Conv2dGeometry& g, const Sizes& z, int64_t position, 
         const Bf16* const b = channels + (view * slivers + c) * sliver;
         float* const to = sums + o * kL * z.sum_row + (view * z.c_blocks + 2 * c) * kL;
         for (int64_t k = 0; k < steps; k += kAmxChain)
-          amx_multiply(steps - k < kAmxChain ? steps - k : kAmxChain, outputs + k * kAmxStep, b + k * kAmxStep, b, 0,
-                       rows * kL, 2 * c + 1 < z.c_blocks ? 2 * kL : kL, to, z.sum_row, accumulate || k > 0);
+          add_product(steps - k < kAmxChain ? steps - k : kAmxChain, outputs + k * kAmxStep, b + k * kAmxStep,
+                      rows * kL, 2 * c + 1 < z.c_blocks ? 2 * kL : kL, to, z.sum_row, accumulate || k > 0);
       }
     }
   }
