@@ -30,6 +30,7 @@ constexpr int64_t kCloseTiles = 64;                 // so few that sums are fini
 constexpr int64_t kCloseBlocks = 4;                 // of so many blocks of channels, or half of them at strides
 constexpr int64_t kAmxBlocks = 4;                   // least blocks of outputs and of channels for the tile unit
 constexpr int64_t kAmxNearTiles = 64;               // of a block there, where sums are small
+constexpr int64_t kAmxPositions = 9;                // that a thread has at a time
 constexpr int64_t kAmxChain = 4;                    // steps added up at a time
 
 bool winograd_weights_by_amx([[maybe_unused]] int64_t in_blocks, [[maybe_unused]] int64_t out_blocks) {
@@ -174,37 +175,24 @@ void clear_rest(int64_t tiles, int64_t size, float* block) {
   for (int64_t i = tiles * kL; i < size; i += kL) store<float>(block + i, V{});
 }
 
-// One block of kL channels as a column of B, a pair are tiles 16 apart.
-void split_channels(const float* in, int64_t steps, Bf16* to) {
-  for (; steps > 0; --steps, in += 2 * kL * kL, to += kAmxStep)
-    for (int64_t t = 0; t < kL; ++t)
-      store_parts(to + t * kAmxSteps, cut_pairs(load<float>(in + t * kL), load<float>(in + (t + kL) * kL)));
-}
-// One block of kL outputs as 16 rows of A.
-void split_outputs(const float* grads, int64_t steps, Bf16* to) {
-  for (; steps > 0; --steps, grads += 2 * kL * kL, to += kAmxStep) {
-    V first[kL], second[kL];
+// Squares of 16 tiles and outputs, transposed in their place: outputs are rows then.
+void turn_squares(float* at, int64_t count) {
+  for (; count > 0; --count, at += kL * kL) {
+    V r[kL];
 #pragma GCC unroll 16
-    for (int t = 0; t < kL; ++t) first[t] = load<float>(grads + t * kL);
-    transpose<float>(first);
-    alignas(64) float turned[kL * kL];
+    for (int i = 0; i < kL; ++i) r[i] = load<float>(at + i * kL);
+    transpose<float>(r);
 #pragma GCC unroll 16
-    for (int t = 0; t < kL; ++t) store<float>(turned + t * kL, first[t]);
-#pragma GCC unroll 16
-    for (int t = 0; t < kL; ++t) second[t] = load<float>(grads + (t + kL) * kL);
-    transpose<float>(second);
-#pragma GCC unroll 16
-    for (int o = 0; o < kL; ++o) store_parts(to + o * kAmxSteps, cut_pairs(load<float>(turned + o * kL), second[o]));
+    for (int i = 0; i < kL; ++i) store<float>(at + i * kL, r[i]);
   }
 }
 
 // sums += A B, of up to 32 outputs and channels, or are set. What is not finite is made by vectors: parts of infinities
 // make NaN.
-void add_product(int64_t steps, const Bf16* a, const Bf16* b, int64_t rows, int64_t columns, float* sums,
-                 int64_t sum_row, bool accumulate) {
+void add_product(int64_t steps, const Bf16* a, const Bf16* b, int64_t rows, int64_t columns, Splitting& next,
+                 float* sums, int64_t sum_row, bool accumulate) {
   alignas(64) float block[kAmxBlock];
-  Splitting none;
-  multiply_and_split_of<0>(rows, columns)(steps, a, b, none, {block, kAmxBlock / 2}, false);
+  multiply_and_split_of<3>(rows, columns)(steps, a, b, next, {block, kAmxBlock / 2}, false);
   for (int64_t j = 0; j < columns; j += kL) {
     const float* from = block + j / kL * kAmxBlock / 2;
     const bool finite = all_finite(from, rows * kL);
@@ -218,46 +206,79 @@ void add_product(int64_t steps, const Bf16* a, const Bf16* b, int64_t rows, int6
   }
 }
 
-// All products of a position.
-void multiply_by_amx(const Conv2dGeometry& g, const Sizes& z, int64_t position, const float* grads, const float* in,
-                     float* sums, bool accumulate) {
-  const int64_t steps = z.block / (2 * kL * kL), sliver = steps * kAmxStep, slivers = (z.c_blocks + 1) / 2;
-  Scratch<Bf16> channels(z.views * slivers * sliver), outputs(sliver);
-  for (int64_t view = 0; view < z.views; ++view) {
-    if (is_unused(g, z, view, position)) continue;
-    for (int64_t c = 0; c < z.c_blocks; ++c)
-      split_channels(in + position * z.in_position + (view * z.c_blocks + c) * z.block, steps,
-                     channels + (view * slivers + c / 2) * sliver + c % 2 * kAmxTile);
+// The operands of a position, split: blocks of channels as columns of B, then blocks of outputs as rows of A. A pair
+// are tiles 16 apart.
+struct Operands {
+  const Sizes& z;
+  const float *in, *grads;  // of all positions
+  Bf16* data;
+  int64_t steps() const { return z.block / (2 * kL * kL); }
+  int64_t size() const { return steps() * kAmxStep; }  // of a sliver
+  int64_t slivers() const { return z.views * ((z.c_blocks + 1) / 2); }
+  Bf16* sliver(int64_t view, int64_t c) const { return data + (view * ((z.c_blocks + 1) / 2) + c) * size(); }
+  Bf16* panel(int64_t o) const { return data + (slivers() + o) * size(); }
+  int64_t total() const { return (slivers() + (z.o_blocks + 1) / 2) * size(); }
+  int64_t count() const { return z.views * z.c_blocks + z.o_blocks; }
+  Splitting block(int64_t position, int64_t i) const {
+    const int64_t view = i / z.c_blocks, c = i % z.c_blocks, o = i - z.views * z.c_blocks;
+    if (o < 0)
+      return splitting_of(in + position * z.in_position + i * z.block, kL * kL, kL, steps(),
+                          sliver(view, c / 2) + c % 2 * kAmxTile);
+    return splitting_of(grads + position * z.grad_position + o * z.block, kL * kL, kL, steps(),
+                        panel(o / 2) + o % 2 * kAmxTile);
   }
-  for (int64_t o = 0; o < z.o_blocks; o += 2) {
-    const int64_t rows = o + 1 < z.o_blocks ? 2 : 1;
-    for (int64_t i = 0; i < rows; ++i)
-      split_outputs(grads + position * z.grad_position + (o + i) * z.block, steps, outputs + i * kAmxTile);
-    for (int64_t view = 0; view < z.views; ++view) {
-      if (is_unused(g, z, view, position)) continue;
-      for (int64_t c = 0; c < slivers; ++c) {
-        const Bf16* const b = channels + (view * slivers + c) * sliver;
-        float* const to = sums + o * kL * z.sum_row + (view * z.c_blocks + 2 * c) * kL;
-        for (int64_t k = 0; k < steps; k += kAmxChain)
-          add_product(steps - k < kAmxChain ? steps - k : kAmxChain, outputs + k * kAmxStep, b + k * kAmxStep,
-                      rows * kL, 2 * c + 1 < z.c_blocks ? 2 * kL : kL, to, z.sum_row, accumulate || k > 0);
-      }
+};
+
+// Positions [first, last), by one thread. The operands of the next one are split between products.
+void positions_by_amx(const Conv2dGeometry& g, const Sizes& z, int64_t tiles, int64_t first, int64_t last, float* in,
+                      float* grads, float* sums, bool accumulate) {
+  Operands now{z, in, grads, nullptr};
+  Scratch<Bf16> buffer(2 * now.total());
+  now.data = buffer;
+  Operands later{z, in, grads, buffer + now.total()};
+  Splitting next;
+  int64_t position = first, done = later.count();
+  const auto begin = [&](int64_t at) {
+    for (int64_t i = 0; i < z.views * z.c_blocks; ++i)
+      clear_rest(tiles, z.block, in + at * z.in_position + i * z.block);
+    for (int64_t i = 0; i < z.o_blocks; ++i) {
+      clear_rest(tiles, z.block, grads + at * z.grad_position + i * z.block);
+      turn_squares(grads + at * z.grad_position + i * z.block, z.block / (kL * kL));
     }
+    next = later.block(at, 0), done = 1;
+  };
+  const auto advance = [&](int64_t at) {
+    if (next.left == 0 && done < later.count()) next = later.block(at, done++);
+  };
+  tile_begin();
+  begin(first);
+  for (; position < last; ++position) {
+    while (next.left > 0) split_some(next, next.left), advance(position);
+    const Operands swapped = now;
+    now.data = later.data, later.data = swapped.data;
+    if (position + 1 < last) begin(position + 1);
+    float* const to = sums + position * z.sum_position;
+    for (int64_t o = 0; o < z.o_blocks; o += 2)
+      for (int64_t view = 0; view < z.views; ++view) {
+        if (is_unused(g, z, view, position)) continue;
+        for (int64_t c = 0; c < z.c_blocks; c += 2)
+          for (int64_t k = 0; k < now.steps(); k += kAmxChain) {
+            const int64_t left = now.steps() - k;
+            add_product(left < kAmxChain ? left : kAmxChain, now.panel(o / 2) + k * kAmxStep,
+                        now.sliver(view, c / 2) + k * kAmxStep, (o + 1 < z.o_blocks ? 2 : 1) * kL,
+                        (c + 1 < z.c_blocks ? 2 : 1) * kL, next, to + o * kL * z.sum_row + (view * z.c_blocks + c) * kL,
+                        z.sum_row, accumulate || k > 0);
+            if (position + 1 < last) advance(position + 1);
+          }
+      }
   }
+  tile_end();
 }
 
 void add_block_by_amx(const Conv2dGeometry& g, const Sizes& z, int64_t tiles, float* in, float* grads, float* sums,
                       bool accumulate) {
-  parallel_for(kPositions, 1, [&](int64_t begin, int64_t end) {
-    tile_begin();
-    for (int64_t position = begin; position < end; ++position) {
-      for (int64_t i = 0; i < z.views * z.c_blocks; ++i)
-        clear_rest(tiles, z.block, in + position * z.in_position + i * z.block);
-      for (int64_t i = 0; i < z.o_blocks; ++i)
-        clear_rest(tiles, z.block, grads + position * z.grad_position + i * z.block);
-      multiply_by_amx(g, z, position, grads, in, sums + position * z.sum_position, accumulate);
-    }
-    tile_end();
+  parallel_for(kPositions, z.parts >= kMinParts ? kPositions : kAmxPositions, [&](int64_t first, int64_t last) {
+    positions_by_amx(g, z, tiles, first, last, in, grads, sums, accumulate);
   });
 }
 #else
