@@ -28,9 +28,10 @@ constexpr int64_t kPartsBytes = 16 << 20;           // sums of all parts
 constexpr int64_t kMaxParts = 8, kMinParts = 4;     // with fewer than kMinParts, threads share a block
 constexpr int64_t kCloseTiles = 64;                 // so few that sums are finished at once,
 constexpr int64_t kCloseBlocks = 4;                 // of so many blocks of channels, or half of them at strides
-constexpr int64_t kAmxBlocks = 4;                   // least blocks of outputs and of channels for the tile unit
+constexpr int64_t kAmxBlocks = 8;                   // least blocks of outputs and of channels for the tile unit
 constexpr int64_t kAmxNearTiles = 64;               // of a block there, where sums are small
 constexpr int64_t kAmxPositions = 9;                // that a thread has at a time
+constexpr int64_t kAmxAhead = 256 << 10;            // numbers of split operands
 constexpr int64_t kAmxChain = 4;                    // steps added up at a time
 
 bool winograd_weights_by_amx([[maybe_unused]] int64_t in_blocks, [[maybe_unused]] int64_t out_blocks) {
@@ -229,13 +230,15 @@ struct Operands {
   }
 };
 
-// Positions [first, last), by one thread. The operands of the next one are split between products.
+// Positions [first, last), by one thread. The operands of the next one are split between products, if the level-2 cache
+// holds both.
 void positions_by_amx(const Conv2dGeometry& g, const Sizes& z, int64_t tiles, int64_t first, int64_t last, float* in,
                       float* grads, float* sums, bool accumulate) {
   Operands now{z, in, grads, nullptr};
-  Scratch<Bf16> buffer(2 * now.total());
+  const bool ahead = now.total() <= kAmxAhead;
+  Scratch<Bf16> buffer((ahead ? 2 : 1) * now.total());
   now.data = buffer;
-  Operands later{z, in, grads, buffer + now.total()};
+  Operands later{z, in, grads, ahead ? buffer + now.total() : buffer.get()};
   Splitting next;
   int64_t position = first, done = later.count();
   const auto begin = [&](int64_t at) {
@@ -251,12 +254,13 @@ void positions_by_amx(const Conv2dGeometry& g, const Sizes& z, int64_t tiles, in
     if (next.left == 0 && done < later.count()) next = later.block(at, done++);
   };
   tile_begin();
-  begin(first);
+  if (ahead) begin(first);
   for (; position < last; ++position) {
+    if (!ahead) begin(position);
     while (next.left > 0) split_some(next, next.left), advance(position);
     const Operands swapped = now;
     now.data = later.data, later.data = swapped.data;
-    if (position + 1 < last) begin(position + 1);
+    if (ahead && position + 1 < last) begin(position + 1);
     float* const to = sums + position * z.sum_position;
     for (int64_t o = 0; o < z.o_blocks; o += 2)
       for (int64_t view = 0; view < z.views; ++view) {
