@@ -108,16 +108,16 @@ Choice choose(const Conv2dFwdArgs& p, const ImageSum& s, const View& v, bool kep
 // What stands in front of prepared weights: for which kernel they are. A change of settings makes others of use, and
 // those are then left aside.
 struct PreparedFor {
-  int64_t winograd, direct, vector;
+  int64_t winograd, direct, vector, tiles;
   bool operator==(const PreparedFor& o) const {
-    return winograd == o.winograd && direct == o.direct && vector == o.vector;
+    return winograd == o.winograd && direct == o.direct && vector == o.vector && tiles == o.tiles;
   }
 };
 constexpr int64_t kHeader = 64;  // bytes
 static_assert(sizeof(PreparedFor) <= kHeader);
 
 PreparedFor prepared_for(const Choice& c) {
-  return {static_cast<int64_t>(c.winograd), static_cast<int64_t>(c.direct), kVecBytes};
+  return {static_cast<int64_t>(c.winograd), static_cast<int64_t>(c.direct), kVecBytes, active_isa == Isa::kAmx};
 }
 
 const void* weights_for(const PreparedFor& kernel, const void* prepared) {

@@ -6,7 +6,7 @@
 #include "cpu/parallel.h"
 
 namespace fastdl::FASTDL_ISA {
-#if defined(FASTDL_ISA_avx512)
+#if defined(FASTDL_ISA_amx)
 
 // As split_pairs, but parts are cut off and not rounded, which takes half as long: 8 bits, the next 8, and the last 8.
 // What products leave out is still 2^-24 of them on average. An infinity leaves NaN behind it.

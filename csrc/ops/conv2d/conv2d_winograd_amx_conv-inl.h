@@ -12,7 +12,7 @@
 #include "ops/conv2d/conv2d_winograd_amx-inl.h"
 
 namespace fastdl::FASTDL_ISA {
-#if defined(FASTDL_ISA_avx512)
+#if defined(FASTDL_ISA_amx)
 
 constexpr int64_t kAmxNearBytes = 1 << 20;              // weights and tiles that share the level-2 cache
 constexpr int64_t kAmxFarBytes = 16 << 20;              // weights from here on come slowly
@@ -50,7 +50,7 @@ struct AmxSizes {
 };
 
 // Clock cycles for each input channel and block of outputs. Kept weights come from memory while tiles use those before.
-constexpr double kAmxCycles = 0.2, kVectorCycles = 0.38;  // a tile and position
+constexpr double kAmxCycles = 0.25, kVectorCycles = 0.38;  // a tile and position
 constexpr double kAmxWeightCycles = 460, kVectorWeightCycles = 100;
 constexpr double kAmxFarCycles = 900;  // written and read, beyond kAmxFarBytes
 constexpr double kLineCycles = 10;     // a vector of kept weights

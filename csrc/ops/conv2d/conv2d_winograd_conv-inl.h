@@ -392,8 +392,8 @@ static WinogradArgs kept_group_of(const WinogradArgs& p, const float* kept, int6
 
 // Numbers of the transformed weights of a group.
 template <class Form>
-static int64_t weights_of_group(const WinogradArgs& p, bool amx) {
-#if defined(FASTDL_ISA_avx512)
+static int64_t weights_of_group(const WinogradArgs& p, [[maybe_unused]] bool amx) {
+#if defined(FASTDL_ISA_amx)
   if (amx) return ceil_div(AmxSizes<Form>::kPositions * AmxSizes<Form>(p).weight_position, 2);
 #endif
   return Sizes<Form>::kPositions * Sizes<Form>(p).weight_position;
@@ -418,7 +418,7 @@ static void prepare_of(const WinogradArgs& p, float* to) {
   const int64_t size = weights_of_group<Form>(p, amx);
   for (int64_t group = 0; group < p.groups; ++group) {
     const WinogradArgs own = kept_group_of(p, to, size, group);
-#if defined(FASTDL_ISA_avx512)
+#if defined(FASTDL_ISA_amx)
     if (amx) {
       amx_all_weights(own, AmxSizes<Form>(own), reinterpret_cast<Bf16*>(to + group * size));
       continue;

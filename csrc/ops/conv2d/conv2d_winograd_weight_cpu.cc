@@ -35,7 +35,7 @@ constexpr int64_t kAmxAhead = 256 << 10;            // numbers of split operands
 constexpr int64_t kAmxChain = 4;                    // steps added up at a time
 
 bool winograd_weights_by_amx([[maybe_unused]] int64_t in_blocks, [[maybe_unused]] int64_t out_blocks) {
-#if defined(FASTDL_ISA_avx512)
+#if defined(FASTDL_ISA_amx)
   return amx_in_use() && in_blocks >= kAmxBlocks && out_blocks >= kAmxBlocks;
 #else
   return false;
@@ -168,7 +168,7 @@ void transform_block(const Conv2dBwdWeightArgs& p, const Sizes& z, int64_t row0,
   });
 }
 
-#if defined(FASTDL_ISA_avx512)
+#if defined(FASTDL_ISA_amx)
 // ---- products on the tile unit: outputs are rows of A, channels columns of B, tiles are summed ---------------------
 
 // Tiles from `tiles` on to whole steps are zeros.

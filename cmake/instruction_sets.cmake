@@ -1,0 +1,23 @@
+# The instruction sets that the CPU kernels are compiled for, isa_names, and the compiler's flags of each.
+include(CheckCXXSourceCompiles)
+set(isa_names baseline)
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+  list(APPEND isa_names ${FASTDL_ISA_NAMES})
+  if(NOT FASTDL_BASELINE)
+    list(REMOVE_ITEM isa_names baseline)
+  endif()
+  if(NOT isa_names)
+    message(FATAL_ERROR "FASTDL_BASELINE=OFF expects another set in FASTDL_ISA_NAMES, got none")
+  endif()
+  set(isa_flags_avx2 -mavx2 -mfma -mbmi2)
+  set(isa_flags_avx512 -mavx512f -mavx512vl -mavx512dq -mavx512bw -mfma -mbmi2 -mprefer-vector-width=512)
+  check_cxx_source_compiles("int main() { asm volatile(\"tdpbf16ps %tmm0, %tmm1, %tmm2\"); }" FASTDL_AMX)
+  if(FASTDL_AMX)
+    list(APPEND isa_flags_avx512 -DFASTDL_ISA_amx=1)  # products on the tile unit, where the machine has one
+  endif()
+  if(FASTDL_AVX512_ON_AVX2)
+    set(isa_flags_avx512 ${isa_flags_avx2} -DFASTDL_ISA_amx=1 -DFASTDL_AVX512_ON_AVX2=1 -Wno-ignored-attributes
+        -include ${PROJECT_SOURCE_DIR}/csrc/cpu/avx512_on_avx2.h)
+    set_property(SOURCE csrc/cpu/isa.cc APPEND PROPERTY COMPILE_DEFINITIONS FASTDL_AVX512_ON_AVX2=1)
+  endif()
+endif()
