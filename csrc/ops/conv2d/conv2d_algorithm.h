@@ -188,11 +188,13 @@ static inline WinogradForm winograd_form(DType dtype, const Conv2dGeometry& g, c
       s.channels * s.out_channels >= kSmallWeights && winograd_small_steps(s) < least)
     least = winograd_small_steps(s), form = WinogradForm::kSmall;
   double direct = direct_steps(s) * (line && few_products ? kFewLineSteps : 1);
+#if defined(FASTDL_ISA_amx)
   if (active_isa == Isa::kAmx) {
     const int64_t pixels = s.batch * s.rows * s.cols;
     const double steps = 2 * amx_cycles_of(s.channels, s.kernel_h * s.kernel_w, s.out_channels, pixels, kept);
     direct = steps < direct ? steps : direct;
   }
+#endif
   return conv_algorithm == ConvAlgorithm::kWinograd || least < direct ? form : WinogradForm::kNone;
 }
 
