@@ -18,9 +18,9 @@ namespace fastdl::FASTDL_ISA {
 namespace {
 
 constexpr int64_t kStepsOfBlock = 32;        // 192 KB of a sliver; more where a group of channels has more
-constexpr int64_t kPixelBytes = 1200 << 10;  // of a chunk
+constexpr int64_t kPixelBytes = 1400 << 10;  // of a chunk
 constexpr int64_t kSumBytes = 1 << 20;
-constexpr int64_t kSlivers = 16;
+constexpr int64_t kSlivers = 16, kTilePixels = kAmxSide / 2;
 
 // Steps of K, in blocks of whole groups of channels.
 struct Blocks {
@@ -95,9 +95,9 @@ struct Sliver {
   Run runs[kAmxSide];
   int count, lanes, num_runs;
 };
-void find_sliver(const View& v, int64_t index, Sliver& sliver) {
-  const int64_t first = index * kAmxSide;
-  sliver.lanes = static_cast<int>(min64(v.pixels() - first, kAmxSide));
+// Pixels from `first` on, up to `end`.
+void find_sliver(const View& v, int64_t first, int64_t end, Sliver& sliver) {
+  sliver.lanes = static_cast<int>(min64(end - first, kAmxSide));
   sliver.num_runs = cut_runs(v, first, sliver.lanes, sliver.runs);
   sliver.count = merge_targets(v, sliver.runs, sliver.num_runs, sliver.targets);
 }
@@ -165,10 +165,11 @@ struct Chunk {
   Sliver* slivers;
 };
 
-// Slivers [first, first + count) and panels [j0, j1).
-void make_block(const View& v, const Blocks& blocks, int64_t group, int64_t first, int64_t count, int64_t j0,
-                int64_t j1, const Bf16* weights, const Chunk& chunk) {
-  for (int64_t s = 0; s < count; ++s) find_sliver(v, first + s, chunk.slivers[s]);
+// Pixels [first, end) and panels [j0, j1).
+void make_block(const View& v, const Blocks& blocks, int64_t group, int64_t first, int64_t end, int64_t j0, int64_t j1,
+                const Bf16* weights, const Chunk& chunk) {
+  const int64_t count = ceil_div(end - first, kAmxSide);
+  for (int64_t s = 0; s < count; ++s) find_sliver(v, first + s * kAmxSide, end, chunk.slivers[s]);
   const float* bias = v.bias ? static_cast<const float*>(v.bias) + group * v.m_channels : nullptr;
   float* out = static_cast<float*>(v.out) + group * v.m_channels * v.out_plane;
   const int64_t last = blocks.groups.count - 1;
@@ -203,21 +204,22 @@ void make_block(const View& v, const Blocks& blocks, int64_t group, int64_t firs
   }
 }
 
-// How the work is cut: chunks of slivers, as many for each thread, or parts of the channels where pixels are few.
+// How the work is cut: chunks of pixels, as many for each thread, or parts of the channels where pixels are few.
 struct Cut {
-  Split chunks;  // of slivers
+  Split chunks;  // of tiles of 16 pixels
   int64_t parts;
   Cut(const View& v, const Blocks& blocks) {
-    const int64_t threads = get_num_threads(), slivers = ceil_div(v.pixels(), kAmxSide);
+    const int64_t threads = get_num_threads(), tiles = ceil_div(v.pixels(), kTilePixels);
     const int64_t sums =
         blocks.groups.count > 1 ? kSumBytes / (panels_of(v) * kAmxBlock * int64_t{sizeof(float)}) : kSlivers;
     const int64_t pixels = kPixelBytes / (blocks.size(0) * kAmxStep * int64_t{sizeof(Bf16)});
-    int64_t most = min64(kSlivers, min64(sums, pixels));
-    if (most < 1) most = 1;
-    const int64_t even = ceil_div(ceil_div(slivers, most), threads) * threads;
-    chunks = split_evenly(slivers, slivers >= 2 * even ? ceil_div(slivers, even) : most);
+    const int64_t fit = min64(kSlivers, min64(sums, pixels)), most = fit < 1 ? 1 : fit;  // slivers
+    const int64_t count = ceil_div(tiles, 2 * most), even = ceil_div(count, threads) * threads;
+    chunks = split_evenly(tiles, ceil_div(tiles, tiles >= 2 * even ? even : count));
     parts = channel_parts(v.groups * chunks.count, panels_of(v) / 2);
   }
+  int64_t first_pixel(int64_t chunk) const { return part_begin(chunks, chunk) * kTilePixels; }
+  int64_t slivers() const { return ceil_div(part_size(chunks, 0), 2); }
 };
 
 }  // namespace
@@ -241,9 +243,10 @@ void prepare_amx(const View& v, void* to) {
 void conv_amx(const View& v) {
   const Blocks blocks(v);
   const Cut cut(v, blocks);
-  const int64_t panels = panels_of(v), most_panels = ceil_div(panels, cut.parts), slivers = part_size(cut.chunks, 0);
-  // Weights that one chunk uses alone are packed where they are used: all of them would go to memory and back.
-  const bool own = !v.prepared && cut.chunks.count == 1;
+  const int64_t panels = panels_of(v), most_panels = ceil_div(panels, cut.parts), slivers = cut.slivers();
+  // Weights that a thread uses once are packed where they are used: all of them would go to memory and back, or come
+  // from the core that packed them.
+  const bool own = !v.prepared && cut.chunks.count <= get_num_threads();
   Scratch<Bf16> packed(v.prepared || own ? 1 : v.groups * weights_of_group(v, blocks));
   if (!v.prepared && !own) pack_all_weights(v, blocks, packed);
   const Bf16* const weights = v.prepared ? static_cast<const Bf16*>(v.prepared) : packed.get();
@@ -256,7 +259,7 @@ void conv_amx(const View& v) {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t part = i % cut.parts, chunk = i / cut.parts % cut.chunks.count,
                     group = i / cut.parts / cut.chunks.count;
-      make_block(v, blocks, group, part_begin(cut.chunks, chunk), part_size(cut.chunks, chunk),
+      make_block(v, blocks, group, cut.first_pixel(chunk), min64(cut.first_pixel(chunk + 1), v.pixels()),
                  panels * part / cut.parts, panels * (part + 1) / cut.parts,
                  weights + group * weights_of_group(v, blocks),
                  {pixels, own ? panel.get() : nullptr, sums, rows, found});
