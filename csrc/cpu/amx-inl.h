@@ -175,7 +175,7 @@ FASTDL_INLINE void split_line(Bf16* to, const float* line, int64_t k) {
 // Up to 32 lines of A, `ld` apart, filled up with zeros to a whole tile of rows.
 static void amx_pack_lines(Bf16* to, const float* lines, int64_t ld, int64_t rows, int64_t k) {
   // A few steps of all lines at a time: what is stored of them is close together.
-  constexpr int64_t kRun = 8 * kAmxSteps;
+  constexpr int64_t kRun = 2 * kAmxSteps;
   const int64_t whole = rows <= kAmxSide / 2 ? kAmxSide / 2 : kAmxSide;
   for (int64_t p = 0; p < k; p += kRun, to += kRun / kAmxSteps * kAmxStep) {
     const int64_t some = min64(kRun, k - p);

@@ -16,13 +16,18 @@ constexpr int64_t kAmxPanels = 10;          // of A in L2, which has 2 MB wherev
 constexpr int64_t kAmxColumns = 2048;       // of packed B
 constexpr double kAmxTaskCycles = 100'000;  // least work of a thread
 
-// Cycles of a product in one step: 24 products of tiles for a block of C, and packing, most of which is waiting for
-// memory.
-constexpr double kBlockCycles = 400, kPackCycles = 1500, kCallCycles = 2000, kVectorProducts = 29;
+// Cycles of a product: in each step 24 products of tiles for a block of C, and packing, most of which is waiting where
+// operands come from beyond L2; and for each block and block of k, what storing its tiles holds up.
+constexpr double kBlockCycles = 400, kPackCycles = 600, kFarPackCycles = 1500, kStoreCycles = 1600;
+constexpr double kCallCycles = 2000, kVectorProducts = 29;
+constexpr int64_t kNearNumbers = 1 << 18;  // of both operands: half of L2
 FASTDL_INLINE double amx_cycles(int64_t m, int64_t n, int64_t k) {
   const double rows = static_cast<double>(ceil_div(m, kAmxSide / 2)) / 2,
                columns = static_cast<double>(ceil_div(n, kAmxSide / 2)) / 2;
-  return static_cast<double>(amx_steps(k)) * (rows * columns * kBlockCycles + (rows + columns) * kPackCycles);
+  const double pack = (m + n) * k <= kNearNumbers ? kPackCycles : kFarPackCycles;
+  const auto steps = static_cast<double>(amx_steps(k));
+  const auto k_blocks = static_cast<double>(ceil_div(amx_steps(k), kAmxStepsOfBlock));
+  return steps * (rows * columns * kBlockCycles + (rows + columns) * pack) + k_blocks * rows * columns * kStoreCycles;
 }
 FASTDL_INLINE bool amx_serves(int64_t m, int64_t n, int64_t k) {
   return amx_in_use() && amx_cycles(m, n, k) + kCallCycles <
