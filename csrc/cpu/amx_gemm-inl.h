@@ -114,9 +114,9 @@ static void amx_part(int64_t m0, int64_t m1, int64_t n0, int64_t n1, int64_t k, 
 }
 
 template <class Finish>
-static void amx_gemm(int64_t m, int64_t n, int64_t k, const Operand<float>& a, const Operand<float>& b, float* c,
-                     int64_t ldc, const Finish& finish) {
-  const AmxGrid grid = amx_grid(m, n, k, get_num_threads());
+static void amx_gemm(int64_t m, int64_t n, int64_t k, int64_t threads, const Operand<float>& a, const Operand<float>& b,
+                     float* c, int64_t ldc, const Finish& finish) {
+  const AmxGrid grid = amx_grid(m, n, k, threads);
   const Split rows = split_evenly(ceil_div(m, kAmxSide), ceil_div(ceil_div(m, kAmxSide), grid.rows));
   const Split columns = split_evenly(ceil_div(n, kAmxSide), ceil_div(ceil_div(n, kAmxSide), grid.columns));
   parallel_for(rows.count * columns.count, 1, [&](int64_t begin, int64_t end) {

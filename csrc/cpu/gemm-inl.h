@@ -137,7 +137,7 @@ static void multiply_sliver(const Split& panels, int64_t first, int64_t last, in
 
 // How a shape is computed; made once for a batch of equal shapes.
 struct GemmPlan {
-  int64_t m, n, k;
+  int64_t m, n, k, threads;
   Split panels;  // of the rows, when one task does it all
   bool one_task;
   int tile_rows, width;     // of the register tile
@@ -155,7 +155,7 @@ static GemmPlan plan_gemm(int64_t m, int64_t n, int64_t k, bool b_along_k, int64
                           int64_t threads = get_num_threads()) {
   constexpr int64_t kBytes = sizeof(T);
   GemmPlan p{};
-  p.m = m, p.n = n, p.k = k;
+  p.m = m, p.n = n, p.k = k, p.threads = threads;
   p.amx = sizeof(T) == 4 && amx_serves(m, n, k);
   p.tile_rows = kTallTile.rows, p.width = kTallTile.vecs * kLanes<T>;
   p.panels = split_evenly(m, p.tile_rows);
@@ -302,7 +302,7 @@ template <class T, class Finish>
 static void gemm(const GemmPlan& plan, const Operand<T>& a, const Operand<T>& b, T* c, int64_t ldc,
                  const Finish& finish) {
   if constexpr (kHasAmx<T>) {
-    if (plan.amx) return amx_gemm(plan.m, plan.n, plan.k, a, b, c, ldc, finish);
+    if (plan.amx) return amx_gemm(plan.m, plan.n, plan.k, plan.threads, a, b, c, ldc, finish);
   }
   if (plan.own_columns >= plan.n) return gemm_columns<T>(plan, 0, a, b, c, ldc, finish);
   parallel_for(plan.n, plan.own_columns, [&](int64_t begin, int64_t end) {

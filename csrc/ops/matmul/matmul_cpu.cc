@@ -179,7 +179,9 @@ static void run(const MatmulArgs& args) {
   if (batch > 1 && is_tall(args)) m *= batch, batch = 1;
 
   const int64_t n = args.n, k = args.k, lda = args.trans_a ? args.m : k, ldb = args.trans_b ? k : n;
-  const GemmPlan plan = plan_gemm<T>(m, n, k, args.trans_b, ldb);
+  const int64_t flops = 2 * m * n * (k + 1);
+  const bool by_batch = batch > 1 && flops < kBatchFlops;  // each matrix by one thread
+  const GemmPlan plan = plan_gemm<T>(m, n, k, args.trans_b, ldb, by_batch ? 1 : get_num_threads());
   const Epilogue<T> epilogue{static_cast<const T*>(args.bias), args.activation};
   const auto one = [&](int64_t i) {
     const BatchOffsets at = offsets(args, batch > 1 ? i : 0);
@@ -187,8 +189,7 @@ static void run(const MatmulArgs& args) {
     const Operand<T> b{static_cast<const T*>(args.b) + at.b, ldb, args.trans_b};
     multiply<T>(plan, a, b, static_cast<T*>(args.out) + i * m * n, epilogue);
   };
-  const int64_t flops = 2 * m * n * (k + 1);
-  if (flops >= kBatchFlops) {
+  if (!by_batch) {
     for (int64_t i = 0; i < batch; ++i) one(i);
     return;
   }
