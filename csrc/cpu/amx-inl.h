@@ -173,7 +173,7 @@ FASTDL_INLINE void split_line(Bf16* to, const float* line, int64_t k) {
 }
 
 // Up to 32 lines of A, `ld` apart, filled up with zeros to a whole tile of rows.
-static void amx_pack_lines(Bf16* to, const float* lines, int64_t ld, int64_t rows, int64_t k) {
+[[maybe_unused]] static void amx_pack_lines(Bf16* to, const float* lines, int64_t ld, int64_t rows, int64_t k) {
   // A few steps of all lines at a time: what is stored of them is close together.
   constexpr int64_t kRun = 2 * kAmxSteps;
   const int64_t whole = rows <= kAmxSide / 2 ? kAmxSide / 2 : kAmxSide;
@@ -196,7 +196,8 @@ FASTDL_INLINE void split_rows(Bf16* to, const float* rows, int64_t ld, int64_t c
 }
 // `lines` <= 32 lines of an operand from its step p0 on, as A or as B wants them. Those that lie the other way are
 // turned first, a square at a time.
-static void amx_pack_a(Bf16* to, const Operand<float>& a, int64_t line, int64_t lines, int64_t p0, int64_t k) {
+[[maybe_unused]] static void amx_pack_a(Bf16* to, const Operand<float>& a, int64_t line, int64_t lines, int64_t p0,
+                                        int64_t k) {
   if (a.along_k) return amx_pack_lines(to, operand_at(a, line, p0), a.ld, lines, k);
   alignas(64) float square[kAmxBlock];
   for (int64_t p = 0; p < k; p += kAmxSteps, to += kAmxStep) {
@@ -206,8 +207,8 @@ static void amx_pack_a(Bf16* to, const Operand<float>& a, int64_t line, int64_t 
   }
 }
 // B in slivers of 32 columns, one after the other, `size` numbers each.
-static void amx_pack_b(Bf16* to, int64_t size, const Operand<float>& b, int64_t column, int64_t columns, int64_t p0,
-                       int64_t k) {
+[[maybe_unused]] static void amx_pack_b(Bf16* to, int64_t size, const Operand<float>& b, int64_t column,
+                                        int64_t columns, int64_t p0, int64_t k) {
   alignas(64) float square[kAmxBlock];
   // Lines across k are read as far as the columns go: short pieces of far lines come slowly from memory.
   const int64_t inner = b.along_k ? kAmxSide : columns;
@@ -322,7 +323,7 @@ static __attribute__((noinline)) void amx_block_by_vectors(int64_t steps, const 
 }
 
 using AmxBlock = void (*)(AmxProduct, AmxAhead, AmxBeside&, float*);
-static AmxBlock amx_block_for(int64_t rows, int64_t columns) {
+[[maybe_unused]] static AmxBlock amx_block_for(int64_t rows, int64_t columns) {
   constexpr int64_t kHalf = kAmxSide / 2;
   if (rows <= kHalf) return columns <= kHalf ? amx_block<1, 1> : amx_block<1, 2>;
   return columns <= kHalf ? amx_block<2, 1> : amx_block<2, 2>;
