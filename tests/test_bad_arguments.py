@@ -145,3 +145,14 @@ def test_threads_meet_at_least_once():
     with pytest.raises(ValueError, match=re.escape("[meeting_seconds] expected times of at least 1, got 0")):
         backends.get("cpu").meeting_seconds(0)
     assert backends.get("cpu").meeting_seconds(10) >= 0
+
+
+def test_unknown_instruction_sets_are_refused():
+    cpu = backends.get("cpu")
+    before = cpu.isa()
+    for name in ("AMX", "", "sse"):
+        with pytest.raises(ValueError, match=rf"\[set_isa\] expected baseline, avx2, avx512 or amx, got {name}$"):
+            cpu.set_isa(name)
+    with pytest.raises(TypeError):
+        cpu.set_isa(None)
+    assert cpu.isa() == before

@@ -90,7 +90,7 @@ PYBIND11_MODULE(FASTDL_MODULE, m, py::mod_gil_not_used()) {
   set_isa(active_isa);  // raises where the machine has none of the sets that were built
   m.def("isa", [] { return isa_name(isa()); });
   m.def("best_isa", [] { return isa_name(best_isa()); });
-  m.def("set_isa", [](const char* name) { set_isa(isa_from_name(name)); });
+  m.def("set_isa", [](const std::string& name) { set_isa(isa_from_name(name.c_str())); });
   bind_recording(m);
 #else
   bind_runtime(m);

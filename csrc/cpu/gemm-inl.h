@@ -45,8 +45,7 @@ constexpr int64_t kSamePlace = 2048;
 constexpr int64_t kSmallBytes = 512 << 10;  // or if it has at most this size, and lines of at most kSamePlace bytes,
                                             // by up to kSmallPanels
 
-// ---- slivers and panels
-// ----------------------------------------------------------------------------------------------
+// ---- slivers and panels ---------------------------------------------------------------------------------------------
 
 FASTDL_INLINE int sliver_width(int64_t columns, int width, int lanes) {
   return static_cast<int>(columns >= width ? width : ceil_div(columns, lanes) * lanes);

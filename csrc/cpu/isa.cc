@@ -21,7 +21,7 @@ const char* isa_name(Isa isa) {
 Isa isa_from_name(const char* name) {
   for (Isa isa : {Isa::kBaseline, Isa::kAvx2, Isa::kAvx512, Isa::kAmx})
     if (std::strcmp(name, isa_name(isa)) == 0) return isa;
-  throw ValueError("[FASTDL_ISA] expected baseline, avx2, avx512 or amx, got " + std::string(name));
+  throw ValueError("[set_isa] expected baseline, avx2, avx512 or amx, got " + std::string(name));
 }
 
 static bool was_built(Isa isa) {
