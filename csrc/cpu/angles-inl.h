@@ -185,7 +185,10 @@ FASTDL_INLINE Vec<T> vacos(Vec<T> x) {
 // sqrt(a^2 + b^2). Squares that are no normal numbers are taken in double precision.
 FASTDL_INLINE Vec<float> hypot_of_floats(Vec<float> a, Vec<float> b) {
   const Vec<float> sum = a * a + b * b;
-  if (__builtin_expect(!any_lane<float>(~((sum > 1e-30f) & (sum < 1e37f))), 1)) return vsqrt<float>(sum);
+  const Mask<float> far = ~((sum > 1e-30f) & (sum < 1e37f));
+  // Zeros are as frequent as they like (after ReLU, say), so they must not take the long way.
+  if (__builtin_expect(!any_lane<float>(far), 1) || !any_lane<float>(far & ((a != 0.f) | (b != 0.f))))
+    return vsqrt<float>(sum);
   const auto root = [](Vec<double> x, Vec<double> y) FASTDL_BODY { return vsqrt<double>(x * x + y * y); };
   const Vec<float> y = join_halves(root(low_half(a), low_half(b)), root(high_half(a), high_half(b)));
   const Vec<float> infinity = broadcast<float>(Ieee<float>::kInfinity);

@@ -47,10 +47,11 @@ FASTDL_INLINE T floored_quotient(T a, T b) {
   }
 }
 
-// Lanes that rest_of_floats gets right: quotients below 2^28, of finite numbers.
+// Whether rest_of_floats gets all lanes right: quotients below 2^28 of finite numbers, and divisions by zero (denormal
+// numbers are some), which leave NaN.
 FASTDL_INLINE bool all_near(Vec<float> a, Vec<float> b) {
   const Vec<float> size = vabs<float>(b);
-  return !any_lane<float>((vabs<float>(a) >= 0x1p28f * size) | (size == Ieee<float>::kInfinity));
+  return !any_lane<float>(((vabs<float>(a) >= 0x1p28f * size) & (b != 0.f)) | (size == Ieee<float>::kInfinity));
 }
 
 // C's fmodf. In doubles: floats have 24 bits, so the product of a quotient below 2^28 and its divisor is exact, and no
@@ -86,7 +87,9 @@ FASTDL_INLINE Vec<T> vfloor_divide(Vec<T> a, Vec<T> b) {
       const Vec<float> r = rest_of_floats(a, b), ratio = (a - r) / b;
       const Vec<float> q = select<float>((r != 0.f) & ((r < 0.f) ^ (b < 0.f)), ratio - 1.f, ratio);
       const Vec<float> below = vfloor<float>(q), whole = select<float>(q - below > 0.5f, below + 1.f, below);
-      return select<float>(whole != 0.f, whole, vcopysign<float>(Vec<float>{}, a / b));
+      const Vec<float> quotient = a / b;
+      return select<float>(b == 0.f, quotient,
+                           select<float>(whole != 0.f, whole, vcopysign<float>(Vec<float>{}, quotient)));
     }
   }
   return each_lane<T>(a, b, [](T x, T y) { return floored_quotient<T>(x, y); });
