@@ -44,6 +44,14 @@ CONVOLUTIONS = [
     size((1, 16, 12, 30), (16, 1, 5, 4), groups=16, padding=(2, 3), dilation=(2, 1), bias=False),
     size((1, 32, 3, 2), (32, 1, 7, 7), groups=32, padding=3),
     size((1, 48, 5, 6), (48, 1, 1, 1), groups=48, stride=3),
+    # images of few channels, which lie as NCHW: strides up to beyond the kernel, dilation, more padding than image
+    size((2, 3, 33, 30), (64, 3, 3, 3), padding=1),
+    size((1, 3, 31, 34), (48, 3, 3, 3), padding=1, stride=2),
+    size((1, 1, 20, 23), (16, 1, 5, 4), padding=(2, 1)),
+    size((1, 2, 25, 29), (32, 2, 3, 2), padding=(1, 3), stride=(2, 3), dilation=(1, 2), bias=False),
+    size((1, 2, 17, 19), (16, 2, 2, 2), stride=3),
+    size((1, 3, 2, 2), (16, 3, 5, 5), padding=3),
+    size((2, 3, 8, 9), (16, 3, 1, 1)),
     # nothing to do
     size((0, 32, 5, 5), (32, 32, 3, 3)),
 ]
@@ -78,7 +86,8 @@ def run_conv2d(cpu, s, x, w, b, activation="none", residual=None, prepare=True):
     weights = put(w), put(b), *attributes(s)
     prepared = cpu.conv2d_nchwc_prepare(x.shape, *weights) if prepare else None
     r = None if residual is None else put(blocked(residual, block))
-    return plain(cpu.to_numpy(cpu.conv2d_nchwc(put(blocked(x, block)), *weights, activation, r, prepared)))
+    image = x if x.shape[1] < block else blocked(x, block)
+    return plain(cpu.to_numpy(cpu.conv2d_nchwc(put(image), *weights, activation, r, prepared)))
 
 
 # ---- kernels ---------------------------------------------------------------------------------------------------------
@@ -147,6 +156,12 @@ def test_blocks_of_another_size_are_right_too(cpu):
     for block in (1, 2, 4, 8, 16, 32):
         args = put(blocked(x, block)), put(w), put(b), *attributes(s), "relu", put(blocked(r, block)), None
         expect_close(plain(cpu.to_numpy(cpu.conv2d_nchwc(*args))), want, want)
+    image, few = fastdl.randn(2, 3, 10, 9), weight(256, 3, 3, 3)
+    network = lambda x: conv(conv(conv(x, few)))  # noqa: E731
+    plan, want = fastdl.compile(network, image), network(image)
+    for isa in cpu.isa_levels():
+        cpu.set_isa(isa)
+        assert_close(plan(image), want, 4096)
 
 
 POOLS = [
@@ -197,6 +212,10 @@ def test_bad_arguments_are_refused(cpu):
     ):
         with pytest.raises(error, match=text):
             cpu.conv2d_nchwc(*args, None, *rest, "none", None, None)
+    with pytest.raises(
+        ValueError, match=r"with 5 dimensions, or with 4, .*, got shape \(2, 2, 4, 4\) and 2 groups"
+    ):
+        cpu.conv2d_nchwc(ones(2, 2, 4, 4), ones(32, 1, 1, 1), None, *rest[:3], 2, "none", None, None)
     with pytest.raises(ValueError, match=r"\[conv2d_nchwc\] expected residual of shape \(2, 1, 4, 4, 8\)"):
         cpu.conv2d_nchwc(x, w, None, *rest, "none", x, None)
     with pytest.raises(ValueError, match=r"\[conv2d_nchwc\] expected weights that conv2d_nchwc_prepare made"):
@@ -290,6 +309,16 @@ def test_chains_are_computed_with_channels_innermost(name):
         made, wanted = (v if isinstance(v, tuple) else (v,) for v in (plan(inputs), network(inputs)))
         for got, want in zip(made, wanted, strict=True):
             assert_close(got, want, 4096)
+
+
+@pytest.mark.parametrize("kernel, first", [(3, ["conv2d_nchwc"]), (7, ["conv2d", "permute"])])
+def test_images_of_few_channels_are_read_as_they_lie(kernel, first):
+    """Where there are too few products an output for Winograd."""
+    stem = weight(256, 3, kernel, 3)
+    network = lambda x: conv(conv(F.conv2d(x, stem, stride=2, padding=kernel // 2).relu()))  # noqa: E731
+    x = fastdl.randn(2, 3, 21, 24)
+    assert functions(network, x) == [*first, "conv2d_nchwc", "conv2d_nchwc", "permute"]
+    assert_close(fastdl.compile(network, x)(x), network(x), 4096)
 
 
 def test_groups_are_whole_blocks():

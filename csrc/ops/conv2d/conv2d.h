@@ -39,6 +39,7 @@ struct Conv2dFwdArgs {
   // Where not 0, x, out and residual lie with blocks of so many channels innermost, on the CPU: NCHWc, [image][channels
   // / block][pixel][block]. Kernels do that where it is the number of float32 in a vector; others take copies as NCHW.
   int64_t channel_block = 0;
+  bool plain_x = false;  // but x lies as NCHW: fewer channels than a block has, of one group
 };
 
 // Weights, and a bias, as the kernel for a convolution packs or transforms them. `bytes` becomes the size of that, 0

@@ -141,7 +141,7 @@ std::optional<Array> prepare(const char* op, int64_t block, const Dims& shape, c
                              const Attributes& a) {
   refuse_recording(op);
   Conv2dFwdArgs args = forward_args(op, nullptr, shape, weight, bias, a, "none", nullptr);
-  args.channel_block = block;
+  args.channel_block = block, args.plain_x = args.g.groups == 1 && args.g.in_channels < block;
   int64_t bytes = prepared_bytes(args);
   if (bytes == 0) return std::nullopt;
   Array out = empty(Dims{1, {bytes / static_cast<int64_t>(itemsize(weight.dtype))}}, weight.dtype);
@@ -172,22 +172,27 @@ Array prepared_forward(const Array& x, const Array& weight, const Array* bias, c
   return run_forward(args, prepared.bytes());
 }
 
-// x and residual are (N, C / block, H, W, block) in float32, and so is the result.
+// x and residual are (N, C / block, H, W, block) in float32, and so is the result. An x of fewer channels than a block
+// has is (N, C, H, W).
 Array nchwc_forward(const Array& x, const Array& weight, const Array* bias, const Dims& stride, const Dims& padding,
                     const Dims& dilation, int64_t groups, const std::string& activation, const Array* residual,
                     const Array* prepared) {
   constexpr const char* op = "conv2d_nchwc";
-  expect_ndim(op, "input", x, 5);
+  const bool plain = x.shape.n == 4;
+  if (!plain) expect_ndim(op, "input", x, 5);
   expect_same_dtype(op, "input", x, DType::kFloat32);
   expect_same_dtype(op, "weight", weight, x.dtype);
-  const int64_t block = x.dim(4);
+  const int64_t block = plain ? channel_block() : x.dim(4), channels = plain ? x.dim(1) : x.dim(1) * block;
   EXPECT(block > 0, ValueError, op, text("blocks of at least 1 channel"), text("shape ", x.shape));
-  Conv2dFwdArgs args = forward_args(op, nullptr, dims4(x.dim(0), x.dim(1) * block, x.dim(2), x.dim(3)), weight, bias,
+  EXPECT(!plain || (channels < block && groups == 1), ValueError, op,
+         text("input with 5 dimensions, or with 4, fewer than ", block, " channels and 1 group"),
+         text("shape ", x.shape, " and ", groups, " groups"));
+  Conv2dFwdArgs args = forward_args(op, nullptr, dims4(x.dim(0), channels, x.dim(2), x.dim(3)), weight, bias,
                                     {stride, padding, dilation, groups}, activation, nullptr);
   const Conv2dGeometry& g = args.g;
   EXPECT(g.out_channels % block == 0, ValueError, op, text("output channels in blocks of ", block),
          text(g.out_channels));
-  args.channel_block = block, args.x = x.data;
+  args.channel_block = block, args.plain_x = plain, args.x = x.data;
   if (residual) {
     expect_same_dtype(op, "residual", *residual, x.dtype);
     expect_shape(op, "residual", *residual, lying_in(block, g.batch, g.out_channels, g.out_h, g.out_w));

@@ -46,7 +46,8 @@ enum class DirectForm {  // as in kDirectKernels
   kNchwc,
   kNchwcAmx,
   kNchwcStrassen,
-  kNchwcDepthwise
+  kNchwcDepthwise,
+  kNchwcFew
 };
 
 DirectForm direct_form(const View& v, bool nchwc, bool kept) {
@@ -81,6 +82,7 @@ constexpr DirectKernel kDirectKernels[] = {
     {conv_nchwc_amx, nchwc_amx_weights, prepare_nchwc_amx},
     {conv_nchwc_strassen, nchwc_strassen_weights, prepare_nchwc_strassen},
     {conv_nchwc_depthwise, nchwc_depthwise_weights, prepare_nchwc_depthwise},
+    {conv_nchwc_few, lane_weights, prepare_lanes},
 };
 const DirectKernel& kernel_of(DirectForm form) {
   return kDirectKernels[static_cast<int>(form)];
@@ -94,6 +96,7 @@ struct Choice {
 // kept: the kernel may use weights prepared beforehand.
 Choice choose(const Conv2dFwdArgs& p, const ImageSum& s, const View& v, bool kept) {
   const bool nchwc = p.channel_block > 0;
+  if (p.plain_x) return {WinogradForm::kNone, DirectForm::kNchwcFew};
   const auto form_for = [&](bool of_kept) {
     const WinogradForm form = winograd_form(p.dtype, p.g, s, of_kept);
     return nchwc && !winograd_serves_nchwc(form, s) ? WinogradForm::kNone : form;
@@ -137,8 +140,9 @@ View view_of(const Conv2dFwdArgs& p, Tap* taps) {
 
 bool nchwc_is_native(const Conv2dFwdArgs& p) {
   const int64_t in = p.g.in_channels / p.g.groups, out = p.g.out_channels / p.g.groups;
-  const bool depthwise = in == 1 && out == 1;  // all channels are whole blocks
-  return p.channel_block == kL && p.dtype == DType::kFloat32 && (depthwise || (in % kL == 0 && out % kL == 0));
+  const bool depthwise = in == 1 && out == 1 && !p.plain_x;  // all channels are whole blocks
+  const bool whole = (p.plain_x || in % kL == 0) && out % kL == 0;
+  return p.channel_block == kL && p.dtype == DType::kFloat32 && (depthwise || whole);
 }
 
 // Matrices one after another, each transposed.
@@ -151,14 +155,16 @@ void turn(const float* from, int64_t count, int64_t rows, int64_t columns, float
 void run_as_nchw(Conv2dFwdArgs p) {
   const Conv2dGeometry& g = p.g;
   const int64_t block = p.channel_block, in = g.in_h * g.in_w, out = g.out_h * g.out_w;
-  const int64_t in_blocks = g.batch * g.in_channels / block, out_blocks = g.batch * g.out_channels / block;
+  const int64_t in_blocks = p.plain_x ? 0 : g.batch * g.in_channels / block,
+                out_blocks = g.batch * g.out_channels / block;
   const bool residual = p.residual != nullptr;
   Scratch<float> x(in_blocks * block * in), made(out_blocks * block * out),
       added(residual ? out_blocks * block * out : 1);
-  turn(static_cast<const float*>(p.x), in_blocks, in, block, x);
+  if (!p.plain_x) turn(static_cast<const float*>(p.x), in_blocks, in, block, x);
   if (residual) turn(static_cast<const float*>(p.residual), out_blocks, out, block, added);
   float* const result = static_cast<float*>(p.out);
-  p.x = x, p.out = made, p.residual = residual ? added.get() : nullptr, p.channel_block = 0, p.prepared = nullptr;
+  p.x = p.plain_x ? p.x : x.get(), p.plain_x = false, p.out = made, p.residual = residual ? added.get() : nullptr,
+  p.channel_block = 0, p.prepared = nullptr;
   conv2d_fwd(p);
   turn(made, out_blocks, block, out, result);
 }

@@ -317,6 +317,7 @@ bool nchwc_depthwise_serves(const View& v);
 int64_t nchwc_depthwise_weights(const View& v);
 void prepare_nchwc_depthwise(const View& v, void* to);
 void conv_nchwc_depthwise(const View& v);
+void conv_nchwc_few(const View& v);  // from NCHW; with prepare_lanes
 bool pixels_serve(const View& v);
 void conv_pixels(const View& v);
 void weight_gradient_panels(const Conv2dBwdWeightArgs& p);

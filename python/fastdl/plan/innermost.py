@@ -2,8 +2,9 @@
 
 Kernels for arrays of (N, C / block, H, W, block), a block being one vector of channels, pack no pixels and transpose no
 results, and threads share few cache lines. So chains of convolutions are computed that way, with everything between
-them that can be, and arrays are turned where a chain begins and ends. Channels that fill no whole block are filled up
-with others whose weights are zeros.
+them that can be, and arrays are turned where a chain begins and ends. A convolution of few channels, such as those of
+an image, begins a chain without that. Channels that fill no whole block are filled up with others whose weights are
+zeros.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from .rewriting import RESIDUAL, changed
 # write.
 _FLOPS_A_BYTE, _FLOPS_OF_WINOGRAD_A_BYTE, _DEPTHWISE_BYTES = 100, 700, 0.25
 _MOST_FILLED = 1.5  # of channels with those that fill blocks, for each channel
+_FEW_PRODUCTS = 64  # of an output: with more, Winograd's tiles for few channels gain more than a turn costs
 
 _NCHWC = {"conv2d": "conv2d_nchwc", "max_pool2d": "max_pool2d_nchwc", "avg_pool2d": "avg_pool2d_nchwc"}
 _POINTWISE = ("relu", "sigmoid", "tanh", "activation")
@@ -31,10 +33,10 @@ _POINTWISE = ("relu", "sigmoid", "tanh", "activation")
 
 def channels_innermost(graph: Graph, block: int, weights: Weights | None = None) -> Graph:
     """The graph with its longer chains of convolutions in blocks of channels."""
-    parts = _Parts(graph, block).found()
-    accepted = [part for part in parts if part.worth_bytes > part.turned_bytes(graph)]
+    parts = _Parts(graph, block)
+    accepted = [part for part in parts.found() if part.worth_bytes > part.turned_bytes(graph)]
     inner = {node for part in accepted for node in part.nodes}
-    return _Rewriting(graph, inner, block, weights or Weights()).graph() if inner else graph
+    return _Rewriting(graph, inner, parts.plain, block, weights or Weights()).graph() if inner else graph
 
 
 # ---- which nodes -----------------------------------------------------------------------------------------------------
@@ -44,17 +46,18 @@ def channels_innermost(graph: Graph, block: int, weights: Weights | None = None)
 class _Part:
     """Nodes that hand arrays to each other with channels innermost."""
 
+    plain: set[Value]  # what stays as it is
     nodes: set[Node] = field(default_factory=set)
 
     @property
     def worth_bytes(self) -> float:
         """How many bytes may be turned for it."""
-        return sum(_worth_bytes(n) for n in self.nodes if n.function == "conv2d")
+        return sum(_worth_bytes(n) for n in self.nodes if n.function == "conv2d" and n.args[0] not in self.plain)
 
     def turned_bytes(self, graph: Graph) -> int:
         """Of arrays that come from other nodes, and of those that others use."""
         made = {n.out for n in self.nodes if n.function != "mean"}
-        read = {v for n in self.nodes for v in _images(n)}
+        read = {v for n in self.nodes for v in _images(n)} - self.plain
         others = {v for n in graph.nodes if n not in self.nodes for v in n.inputs()} | set(graph.outputs)
         return sum(v.bytes for v in (read - made) | (made & others))
 
@@ -81,11 +84,12 @@ class _Parts:
         self._graph, self._block = graph, block
         self._made_by = graph.producers()
         self._part_of: dict[Node, _Part] = {}
+        self.plain: set[Value] = set()  # images of few channels, which convolutions read as they are
 
     def found(self) -> list[_Part]:
         for node in self._graph.nodes:
             if self._is_convolution(node) or self._follows(node):
-                part = _Part({node})
+                part = _Part(self.plain, {node})
                 for other in {self._part_of[self._made_by[v]]: None for v in _images(node) if self._is_made(v)}:
                     part.nodes |= other.nodes
                 self._part_of.update(dict.fromkeys(part.nodes, part))
@@ -112,9 +116,19 @@ class _Parts:
             depthwise = channels == 1 and out == groups and self._is_whole(out)
             return depthwise or (self._is_whole(out // groups) and self._is_whole(channels))
         filled = -(-out // self._block) * self._block
-        return filled <= _MOST_FILLED * out and all(
-            self._is_whole(v.shape[1]) or self._is_made(v) for v in _images(node)
-        )
+        if filled > _MOST_FILLED * out:
+            return False
+        if residual is not None and not self._in_blocks(residual):
+            return False
+        if self._in_blocks(node.args[0]):
+            return True
+        begins = channels < self._block and channels < weight.size // out <= _FEW_PRODUCTS
+        if begins:
+            self.plain.add(node.args[0])
+        return begins
+
+    def _in_blocks(self, value: Value) -> bool:
+        return self._is_whole(value.shape[1]) or self._is_made(value)
 
     def _follows(self, node: Node) -> bool:
         """Whether a node works as well on blocks that others have made."""
@@ -140,8 +154,8 @@ class _Parts:
 
 
 class _Rewriting:
-    def __init__(self, graph: Graph, inner: set[Node], block: int, weights: Weights) -> None:
-        self._graph, self._inner, self._block, self._weights = graph, inner, block, weights
+    def __init__(self, graph: Graph, inner: set[Node], plain: set[Value], block: int, weights: Weights) -> None:
+        self._graph, self._inner, self._plain_read, self._block, self._weights = graph, inner, plain, block, weights
         self._made = {node.out for node in inner if node.function != "mean"}
         self._blocked: dict[Value, Value] = {}  # by the Value as it was
         self._plain: dict[Value, Value] = {}
@@ -157,7 +171,7 @@ class _Rewriting:
         return changed(Graph(self._graph.inputs, outputs, self._nodes, self._graph.tree), self._nodes, {})
 
     def _add_inner(self, node: Node) -> None:
-        images = set(_images(node))
+        images = set(_images(node)) - self._plain_read
         args = node.with_args(lambda v: self._as_blocked(v) if v in images else v).args
         if node.function == "mean":
             n, c = node.out.shape[:2]
@@ -167,7 +181,7 @@ class _Rewriting:
             self._nodes.append(Node("reshape", (made, node.out.shape), (node.out,)))
             return
         if node.function == "conv2d" and node.args[6] == 1:
-            args = args[:1] + self._filled(args[1], args[2]) + args[3:]
+            args = args[:1] + self._filled(args[1], args[2], args[0] not in self._plain_read) + args[3:]
         if node.function == "max_pool2d":
             args = args[:-1]  # no indices
         made = Value(self._shape(node.out), node.out.dtype)
@@ -179,9 +193,10 @@ class _Rewriting:
     def _filled_up(self, channels: int) -> int:
         return -(-channels // self._block) * self._block
 
-    def _filled(self, weight: Value, bias: Value | None) -> tuple[Value, Value | None]:
+    def _filled(self, weight: Value, bias: Value | None, inputs: bool) -> tuple[Value, Value | None]:
         """Weights of a convolution of one group whose channels are whole blocks: more of them, with zeros."""
         out, channels = (self._filled_up(n) for n in weight.shape[:2])
+        channels = channels if inputs else weight.shape[1]
         if (out, channels) == weight.shape[:2]:
             return weight, bias
         filled = self._with_zeros(weight, (out, channels, *weight.shape[2:]))

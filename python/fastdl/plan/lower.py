@@ -66,8 +66,8 @@ def _prepared(cpu: Any, graph: Graph, weights: Weights) -> dict[Node, Array]:
         shape, sources = node.args[0].shape, [None if c is None else c.array for c in node.args[1:3]]
         prepare = cpu.conv2d_prepare
         if node.function == "conv2d_nchwc":
-            n, blocks, h, w, block = shape
-            shape, prepare = (n, blocks * block, h, w), cpu.conv2d_nchwc_prepare
+            n, channels, h, w, *block = shape
+            shape, prepare = (n, channels * (block or [1])[0], h, w), cpu.conv2d_nchwc_prepare
 
         def make(node: Node = node, shape: tuple = shape, sources: list = sources, prepare: Any = prepare) -> tuple:
             array = prepare(shape, *sources, *node.args[3:7])
