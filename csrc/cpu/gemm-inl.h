@@ -37,9 +37,10 @@ constexpr int64_t kOwnColumns = 128;       // that a thread has at least where i
 // B is used where it lies by so many panels, unless its lines are a multiple of kSamePlace apart: those fall into the
 // same sets of the caches.
 #if defined(FASTDL_ISA_avx512)
-constexpr int64_t kDirectPanels = 40, kSmallPanels = INT64_MAX;
+constexpr int64_t kDirectPanels = 40, kFewPanels = 6, kSmallPanels = INT64_MAX;
 #else
-constexpr int64_t kDirectPanels = 16, kSmallPanels = 16;  // of half as many rows, beside half of the level-1 cache
+constexpr int64_t kDirectPanels = 16, kFewPanels = 0,
+                  kSmallPanels = 16;  // of half as many rows, beside half of the level-1 cache
 #endif
 constexpr int64_t kSamePlace = 2048;
 constexpr int64_t kSmallBytes = 512 << 10;  // or if it has at most this size, and lines of at most kSamePlace bytes,
@@ -166,7 +167,8 @@ static GemmPlan plan_gemm(int64_t m, int64_t n, int64_t k, bool b_along_k, int64
   const bool small_b =
       !b_along_k && panels <= kSmallPanels && p.kc * n * kBytes <= kSmallBytes && ldb * kBytes <= kSamePlace;
   // One panel reads B once; a few more do not pay for a copy, if lines fall into different sets of the caches.
-  const bool few = panels == 1 || (panels <= kDirectPanels && ldb * kBytes % kSamePlace != 0);
+  const int64_t same_place = panels <= kFewPanels ? 2 * kSamePlace : kSamePlace;
+  const bool few = panels == 1 || (panels <= kDirectPanels && ldb * kBytes % same_place != 0);
   p.direct_b = small_b || (!b_along_k && few);
   // A task has a block of A that fits L2 and, where there are rows enough for all threads, all columns: it packs its
   // rows itself, so that no packed copy goes by way of L3. Sums do not depend on tasks, so tasks may depend on threads.

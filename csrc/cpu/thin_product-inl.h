@@ -80,20 +80,27 @@ static void dot_tile(int64_t k, const T* __restrict w, int64_t ldw, const T* __r
       for (int i = 0; i < M; ++i) sums[r][i] += u * v[i];
     }
   }
-  // What follows is the same for every R and M: the bits of an output do not depend on its place in a tile.
-  const int rest = static_cast<int>(k - p);
+  // The last numbers of a line, with zeros for the lanes that are left. (All is the same for every R and M: the bits of
+  // an output do not depend on its place in a tile.)
+  if (const int rest = static_cast<int>(k - p); rest > 0) {
+    Vec<T> v[M];
+#pragma GCC unroll 4
+    for (int i = 0; i < M; ++i) v[i] = load_n<T>(x + i * ldx + p, rest);
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r) {
+      const Vec<T> u = load_n<T>(w + r * ldw + p, rest);
+#pragma GCC unroll 4
+      for (int i = 0; i < M; ++i) sums[r][i] += u * v[i];
+    }
+  }
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 4
-    for (int i = 0; i < M; ++i) {
-      T sum = sum_lanes<T>(sums[r][i]);
-      for (int q = 0; q < rest; ++q) sum += w[r * ldw + p + q] * x[i * ldx + p + q];
-      out[i * row + r * line] = sum;
-    }
+    for (int i = 0; i < M; ++i) out[i * row + r * line] = sum_lanes<T>(sums[r][i]);
   }
 }
 
-// All lines for M vectors; the last ones, fewer than a group, one by one: the same sums in the same order.
+// All lines for M vectors; the same sums in the same order in groups of any size.
 template <class T, int M, bool kFar>
 static void dot_lines(int64_t lines, int64_t k, const T* w, int64_t ldw, const T* x, int64_t ldx, ThinOut<T> out) {
   constexpr int R = kFar && M == 1 ? kFarLines : kThinLines[M];
@@ -101,6 +108,11 @@ static void dot_lines(int64_t lines, int64_t k, const T* w, int64_t ldw, const T
   // Each vector of x that is loaded serves R lines.
   for (; j + R <= lines; j += R)
     dot_tile<T, R, M, kFar>(k, w + j * ldw, ldw, x, ldx, out.data + j * out.line, out.row, out.line);
+  // The last ones by halves: one after another, each would wait for its own additions.
+  for (; R > 4 && j + 4 <= lines; j += 4)
+    dot_tile<T, 4, M, kFar>(k, w + j * ldw, ldw, x, ldx, out.data + j * out.line, out.row, out.line);
+  for (; R > 2 && j + 2 <= lines; j += 2)
+    dot_tile<T, 2, M, kFar>(k, w + j * ldw, ldw, x, ldx, out.data + j * out.line, out.row, out.line);
   for (; j < lines; ++j)
     dot_tile<T, 1, M, kFar>(k, w + j * ldw, ldw, x, ldx, out.data + j * out.line, out.row, out.line);
 }

@@ -7,15 +7,17 @@
 //            each by all threads. A batch that shares B is one tall product.
 //
 // Bias and activation are applied to each tile when its last block of k has been added, while it is in L1.
-#include "cpu/gemm-inl.h"
+#include "cpu/in_place_gemm-inl.h"
 #include "cpu/math-inl.h"
 #include "cpu/thin_product-inl.h"
 #include "ops/matmul/matmul.h"
 
 namespace fastdl::FASTDL_ISA {
 
-// Thin: at most kThinRows, and a k so long that summing up the lanes at its end does not matter, and lines that fit L2.
+// Thin: at most kThinRows of A or kFewColumns of B, and a k so long that summing up the lanes at its end does not
+// matter, and lines that fit L2.
 constexpr int64_t kThinRows = 64, kThinLength = 12, kThinBytes = 1 << 20;
+constexpr int64_t kFewColumns = kVecBytes == 64 ? 8 : kVecBytes == 32 ? 16 : 64;  // more fill vectors of a tile
 constexpr int64_t kCopyLines = 256;          // of the big operand, to pay for turning the small one
 constexpr int64_t kBatchFlops = 16'000'000;  // matrices below it share threads by the batch
 
@@ -96,9 +98,9 @@ static void copy_lines(T* dst, const Operand<T>& x, int64_t lines, int64_t k) {
 }
 
 template <class T>
-static bool is_thin(int64_t few, int64_t lines, int64_t k) {
+static bool is_thin(int64_t few, int64_t lines, int64_t k, int64_t most) {
   if (few > lines) return false;
-  return few == 1 || (few <= kThinRows && k >= kThinLength * few &&
+  return few == 1 || (few <= most && k >= kThinLength * few &&
                       (few <= kThinVectors || few * k * static_cast<int64_t>(sizeof(T)) <= kThinBytes));
 }
 
@@ -136,11 +138,13 @@ static void multiply(const GemmPlan& plan, const Operand<T>& a, const Operand<T>
     __builtin_memset(c, 0, static_cast<size_t>(m * n) * sizeof(T));
     return apply<T>(e, c, n, m, 0, n);
   }
-  if (is_thin<T>(m, n, k) && thin_product<T>(m, n, k, a, b, c, false, e)) return;
-  if (is_thin<T>(n, m, k) && thin_product<T>(n, m, k, b, a, c, true, e)) return;
-  gemm<T>(plan, a, b, c, n, [&](T* tile, int64_t ldc, int64_t, int rows, int64_t column, int columns) {
+  if (is_thin<T>(m, n, k, kThinRows) && thin_product<T>(m, n, k, a, b, c, false, e)) return;
+  if (is_thin<T>(n, m, k, kFewColumns) && thin_product<T>(n, m, k, b, a, c, true, e)) return;
+  const auto finish = [&](T* tile, int64_t ldc, int64_t, int rows, int64_t column, int columns) {
     apply<T>(e, tile, ldc, rows, column, columns);
-  });
+  };
+  if (!plan.amx && n <= kNarrowColumns) return in_place_gemm<T>(m, n, k, a, b, c, n, finish);
+  gemm<T>(plan, a, b, c, n, finish);
 }
 
 // ---- batches ------------------------------------------------------------------------------------------------------
