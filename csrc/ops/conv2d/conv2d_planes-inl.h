@@ -53,12 +53,46 @@ static inline int64_t tap_offset(const View& v, const Bands& b, int64_t t) {
   return (v.taps[t].dy - b.first_y) * b.line + dx % v.step_x * b.pitch + dx / v.step_x;
 }
 
+// The first n numbers of a row: those in even places to `even`, the others to `odd`.
+template <class T>
+FASTDL_INLINE void split_pairs_of(const T* row, int64_t n, T* even, T* odd) {
+  constexpr int L = kLanes<T>;
+  int64_t i = 0;
+  for (; i + 2 * L <= n; i += 2 * L) {
+    const Vec<T> a = load<T>(row + i), b = load<T>(row + i + L);
+    store<T>(even + i / 2, even_lanes<T>(a, b)), store<T>(odd + i / 2, odd_lanes<T>(a, b));
+  }
+  if (i == n) return;
+  const int rest = static_cast<int>(n - i);
+  const Vec<T> a = load_some<T>(row + i, rest), b = load_some<T>(row + i + L, rest - L);
+  store_n<T>(even + i / 2, even_lanes<T>(a, b), (rest + 1) / 2);
+  store_n<T>(odd + i / 2, odd_lanes<T>(a, b), rest / 2);
+}
+
+// copy_plane at steps of two whose both residues are read: a row is read once for both.
+template <class T>
+static void copy_pairs(const View& v, const Bands& b, const T* src, int64_t y, int64_t lines, T* to, bool zeros) {
+  const int64_t x = b.first_x > 0 ? b.first_x : 0, end = b.first_x + 2 * b.pitch;
+  const int64_t n = (end < v.src_w ? end : v.src_w) - x, first = x - b.first_x;  // the place of column x
+  T* const even = to + first % 2 * b.pitch + first / 2;
+  T* const odd = to + (first + 1) % 2 * b.pitch + (first + 1) / 2;
+  for (int64_t i = 0, of_row = 0; i < lines; ++i) {
+    const bool inside = y >= 0 && y < v.src_h && n > 0;
+    if (zeros)
+      for (int64_t k = 0; k < b.line; ++k) to[i * b.line + k] = T{0};
+    if (inside) split_pairs_of(src + y * v.src_w + x, n, even + i * b.line, odd + i * b.line);
+    ++y;
+    if (++of_row == b.row_lines) of_row = 0, y += v.step_y - b.row_lines;
+  }
+}
+
 // Copies one channel for output rows [row0, row0 + rows); `zeros` unless those around the source are there already.
 template <class T>
 static void copy_plane(const View& v, const Bands& b, int64_t image, int64_t channel, int64_t row0, int64_t rows, T* to,
                        bool zeros = true) {
   const T* src = static_cast<const T*>(v.src) + (image * v.groups * v.k_channels + channel) * v.src_h * v.src_w;
   const int64_t lines = (rows - 1) * b.row_lines + b.last_y - b.first_y + 1;
+  if (v.step_x == 2 && b.phases == 2) return copy_pairs(v, b, src, row0 * v.step_y + b.first_y, lines, to, zeros);
   for (int64_t phase = 0; phase < b.phases; ++phase, to += b.pitch) {
     // (Divisions would cost more than the copy of a short line.)
     const int64_t x = b.first_x + phase, lo = x < 0 ? (-x + v.step_x - 1) / v.step_x : 0;

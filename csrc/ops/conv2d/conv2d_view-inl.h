@@ -87,13 +87,13 @@ FASTDL_INLINE void copy_steps(T* dst, const T* src, int64_t step, int n) {
     return;
   }
   if (step == 2) {
-    Mask<T> even;
-    for (int j = 0; j < L; ++j) even[j] = 2 * j;
-    for (; i < n; i += L) {
+    for (; i + L < n; i += L)  // where a number follows, all of both vectors is there
+      store<T>(dst + i, even_lanes<T>(load<T>(src + 2 * i), load<T>(src + 2 * i + L)));
+    if (i < n) {
       const int last = 2 * (n - i < L ? n - i : L) - 1;  // numbers from the first to the last one wanted
       const Vec<T> low = load_n<T>(src + 2 * i, last < L ? last : L);
       const Vec<T> high = last > L ? load_n<T>(src + 2 * i + L, last - L) : Vec<T>{};
-      store_n<T>(dst + i, __builtin_shuffle(low, high, even), n - i < L ? n - i : L);
+      store_n<T>(dst + i, even_lanes<T>(low, high), n - i);
     }
     return;
   }
