@@ -7,13 +7,15 @@
 // of one image forward, and a few planes of it backward.
 //
 // Backward, each plane receives its gradients RoI by RoI, one number at a time: indices of neighbouring channels
-// differ.
+// differ. An addition that meets the cell of the one before waits for it; those to other planes do not, so a few planes
+// take turns.
 #include "cpu/roi-inl.h"
 #include "ops/roi_pool/roi_pool.h"
 
 namespace fastdl::FASTDL_ISA {
 
 constexpr int64_t kScatterPlanes = 8;  // planes of a task: together within L2, and long enough reads of each RoI
+constexpr int kTurns = 4;              // planes that take turns
 constexpr double kLeast = -static_cast<double>(__FLT_MAX__);  // as in PyTorch also for float64
 
 template <class T>
@@ -158,6 +160,43 @@ static int64_t scatter(const T* grad, const int32_t* indices, int64_t bins, int6
   return -1;
 }
 
+// The same for kTurns planes, whose indices all lie in the plane.
+template <class T>
+static void scatter_in_turns(const T* grad, const int32_t* indices, int64_t bins, int64_t plane, T* grad_x) {
+  for (int64_t i = 0; i < bins; ++i)
+#pragma GCC unroll 4
+    for (int c = 0; c < kTurns; ++c) grad_x[c * plane + indices[c * bins + i]] += grad[c * bins + i];
+}
+
+static bool all_inside(const int32_t* indices, int64_t n, int64_t plane) {
+  uint32_t most = 0;  // -1 is the greatest
+  for (int64_t i = 0; i < n; ++i) {
+    const uint32_t at = static_cast<uint32_t>(indices[i]);
+    most = at > most ? at : most;
+  }
+  return most < plane;
+}
+
+// One RoI's gradients to `channels` planes; position `at` of grad and indices is the first.
+template <class T>
+static void scatter_roi(const RoiPoolBwdArgs& a, int64_t at, int64_t channels, T* grad_x) {
+  const int64_t bins = a.g.out_h * a.g.out_w, plane = a.g.h * a.g.w;
+  const T* const grad = static_cast<const T*>(a.grad) + at;
+  const int32_t* const indices = a.indices + at;
+  int64_t c = 0;
+  for (; c + kTurns <= channels && all_inside(indices + c * bins, kTurns * bins, plane); c += kTurns)
+    scatter_in_turns<T>(grad + c * bins, indices + c * bins, bins, plane, grad_x + c * plane);
+  for (; c < channels; ++c) {
+    const int64_t bad = scatter<T>(grad + c * bins, indices + c * bins, bins, plane, grad_x + c * plane);
+    if (bad >= 0) report(at + c * bins + bad, a.bad_index);
+  }
+}
+
+template <class T>
+FASTDL_INLINE void ask_for(const T* p, int64_t n) {
+  for (int64_t i = 0; i < n; i += 64 / static_cast<int>(sizeof(T))) __builtin_prefetch(p + i, 0, 2);
+}
+
 template <class T>
 static void backward(const RoiPoolBwdArgs& a, const RoisByImage& rois) {
   const RoiPoolGeometry& g = a.g;
@@ -165,17 +204,18 @@ static void backward(const RoiPoolBwdArgs& a, const RoisByImage& rois) {
   const int64_t groups = (g.channels + kScatterPlanes - 1) / kScatterPlanes;
   parallel_for(g.images * groups, 1, [&](int64_t item, int64_t end) {
     for (; item < end; ++item) {
-      const int64_t image = item / groups, channel = item % groups * kScatterPlanes;
-      const int64_t last = channel + kScatterPlanes < g.channels ? channel + kScatterPlanes : g.channels;
-      T* const planes = static_cast<T*>(a.grad_x) + image * g.channels * plane;
-      __builtin_memset(planes + channel * plane, 0, static_cast<size_t>((last - channel) * plane) * sizeof(T));
-      for (int64_t i = rois.first[image]; i < rois.first[image + 1]; ++i)
-        for (int64_t c = channel; c < last; ++c) {
-          const int64_t at = (rois.order[i] * g.channels + c) * bins;
-          const T* grad = static_cast<const T*>(a.grad) + at;
-          const int64_t bad = scatter<T>(grad, a.indices + at, bins, plane, planes + c * plane);
-          if (bad >= 0) report(at + bad, a.bad_index);
+      const int64_t image = item / groups, channel = item % groups * kScatterPlanes, left = g.channels - channel;
+      const int64_t channels = left < kScatterPlanes ? left : kScatterPlanes;
+      T* const planes = static_cast<T*>(a.grad_x) + (image * g.channels + channel) * plane;
+      __builtin_memset(planes, 0, static_cast<size_t>(channels * plane) * sizeof(T));
+      const auto place = [&](int64_t i) { return (rois.order[i] * g.channels + channel) * bins; };
+      for (int64_t i = rois.first[image]; i < rois.first[image + 1]; ++i) {
+        if (i + 1 < rois.first[image + 1]) {  // each RoI lies on another page
+          ask_for(static_cast<const T*>(a.grad) + place(i + 1), channels * bins);
+          ask_for(a.indices + place(i + 1), channels * bins);
         }
+        scatter_roi<T>(a, place(i), channels, planes);
+      }
     }
   });
 }
