@@ -1,5 +1,5 @@
-// Stable sorting by unsigned keys: 11 bits at a time from the lowest, each pass a count and a scatter. A pass whose
-// digit is the same in all keys is left out, so sorting small integers costs one pass.
+// Stable sorting by unsigned keys: 11 bits at a time from the lowest, each pass a count and a scatter. A digit that is
+// the same in all keys is neither counted nor sorted by, so sorting small integers costs one pass.
 #pragma once
 #include <utility>
 
@@ -48,19 +48,17 @@ static void insertion_sort(Keyed<Key>* items, int64_t n) {
 // Sorts n items from the smallest key, with as many items of spare room. Returns where the result lies, in one of both.
 template <class Key>
 static Keyed<Key>* radix_sort(Keyed<Key>* items, Keyed<Key>* spare, int64_t n) {
-  constexpr int kDigits = (8 * static_cast<int>(sizeof(Key)) + kDigitBits - 1) / kDigitBits;
   if (n <= kInsertionSort) {
     insertion_sort(items, n);
     return items;
   }
-  Scratch<int32_t> counts(kDigits * kDigitValues);
-  __builtin_memset(counts, 0, kDigits * kDigitValues * sizeof(int32_t));
-  for (int64_t i = 0; i < n; ++i)
-    for (int d = 0; d < kDigits; ++d) ++counts[d * kDigitValues + ((items[i].key >> d * kDigitBits) % kDigitValues)];
-  for (int d = 0; d < kDigits; ++d) {
-    int32_t* const count = counts + d * kDigitValues;
-    const int shift = d * kDigitBits;
-    if (count[(items[0].key >> shift) % kDigitValues] == n) continue;
+  Key differ = 0;
+  for (int64_t i = 1; i < n; ++i) differ |= items[i].key ^ items[0].key;
+  Scratch<int32_t> count(kDigitValues);
+  for (int shift = 0; shift < 8 * static_cast<int>(sizeof(Key)); shift += kDigitBits) {
+    if ((differ >> shift) % kDigitValues == 0) continue;
+    __builtin_memset(count, 0, kDigitValues * sizeof(int32_t));
+    for (int64_t i = 0; i < n; ++i) ++count[(items[i].key >> shift) % kDigitValues];
     int32_t at = 0;
     for (int64_t v = 0; v < kDigitValues; ++v) at += std::exchange(count[v], at);
     for (int64_t i = 0; i < n; ++i) spare[count[(items[i].key >> shift) % kDigitValues]++] = items[i];

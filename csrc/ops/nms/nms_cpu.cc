@@ -11,8 +11,11 @@
 //   cells   . | 0 1 | 2 | . |  first block of each, as many as the boxes whose centres lie there may need
 //   block   x1[kLanes] y1[kLanes] x2[kLanes] y2[kLanes] area[kLanes]
 //
-// Boxes for which this reasoning fails (NaN, infinite, x2 < x1; thresholds outside (0, 1)) and small sets get one cell.
-// One box of great size makes all cells great: then a box is compared with every kept one, kLanes at a time.
+// Boxes for which this reasoning fails (NaN, infinite, x2 < x1; thresholds outside (0, 1)) get one cell. One box of
+// great size makes all cells great: then a box is compared with every kept one, kLanes at a time.
+//
+// Small sets have no cells: a box is compared with all before it, kept or not, so that no comparison waits for the
+// decision about the last box. The decision is one AND with the bits of the kept ones.
 //
 // The walk is sequential by nature. Classes are independent: a chunk owns a run of classes.
 #include "cpu/boxes-inl.h"
@@ -21,7 +24,7 @@
 
 namespace fastdl::FASTDL_ISA {
 
-constexpr int64_t kGridBoxes = 96;      // fewer are compared faster than sorted into cells
+constexpr int64_t kGridBoxes = 96;      // fewer are compared faster than sorted into cells; a multiple of kLanes
 constexpr int64_t kBoxesPerCell = 8;    // at least, on average: a block of fewer is mostly empty
 constexpr int64_t kChunkBoxes = 2048;   // of a chunk of classes
 constexpr double kBoundSlack = 1.001;   // covers the rounding of widths, centres and IoU
@@ -83,7 +86,7 @@ static Grid grid_for(const SortedBoxes<T>& b, const int32_t* members, int64_t n,
     x.add(static_cast<double>(b.x1[m]), static_cast<double>(b.x2[m]));
     y.add(static_cast<double>(b.y1[m]), static_cast<double>(b.y2[m]));
   }
-  if (!plain || n < kGridBoxes) return {{}, {}, plain};
+  if (!plain) return {{}, {}, plain};
   const double t = static_cast<double>(threshold) * (1 - 1e-5), bound = (1 - t) / (1 + t) * kBoundSlack;
   const double most = static_cast<double>(n / kBoxesPerCell);
   double across = x.cells(bound), down = y.cells(bound);
@@ -96,7 +99,7 @@ static Grid grid_for(const SortedBoxes<T>& b, const int32_t* members, int64_t n,
   return {x.axis(across), y.axis(down), true};
 }
 
-// ---- kept boxes -----------------------------------------------------------------------------------------------------
+// ---- overlap --------------------------------------------------------------------------------------------------------
 
 template <class T>
 struct Threshold {
@@ -118,6 +121,91 @@ FASTDL_INLINE bool any_exceeds(const BoxVec<T>& kept, const BoxVec<T>& box, cons
   return any_lane<T>(inter / joint > threshold.value);
 }
 
+// ---- small sets -----------------------------------------------------------------------------------------------------
+
+// A bit for each lane that is set.
+template <class T>
+FASTDL_INLINE uint32_t lane_bits(Mask<T> m) {
+#if defined(FASTDL_ISA_avx512)
+  if constexpr (sizeof(T) == 4)
+    return _mm512_movepi32_mask((__m512i)m);
+  else
+    return _mm512_movepi64_mask((__m512i)m);
+#elif defined(FASTDL_ISA_avx2)
+  if constexpr (sizeof(T) == 4)
+    return static_cast<uint32_t>(_mm256_movemask_ps((__m256)m));
+  else
+    return static_cast<uint32_t>(_mm256_movemask_pd((__m256d)m));
+#elif defined(__x86_64__)
+  if constexpr (sizeof(T) == 4)
+    return static_cast<uint32_t>(_mm_movemask_ps((__m128)m));
+  else
+    return static_cast<uint32_t>(_mm_movemask_pd((__m128d)m));
+#else
+  uint32_t bits = 0;
+  for (int i = 0; i < kLanes<T>; ++i) bits |= m[i] ? uint32_t{1} << i : 0;
+  return bits;
+#endif
+}
+
+// Fewer than kGridBoxes boxes of a class, and which of them are kept.
+template <class T>
+class SmallSet {
+ public:
+  void suppress(const SortedBoxes<T>& b, const int32_t* members, int64_t n, const Threshold<T>& t, uint8_t* kept) {
+    const bool plain = gather(b, members, n) && t.value > T{0} && t.value < T{1};
+    plain ? walk<true>(members, n, t, kept) : walk<false>(members, n, t, kept);
+  }
+
+ private:
+  static constexpr int kBlocks = static_cast<int>(kGridBoxes) / kLanes<T>;
+
+  // Whether unions are positive, as of a grid. Boxes beyond n are never kept.
+  bool gather(const SortedBoxes<T>& b, const int32_t* members, int64_t n) {
+    bool plain = true;
+    for (int64_t i = 0; i < n; ++i) {
+      const int32_t m = members[i];
+      x1_[i] = b.x1[m], y1_[i] = b.y1[m], x2_[i] = b.x2[m], y2_[i] = b.y2[m], area_[i] = b.area[m];
+      const T w = x2_[i] - x1_[i], h = y2_[i] - y1_[i];
+      plain &= w >= 0 && h >= 0 && w - w == 0 && h - h == 0;
+    }
+    const int64_t rest = (n + kLanes<T> - 1) / kLanes<T> * kLanes<T> - n;
+    for (T* const list : {x1_, y1_, x2_, y2_, area_})
+      for (int64_t i = n; i < n + rest; ++i) list[i] = T{0};
+    return plain;
+  }
+
+  template <bool kScreen>
+  void walk(const int32_t* members, int64_t n, const Threshold<T>& t, uint8_t* kept) {
+    for (int64_t first = 0; first < n; first += kLanes<T>) {
+      const int64_t block = first / kLanes<T>, last = first + kLanes<T> < n ? first + kLanes<T> : n;
+      keeps_[block] = 0;
+      for (int64_t i = first; i < last; ++i) {
+        const BoxVec<T> box = broadcast_box<T>(x1_[i], y1_[i], x2_[i], y2_[i], area_[i]);
+        uint32_t removed = 0;
+        for (int64_t k = 0; k <= block; ++k) removed |= exceeding<kScreen>(k, box, t);
+        kept[members[i]] = removed == 0;
+        keeps_[block] |= static_cast<uint32_t>(removed == 0) << (i - first);
+      }
+    }
+  }
+
+  template <bool kScreen>
+  FASTDL_BODY uint32_t exceeding(int64_t k, const BoxVec<T>& box, const Threshold<T>& t) const {
+    const int64_t at = k * kLanes<T>;
+    const BoxVec<T> earlier{load<T>(x1_ + at), load<T>(y1_ + at), load<T>(x2_ + at), load<T>(y2_ + at),
+                            load<T>(area_ + at)};
+    const Vec<T> inter = intersection<T>(earlier, box), joint = earlier.area + box.area - inter;
+    if (kScreen && !(lane_bits<T>(inter > t.screen * joint) & keeps_[k])) return 0;
+    return lane_bits<T>(inter / joint > t.value) & keeps_[k];
+  }
+
+  alignas(kVecBytes) T x1_[kGridBoxes], y1_[kGridBoxes], x2_[kGridBoxes], y2_[kGridBoxes], area_[kGridBoxes];
+  uint32_t keeps_[kBlocks];  // of each block the boxes that are kept
+};
+
+// ---- kept boxes in cells --------------------------------------------------------------------------------------------
+
 // Room for the kept boxes of one class after another.
 template <class T>
 class KeptBoxes {
@@ -129,6 +217,7 @@ class KeptBoxes {
         blocks_(most / kLanes<T> + Grid::most_cells(most) + 1) {}
 
   void suppress(const SortedBoxes<T>& b, const int32_t* members, int64_t n, const Threshold<T>& t, uint8_t* kept) {
+    if (n < kGridBoxes) return small_.suppress(b, members, n, t, kept);
     const Grid grid = grid_for<T>(b, members, n, t.value);
     lay_out(grid, b, members, n);
     if (grid.plain)
@@ -192,6 +281,7 @@ class KeptBoxes {
     lanes[4 * kNext] = b.area[m];
   }
 
+  SmallSet<T> small_;
   Scratch<int32_t> first_, count_, cell_;  // of a cell: first block, boxes kept; the cell of each box
   Scratch<BoxVec<T>> blocks_;
 };
