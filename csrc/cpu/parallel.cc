@@ -59,6 +59,7 @@ struct Job {
   void (*run)(void*, int64_t) = nullptr;
   void* context = nullptr;
   int64_t chunks = 0, threads = 1;
+  bool backwards = false;  // within the range of each thread
   struct alignas(64) Next {
     std::atomic<int64_t> chunk;
   } next[kMaxThreads];         // in the range of each thread, in a line of its own
@@ -74,10 +75,10 @@ struct Job {
   void work(int64_t rank) {
     try {
       for (int64_t turn = 0; turn < threads; ++turn) {
-        const int64_t owner = (rank + turn) % threads, end = first(owner + 1);
+        const int64_t owner = (rank + turn) % threads, begin = first(owner), end = first(owner + 1);
         while (next[owner].chunk.load(std::memory_order_relaxed) < end && !failed.load(std::memory_order_relaxed)) {
           const int64_t i = next[owner].chunk.fetch_add(1, std::memory_order_relaxed);
-          if (i < end) run(context, i);
+          if (i < end) run(context, backwards ? begin + end - 1 - i : i);
         }
       }
     } catch (...) {
@@ -89,11 +90,12 @@ struct Job {
 class Pool {
  public:
   // True if this thread got the workers; false if another thread has them.
-  bool try_run(int64_t chunks, void (*run)(void*, int64_t), void* context, int threads) {
+  bool try_run(int64_t chunks, void (*run)(void*, int64_t), void* context, int threads, bool backwards) {
     std::unique_lock<std::mutex> busy(busy_, std::try_to_lock);
     if (!busy.owns_lock()) return false;
     grow(threads - 1);
     job_.run = run, job_.context = context, job_.chunks = chunks, job_.threads = threads;
+    job_.backwards = backwards;
     job_.start();
     {
       std::lock_guard<std::mutex> lock(mutex_);
@@ -221,19 +223,26 @@ void set_num_threads(int n) {
 }
 
 // True if the workers took part; false if this thread must do all chunks itself.
-static bool run_on_pool(int64_t chunks, void (*run)(void*, int64_t), void* context, int64_t threads) {
+static bool run_on_pool(int64_t chunks, void (*run)(void*, int64_t), void* context, int64_t threads,
+                        bool backwards = false) {
   if (threads <= 1 || Pool::inside_parallel) return false;
   Pool::inside_parallel = true;
   struct Leave {
     ~Leave() { Pool::inside_parallel = false; }
   } leave;
-  return pool()->try_run(chunks, run, context, static_cast<int>(threads));
+  return pool()->try_run(chunks, run, context, static_cast<int>(threads), backwards);
 }
 
 void run_chunks(int64_t chunks, void (*run)(void*, int64_t), void* context) {
   const int64_t threads = get_num_threads();
   if (run_on_pool(chunks, run, context, threads < chunks ? threads : chunks)) return;
   for (int64_t i = 0; i < chunks; ++i) run(context, i);
+}
+
+void run_chunks_backwards(int64_t chunks, void (*run)(void*, int64_t), void* context) {
+  const int64_t threads = get_num_threads();
+  if (run_on_pool(chunks, run, context, threads < chunks ? threads : chunks, true)) return;
+  for (int64_t i = chunks - 1; i >= 0; --i) run(context, i);
 }
 
 // A chunk a member: a thread that waits inside its chunk leaves the others' to them, so all of them run.

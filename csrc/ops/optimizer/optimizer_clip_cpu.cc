@@ -90,7 +90,7 @@ void clip_norm(const ClipNormArgs& a) {
     using T = decltype(zero);
     const T scale = static_cast<T>(a.max_norm) / (*static_cast<const T*>(a.norm) + static_cast<T>(kClipEps));
     if (scale >= T{1}) return;  // false for NaN
-    for_each_piece(a.tensors, a.count, [&](const GradTensor& t, int64_t first, int64_t n, int64_t) {
+    for_each_piece<true>(a.tensors, a.count, [&](const GradTensor& t, int64_t first, int64_t n, int64_t) {
       T* const grad = static_cast<T*>(t.grad) + first;
       for_each_vector<T>(n, [=](int64_t i, auto lanes) __attribute__((always_inline)) {
         ask_ahead(grad + i);

@@ -13,11 +13,11 @@ namespace fastdl::FASTDL_ISA {
 constexpr int64_t kChunk = 16384;  // numbers: five streams of them fit in L2
 
 // piece(tensor, first, n) for the pieces of tensors that chunks of the whole range cover, or piece(..., chunk).
-template <class Tensor, class Piece>
+template <bool kBackwards = false, class Tensor, class Piece>
 static void for_each_piece(const Tensor* tensors, int64_t count, Piece piece) {
   int64_t total = 0;
   for (int64_t t = 0; t < count; ++t) total += tensors[t].n;
-  parallel_for(total, kChunk, [&](int64_t begin, int64_t end) {
+  const auto chunk = [&](int64_t begin, int64_t end) {
     int64_t start = 0;  // of tensor t in the range
     for (int64_t t = 0; start < end; start += tensors[t++].n) {
       const int64_t first = begin > start ? begin - start : 0;
@@ -28,7 +28,8 @@ static void for_each_piece(const Tensor* tensors, int64_t count, Piece piece) {
       else
         piece(tensors[t], first, last - first);
     }
-  });
+  };
+  parallel_for(total, kChunk, chunk, kBackwards);
 }
 
 // update(i, lanes) for each vector of n numbers; `lanes` is a constant but for the last one.

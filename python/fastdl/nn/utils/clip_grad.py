@@ -37,13 +37,11 @@ def _total(norms: list[Tensor], norm_type: float) -> Tensor:
     return out.fill_(total)
 
 
-def _norm_of_gradients(parameters: Parameters, norm_type: float, op: str) -> Tensor:
-    """The norm of the gradients of all parameters as one vector; 0 without gradients."""
-    expect_number(norm_type, op, "norm_type")
-    found = _gradients(parameters, op)
+def _norm(found: dict[tuple[Any, str], list[Any]], norm_type: float) -> Tensor:
+    """The norm of all arrays as one vector; 0 without arrays."""
     if not found:
         return tensor(0.0)
-    norms = [Tensor(k.grad_norm(grads, float(norm_type)), k) for (k, _), grads in found.items()]
+    norms = [Tensor(k.grad_norm(arrays, float(norm_type)), k) for (k, _), arrays in found.items()]
     return norms[0] if len(norms) == 1 else _total(norms, float(norm_type))
 
 
@@ -58,10 +56,7 @@ def get_total_norm(tensors: Parameters, norm_type: float = 2.0, error_if_nonfini
     lists: dict[tuple[Any, str], list[Any]] = {}
     for t in [tensors] if isinstance(tensors, Tensor) else tensors:
         lists.setdefault((t._backend, str(t._array.dtype)), []).append(t._array)
-    if not lists:
-        return tensor(0.0)
-    norms = [Tensor(k.grad_norm(arrays, float(norm_type)), k) for (k, _), arrays in lists.items()]
-    total = norms[0] if len(norms) == 1 else _total(norms, float(norm_type))
+    total = _norm(lists, norm_type)
     if flag(error_if_nonfinite, op, "error_if_nonfinite") and not math.isfinite(total.item()):
         raise RuntimeError(f"[{op}] expected a finite norm, got {total.item()}")
     return total
@@ -86,12 +81,12 @@ def clip_grad_norm_(
     """
     op = "clip_grad_norm_"
     expect_number(max_norm, op, "max_norm")
-    parameters = [parameters] if isinstance(parameters, Tensor) else parameters
-    parameters = list(parameters) if isinstance(parameters, Iterable) else parameters
-    total = _norm_of_gradients(parameters, norm_type, op)
+    expect_number(norm_type, op, "norm_type")
+    found = _gradients(parameters, op)
+    total = _norm(found, norm_type)
     if flag(error_if_nonfinite, op, "error_if_nonfinite") and not math.isfinite(total.item()):
         raise RuntimeError(f"[{op}] expected a finite norm of the gradients, got {total.item()}")
-    for (k, name), grads in _gradients(parameters, op).items():
+    for (k, name), grads in found.items():
         k.clip_by_norm_(grads, total.to(dtype=name)._move(k)._array, float(max_norm))
     return total
 
