@@ -30,8 +30,15 @@ constexpr int64_t kMaxSortChunks = 16;
 constexpr int64_t kSumGrain = 32 * 1024;      // numbers of out in a chunk, at least
 constexpr int kSumVectors = 8;                // vectors of a row that are summed in registers together
 constexpr int kLineVectors = 64 / kVecBytes;  // of a cache line
-constexpr int kLookupsAhead = 6;              // how far memory is asked for rows that come next,
-constexpr int kSumsAhead = 12;                // of sums: into the L2 cache, which waits for more lines than L1
+constexpr int kLookupsAhead = 6;              // how far memory is asked for rows that come next
+constexpr int kSumsAhead = 12;                // of sums
+// Into L2 or L1, by what processors with the instruction set do best: Zen 3's L2 waits for more lines, Xeons sum up to a
+// tenth faster from L1.
+#if defined(FASTDL_ISA_avx512)
+constexpr int kSumsLevel = 3;
+#else
+constexpr int kSumsLevel = 2;
+#endif
 
 // ---- sort ---------------------------------------------------------------------------------------------------------
 
@@ -155,7 +162,7 @@ FASTDL_INLINE void sum_columns(const Addends<T>& a, const Lookup* x, int64_t cou
     if (x + i + kSumsAhead < ahead) {
       const T* const next = addend(a, x[i + kSumsAhead]) + column;
 #pragma GCC unroll 8
-      for (int v = 0; v < kVectors; v += kLineVectors) __builtin_prefetch(next + v * kLanes<T>, 0, 2);
+      for (int v = 0; v < kVectors; v += kLineVectors) __builtin_prefetch(next + v * kLanes<T>, 0, kSumsLevel);
     }
     const T* const source = addend(a, x[i]) + column;
     const T scale = kScaled ? a.scale[position_of(x[i])] : T{1};
