@@ -32,8 +32,8 @@ constexpr int kSumVectors = 8;                // vectors of a row that are summe
 constexpr int kLineVectors = 64 / kVecBytes;  // of a cache line
 constexpr int kLookupsAhead = 6;              // how far memory is asked for rows that come next
 constexpr int kSumsAhead = 12;                // of sums
-// Into L2 or L1, by what processors with the instruction set do best: Zen 3's L2 waits for more lines, Xeons sum up to a
-// tenth faster from L1.
+// Into L2 or L1, by what processors with the instruction set do best: Zen 3's L2 waits for more lines, Xeons sum up to
+// a tenth faster from L1.
 #if defined(FASTDL_ISA_avx512)
 constexpr int kSumsLevel = 3;
 #else
