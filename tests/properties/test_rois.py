@@ -66,6 +66,24 @@ def test_roi_pool_is_that_of_the_reference(isa, dtype):
 
 
 @pytest.mark.parametrize("isa", CPU.isa_levels())
+@pytest.mark.parametrize("channels", [3, 8, 17])
+def test_strange_indices_of_a_gradient(isa, channels):
+    """Bins without a cell give nothing, whatever their gradient; an index outside the plane is named by its place."""
+    CPU.set_isa(isa)
+    rng = np.random.default_rng(channels)
+    rois, shape = np.tile([0.0, 0.0, 0.0, 4.0, 4.0], (4, 1)), (1, channels, 5, 5)
+    grad, indices = rng.standard_normal((4, channels, 3, 3)), rng.integers(-1, 25, (4, channels, 3, 3), np.int32)
+    indices[3] = np.abs(indices[3])
+    expected = REFERENCE.roi_pool_bwd(grad, rois, indices, shape)
+    got = CPU.to_numpy(CPU.roi_pool_bwd(on_cpu(grad), on_cpu(rois), on_cpu(indices), shape))
+    np.testing.assert_array_equal(got, expected)
+    for place, stray in ((grad.size - 1, 25), (grad.size // 2, -2)):
+        indices.flat[place] = stray
+        with pytest.raises(IndexError, match=rf"plane of 25 elements, got another one at position {place}$"):
+            CPU.roi_pool_bwd(on_cpu(grad), on_cpu(rois), on_cpu(indices), shape)
+
+
+@pytest.mark.parametrize("isa", CPU.isa_levels())
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_roi_align_is_that_of_the_reference(isa, dtype):
     CPU.set_isa(isa)

@@ -7,15 +7,14 @@
 // of one image forward, and a few planes of it backward.
 //
 // Backward, each plane receives its gradients RoI by RoI, one number at a time: indices of neighbouring channels
-// differ. An addition that meets the cell of the one before waits for it; those to other planes do not, so a few planes
-// take turns.
+// differ. An addition that meets the cell of the one before waits for it; those to other planes do not, so the planes
+// of a task take turns.
 #include "cpu/roi-inl.h"
 #include "ops/roi_pool/roi_pool.h"
 
 namespace fastdl::FASTDL_ISA {
 
 constexpr int64_t kScatterPlanes = 8;  // planes of a task: together within L2, and long enough reads of each RoI
-constexpr int kTurns = 4;              // planes that take turns
 constexpr double kLeast = -static_cast<double>(__FLT_MAX__);  // as in PyTorch also for float64
 
 template <class T>
@@ -160,12 +159,12 @@ static int64_t scatter(const T* grad, const int32_t* indices, int64_t bins, int6
   return -1;
 }
 
-// The same for kTurns planes, whose indices all lie in the plane.
+// The same for kScatterPlanes planes, whose indices all lie in the plane.
 template <class T>
 static void scatter_in_turns(const T* grad, const int32_t* indices, int64_t bins, int64_t plane, T* grad_x) {
   for (int64_t i = 0; i < bins; ++i)
-#pragma GCC unroll 4
-    for (int c = 0; c < kTurns; ++c) grad_x[c * plane + indices[c * bins + i]] += grad[c * bins + i];
+#pragma GCC unroll 8
+    for (int c = 0; c < kScatterPlanes; ++c) grad_x[c * plane + indices[c * bins + i]] += grad[c * bins + i];
 }
 
 static bool all_inside(const int32_t* indices, int64_t n, int64_t plane) {
@@ -183,10 +182,9 @@ static void scatter_roi(const RoiPoolBwdArgs& a, int64_t at, int64_t channels, T
   const int64_t bins = a.g.out_h * a.g.out_w, plane = a.g.h * a.g.w;
   const T* const grad = static_cast<const T*>(a.grad) + at;
   const int32_t* const indices = a.indices + at;
-  int64_t c = 0;
-  for (; c + kTurns <= channels && all_inside(indices + c * bins, kTurns * bins, plane); c += kTurns)
-    scatter_in_turns<T>(grad + c * bins, indices + c * bins, bins, plane, grad_x + c * plane);
-  for (; c < channels; ++c) {
+  if (channels == kScatterPlanes && all_inside(indices, channels * bins, plane))
+    return scatter_in_turns<T>(grad, indices, bins, plane, grad_x);
+  for (int64_t c = 0; c < channels; ++c) {
     const int64_t bad = scatter<T>(grad + c * bins, indices + c * bins, bins, plane, grad_x + c * plane);
     if (bad >= 0) report(at + c * bins + bad, a.bad_index);
   }
