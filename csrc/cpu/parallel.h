@@ -26,13 +26,14 @@ static inline void parallel_for(int64_t n, int64_t grain, Body&& body, bool back
     std::remove_reference_t<Body>* body;
     int64_t n, grain;
   } context{&body, n, grain};
-  (backwards ? run_chunks_backwards : run_chunks)((n + grain - 1) / grain,
-                                                  [](void* p, int64_t i) {
-                                                    Context& c = *static_cast<Context*>(p);
-                                                    const int64_t begin = i * c.grain, end = begin + c.grain;
-                                                    (*c.body)(begin, end < c.n ? end : c.n);
-                                                  },
-                                                  &context);
+  const auto run = backwards ? run_chunks_backwards : run_chunks;
+  run((n + grain - 1) / grain,
+      [](void* p, int64_t i) {
+        Context& c = *static_cast<Context*>(p);
+        const int64_t begin = i * c.grain, end = begin + c.grain;
+        (*c.body)(begin, end < c.n ? end : c.n);
+      },
+      &context);
 }
 
 // A member of a team: threads that run at the same time and may wait for each other, for work in many short steps.
