@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from .row_grad import RowGrad
+from .spread_grad import SpreadGrad
 
 if TYPE_CHECKING:
     from .autograd import Node
@@ -30,6 +31,8 @@ class _Trace(NamedTuple):
 def _has_nan(backend: Any, array: Any) -> bool:
     if type(array) is RowGrad:
         array = array._values
+    if type(array) is SpreadGrad:
+        array = array.value
     values = backend.to_numpy(array)
     return values.dtype.kind == "f" and bool(np.isnan(values).any())
 

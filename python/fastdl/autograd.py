@@ -16,6 +16,7 @@ from . import anomaly, precision
 from .anomaly import detect_anomaly, is_anomaly_enabled, set_detect_anomaly
 from .grad_mode import enable_grad, inference_mode, is_grad_enabled, mode, no_grad, set_grad_enabled
 from .row_grad import RowGrad, dense, deposit, total
+from .spread_grad import SpreadGrad
 
 if TYPE_CHECKING:
     from .tensor import Tensor
@@ -153,6 +154,10 @@ class _Walk:
         if type(grad) is list:  # of an operation with several outputs (outputs.py)
             return [a if b is None else b for a, b in zip(held, grad, strict=True)], owned
         backend = edge.backend if type(edge) is Node or type(edge) is Leaf else edge._backend
+        if type(held) is SpreadGrad:
+            held, owned = held.dense(), True
+        if type(grad) is SpreadGrad:
+            grad = grad.dense() if type(held) is RowGrad else grad.value
         if owned and type(grad) is not RowGrad and type(held) is not RowGrad:
             backend.add_(held, grad)
             return held, True
@@ -170,7 +175,9 @@ class _Walk:
         while heap:
             _, key, node = heapq.heappop(heap)
             grad, own = waiting.pop(key)
-            if type(grad) is RowGrad and (node.hooks or type(node) is Node):
+            if type(grad) is SpreadGrad and not self.takes_spread(key, node):
+                grad, own = grad.dense(), True
+            elif type(grad) is RowGrad and (node.hooks or type(node) is Node):
                 grad = grad.dense()
             if node.hooks:
                 hooked = run_hooks(node.hooks, grad, node.backend)
@@ -185,10 +192,17 @@ class _Walk:
             elif targets is None:
                 deposit(node.tensor, grad, own)
         for key, leaf in self.leaves.items():
+            grad, own = waiting[key]
+            if type(grad) is SpreadGrad:
+                grad, own = grad.dense(), True
             if targets is None:
-                deposit(leaf, *waiting[key])
+                deposit(leaf, grad, own)
             elif key in targets:
-                targets[key] = waiting[key][0]
+                targets[key] = grad
+
+    def takes_spread(self, key: int, node: Any) -> bool:
+        wanted = self.targets is not None and key in self.targets
+        return type(node) is Node and getattr(node.rule, "takes_spread", False) and not node.hooks and not wanted
 
     def step(self, node: Node, grad: Array) -> None:
         if node.saved is _FREED:

@@ -12,19 +12,21 @@ from .tensor import Tensor
 
 # What a user may pass as a size: fastdl.zeros(2, 3) or fastdl.zeros((2, 3)).
 Sizes = Any
+_NUMBERS = (int, float, np.number)  # tuples: as a union it would be made anew in every call
+_INTEGERS = (int, np.integer)
 
 
 def _shape(size: tuple[Any, ...], op: str) -> tuple[int, ...]:
     if len(size) == 1 and isinstance(size[0], tuple | list):
         size = tuple(size[0])
     for n in size:
-        if not isinstance(n, int | np.integer) or isinstance(n, bool):
+        if not isinstance(n, _INTEGERS) or isinstance(n, bool):
             raise TypeError(f"[{op}] expected sizes of type int, got {type(n).__name__}")
         if n < 0:
             raise ValueError(f"[{op}] expected sizes of at least 0, got {size}")
-    if math.prod(int(n) or 1 for n in size) >= 2**46:
+    if math.prod([int(n) or 1 for n in size]) >= 2**46:
         raise ValueError(f"[{op}] expected a size that memory can hold, got shape {size}")
-    return tuple(int(n) for n in size)
+    return tuple([int(n) for n in size])
 
 
 def _expect(value: Any, kind: Any, expected: str, op: str, name: str) -> Any:
@@ -35,14 +37,14 @@ def _expect(value: Any, kind: Any, expected: str, op: str, name: str) -> Any:
 
 def _number(value: Any, op: str, name: str) -> Any:
     """A finite number: what a range can start or end at."""
-    _expect(value, int | float | np.number, "a number", op, name)
+    _expect(value, _NUMBERS, "a number", op, name)
     if not -(2**63) <= value < 2**63:
         raise ValueError(f"[{op}] expected {name} within 64 bits, got {value}")
     return value
 
 
 def _count(value: Any, op: str, name: str) -> int:
-    _expect(value, int | np.integer, "an int", op, name)
+    _expect(value, _INTEGERS, "an int", op, name)
     return _shape((value,), op)[0]
 
 
@@ -89,7 +91,7 @@ def tensor(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool
         target = array.dtype
     if array.dtype.kind not in "fiub" or target.name not in dtypes.dtype._by_name:
         raise TypeError(f"[tensor] expected numbers of dtype {', '.join(dtypes.dtype._by_name)}, got {array.dtype}")
-    return _wrap(array.astype(target), device, requires_grad)
+    return _wrap(array.astype(target, copy=False), device, requires_grad)
 
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
@@ -188,17 +190,29 @@ def empty_like(input: Tensor, dtype: Any = None) -> Tensor:
     return empty(x.shape, dtype=dtype or x.dtype, device=x.device)
 
 
-_BLOCK = 16 * 1024  # numbers that stay in the caches
-
-
-def _counted(start: int, count: int, step: int, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
-    """Many whole numbers: block by block into the tensor's memory, where an array to be copied would cost more."""
-    out = empty(count, dtype=dtype or "int64", device="cpu")
-    view, block = out._host(), np.arange(_BLOCK, dtype=np.int64) * step
-    for i in range(0, count, _BLOCK):
-        part = view[i : i + _BLOCK]
-        np.add(block[: part.size], start + i * step, out=part, casting="unsafe")
-    out = out.to(device) if device else out
+def _ramp(
+    count: int, start: Any, step: Any, last: float | None, dtype: dtypes.dtype, device: Any, requires_grad: bool
+) -> Tensor:
+    """start + i step, and with `last` the second half counted back from it: so the last number is that."""
+    backend = backends.get(device or "cpu")
+    whole = (
+        not dtype.is_floating_point and last is None and isinstance(start, _INTEGERS) and isinstance(step, _INTEGERS)
+    )
+    made = (
+        dtype.name
+        if dtype.is_floating_point
+        else "float64"
+        if not whole
+        else "int32"
+        if dtype.name == "int32"
+        else "int64"
+    )
+    array = backend.empty((count,), made)
+    if whole:
+        backend.integer_ramp_(array, int(start), int(step))
+    else:
+        backend.ramp_(array, float(start), float(step), 0.0 if last is None else float(last), last is not None)
+    out = Tensor(array if made == dtype.name else backend.cast(array, dtype.name), backend)
     return out.requires_grad_() if requires_grad else out
 
 
@@ -216,21 +230,25 @@ def arange(
         raise ValueError(f"[arange] expected a step from start towards end, got {start}, {end} and {step}")
     if abs((end - start) / step) >= 2**46:
         raise ValueError(f"[arange] expected a size that memory can hold, got {(end - start) / step:g} elements")
-    if all(isinstance(v, int | np.integer) for v in (start, end, step)) and abs(end - start) > _BLOCK * abs(step):
-        return _counted(int(start), -(-(int(end) - int(start)) // int(step)), int(step), dtype, device, requires_grad)
-    values = np.arange(start, end, step)
-    return tensor(
-        values, dtype or (dtypes.get_default_dtype() if values.dtype == np.float64 else None), device, requires_grad
-    )
+    whole = isinstance(start, _INTEGERS) and isinstance(end, _INTEGERS) and isinstance(step, _INTEGERS)
+    if whole:
+        start, step = int(start), int(step)
+        count = -((start - int(end)) // step)
+    else:
+        count = math.ceil((end - start) / step)
+    target = dtypes.as_dtype(dtype or ("int64" if whole else dtypes.get_default_dtype()), "arange")
+    return _ramp(count, start, step, None, target, device, requires_grad)
 
 
 def linspace(
     start: float, end: float, steps: int, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
     """`steps` numbers from start to end inclusive (`torch.linspace`)."""
-    ends = _number(start, "linspace", "start"), _number(end, "linspace", "end")
-    values = np.linspace(*ends, _count(steps, "linspace", "steps"))
-    return tensor(values, dtype or dtypes.get_default_dtype(), device, requires_grad)
+    first, last = _number(start, "linspace", "start"), _number(end, "linspace", "end")
+    count = _count(steps, "linspace", "steps")
+    step = (float(last) - float(first)) / (count - 1) if count > 1 else 0.0
+    target = dtypes.as_dtype(dtype or dtypes.get_default_dtype(), "linspace")
+    return _ramp(count, first, step, last if count > 1 else first, target, device, requires_grad)
 
 
 def logspace(start: float, end: float, steps: int, base: float = 10.0, dtype: Any = None, device: Any = None) -> Tensor:

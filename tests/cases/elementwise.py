@@ -22,7 +22,7 @@ PAIRS = [
 ]
 
 
-def normal(rng, shape):
+def normal(rng, shape, **_):
     return [rng.standard_normal(shape)]
 
 
@@ -101,6 +101,34 @@ def no_numbers(rng, a, b):
     """Every pair of what is no ordinary number, and of some that are."""
     odd = np.array([0.0, -0.0, 1.0, -2.5, np.inf, -np.inf, np.nan, 1e38, -1e38, 2e-38])
     return [rng.choice(odd, a), rng.choice(odd, b)]
+
+
+def wide_powers(rng, shape):
+    """Bases of every size, and exponents with which powers of float32 are numbers too."""
+    logarithm = np.where(rng.random(shape) < 0.5, rng.uniform(-80, 80, shape), rng.uniform(-1e-2, 1e-2, shape))
+    return [np.exp(logarithm), rng.uniform(-80, 80, shape) / logarithm]
+
+
+def changed(a, b):
+    """a += b and the like, where they lie; of one shape, so that b may be both."""
+    with fastdl.no_grad():
+        first = a.clone().add_(b).sub_(0.5).mul_(b).div_(2).add_(a)
+        return first.mul_(3).sub_(b).div_(b).add_(1)
+
+
+def changed_integers(a, b):
+    return a.clone().add_(b).mul_(b).sub_(3).mul_(-2).sub_(b).add_(7)
+
+
+def surface(device, function, *args, shape=(2, 3), dtype="float32"):
+    """A function of the surface, of an array of ones."""
+    k = fastdl.backends.get(device)
+    return getattr(k, function)(on(device, *shape, dtype=dtype)._array, *args)
+
+
+def counted(x, function, args):
+    """Numbers at equal distances, on the device of x."""
+    return getattr(fastdl, function)(*args, dtype=x.dtype, device=x.device)
 
 
 def triple(rng, a, b, c):
@@ -197,6 +225,48 @@ CASES = [
     unary("pow_minus_1", lambda x: x**-1, positive, epsilons=32),
     unary("rpow_scalar", lambda x: 2.0**x, epsilons=32),
     unary("clamp", lambda x: fastdl.clamp(x, -0.5, 0.75)),
+    OpCase("diff", fastdl.diff, normal, [
+        {"shape": (5,)}, {"shape": (3, 40), "dim": 0}, {"shape": (3, 40), "n": 2}, {"shape": (2, 9, 17), "dim": 1},
+        {"shape": (3, 70_001)}, {"shape": (4, 1)}, {"shape": (0, 4)}, {"shape": (6, 2), "n": 3, "dim": 0},
+    ], [
+        BadCall(lambda d: surface(d, "diff", 2), IndexError, "[diff] expected an axis from 0 to 1, got 2"),
+        BadCall(lambda d: surface(d, "diff", 0, shape=(0, 2)), ValueError,
+                "[diff] expected at least one element along the axis, got shape (0, 2)"),
+        BadCall(lambda d: surface(d, "diff", 0, dtype="bool"), TypeError,
+                "[diff] expected x of dtype float32, float64, int32, int64 or uint8, got bool"),
+    ], shape_only=("shape",), bytes=lambda x, **_: 2 * x.nbytes),
+    OpCase("ramps", counted, normal, [
+        {"shape": (1,), "function": function, "args": args}
+        for function, args in (("linspace", (0, 1, 17)), ("linspace", (-3.5, 8, 40_000)), ("linspace", (2, 1, 1)),
+                               ("linspace", (5, 5, 4)), ("linspace", (0, 1, 0)), ("linspace", (1e18, -1e18, 70_001)),
+                               ("arange", (7,)), ("arange", (0.5, 9, 0.25)), ("arange", (5, -70_000, -3)))
+    ], [
+        BadCall(lambda d: surface(d, "ramp_", 0.0, 1.0, 0.0, False, dtype="int64"), TypeError,
+                "[ramp_] expected x of dtype float32 or float64, got int64"),
+        BadCall(lambda d: surface(d, "integer_ramp_", 0, 1), TypeError,
+                "[integer_ramp_] expected x of dtype int32 or int64, got float32"),
+    ], shape_only=("shape",), differentiable=[], gradcheck_sizes=[]),
+    OpCase("integer_ramps", lambda x, args, dtype: fastdl.arange(*args, dtype=dtype, device=x.device), normal, [
+        {"shape": (1,), "args": args, "dtype": dtype} for dtype in ("int64", "int32", "uint8")
+        for args in ((9,), (3, 100, 7), (70_001,), (2, -40, -1))
+    ], shape_only=("shape",), differentiable=[], gradcheck_sizes=[]),
+    OpCase("wide_powers", fastdl.pow, wide_powers, LENGTHS, shape_only=("shape",), differentiable=[],
+           gradcheck_sizes=[]),
+    OpCase("in_place", changed, pair, [PAIRS[i] for i in (0, 1, 2, 3, 9)], [
+        BadCall(lambda d: on(d, 2).add_(on(d, 3, 2)), ValueError,
+                "[in-place] expected a result of shape (2,), got (3, 2)"),
+        BadCall(lambda d: surface(d, "mul_", on(d, 2, 2, 3)._array), ValueError,
+                "[mul_] expected other of a shape that broadcasts to (2, 3), got shape (2, 2, 3)"),
+        BadCall(lambda d: surface(d, "sub_", on(d, 3, dtype="int32")._array), TypeError,
+                "[sub_] expected other of dtype float32, got int32"),
+        BadCall(lambda d: surface(d, "div_", on(d, 3, dtype="int32")._array, dtype="int32"), TypeError,
+                "[div_] expected x of dtype float32 or float64, got int32"),
+        BadCall(lambda d: surface(d, "sub_scalar_", True, dtype="bool"), TypeError,
+                "[sub_scalar_] expected x of dtype float32, float64, int32, int64 or uint8, got bool"),
+        BadCall(lambda d: surface(d, "add_scalar_", 0.5, dtype="int64"), TypeError,
+                "[add_scalar_] expected an int for an array of dtype int64, got 0.5"),
+    ], shape_only=("a", "b"), differentiable=[], gradcheck_sizes=[]),
+    OpCase("in_place_integers", changed_integers, integers, [PAIRS[0], PAIRS[3]], shape_only=("a", "b")),
     OpCase("cast", lambda x: x.double().float(), normal, LENGTHS, shape_only=("shape",), gradcheck_sizes=[]),
     binary("add", fastdl.add, bad=[
         BadCall(lambda d: on(d, 2, 3) + on(d, 4), ValueError,

@@ -34,7 +34,15 @@ def moved(x, way, **_):
         return rearranging.flip(x, (0, -1))
     if way == "roll":
         return rearranging.roll(x, (1, -3), (0, -1))
+    if way == "rot90":
+        return fastdl.rot90(x, 1, (-2, -1))
+    if way == "unfold":
+        return x.unfold(-1, 4, 3)
     return diagonals.tril(x) if way == "tril" else F.pad(x, (3, 2), way)
+
+
+def turned(x, k, dims):
+    return fastdl.rot90(x, k, dims)
 
 
 def backend(device, function, *args):
@@ -89,6 +97,40 @@ CASES = [
         BadCall(lambda d: backend(d, "flip", (2,)), IndexError, "[flip] expected axes from 0 to 1, got (2,)"),
         BadCall(lambda d: backend(d, "flip", (1, 1)), ValueError, "[flip] expected each axis once, got (1, 1)"),
     ], shape_only=("shape",), epsilons=1, bytes=copied),
+    OpCase("rot90", turned, normal, [
+        {"shape": (3, 5), "k": 1, "dims": (0, 1)},
+        {"shape": (3, 5), "k": 2, "dims": (0, 1)},
+        {"shape": (3, 5), "k": -1, "dims": (0, 1)},
+        {"shape": (3, 5), "k": 0, "dims": (0, 1)},
+        {"shape": (64, 48), "k": 1, "dims": (0, 1)},
+        {"shape": (48, 64), "k": 3, "dims": (0, 1)},
+        {"shape": (130, 70), "k": 1, "dims": (1, 0)},
+        {"shape": (2, 17, 3, 33), "k": 5, "dims": (1, -1)},
+        {"shape": (33, 2, 20), "k": 3, "dims": (0, 1)},
+        {"shape": (1, 9), "k": 1, "dims": (0, 1)},
+        {"shape": (0, 3), "k": 1, "dims": (0, 1)},
+    ], [
+        BadCall(lambda d: on(d, 2, 3).rot90(1, (0, 0)), ValueError, "[rot90] expected two axes, got (0, 0)"),
+        BadCall(lambda d: backend(d, "rot90", 4, 0, 1), ValueError, "[rot90] expected k from 0 to 3, got 4"),
+        BadCall(lambda d: backend(d, "rot90", 1, 0, 2), IndexError,
+                "[rot90] expected two different axes from 0 to 1, got 0 and 2"),
+    ], shape_only=("shape",), epsilons=1, bytes=copied),
+    OpCase("windows", lambda x, dim, size, step: x.unfold(dim, size, step), normal, [
+        {"shape": (7,), "dim": 0, "size": 3, "step": 1},
+        {"shape": (3, 40), "dim": 1, "size": 16, "step": 4},
+        {"shape": (9, 5), "dim": 0, "size": 4, "step": 2},
+        {"shape": (2, 20, 3), "dim": -2, "size": 5, "step": 7},
+        {"shape": (3, 6), "dim": 1, "size": 6, "step": 9},
+        {"shape": (0, 4), "dim": 1, "size": 2, "step": 1},
+    ], [
+        BadCall(lambda d: on(d, 2, 3).unfold(1, 4, 1), ValueError,
+                "[unfold] expected size in [1, 3] and step of at least 1, got 4 and 1"),
+        BadCall(lambda d: backend(d, "unfold", 1, 4, 1), ValueError,
+                "[unfold] expected a size from 1 to 3 and a step of at least 1, got 4 and 1"),
+        BadCall(lambda d: backend(d, "unfold", 2, 1, 1), IndexError, "[unfold] expected an axis from 0 to 1, got 2"),
+        BadCall(lambda d: backends.get(d).unfold(on(d, *[1] * 8)._array, 0, 1, 1), ValueError,
+                "[unfold] expected at most 7 axes, got 8"),
+    ], shape_only=("shape",), bytes=copied),
     OpCase("roll", rearranging.roll, normal, [
         {"shape": (3, 5), "shifts": (1, -2), "dims": (0, 1)},
         {"shape": (3, 5), "shifts": 7},
@@ -130,7 +172,7 @@ CASES = [
     ], shape_only=("shape",), bytes=lambda x, **_: 8 * min(x.shape)),
     OpCase("move_octets", moved, octets, [
         {"shape": shape, "dtype": dtype, "way": way}
-        for way in ("flip", "roll", "tril", "reflect", "replicate", "circular")
+        for way in ("flip", "roll", "rot90", "unfold", "tril", "reflect", "replicate", "circular")
         for dtype, shape in (("uint8", (5, 133)), ("uint8", (4, 64)), ("bool", (3, 9)), ("int32", (3, 36)),
                              ("int64", (2, 3, 5)))
     ], shape_only=("shape", "dtype"), epsilons=1),

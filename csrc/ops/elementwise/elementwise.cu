@@ -119,6 +119,22 @@ __global__ void __launch_bounds__(kBlock) fill_kernel(int64_t n, Bits value, Bit
   if (i < n) store_pack(out + i, splat<N>(value), n - i);
 }
 
+// Floats are sums in double precision, integers wrap around.
+template <int N, class T, class Number>
+__global__ void __launch_bounds__(kBlock)
+    ramp_kernel(int64_t n, int64_t forward, Number start, Number step, Number last, T* out) {
+  const int64_t i = global_thread() * N;
+  if (i >= n) return;
+  Pack<T, N> pack;
+#pragma unroll
+  for (int k = 0; k < N; ++k) {
+    const int64_t from_last = i + k - (n - 1);
+    pack[k] = static_cast<T>(i + k < forward ? static_cast<Number>(i + k) * step + start
+                                             : static_cast<Number>(from_last) * step + last);
+  }
+  store_pack(out + i, pack, n - i);
+}
+
 // ---- launchers
 // -------------------------------------------------------------------------------------------------------
 
@@ -239,6 +255,22 @@ void fill(const FillArgs& args, Stream stream) {
           launch(fill_kernel<N, Bits>, grid_for<N>(args.n), kBlock, 0, stream, args.n, pattern, out);
         });
       }
+    });
+  });
+}
+
+void ramp(const RampArgs& args, Stream stream) {
+  visit_number(args.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    using Number = std::conditional_t<std::is_floating_point_v<T>, double, uint64_t>;
+    const Number first = static_cast<Number>(std::is_floating_point_v<T> ? args.start : args.integer_start),
+                 step = static_cast<Number>(std::is_floating_point_v<T> ? args.step : args.integer_step),
+                 last = static_cast<Number>(args.last);
+    T* out = static_cast<T*>(args.out);
+    with_packs<kPack<T>>(aligned<kPack<T>>(out), [&](auto wide) {
+      constexpr int N = decltype(wide)::value;
+      launch(ramp_kernel<N, T, Number>, grid_for<N>(args.n), kBlock, 0, stream, args.n, args.forward, first, step, last,
+             out);
     });
   });
 }

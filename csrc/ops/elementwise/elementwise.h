@@ -129,6 +129,15 @@ struct FillArgs {
   void* out;
 };
 
+// out[i] = start + i step of the first `forward` elements, last - (n - 1 - i) step of the others; floats in double.
+struct RampArgs {
+  DType dtype;  // float32, float64, int32 or int64
+  int64_t n, forward;
+  double start, step, last;
+  int64_t integer_start, integer_step;  // of integer dtypes, which go forward and wrap around
+  void* out;
+};
+
 }  // namespace fastdl
 
 FASTDL_KERNEL(unary, UnaryArgs)
@@ -140,3 +149,4 @@ FASTDL_KERNEL(nan_to_num, NanToNumArgs)
 FASTDL_KERNEL(where, WhereArgs)
 FASTDL_KERNEL(cast, CastArgs)
 FASTDL_KERNEL(fill, FillArgs)
+FASTDL_KERNEL(ramp, RampArgs)

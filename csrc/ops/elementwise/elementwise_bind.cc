@@ -153,21 +153,56 @@ void relu_inplace(Array& x) {
   call(unary, UnaryArgs{Unary::k_relu, x.dtype, x.size, x.data, x.data}, 2 * static_cast<int64_t>(x.bytes()));
 }
 
-void add_inplace(Array& x, const Array& other) {
-  expect_dtype("add_", "x", x, Accepts::kAny);
-  expect_same_dtype("add_", "other", other, x.dtype);
-  EXPECT(x.shape == other.shape || broadcast_shapes("add_", x.shape, other.shape) == x.shape, ValueError, "add_",
+// x = x op other. Both are read where they lie, element by element: other may be x.
+void binary_inplace(const char* name, Binary op, Array& x, const Array& other) {
+  expect_dtype(name, "x", x, accepts(op));
+  expect_same_dtype(name, "other", other, x.dtype);
+  EXPECT(x.shape == other.shape || broadcast_shapes(name, x.shape, other.shape) == x.shape, ValueError, name,
          text("other of a shape that broadcasts to ", x.shape), text("shape ", other.shape));
   BinaryArgs args{};
-  set_operation(args, Binary::k_add, x.dtype);
+  set_operation(args, op, x.dtype);
   args.a = args.out = x.data, args.b = other.data;
   set_shapes(args, x, other, x.shape);
   call(binary, args, traffic(x, other, x));
 }
 
-void mul_scalar_inplace(Array& x, py::handle s) {
-  expect_dtype("mul_scalar_", "x", x, Accepts::kAny);
-  scalar_into("mul_scalar_", binary, Binary::k_mul, x, s, false, x);
+void scalar_inplace(const char* name, Binary op, Array& x, py::handle s) {
+  expect_dtype(name, "x", x, accepts(op));
+  scalar_into(name, binary, op, x, s, false, x);
+}
+
+// x[i + 1] - x[i] along an axis: both operands are x, one of them a line further on.
+Array diff(const Array& x, int64_t axis) {
+  expect_dtype("diff", "x", x, accepts(Binary::k_sub));
+  EXPECT(axis >= 0 && axis < x.ndim(), IndexError, "diff", text("an axis from 0 to ", x.ndim() - 1), text(axis));
+  const int at = static_cast<int>(axis);
+  EXPECT(x.dim(at) > 0, ValueError, "diff", "at least one element along the axis", text("shape ", x.shape));
+  Dims shape = x.shape;
+  --shape[at];
+  Array out = empty(shape, x.dtype);
+  if (out.size == 0) return out;
+  const Dims stride = contiguous_strides(x.shape);
+  BinaryArgs args{};
+  set_operation(args, Binary::k_sub, x.dtype);
+  args.shape = shape, args.stride_a = args.stride_b = stride;
+  merge_axes(args.shape, {&args.stride_a, &args.stride_b});
+  args.a = static_cast<const char*>(x.data) + stride[at] * static_cast<int64_t>(itemsize(x.dtype));
+  args.b = x.data, args.out = out.data;
+  call(binary, args, traffic(x, out, out));
+  return out;
+}
+
+// Floats are sums in double precision; with both_ends the second half counts back from `last`, which so is met.
+void ramp_inplace(Array& x, double start, double step, double last, bool both_ends) {
+  expect_float("ramp_", "x", x);
+  call(ramp, RampArgs{x.dtype, x.size, both_ends ? (x.size + 1) / 2 : x.size, start, step, last, 0, 0, x.data},
+       static_cast<int64_t>(x.bytes()));
+}
+
+void integer_ramp_inplace(Array& x, int64_t start, int64_t step) {
+  EXPECT(x.dtype == DType::kInt32 || x.dtype == DType::kInt64, TypeError, "integer_ramp_", "x of dtype int32 or int64",
+         text(x.dtype));
+  call(ramp, RampArgs{x.dtype, x.size, x.size, 0, 0, 0, start, step, x.data}, static_cast<int64_t>(x.bytes()));
 }
 
 void fill_inplace(Array& x, py::handle s) {
@@ -298,10 +333,19 @@ void bind_elementwise(py::module_& m) {
   FASTDL_DEF(tanh_bwd)
 #undef FASTDL_DEF
   m.def("relu_", &relu_inplace);
-  m.def("add_", &add_inplace);
-  m.def("mul_scalar_", &mul_scalar_inplace);
+#define FASTDL_DEF(name)                                                                                         \
+  m.def(#name "_", [](Array& x, const Array& other) { binary_inplace(#name "_", Binary::k_##name, x, other); }); \
+  m.def(#name "_scalar_", [](Array& x, py::handle s) { scalar_inplace(#name "_scalar_", Binary::k_##name, x, s); });
+  FASTDL_DEF(add)
+  FASTDL_DEF(sub)
+  FASTDL_DEF(mul)
+  FASTDL_DEF(div)
+#undef FASTDL_DEF
+  m.def("diff", &diff);
   m.def("clamp", &clamp_array);
   m.def("fill_", &fill_inplace);
+  m.def("ramp_", &ramp_inplace);
+  m.def("integer_ramp_", &integer_ramp_inplace);
   m.def("copy_", &copy_inplace);
   m.def("where", &where_arrays);
   m.def("addcmul", [](const Array& a, const Array& b, const Array& c, py::handle s) {

@@ -165,6 +165,49 @@ static void run_fill(void* out, int64_t n, T value) {
   });
 }
 
+// An operand of map: start + (first + i) step.
+template <class T>
+struct Ramp {
+  static constexpr bool kInMemory = false;
+  using Number = std::conditional_t<std::is_floating_point_v<T>, double, typename WrappingOf<T>::type>;
+  Number start, step;
+  int64_t first;
+
+  FASTDL_INLINE Vec<double> in_double(const Ramp& r, int64_t i) {
+    const Vec<double> lane = __builtin_convertvector(lane_numbers<double>(), Vec<double>);
+    return (static_cast<double>(r.first + i) + lane) * r.step + r.start;
+  }
+  FASTDL_INLINE Vec<T> get(const Ramp& r, int64_t i) {
+    if constexpr (std::is_same_v<T, double>) {
+      return in_double(r, i);
+    } else if constexpr (std::is_same_v<T, float>) {
+      return join_halves(in_double(r, i), in_double(r, i + kLanes<double>));
+    } else {
+      const Wrapping<T> lane = (Wrapping<T>)lane_numbers<T>();
+      return (Vec<T>)(lane * r.step + static_cast<Number>(r.start + static_cast<Number>(r.first + i) * r.step));
+    }
+  }
+  FASTDL_INLINE Vec<T> get(const Ramp& r, int64_t i, int) { return get(r, i); }
+  FASTDL_INLINE void ask_ahead(const Ramp&, int64_t) {}
+};
+
+template <class T>
+static void run_ramp(const RampArgs& p) {
+  using Number = typename Ramp<T>::Number;
+  constexpr bool kFloat = std::is_floating_point_v<T>;
+  const Number start = static_cast<Number>(kFloat ? p.start : p.integer_start),
+               step = static_cast<Number>(kFloat ? p.step : p.integer_step);
+  const bool streams = p.n * static_cast<int64_t>(sizeof(T)) >= kStreamBytes;
+  parallel_for(p.n, kGrain, [=](int64_t begin, int64_t end) {
+    T* const out = static_cast<T*>(p.out);
+    const int64_t turn = p.forward < begin ? begin : p.forward < end ? p.forward : end;
+    const auto same = [](Vec<T> v) FASTDL_BODY { return v; };
+    map<T>(out + begin, turn - begin, streams, same, Ramp<T>{start, step, begin});
+    map<T>(out + turn, end - turn, streams, same, Ramp<T>{static_cast<Number>(p.last), step, turn - (p.n - 1)});
+    if (streams) store_fence();
+  });
+}
+
 }  // namespace
 
 // ---- launchers ------------------------------------------------------------------------------------------------------
@@ -213,6 +256,10 @@ void fill(const FillArgs& p) {
     using T = decltype(zero);
     run_fill<T>(p.out, p.n, std::is_floating_point_v<T> ? static_cast<T>(p.value) : static_cast<T>(p.integer));
   });
+}
+
+void ramp(const RampArgs& p) {
+  visit_number(p.dtype, [&](auto zero) { run_ramp<decltype(zero)>(p); });
 }
 
 }  // namespace fastdl::FASTDL_ISA

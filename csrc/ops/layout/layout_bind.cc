@@ -1,5 +1,7 @@
 #include "ops/layout/layout_bind.h"
 
+#include <utility>
+
 #include "core/strided.h"
 #include "ops/elementwise/elementwise.h"
 
@@ -56,6 +58,43 @@ Array flip(const Array& x, const Dims& axes) {
   }
   Array out = empty(x.shape, x.dtype);
   gather(x, stride, offset, out);
+  return out;
+}
+
+// Turned by k quarters of a circle, from axis a towards axis b.
+Array rot90(const Array& x, int64_t k, int64_t a, int64_t b) {
+  EXPECT(a >= 0 && a < x.ndim() && b >= 0 && b < x.ndim() && a != b, IndexError, "rot90",
+         text("two different axes from 0 to ", x.ndim() - 1), text(a, " and ", b));
+  EXPECT(k >= 0 && k < 4, ValueError, "rot90", "k from 0 to 3", text(k));
+  const int from = static_cast<int>(a), to = static_cast<int>(b);
+  Dims shape = x.shape, stride = contiguous_strides(x.shape);
+  int64_t offset = 0;
+  const auto reverse = [&](int axis) {
+    offset += (shape[axis] - 1) * stride[axis];
+    stride[axis] = -stride[axis];
+  };
+  if (k == 1 || k == 2) reverse(to);
+  if (k == 2 || k == 3) reverse(from);
+  if (k % 2) std::swap(shape[from], shape[to]), std::swap(stride[from], stride[to]);
+  Array out = empty(shape, x.dtype);
+  gather(x, stride, offset, out);
+  return out;
+}
+
+// Windows of `size` along an axis, `step` apart, as a last axis.
+Array unfold(const Array& x, int64_t axis, int64_t size, int64_t step) {
+  EXPECT(axis >= 0 && axis < x.ndim(), IndexError, "unfold", text("an axis from 0 to ", x.ndim() - 1), text(axis));
+  EXPECT(x.ndim() < kMaxDims, ValueError, "unfold", text("at most ", kMaxDims - 1, " axes"), text(x.ndim()));
+  const int at = static_cast<int>(axis);
+  EXPECT(size >= 1 && size <= x.dim(at) && step >= 1, ValueError, "unfold",
+         text("a size from 1 to ", x.dim(at), " and a step of at least 1"), text(size, " and ", step));
+  Dims shape = x.shape, stride = contiguous_strides(x.shape);
+  shape[at] = (x.dim(at) - size) / step + 1;
+  shape[shape.n++] = size;
+  stride[stride.n++] = stride[at];
+  stride[at] = shape[at] > 1 ? stride[at] * step : 0;
+  Array out = empty(shape, x.dtype);
+  gather(x, stride, 0, out);
   return out;
 }
 
@@ -198,6 +237,8 @@ void bind_layout(py::module_& m) {
   using namespace layout_binding;
   m.def("permute", &permute);
   m.def("flip", &flip);
+  m.def("rot90", &rot90);
+  m.def("unfold", &unfold);
   m.def("broadcast_to", &broadcast_to);
   m.def("concat", &concat);
   m.def("slice", &slice);

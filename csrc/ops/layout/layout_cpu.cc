@@ -91,8 +91,24 @@ static void scatter_rows(const Copy& c, const T* x, T* out) {
 
 // ---- the choice -----------------------------------------------------------------------------------------------------
 
+// An axis that x is read backwards along becomes one that the output is written backwards along: then rows of a turned
+// plane are those of a transposed one, from the last to the first.
+template <class T>
+static void turn_axis(Copy& c, const T*& x, T*& out) {
+  int backwards = -1;
+  for (int i = 0; i < c.n; ++i) {
+    if (c.from[i] == 1 && c.shape[i] > 1) return;
+    if (c.from[i] == -1) backwards = i;
+  }
+  if (backwards < 0 || backwards == c.n - 1) return;
+  x -= c.shape[backwards] - 1;
+  out += (c.shape[backwards] - 1) * c.to[backwards];
+  c.from[backwards] = 1, c.to[backwards] = -c.to[backwards];
+}
+
 template <bool kGather, class T>
-static void copy_strided(const Copy& c, const T* x, T* out) {
+static void copy_strided(Copy& c, const T* x, T* out) {
+  if constexpr (kGather) turn_axis(c, x, out);
   const int64_t* const strides = kGather ? c.from : c.to;
   const int last = c.n - 1;
   int across = -1;  // the axis that is contiguous on the strided side

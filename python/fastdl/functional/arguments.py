@@ -16,6 +16,16 @@ INTEGERS = int | np.integer
 FLAGS = int | np.bool_
 
 
+_FLOATS = ("float32", "float64")
+_NUMBERS = (*_FLOATS, "int32", "int64")
+
+
+def fits(value: Any, dtype: str) -> bool:
+    """Whether it is a Python number that an array of this dtype takes as it is; few steps for the usual ones."""
+    kind = value.__class__
+    return (kind is float and dtype in _FLOATS) or (kind is int and dtype in _NUMBERS and -(2**31) <= value < 2**31)
+
+
 def expect_tensor(value: Any, op: str, name: str = "input") -> Tensor:
     if not isinstance(value, Tensor):
         raise TypeError(f"[{op}] expected a Tensor for {name}, got {type(value).__name__}")

@@ -12,6 +12,7 @@ import numpy as np
 
 from .. import autograd, dtypes
 from ..autograd import Node, fresh, mode, record, record_pair
+from ..spread_grad import SpreadGrad, beside, mapped, takes_spread
 from ..tensor import Tensor
 from .integer_powers import is_whole, whole_power, whole_powers
 
@@ -98,6 +99,8 @@ def unbroadcast(backend: Any, g: Array, shape: tuple[int, ...]) -> Array:
     """The gradient of an operand that was broadcast: summed over the axes along which it was repeated."""
     if g.shape == shape:
         return g
+    if type(g) is SpreadGrad:
+        g = g.dense()
     lead = len(g.shape) - len(shape)
     axes = tuple(range(lead)) + tuple(i + lead for i, n in enumerate(shape) if n == 1 and g.shape[i + lead] != 1)
     return backend.reshape(backend.sum(g, axes, False), shape)
@@ -106,6 +109,7 @@ def unbroadcast(backend: Any, g: Array, shape: tuple[int, ...]) -> Array:
 # ---- add, sub, mul, div ----------------------------------------------------------------------------------------------
 
 
+@takes_spread
 def _add_bwd(node: Node, g: Array) -> tuple[Array | None, Array | None]:
     if node.saved is None:
         return g, g
@@ -115,6 +119,7 @@ def _add_bwd(node: Node, g: Array) -> tuple[Array | None, Array | None]:
     return ga, gb
 
 
+@takes_spread
 def _pass_bwd(node: Node, g: Array) -> tuple[Array]:
     return (g,)
 
@@ -159,18 +164,20 @@ def _tensor_first(a: Any, b: Any) -> tuple[Any, Any]:
     return (a, b) if isinstance(a, Tensor) else (b, a)
 
 
+@takes_spread
 def _sub_bwd(node: Node, g: Array) -> tuple[Array | None, Array | None]:
     k, saved = node.backend, node.saved
     ga = g if node.edges[0] is not None else None
-    gb = k.neg(g) if node.edges[1] is not None else None
+    gb = mapped(g, k.neg) if node.edges[1] is not None else None
     if saved is not None:
         ga = None if ga is None else unbroadcast(k, ga, saved[0])
         gb = None if gb is None else unbroadcast(k, gb, saved[1])
     return ga, gb
 
 
+@takes_spread
 def neg_bwd(node: Node, g: Array) -> tuple[Array]:
-    return (node.backend.neg(g),)
+    return (mapped(g, node.backend.neg),)
 
 
 def sub(input: Any, other: Any, *, alpha: Number = 1) -> Tensor:
@@ -193,16 +200,19 @@ def sub(input: Any, other: Any, *, alpha: Number = 1) -> Tensor:
 
 
 @fresh
+@takes_spread
 def _mul_bwd(node: Node, g: Array) -> tuple[Array | None, Array | None]:
     k, (a, b) = node.backend, node.saved
+    g = beside(g, a.shape, b.shape)
     ga = unbroadcast(k, k.mul(g, b), a.shape) if node.edges[0] is not None else None
     gb = unbroadcast(k, k.mul(g, a), b.shape) if node.edges[1] is not None else None
     return ga, gb
 
 
 @fresh
+@takes_spread
 def _mul_scalar_bwd(node: Node, g: Array) -> tuple[Array]:
-    return (node.backend.mul_scalar(g, node.saved),)
+    return (mapped(g, node.backend.mul_scalar, node.saved),)
 
 
 def mul(input: Any, other: Any) -> Tensor:
@@ -219,8 +229,10 @@ def mul(input: Any, other: Any) -> Tensor:
 
 
 @fresh
+@takes_spread
 def _div_bwd(node: Node, g: Array) -> tuple[Array | None, Array | None]:
     k, (b, out, shape_a) = node.backend, node.saved
+    g = beside(g, shape_a, b.shape)
     ga = k.div(g, b)
     gb = unbroadcast(k, k.neg(k.mul(ga, out)), b.shape) if node.edges[1] is not None else None
     return unbroadcast(k, ga, shape_a), gb
@@ -267,8 +279,9 @@ def _rounded_quotient(input: Any, other: Any, mode: str) -> Tensor:
 
 
 @fresh
+@takes_spread
 def _div_scalar_bwd(node: Node, g: Array) -> tuple[Array]:
-    return (node.backend.div_scalar(g, node.saved),)
+    return (mapped(g, node.backend.div_scalar, node.saved),)
 
 
 def _floats(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
@@ -281,11 +294,14 @@ def _floats(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @fresh
+@takes_spread
 def _pow_scalar_bwd(node: Node, g: Array) -> tuple[Array]:
     k, (x, s) = node.backend, node.saved
     if s == 0:
-        return (k.mul_scalar(g, 0.0),)
-    return (k.mul(g, k.mul_scalar(k.pow_scalar(x, s - 1), s)),)
+        return (mapped(g, k.mul_scalar, 0.0),)
+    if s == 2:
+        return (k.mul(k.mul_scalar(beside(g, x.shape), 2.0), x),)
+    return (k.mul(beside(g, x.shape), k.mul_scalar(k.pow_scalar(x, s - 1), s)),)
 
 
 @fresh

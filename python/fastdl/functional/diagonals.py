@@ -10,8 +10,6 @@ from ..autograd import Node, fresh, record, recording
 from ..creation import tensor
 from ..tensor import Tensor
 from .arguments import expect_int, expect_tensor
-from .layout import reshape, unsqueeze
-from .padding import pad
 from .reduction import normalized_axis, sum
 from .shaping import movedim
 
@@ -74,12 +72,16 @@ def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Te
     n, m = x.shape[a], x.shape[b]
     k = max(-n, min(k, m))  # further out there is nothing either
     out = Tensor(x._backend.diagonal(x._array, k, a, b), x._backend)
-    places = np.arange(out.shape[-1])
-    out._origin = (x, "diagonal", (a, b, places + max(-k, 0), places + max(k, 0)))
+    out._origin = (x, "diagonal", (a, b, k))
     return record(out, _diagonal_bwd, (x,), (x.shape, k, a, b)) if recording(x) else out
 
 
 _diagonal = diagonal
+
+
+@fresh
+def _diag_embed_bwd(node: Node, g: Array) -> tuple[Array]:
+    return (node.backend.diagonal(g, *node.saved),)
 
 
 def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
@@ -91,11 +93,10 @@ def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -
     """
     x = expect_tensor(input, "diag_embed")
     k = expect_int(offset, "diag_embed", "offset")
-    n = x.shape[-1]
-    m = n + abs(k)
-    apart = reshape(pad(unsqueeze(x, -1), (0, m)), (*x.shape[:-1], n * (m + 1)))  # each number and m zeros
-    start = k if k >= 0 else -k * m
-    square = reshape(pad(apart, (start, m * m - start - n * (m + 1))), (*x.shape[:-1], m, m))
+    m, last = x.shape[-1] + abs(k), x.ndim
+    square = Tensor(x._backend.diagonal_bwd(x._array, (*x.shape[:-1], m, m), k, last - 1, last), x._backend)
+    if recording(x):
+        record(square, _diag_embed_bwd, (x,), (k, last - 1, last))
     return square if (dim1, dim2) == (-2, -1) else movedim(square, (-2, -1), (dim1, dim2))
 
 
@@ -120,8 +121,15 @@ def trace(input: Tensor) -> Tensor:
     return sum(diagonal(x))
 
 
-def _indices(mask: np.ndarray, dtype: object, device: object) -> Tensor:
-    return tensor(np.stack(np.nonzero(mask)), dtype or "int64", device)
+def _indices(first: np.ndarray, last: np.ndarray, dtype: object, device: object) -> Tensor:
+    """Coordinates of the columns from `first` to before `last` of each row."""
+    counts = np.maximum(last - first, 0)
+    before = np.cumsum(counts) - counts
+    places = np.empty((2, counts.sum()), np.int64)
+    places[0] = np.repeat(np.arange(len(counts)), counts)
+    places[1] = np.arange(places.shape[1])
+    places[1] -= np.repeat(before - first, counts)
+    return tensor(places, dtype or "int64", device)
 
 
 def tril_indices(row: int, col: int, offset: int = 0, dtype: object = None, device: object = None) -> Tensor:
@@ -131,9 +139,9 @@ def tril_indices(row: int, col: int, offset: int = 0, dtype: object = None, devi
     >>> fastdl.tril_indices(2, 2).tolist()
     [[0, 1, 1], [0, 0, 1]]
     """
-    return _indices(np.tri(row, col, offset, dtype=bool), dtype, device)
+    return _indices(np.zeros(row, np.int64), np.clip(np.arange(row) + offset + 1, 0, col), dtype, device)
 
 
 def triu_indices(row: int, col: int, offset: int = 0, dtype: object = None, device: object = None) -> Tensor:
     """Rows and columns of the upper triangle, (2, count) (`torch.triu_indices`)."""
-    return _indices(~np.tri(row, col, offset - 1, dtype=bool), dtype, device)
+    return _indices(np.clip(np.arange(row) + offset, 0, col), np.full(row, col), dtype, device)

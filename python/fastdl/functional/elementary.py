@@ -11,6 +11,7 @@ from typing import Any
 
 from .. import dtypes
 from ..autograd import Node, fresh, mode, record
+from ..spread_grad import beside, takes_spread
 from ..tensor import Tensor
 from .arithmetic import Array, matched, neg_bwd
 
@@ -23,8 +24,9 @@ def expect_float(x: Any, op: str, name: str = "input") -> Tensor:
 
 
 @fresh
+@takes_spread
 def _exp_bwd(node: Node, g: Array) -> tuple[Array]:
-    return (node.backend.mul(g, node.saved),)
+    return (node.backend.mul(beside(g, node.saved.shape), node.saved),)
 
 
 def exp(input: Tensor) -> Tensor:
@@ -35,8 +37,9 @@ def exp(input: Tensor) -> Tensor:
 
 
 @fresh
+@takes_spread
 def _log_bwd(node: Node, g: Array) -> tuple[Array]:
-    return (node.backend.div(g, node.saved),)
+    return (node.backend.div(beside(g, node.saved.shape), node.saved),)
 
 
 def log(input: Tensor) -> Tensor:
@@ -47,9 +50,10 @@ def log(input: Tensor) -> Tensor:
 
 
 @fresh
+@takes_spread
 def _sqrt_bwd(node: Node, g: Array) -> tuple[Array]:
     k = node.backend
-    return (k.div(g, k.mul_scalar(node.saved, 2.0)),)
+    return (k.div(beside(g, node.saved.shape), k.mul_scalar(node.saved, 2.0)),)
 
 
 def sqrt(input: Tensor) -> Tensor:
@@ -60,9 +64,10 @@ def sqrt(input: Tensor) -> Tensor:
 
 
 @fresh
+@takes_spread
 def _abs_bwd(node: Node, g: Array) -> tuple[Array]:
     k = node.backend
-    return (k.mul(g, k.sign(node.saved)),)
+    return (k.mul(beside(g, node.saved.shape), k.sign(node.saved)),)
 
 
 def abs(input: Tensor) -> Tensor:

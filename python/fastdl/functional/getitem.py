@@ -27,6 +27,17 @@ def _is_array(item: Any) -> bool:
     return isinstance(item, _ARRAYS)
 
 
+_BASIC = (int, slice, type(None), type(Ellipsis))
+
+
+def _is_basic(item: Any) -> bool:
+    """Whether it has no arrays; those of the usual classes in few steps."""
+    for i in item if item.__class__ is tuple else (item,):
+        if i.__class__ not in _BASIC and isinstance(i, _ARRAYS):
+            return False
+    return True
+
+
 def _without_scalars(item: Any) -> tuple[Any, ...]:
     """The items, tensors of one integer as integers."""
     items = item if isinstance(item, tuple) else (item,)
@@ -125,6 +136,15 @@ class _Choice:
         return x if self.order is None else permute(moved, tuple(np.argsort(self.order).tolist()))
 
 
+def _lines(x: Tensor, i: Tensor) -> Tensor:
+    """x[i]: what _Choice comes to for a single array of integers."""
+    k, shape = x._backend, x._array.shape
+    places = k.linear_index([i.long()._array], shape[:1])
+    if i.ndim == 1:
+        return select(x, places, 0)
+    return reshape(select(x, k.reshape(places, (places.size,)), 0), (*i.shape, *shape[1:]))
+
+
 def getitem(input: Tensor, item: Any) -> Tensor:
     """input[item] for integers, slices with positive steps, None, an ellipsis, index arrays and masks.
 
@@ -138,8 +158,10 @@ def getitem(input: Tensor, item: Any) -> Tensor:
     >>> x[[1, 0], [2, 0]].tolist(), x[x > 3].tolist(), x[:, [0, -1]].tolist()
     ([5, 0], [4, 5], [[0, 2], [3, 5]])
     """
-    if not any(_is_array(i) for i in (item if isinstance(item, tuple) else (item,))):
+    if _is_basic(item):
         return index(input, item)
+    if isinstance(item, Tensor) and item.ndim and input.ndim and item._array.dtype != "bool":
+        return _lines(input, _as_index(item, input))
     items = _without_scalars(item)
     if not any(_is_array(i) for i in items):
         return index(input, items)
@@ -150,7 +172,7 @@ def getitem(input: Tensor, item: Any) -> Tensor:
 
 def setitem(input: Tensor, item: Any, value: Any) -> None:
     """input[item] = value, in place, for the same items; for tensors outside the tape."""
-    if not any(_is_array(i) for i in (item if isinstance(item, tuple) else (item,))):
+    if _is_basic(item):
         return assign_index(input, item, value)
     items = _without_scalars(item)
     if not any(_is_array(i) for i in items):

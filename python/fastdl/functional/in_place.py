@@ -18,7 +18,7 @@ from ..autograd import Node, mode, no_grad, record, recording
 from ..creation import tensor
 from ..random import drawing
 from ..tensor import Tensor
-from .arguments import expect_number, expect_tensor
+from .arguments import expect_number, expect_tensor, fits
 from .arithmetic import Array, unbroadcast
 from .getitem import getitem, setitem
 from .layout import expand, permute, reshape
@@ -46,7 +46,9 @@ def write_through(part: Tensor) -> None:
     elif way == "permute":
         copy_(whole, permute(part, detail))
     elif way == "diagonal":
-        a, b, rows, columns = detail
+        a, b, offset = detail
+        places = np.arange(part.shape[-1])
+        rows, columns = places + max(-offset, 0), places + max(offset, 0)
         others = [axis for axis in range(whole.ndim) if axis not in (a, b)]
         assign(permute(whole, (*others, a, b)), (..., rows, columns), part)
     elif way == "reshape" and recording(part):
@@ -79,6 +81,36 @@ def in_place(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
         return _become(self, function(self, *args, **kwargs))
 
     operator.__doc__ = f"`{function.__name__}`, in place."
+    return operator
+
+
+def arithmetic_in_place(name: str, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """`in_place` for sums, differences, products and quotients: outside the tape, operands that need no conversion are
+    read and written where they lie."""
+    of_arrays, of_number, general = name + "_", name + "_scalar_", in_place(function)
+
+    def operator(self: Tensor, other: Any, **options: Any) -> Tensor:
+        kind = other.__class__
+        if options or (mode.enabled and (self.requires_grad or (kind is Tensor and other.requires_grad))):
+            return general(self, other, **options)
+        k, dtype = self._backend, str(self._array.dtype)
+        if kind is Tensor and other._backend is k and str(other._array.dtype) == dtype:
+            try:
+                getattr(k, of_arrays)(self._array, other._array)
+            except (TypeError, ValueError):  # what does not fit is for the general way to say
+                return general(self, other)
+        elif fits(other, dtype):
+            try:
+                getattr(k, of_number)(self._array, other)
+            except TypeError:
+                return general(self, other)
+        else:
+            return general(self, other)
+        if self._origin is not None:
+            write_through(self)
+        return self
+
+    operator.__doc__ = general.__doc__
     return operator
 
 
@@ -115,7 +147,9 @@ def copy_(self: Tensor, source: Tensor, non_blocking: Any = False) -> Tensor:
     """The elements of `source`, broadcast and cast, into this tensor; gradients flow to the source."""
     expect_tensor(source, "copy_", "source")
     _refuse_leaf(self)
-    moved = expand(source._cast(self.dtype)._move(self._backend, non_blocking), self.shape)
+    moved = source._cast(self.dtype)._move(self._backend, non_blocking)
+    if moved.shape != self.shape or recording(self, moved):  # on the tape the tensor gets memory of its own
+        moved = expand(moved, self.shape)
     if moved.requires_grad and recording(moved):
         return _become(self, moved)
     if recording(self):

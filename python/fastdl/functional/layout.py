@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import functools
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +10,7 @@ from .. import autograd, dtypes
 from ..autograd import Node, fresh, record
 from ..creation import tensor
 from ..tensor import Tensor
-from .arguments import INTEGERS
+from .arguments import INTEGERS, fits
 from .arithmetic import Array, unbroadcast
 from .reduction import normalized_axis
 
@@ -280,33 +279,55 @@ def clone(input: Tensor) -> Tensor:
 # ---- index -----------------------------------------------------------------------------------------------------------
 
 
-def _selection(index: Any, shape: tuple[int, ...]) -> tuple[list[int], list[int], list[int], list[int]]:
-    """starts, lengths, steps for each axis, and the shape after integers dropped their axes and None added some."""
+_ALL = slice(None)
+
+
+def _whole_number(item: Any, size: int, axis: int) -> int:
+    if not -size <= item < size:
+        raise IndexError(f"[index] expected an index in [{-size}, {size - 1}] on axis {axis}, got {item}")
+    return int(item) % size
+
+
+def _spread_items(index: Any, ndim: int) -> list[Any]:
+    """One item an axis, and None for new ones."""
     items = list(index) if isinstance(index, tuple) else [index]
-    used = builtins.sum(1 for i in items if i is not None and i is not Ellipsis)
-    if used > len(shape):
-        raise IndexError(f"[index] expected at most {len(shape)} indices, got {used}")
-    dots = [i for i, item in enumerate(items) if item is Ellipsis]
-    if len(dots) > 1:
-        raise IndexError(f"[index] expected one ellipsis, got {len(dots)}")
-    at = dots[0] if dots else len(items)
-    items[at : at + 1] = [slice(None)] * (len(shape) - used)
+    used = dots = 0
+    at = len(items)
+    for i, item in enumerate(items):
+        if item is Ellipsis:
+            dots, at = dots + 1, i
+        elif item is not None:
+            used += 1
+    if used > ndim:
+        raise IndexError(f"[index] expected at most {ndim} indices, got {used}")
+    if dots > 1:
+        raise IndexError(f"[index] expected one ellipsis, got {dots}")
+    items[at : at + 1] = [_ALL] * (ndim - used)
+    return items
+
+
+def _selection(index: Any, shape: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+    """starts, lengths, steps for each axis, and the shape after integers dropped their axes and None added some."""
+    if index.__class__ is int and shape:
+        rest = shape[1:]
+        return (_whole_number(index, shape[0], 0), *(0,) * len(rest)), (1, *rest), (1,) * len(shape), rest
     starts, lengths, steps, result, axis = [], [], [], [], 0
-    for item in items:
+    for item in _spread_items(index, len(shape)):
         if item is None:
             result.append(1)
             continue
         size = shape[axis]
-        if isinstance(item, slice):
+        if item is _ALL:
+            start, length, step = 0, size, 1
+            result.append(length)
+        elif item.__class__ is slice:
             start, stop, step = item.indices(size)
             if step < 1:
                 raise ValueError(f"[index] expected a step of at least 1, got {step}")
-            length = len(range(start, stop, step))
+            length = (stop - start + step - 1) // step if stop > start else 0
             result.append(length)
         elif isinstance(item, INTEGERS) and not isinstance(item, bool):
-            if not -size <= item < size:
-                raise IndexError(f"[index] expected an index in [{-size}, {size - 1}] on axis {axis}, got {item}")
-            start, length, step = int(item) % size, 1, 1
+            start, length, step = _whole_number(item, size, axis), 1, 1
         else:
             raise NotImplementedError(
                 f"[index] expected integers, slices, None or an ellipsis, got {type(item).__name__} on axis {axis}"
@@ -315,7 +336,7 @@ def _selection(index: Any, shape: tuple[int, ...]) -> tuple[list[int], list[int]
         lengths.append(length)
         steps.append(step)
         axis += 1
-    return starts, lengths, steps, result
+    return tuple(starts), tuple(lengths), tuple(steps), tuple(result)
 
 
 @fresh
@@ -335,9 +356,10 @@ def index(input: Tensor, item: Any) -> Tensor:
     [3, 5]
     """
     x = _expect(input, "index")
-    starts, lengths, steps, result = (tuple(part) for part in _selection(item, x.shape))
+    starts, lengths, steps, result = _selection(item, x._array.shape)
     k = x._backend
-    out = Tensor(k.reshape(k.slice(x._array, starts, lengths, steps), result), k)
+    part = k.slice(x._array, starts, lengths, steps)
+    out = Tensor(part if result == lengths else k.reshape(part, result), k)
     out._origin = (x, "index", item)
     if autograd.recording(x):
         record(out, _index_bwd, (x,), (x.shape, starts, lengths, steps))
@@ -361,10 +383,18 @@ def assign_index(input: Tensor, item: Any, value: Any) -> None:
     x = _expect(input, "index")
     if autograd.recording(x, value if isinstance(value, Tensor) else None):
         raise RuntimeError("[index] expected assignment outside the tape, got a tensor that requires a gradient")
-    starts, lengths, steps, result = (tuple(part) for part in _selection(item, x.shape))
-    k = x._backend
+    starts, lengths, steps, result = _selection(item, x._array.shape)
+    k, dtype = x._backend, str(x._array.dtype)
+    if fits(value, dtype):
+        if lengths == x._array.shape:
+            return k.fill_(x._array, value)
+        numbers = k.empty(lengths, dtype)
+        k.fill_(numbers, value)
+        return k.slice_assign_(x._array, numbers, starts, steps)
     if not isinstance(value, Tensor):
         value = tensor(value, x.dtype, x.device)
     source = value.to(x.dtype)._move(k)
-    source = expand(source, result)
+    if source._array.shape != result:
+        source = expand(source, result)
     k.slice_assign_(x._array, k.reshape(source._array, lengths), starts, steps)
+    return None

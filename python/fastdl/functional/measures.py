@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes
+from ..autograd import Node, fresh, record, recording
 from ..creation import zeros
 from ..tensor import Tensor
 from .arguments import expect_number, expect_tensor
@@ -15,12 +16,14 @@ from .arithmetic import div, mul, sub
 from .comparison import clamp, where
 from .elementary import floor, sqrt
 from .indexing import masked_select
-from .layout import cat, clone, reshape, squeeze, t, unsqueeze
+from .layout import cat, clone, reshape, squeeze, unsqueeze
 from .logical import isnan, logical_and, logical_not
-from .product import matmul
+from .product import product
 from .reduction import mean, normalized_axis, sum
 from .shaping import narrow
 from .statistics import bincount
+
+Array = Any
 
 
 def nansum(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
@@ -57,9 +60,24 @@ def diff(input: Tensor, n: int = 1, dim: int = -1) -> Tensor:
         raise ValueError(f"[diff] expected n of at least 0, got {n}")
     x = x if n else clone(x)
     for _ in range(min(n, x.shape[axis])):
-        left = x.shape[axis] - 1
-        x = sub(narrow(x, axis, 1, left), narrow(x, axis, 0, left))
+        x = _difference(x, axis)
     return x
+
+
+@fresh
+def _diff_bwd(node: Node, g: Array) -> tuple[Array]:
+    k, axis = node.backend, node.saved
+    starts = tuple(int(i == axis) for i in range(g.ndim))
+    edged = tuple(n + 2 * (i == axis) for i, n in enumerate(g.shape))  # a zero before and one after
+    return (k.neg(k.diff(k.slice_bwd(g, edged, starts, (1,) * g.ndim), axis)),)
+
+
+def _difference(x: Tensor, axis: int) -> Tensor:
+    if x.dtype is dtypes.bool:
+        left = x.shape[axis] - 1
+        return sub(narrow(x, axis, 1, left), narrow(x, axis, 0, left))
+    out = Tensor(x._backend.diff(x._array, axis), x._backend)
+    return record(out, _diff_bwd, (x,), axis) if recording(x) else out
 
 
 def trapezoid(y: Tensor, x: Tensor | None = None, *, dx: float = 1.0, dim: int = -1) -> Tensor:
@@ -99,7 +117,7 @@ def cov(input: Tensor, *, correction: int = 1) -> Tensor:
         raise ValueError(f"[cov] expected at most 2 dimensions, got shape {x.shape}")
     rows = reshape(x, (1, -1)) if x.ndim < 2 else x
     centred = sub(rows, mean(rows, 1, True))
-    found = div(matmul(centred, t(centred)), max(rows.shape[1] - correction, 0) or math.nan)
+    found = div(product(centred, centred, trans_b=True), max(rows.shape[1] - correction, 0) or math.nan)
     return reshape(found, ()) if x.ndim < 2 else found
 
 

@@ -207,10 +207,10 @@ _OPERATORS = {
     "__getitem__": getitem.getitem,
     "__setitem__": in_place.assign,
     "__iter__": _iterate,
-    "__iadd__": in_place.in_place(arithmetic.add),
-    "__isub__": in_place.in_place(arithmetic.sub),
-    "__imul__": in_place.in_place(arithmetic.mul),
-    "__itruediv__": in_place.in_place(arithmetic.div),
+    "__iadd__": in_place.arithmetic_in_place("add", arithmetic.add),
+    "__isub__": in_place.arithmetic_in_place("sub", arithmetic.sub),
+    "__imul__": in_place.arithmetic_in_place("mul", arithmetic.mul),
+    "__itruediv__": in_place.arithmetic_in_place("div", arithmetic.div),
     "__ifloordiv__": in_place.in_place(division.floor_divide),
     "__imod__": in_place.in_place(division.remainder),
     "__ipow__": in_place.in_place(arithmetic.pow),
@@ -274,7 +274,7 @@ _OPERATORS = {
     "is_cuda": property(lambda self: self._backend.NAME == "cuda"),
 }
 _IN_PLACE = {  # x.add_(y) for x + y
-    arithmetic: "add sub mul div pow",
+    arithmetic: "pow",
     division: "floor_divide remainder fmod",
     elementary: (
         "exp expm1 exp2 log log1p log2 log10 sqrt rsqrt reciprocal square abs neg sign sin cos sinh cosh asinh acosh "
@@ -301,6 +301,8 @@ def install() -> None:
     for module, names in _IN_PLACE.items():
         for name in names.split():
             setattr(Tensor, name + "_", in_place.in_place(getattr(module, name)))
+    for name in ("add", "sub", "mul", "div"):
+        setattr(Tensor, name + "_", in_place.arithmetic_in_place(name, getattr(arithmetic, name)))
     for name in ("squeeze", "unsqueeze", "t", "transpose"):
         setattr(Tensor, name + "_", _reshaped(getattr(layout, name)))
     for name in WITH_AXIS.split():

@@ -143,9 +143,20 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
         raise ValueError(f"[tensordot] expected axes of equal sizes, got {dims} of shapes {a.shape} and {b.shape}")
     rest_a, rest_b = ([d for d in range(t.ndim) if d not in over] for t, over in ((a, over_a), (b, over_b)))
     inside = math.prod(a.shape[d] for d in over_a)
-    left = reshape(permute(a, (*rest_a, *over_a)), (math.prod(a.shape[d] for d in rest_a), inside))
-    right = reshape(permute(b, (*over_b, *rest_b)), (inside, math.prod(b.shape[d] for d in rest_b)))
-    return reshape(matmul(left, right), (*(a.shape[d] for d in rest_a), *(b.shape[d] for d in rest_b)))
+    left, turned_a = _as_matrix(a, rest_a, over_a, inside)
+    right, turned_b = _as_matrix(b, over_b, rest_b, math.prod(b.shape[d] for d in rest_b))
+    out = product(*matched(left, right, "tensordot"), turned_a, turned_b)
+    return reshape(out, (*(a.shape[d] for d in rest_a), *(b.shape[d] for d in rest_b)))
+
+
+def _as_matrix(x: Tensor, rows: list[int], columns: list[int], width: int) -> tuple[Tensor, bool]:
+    """x with some axes as rows and the others as columns, and whether the product has to turn it: where the two only
+    stand the other way round it lies as it is."""
+    if [*columns, *rows] == list(range(x.ndim)) and rows and columns:
+        return reshape(x, (width, math.prod(x.shape[d] for d in rows))), True
+    order = (*rows, *columns)
+    whole = x if order == tuple(range(x.ndim)) else permute(x, order)
+    return reshape(whole, (math.prod(x.shape[d] for d in rows), width)), False
 
 
 __all__ = [

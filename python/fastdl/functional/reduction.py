@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, cast
 
 from .. import autograd, dtypes
 from ..autograd import Node, fresh, record
+from ..spread_grad import SpreadGrad
 from ..tensor import Tensor
 from .arguments import expect_number, flag
 from .arithmetic import Array, div
@@ -49,10 +50,14 @@ def _expanded(k: Any, g: Array, shape: tuple[int, ...], axes: tuple[int, ...]) -
     return k.broadcast_to(k.reshape(g, kept), shape)
 
 
+def _spread(k: Any, g: Array, shape: tuple[int, ...], axes: tuple[int, ...]) -> SpreadGrad:
+    return SpreadGrad(k.reshape(g, tuple([1 if i in axes else n for i, n in enumerate(shape)])), shape, k)
+
+
 @fresh
 def _sum_bwd(node: Node, g: Array) -> tuple[Array]:
     shape, axes = node.saved
-    return (_expanded(node.backend, g, shape, axes),)
+    return (_spread(node.backend, g, shape, axes),)
 
 
 def sum(input: Tensor, dim: Axes = None, keepdim: bool = False, dtype: Any = None) -> Tensor:
@@ -65,9 +70,13 @@ def sum(input: Tensor, dim: Axes = None, keepdim: bool = False, dtype: Any = Non
     x = _expect(input, "sum")
     if dtype is not None:
         x = x._cast(dtypes.as_dtype(dtype, "sum"))
-    elif not x.dtype.is_floating_point:
-        x = x._cast(dtypes.int64)
     axes = normalized_axes(dim, x.ndim, "sum")
+    if dtype is None and not x.dtype.is_floating_point:
+        if x.dtype.itemsize == 1 and x._array.size < 2**23:  # fits int32, which moves half as many bytes
+            k = x._backend
+            found = k.sum(k.cast(x._array, "int32"), axes, flag(keepdim, "sum", "keepdim"))
+            return Tensor(k.cast(found, "int64"), k)
+        x = x._cast(dtypes.int64)
     out = Tensor(x._backend.sum(x._array, axes, flag(keepdim, "sum", "keepdim")), x._backend)
     return record(out, _sum_bwd, (x,), (x.shape, axes)) if autograd.recording(x) else out
 
@@ -76,7 +85,7 @@ def sum(input: Tensor, dim: Axes = None, keepdim: bool = False, dtype: Any = Non
 def _mean_bwd(node: Node, g: Array) -> tuple[Array]:
     shape, axes, count = node.saved
     k = node.backend
-    return (_expanded(k, k.mul_scalar(g, 1.0 / count if count else float("nan")), shape, axes),)
+    return (_spread(k, k.mul_scalar(g, 1.0 / count if count else float("nan")), shape, axes),)
 
 
 def mean(input: Tensor, dim: Axes = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:

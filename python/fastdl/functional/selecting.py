@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import dtypes
+from ..autograd import Node, fresh, record, recording
 from ..creation import full, ones, zeros
 from ..tensor import Tensor
 from .arguments import expect_tensor
@@ -15,12 +16,13 @@ from .comparison import clamp, eq, where
 from .cumulative import cumsum
 from .in_place import assign
 from .indexing import index_add, index_select, masked_fill, masked_select, nonzero, scatter, scatter_add
-from .layout import clone, expand, permute, reshape, stack, transpose
+from .layout import clone, expand, reshape, stack
 from .logical import logical_not
-from .rearranging import flip
 from .reduction import normalized_axis
 from .searching import searchsorted, unique
 from .shaping import narrow, unbind
+
+Array = Any
 
 
 def argwhere(input: Tensor) -> Tensor:
@@ -187,6 +189,11 @@ def unique_consecutive(input: Tensor, return_inverse: bool = False, return_count
     return found[0] if len(found) == 1 else tuple(found)
 
 
+@fresh
+def _rot90_bwd(node: Node, g: Array) -> tuple[Array]:
+    return (node.backend.rot90(g, *node.saved),)
+
+
 def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
     """Turned k times by 90 degrees, from the first of the axes towards the second (`torch.rot90`).
 
@@ -197,10 +204,8 @@ def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
     a, b = (normalized_axis(d, x.ndim, "rot90") for d in dims)
     if a == b:
         raise ValueError(f"[rot90] expected two axes, got {tuple(dims)}")
-    if k % 4 == 2:
-        return flip(x, (a, b))
-    turned = transpose(x, a, b)
-    return clone(x) if k % 4 == 0 else flip(turned, (a if k % 4 == 1 else b,))
+    out = Tensor(x._backend.rot90(x._array, k % 4, a, b), x._backend)
+    return record(out, _rot90_bwd, (x,), (-k % 4, a, b)) if recording(x) else out
 
 
 def cross(input: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
@@ -230,6 +235,6 @@ def kron(input: Tensor, other: Tensor) -> Tensor:
     a, b = expect_tensor(input, "kron"), expect_tensor(other, "kron", "other")
     n = max(a.ndim, b.ndim)
     left, right = ((1,) * (n - t.ndim) + t.shape for t in (a, b))
-    whole = reshape(a, (*left, *(1,) * n)) * reshape(b, (*(1,) * n, *right))
-    mixed = permute(whole, tuple(axis for pair in zip(range(n), range(n, 2 * n), strict=True) for axis in pair))
-    return reshape(mixed, tuple(p * q for p, q in zip(left, right, strict=True)))
+    blocks = tuple([size for p in left for size in (p, 1)])
+    inside = tuple([size for q in right for size in (1, q)])
+    return reshape(reshape(a, blocks) * reshape(b, inside), tuple([p * q for p, q in zip(left, right, strict=True)]))

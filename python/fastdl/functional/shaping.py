@@ -327,6 +327,16 @@ def _from_the_end(places: Tensor, size: int) -> Tensor:
     return tensor(np.where(found < 0, found + size, found), device=places.device)
 
 
+@fresh
+def _unfold_bwd(node: Node, g: Array) -> tuple[Array]:
+    k, (shape, axis, length, hop) = node.backend, node.saved
+    starts = np.arange(0, shape[axis] - length + 1, hop)
+    places = k.from_numpy((starts[:, None] + np.arange(length)).ravel(), False)
+    order = (*range(axis + 1), len(shape), *range(axis + 1, len(shape)))  # windows behind their axis
+    lines = k.reshape(k.permute(g, order), (*shape[:axis], places.size, *shape[axis + 1 :]))
+    return (k.index_add(lines, places, axis, shape[axis]),)
+
+
 def unfold(input: Tensor, dimension: int, size: int, step: int) -> Tensor:
     """Windows of `size` along an axis, `step` apart; they become a last axis (`torch.Tensor.unfold`).
 
@@ -341,10 +351,8 @@ def unfold(input: Tensor, dimension: int, size: int, step: int) -> Tensor:
         raise ValueError(
             f"[unfold] expected size in [1, {x.shape[axis]}] and step of at least 1, got {size} and {step}"
         )
-    starts = np.arange(0, x.shape[axis] - length + 1, hop)
-    places = (starts[:, None] + np.arange(length)).ravel()
-    windows = lines(x, x._backend.from_numpy(np.ascontiguousarray(places), False), axis)
-    return movedim(unflatten(windows, axis, (len(starts), length)), axis + 1, -1)
+    out = Tensor(x._backend.unfold(x._array, axis, length, hop), x._backend)
+    return record(out, _unfold_bwd, (x,), (x.shape, axis, length, hop)) if recording(x) else out
 
 
 def atleast_2d(input: Tensor) -> Tensor:

@@ -15,7 +15,10 @@ from .graph import Node, Value
 Array = Any
 
 # What an in-place function makes of its first argument; the others keep their names.
-_FUNCTIONAL = {"relu_": "relu", "add_": "add", "mul_scalar_": "mul_scalar", "activation_": "activation"}
+_FUNCTIONAL = {
+    "relu_": "relu", "add_": "add", "sub_": "sub", "mul_": "mul", "div_": "div", "add_scalar_": "add_scalar",
+    "sub_scalar_": "sub_scalar", "mul_scalar_": "mul_scalar", "div_scalar_": "div_scalar", "activation_": "activation",
+}  # fmt: skip
 _READS = ("to_numpy", "to_dlpack")
 _SIZED_BY_NUMBERS = (
     "nonzero",

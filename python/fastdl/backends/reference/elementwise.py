@@ -235,20 +235,75 @@ def lerp_scalar(a: Array, b: Array, weight: Number) -> Array:
 # ---- in place --------------------------------------------------------------------------------------------------------
 
 
+def _into(name: str, x: Array, other: Array, f: Callable[[Array, Array], Array]) -> None:
+    """x = f(x, other), where f is the function without underscore, with its dtypes."""
+    expect_same_dtype(name, "other", other, x.dtype)
+    out = check_broadcast(name, x.shape, other.shape)
+    expect(out == x.shape, ValueError, name, f"other of a shape that broadcasts to {x.shape}", f"shape {other.shape}")
+    x[...] = f(x, other)
+
+
 def add_(x: Array, other: Array) -> None:
     check("add_", "x", x, DTYPES)
-    expect_same_dtype("add_", "other", other, x.dtype)
-    out = check_broadcast("add_", x.shape, other.shape)
-    expected = f"other of a shape that broadcasts to {x.shape}"
-    expect(out == x.shape, ValueError, "add_", expected, f"shape {other.shape}")
-    with quiet():
-        x += other
+    _into("add_", x, other, add)
+
+
+def sub_(x: Array, other: Array) -> None:
+    check("sub_", "x", x, ARITHMETIC)
+    _into("sub_", x, other, sub)
+
+
+def mul_(x: Array, other: Array) -> None:
+    check("mul_", "x", x, DTYPES)
+    _into("mul_", x, other, mul)
+
+
+def div_(x: Array, other: Array) -> None:
+    check("div_", "x", x, FLOATS)
+    _into("div_", x, other, div)
+
+
+def add_scalar_(x: Array, s: Number) -> None:
+    check("add_scalar_", "x", x, DTYPES)
+    x[...] = add(x, _scalar("add_scalar_", x, s))
+
+
+def sub_scalar_(x: Array, s: Number) -> None:
+    check("sub_scalar_", "x", x, ARITHMETIC)
+    x[...] = sub(x, _scalar("sub_scalar_", x, s))
 
 
 def mul_scalar_(x: Array, s: Number) -> None:
     check("mul_scalar_", "x", x, DTYPES)
+    x[...] = mul(x, _scalar("mul_scalar_", x, s))
+
+
+def div_scalar_(x: Array, s: Number) -> None:
+    check("div_scalar_", "x", x, FLOATS)
+    x[...] = div(x, _scalar("div_scalar_", x, s))
+
+
+def diff(x: Array, axis: int) -> Array:
+    check("diff", "x", x, ARITHMETIC)
+    expect(0 <= axis < x.ndim, IndexError, "diff", f"an axis from 0 to {x.ndim - 1}", axis)
+    expect(x.shape[axis] > 0, ValueError, "diff", "at least one element along the axis", f"shape {x.shape}")
     with quiet():
-        x *= _scalar("mul_scalar_", x, s)
+        return np.diff(x, axis=axis)
+
+
+def ramp_(x: Array, start: float, step: float, last: float, both_ends: bool) -> None:
+    check("ramp_", "x", x, FLOATS)
+    places = np.arange(x.size, dtype=np.float64)
+    backwards = last - places[::-1] * step
+    half = (x.size + 1) // 2 if both_ends else x.size
+    x[...] = np.where(places < half, start + places * step, backwards).reshape(x.shape)
+
+
+def integer_ramp_(x: Array, start: builtins.int, step: builtins.int) -> None:
+    expected = "x of dtype int32 or int64"
+    expect(x.dtype.name in ("int32", "int64"), TypeError, "integer_ramp_", expected, x.dtype)
+    with quiet():
+        x[...] = (np.arange(x.size, dtype=np.int64) * step + start).astype(x.dtype).reshape(x.shape)
 
 
 def fill_(x: Array, s: Number) -> None:

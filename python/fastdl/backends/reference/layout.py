@@ -9,7 +9,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .checks import Shape, checked_sizes, expect, expect_array, expect_float, expect_same_dtype, expect_shape, new
+from .checks import (
+    MAX_DIMS,
+    Shape,
+    checked_sizes,
+    expect,
+    expect_array,
+    expect_float,
+    expect_same_dtype,
+    expect_shape,
+    new,
+)
 
 Array = np.ndarray
 
@@ -31,6 +41,25 @@ def flip(x: Array, axes: Shape) -> Array:
         expect(0 <= axis < x.ndim, IndexError, "flip", f"axes from 0 to {x.ndim - 1}", axes)
         expect(axis not in axes[:i], ValueError, "flip", "each axis once", axes)
     return np.array(np.flip(x, axes), order="C")
+
+
+def rot90(x: Array, k: int, a: int, b: int) -> Array:
+    expect_array("rot90", "x", x)
+    expected = f"two different axes from 0 to {x.ndim - 1}"
+    expect(0 <= a < x.ndim and 0 <= b < x.ndim and a != b, IndexError, "rot90", expected, f"{a} and {b}")
+    expect(0 <= k < 4, ValueError, "rot90", "k from 0 to 3", k)
+    return np.array(np.rot90(x, k, (a, b)), order="C")
+
+
+def unfold(x: Array, axis: int, size: int, step: int) -> Array:
+    expect_array("unfold", "x", x)
+    expect(0 <= axis < x.ndim, IndexError, "unfold", f"an axis from 0 to {x.ndim - 1}", axis)
+    expect(x.ndim < MAX_DIMS, ValueError, "unfold", f"at most {MAX_DIMS - 1} axes", x.ndim)
+    n = x.shape[axis]
+    expected = f"a size from 1 to {n} and a step of at least 1"
+    expect(1 <= size <= n and step >= 1, ValueError, "unfold", expected, f"{size} and {step}")
+    windows = np.lib.stride_tricks.sliding_window_view(x, size, axis)
+    return np.array(windows[(builtins.slice(None),) * axis + (builtins.slice(None, None, step),)], order="C")
 
 
 def roll(x: Array, shifts: Shape) -> Array:
