@@ -11,6 +11,8 @@ ROWS = [
     Row("permute", {"shape": (2048, 2048), "dims": (1, 0)}, goal=1.0),
     Row("permute", {"shape": (8, 64, 112, 112), "dims": (0, 2, 3, 1)}, goal=1.0, channels_last=False),
     *(Row("flip", {"shape": IMAGES, "dims": dims}, goal=1.0, channels_last=False) for dims in ((3,), (2,), (2, 3))),
+    *(Row("rot90", {"shape": shape, "k": 1, "dims": (0, 1)}, goal=1.0) for shape in ((2048, 2048), (512, 384))),
+    Row("windows", {"shape": (64, 20_000), "dim": 1, "size": 400, "step": 160}, goal=1.0),
     Row("roll", {"shape": IMAGES, "shifts": (5, -7), "dims": (2, 3)}, goal=1.0, channels_last=False),
     Row("roll", {"shape": IMAGES, "shifts": 77}, goal=1.0, channels_last=False),
     Row("tril", {"shape": (2048, 2048)}, goal=1.0, channels_last=False),
@@ -21,6 +23,8 @@ ROWS = [
 TORCH = {
     "permute": lambda x, dims: x.permute(dims).contiguous(),
     "flip": lambda x, dims: torch.flip(x, dims),
+    "rot90": lambda x, k, dims: torch.rot90(x, k, dims),
+    "windows": lambda x, dim, size, step: x.unfold(dim, size, step).contiguous(),
     "roll": lambda x, shifts, dims=None: torch.roll(x, shifts, dims),
     "tril": lambda x: torch.tril(x),
     "triu": lambda x: torch.triu(x),

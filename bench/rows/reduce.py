@@ -20,10 +20,12 @@ ROWS = [
     Row("var", {"shape": PLANES, "dim": (0, 2, 3)}, goal=1.1),
     Row("var", {"shape": MATRIX, "dim": 1}, goal=1.1),
     Row("std", {"shape": MATRIX, "dim": 0}, goal=1.1),
+    Row("histc", {"shape": PLANES, "bins": 100, "min": -3, "max": 3}, goal=1.0, channels_last=False),
 ]
 TORCH = {} if torch is None else {
     "sum": lambda x, dim: x.sum() if dim is None else x.sum(dim),
     "prod": lambda x, dim: x.prod() if dim is None else x.prod(dim),
     "amax": torch.amax, "mean": torch.mean, "var": torch.var, "std": torch.std,
+    "histc": torch.histc,
 }  # fmt: skip
 NUMPY = {"sum": lambda x, dim: x.sum(axis=dim)}

@@ -130,10 +130,12 @@ Array from_numpy(const py::object& source, bool share) {
 py::object to_numpy(const py::object& array) {
   refuse_recording("to_numpy");
   if (!is_array(array.ptr())) throw TypeError("[to_numpy] expected an array for a, got " + type_name(array));
-  const py::module_ numpy = py::module_::import("numpy");
 #if defined(FASTDL_DEVICE_CPU)
-  return numpy.attr("asarray")(array);
+  // Looked up once: half of the time of item(). Never freed, as the interpreter may end before statics do.
+  static PyObject* const asarray = py::object(py::module_::import("numpy").attr("asarray")).release().ptr();
+  return py::handle(asarray)(array);
 #else
+  const py::module_ numpy = py::module_::import("numpy");
   const Array& a = unwrap(array.ptr());
   py::object out = numpy.attr("empty")(a.shape, name(a.dtype));
   Py_buffer view;

@@ -14,11 +14,14 @@ from .tensor import Tensor
 Sizes = Any
 _NUMBERS = (int, float, np.number)  # tuples: as a union it would be made anew in every call
 _INTEGERS = (int, np.integer)
+_SEQUENCES = (tuple, list)
 
 
 def _shape(size: tuple[Any, ...], op: str) -> tuple[int, ...]:
-    if len(size) == 1 and isinstance(size[0], tuple | list):
+    if len(size) == 1 and isinstance(size[0], _SEQUENCES):
         size = tuple(size[0])
+    if [n.__class__ for n in size].count(int) == len(size) and min(size, default=1) > 0 and math.prod(size) < 2**46:
+        return size
     for n in size:
         if not isinstance(n, _INTEGERS) or isinstance(n, bool):
             raise TypeError(f"[{op}] expected sizes of type int, got {type(n).__name__}")

@@ -37,6 +37,17 @@ def normal(rng, shape, dim):
     return [rng.standard_normal(shape)]
 
 
+def middles(rng, shape, **_):
+    """In the middle of bins of a half, and some that are not in any."""
+    x = rng.integers(-3, 12, shape) * 0.5 + 0.25
+    x[..., :1] = np.nan
+    return [x]
+
+
+def whole(rng, shape, **_):
+    return [rng.integers(0, 40, shape)]
+
+
 def factors(rng, shape, dim, zeros=0):
     """Of products that neither overflow nor vanish; `zeros` of them 0."""
     x = np.exp(rng.standard_normal(shape) * 0.02) * rng.choice([-1, 1], shape)
@@ -88,6 +99,25 @@ CASES = [
     case("amin", fastdl.amin),
     case("max", lambda x, dim: fastdl.max(x, dim), [s for s in SIZES if isinstance(s["dim"], int)]),
     case("min", lambda x, dim: fastdl.min(x, dim), [s for s in SIZES if isinstance(s["dim"], int)]),
+    OpCase("histc", fastdl.histc, middles, [
+        {"shape": (33,), "bins": 8, "min": 0, "max": 4}, {"shape": (1,), "bins": 3, "min": -1, "max": 2},
+        {"shape": (3, 70_001), "bins": 5, "min": -1.5, "max": 6},
+        {"shape": (2, 515), "bins": 9000, "min": 0, "max": 45},
+        {"shape": (0,), "bins": 4, "min": 0, "max": 1},
+    ], [
+        BadCall(lambda d: fastdl.histc(on(d, 3), 0), ValueError, "[histc] expected bins of at least 1, got 0"),
+        BadCall(lambda d: fastdl.backends.get(d).histogram(on(d, 3)._array, 2, 1.0, 1.0), ValueError,
+                "[histogram] expected low < high, got 1 and 1"),
+        BadCall(lambda d: fastdl.backends.get(d).histogram(on(d, 3)._array, 0, 0.0, 1.0), ValueError,
+                f"[histogram] expected bins from 1 to {2**31 - 2}, got 0"),
+    ], shape_only=("shape",), differentiable=[], gradcheck_sizes=[], bytes=lambda x, **_: x.nbytes),
+    OpCase("bincount", lambda x, minlength=0: fastdl.bincount(x, minlength=minlength), whole, [
+        {"shape": (7,)}, {"shape": (200_003,), "minlength": 50}, {"shape": (600,), "minlength": 5000},
+        {"shape": (0,), "minlength": 2},
+    ], [
+        BadCall(lambda d: fastdl.bincount(on(d, 3)), ValueError,
+                "[bincount] expected a vector of integers of at least 0, got float32 of (3,)"),
+    ], shape_only=("shape",)),
     case("argmax", lambda x, dim: fastdl.argmax(x, dim), [s for s in SIZES if not isinstance(s["dim"], tuple)], bad=[
         BadCall(lambda d: on(d, 0, 3).argmax(), ValueError,
                 "[argmax] expected at least one element along the axis, got shape (0,)"),

@@ -120,6 +120,19 @@ def test_arithmetic(same, dtype: str) -> None:
         return
     for name in ("add", "sub", "mul", "maximum", "minimum", "floor_divide", "remainder", "fmod"):
         same(name, x, y)
+    for name in ("add_", "sub_", "mul_", *(("div_",) if dtype in FLOATS else ())):
+        same(name, x.copy(), y + 1 if name == "div_" else y)
+    for name in ("add_scalar_", "sub_scalar_", "mul_scalar_"):
+        same(name, x.copy(), 3)
+    same("diff", x, 1)
+    if dtype in FLOATS:
+        same("ramp_", x.copy(), 1.0, 0.5, 48.5, True)
+        same("histogram", x, 7, 1.0, 8.0)
+        same("histogram", x, 5000, 1.0, 8.0)
+    elif dtype != "uint8":
+        same("integer_ramp_", x.copy(), 5, -3)
+        same("histogram", x, 7, 0.0, 0.0)
+        same("histogram", x, 5000, 0.0, 0.0)
     same("clamp", x, 1, 2)
     products = itertools.product(((1,), (0,)), ((5, 3), (40, 300), (300, 40), (4, 1200)))
     for axes, shape in products if dtype != "uint8" else ():

@@ -43,8 +43,19 @@ struct ProdBwdArgs {
   void* grad_x;
 };
 
+// How many numbers lie in each of `bins` parts of [low, high]: of floats in part (x - low) scale, of integers in part
+// x. Those outside, and NaN, count nowhere.
+struct HistogramArgs {
+  DType dtype;  // float32, float64, int32 or int64
+  int64_t n, bins;
+  double low, high, scale;  // of floats
+  const void* x;
+  int64_t* out;
+};
+
 }  // namespace fastdl
 
 FASTDL_KERNEL(reduce, ReduceArgs)
 FASTDL_KERNEL(arg_reduce, ArgReduceArgs)
 FASTDL_KERNEL(prod_bwd, ProdBwdArgs)
+FASTDL_KERNEL(histogram, HistogramArgs)

@@ -107,6 +107,19 @@ Array product_gradient(const Array& grad, const Array& x, const Array& out, int6
   return grad_x;
 }
 
+Array histogram_array(const Array& x, int64_t bins, double low, double high) {
+  expect_number("histogram", x);
+  EXPECT(bins >= 1 && bins < INT32_MAX, ValueError, "histogram", text("bins from 1 to ", INT32_MAX - 1), text(bins));
+  EXPECT(!is_float(x.dtype) || low < high, ValueError, "histogram", "low < high", text(low, " and ", high));
+  Dims shape;
+  shape.n = 1, shape[0] = bins;
+  Array out = empty(shape, DType::kInt64);
+  const double scale = is_float(x.dtype) ? static_cast<double>(bins) / (high - low) : 0;
+  call(histogram, HistogramArgs{x.dtype, x.size, bins, low, high, scale, x.data, static_cast<int64_t*>(out.data)},
+       static_cast<int64_t>(x.bytes() + out.bytes()));
+  return out;
+}
+
 }  // namespace reduce_binding
 
 void bind_reduce(py::module_& m) {
@@ -119,6 +132,7 @@ void bind_reduce(py::module_& m) {
 #undef FASTDL_DEF
   m.def("squared_deviations", &squared_deviations);
   m.def("prod_bwd", &product_gradient);
+  m.def("histogram", &histogram_array);
   m.def("argmax",
         [](const Array& x, int64_t axis, bool keepdim) { return arg_reduce_array("argmax", true, x, axis, keepdim); });
   m.def("argmin",

@@ -93,3 +93,65 @@ def pair(value: Any, op: str, name: str) -> Pair:
         if len(value) == 2:
             return value[0], value[1]
     raise TypeError(f"[{op}] expected an int or two for {name}, got {shown(value)}")
+
+
+# ---- indices ---------------------------------------------------------------------------------------------------------
+
+_ALL = slice(None)
+
+
+def _items(index: Any, ndim: int) -> list[Any]:
+    """One item an axis, and None for new ones."""
+    items = list(index) if isinstance(index, tuple) else [index]
+    used = dots = 0
+    at = len(items)
+    for i, item in enumerate(items):
+        if item is Ellipsis:
+            dots, at = dots + 1, i
+        elif item is not None:
+            used += 1
+    if used > ndim:
+        raise IndexError(f"[index] expected at most {ndim} indices, got {used}")
+    if dots > 1:
+        raise IndexError(f"[index] expected one ellipsis, got {dots}")
+    items[at : at + 1] = [_ALL] * (ndim - used)
+    return items
+
+
+def _whole_number(item: Any, size: int, axis: int) -> int:
+    if not -size <= item < size:
+        raise IndexError(f"[index] expected an index in [{-size}, {size - 1}] on axis {axis}, got {item}")
+    return int(item) % size
+
+
+def selection(index: Any, shape: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+    """starts, lengths, steps for each axis, and the shape after integers dropped their axes and None added some."""
+    if index.__class__ is int and shape:
+        rest = shape[1:]
+        return (_whole_number(index, shape[0], 0), *(0,) * len(rest)), (1, *rest), (1,) * len(shape), rest
+    starts, lengths, steps, result, axis = [], [], [], [], 0
+    for item in _items(index, len(shape)):
+        if item is None:
+            result.append(1)
+            continue
+        size = shape[axis]
+        if item is _ALL:
+            start, length, step = 0, size, 1
+            result.append(length)
+        elif item.__class__ is slice:
+            start, stop, step = item.indices(size)
+            if step < 1:
+                raise ValueError(f"[index] expected a step of at least 1, got {step}")
+            length = (stop - start + step - 1) // step if stop > start else 0
+            result.append(length)
+        elif isinstance(item, INTEGERS) and not isinstance(item, bool):
+            start, length, step = _whole_number(item, size, axis), 1, 1
+        else:
+            raise NotImplementedError(
+                f"[index] expected integers, slices, None or an ellipsis, got {type(item).__name__} on axis {axis}"
+            )
+        starts.append(start if length else 0)
+        lengths.append(length)
+        steps.append(step)
+        axis += 1
+    return tuple(starts), tuple(lengths), tuple(steps), tuple(result)

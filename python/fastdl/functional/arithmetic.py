@@ -40,7 +40,10 @@ def matched(a: Any, b: Any, op: str, differ: bool = False) -> tuple[Tensor, Tens
 
     `differ` says that the backend refused them as they are: TypeError if there was nothing to match.
     """
-    if not isinstance(a, Tensor) and not isinstance(b, Tensor):
+    both = isinstance(a, Tensor) and isinstance(b, Tensor)
+    if both and not differ and a._backend is b._backend and a._array.dtype == b._array.dtype:
+        return a, b
+    if not both and not isinstance(a, Tensor) and not isinstance(b, Tensor):
         raise TypeError(f"[{op}] expected a Tensor, got {type(a).__name__} and {type(b).__name__}")
     a = as_tensor_like(a, b, op)
     b = as_tensor_like(b, a, op)

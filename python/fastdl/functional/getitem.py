@@ -136,13 +136,23 @@ class _Choice:
         return x if self.order is None else permute(moved, tuple(np.argsort(self.order).tolist()))
 
 
-def _lines(x: Tensor, i: Tensor) -> Tensor:
-    """x[i]: what _Choice comes to for a single array of integers."""
-    k, shape = x._backend, x._array.shape
-    places = k.linear_index([i.long()._array], shape[:1])
-    if i.ndim == 1:
-        return select(x, places, 0)
-    return reshape(select(x, k.reshape(places, (places.size,)), 0), (*i.shape, *shape[1:]))
+def _are_alike(items: tuple[Any, ...]) -> bool:
+    """Whether they are tensors of integers, of one shape that is not ()."""
+    for i in items:
+        if i.__class__ is not Tensor or i._array.dtype == "bool" or i._array.shape != items[0]._array.shape:
+            return False
+    return items[0]._array.shape != ()
+
+
+def _lines(x: Tensor, arrays: list[Tensor]) -> Tensor:
+    """x[i, j, ...]: what _Choice comes to for arrays of one shape and the first axes."""
+    k, shape, n = x._backend, x._array.shape, len(arrays)
+    places = k.linear_index([i.long()._array for i in arrays], shape[:n])
+    whole = x if n == 1 else reshape(x, (math.prod(shape[:n]), *shape[n:]))
+    taken = places.shape
+    if len(taken) == 1:
+        return select(whole, places, 0)
+    return reshape(select(whole, k.reshape(places, (places.size,)), 0), (*taken, *shape[n:]))
 
 
 def getitem(input: Tensor, item: Any) -> Tensor:
@@ -160,8 +170,9 @@ def getitem(input: Tensor, item: Any) -> Tensor:
     """
     if _is_basic(item):
         return index(input, item)
-    if isinstance(item, Tensor) and item.ndim and input.ndim and item._array.dtype != "bool":
-        return _lines(input, _as_index(item, input))
+    arrays = item if item.__class__ is tuple else (item,)
+    if _are_alike(arrays) and len(arrays) <= input._array.ndim:
+        return _lines(input, [_as_index(i, input) for i in arrays])
     items = _without_scalars(item)
     if not any(_is_array(i) for i in items):
         return index(input, items)

@@ -16,6 +16,7 @@ import numpy as np
 from ..creation import tensor
 from ..tensor import Tensor
 from .arguments import expect_beside, expect_tensor, flag
+from .arithmetic import add, mul
 from .comparison import clamp, where
 from .division import fmod
 from .elementary import abs, floor, round
@@ -23,7 +24,7 @@ from .embedding import embedding_bag
 from .indexing import select
 from .layout import permute, reshape, stack
 from .logical import isnan, logical_and
-from .product import matmul
+from .shaping import unbind
 
 _MODES = ("bilinear", "nearest", "bicubic")
 _PADDINGS = ("zeros", "border", "reflection")
@@ -58,10 +59,14 @@ def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None =
     aligned = flag(align_corners or False, op, "align_corners")
     lines = [np.linspace(-1, 1, n) if n > 1 else np.zeros(1) for n in planes]
     lines = lines if aligned else [line * (n - 1) / n for line, n in zip(lines, planes, strict=True)]
-    places = np.meshgrid(*lines, indexing="ij")[::-1]  # x first
-    rows = np.stack([*places, np.ones(planes)], -1).reshape(-1, axes + 1)
-    base = tensor(rows.astype(t.dtype.numpy), device=t.device)
-    return reshape(matmul(base, permute(t, (0, 2, 1))), (size[0], *planes, axes))
+    # Each coordinate is a sum over the axes: those of all but the last are added up where they are few.
+    *columns, grid = unbind(t, 2)
+    kept = (size[0], *[1] * axes, axes)
+    grid = reshape(grid, kept)
+    for i, line in enumerate(lines):
+        places = tensor(line.astype(t.dtype.numpy).reshape(-1, *[1] * (axes - i)), device=t.device)
+        grid = add(grid, mul(places, reshape(columns[axes - 1 - i], kept)))
+    return grid
 
 
 def _floats(value: Any, op: str, name: str) -> Tensor:

@@ -10,7 +10,7 @@ from .. import dtypes
 from ..autograd import Node, fresh, record, recording
 from ..creation import tensor
 from ..tensor import Tensor
-from .arguments import expect_beside, expect_number, expect_tensor
+from .arguments import expect_beside, expect_number, expect_tensor, fits
 from .comparison import where
 from .layout import expand, index, reshape
 from .reduction import normalized_axis
@@ -283,9 +283,19 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     x = expect_tensor(input, "masked_fill")
     m = _mask(mask, x, "masked_fill")
     if not isinstance(value, Tensor):
-        expect_number(value, "masked_fill", "value")
-        value = tensor(value, x.dtype, x.device)
+        value = _number_beside(x, value)
     return where(m, value.to(x.dtype), x)
+
+
+def _number_beside(x: Tensor, value: Any) -> Tensor:
+    """A number as a tensor without axes, of the dtype and in the place of x."""
+    dtype, k = str(x._array.dtype), x._backend
+    if fits(value, dtype):
+        array = k.empty((), dtype)
+        k.fill_(array, value)
+        return Tensor(array, k)
+    expect_number(value, "masked_fill", "value")
+    return tensor(value, x.dtype, x.device)
 
 
 def masked_select(input: Tensor, mask: Tensor) -> Tensor:

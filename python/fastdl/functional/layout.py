@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 from typing import Any
 
 from .. import autograd, dtypes
-from ..autograd import Node, fresh, record
+from ..autograd import Node, fresh, mode, record
 from ..creation import tensor
 from ..tensor import Tensor
-from .arguments import INTEGERS, fits
+from .arguments import fits, selection
 from .arithmetic import Array, unbroadcast
 from .reduction import normalized_axis
 
@@ -23,6 +24,10 @@ def _expect(input: Any, op: str) -> Tensor:
 
 def _sizes(shape: tuple[Any, ...], op: str) -> tuple[int, ...]:
     """f(2, 3) and f((2, 3)) mean the same."""
+    if len(shape) == 1 and shape[0].__class__ is tuple:
+        shape = shape[0]
+    if [n.__class__ for n in shape].count(int) == len(shape):
+        return shape
     if len(shape) == 1 and isinstance(shape[0], tuple | list):
         shape = tuple(shape[0])
     for n in shape:
@@ -51,16 +56,21 @@ def reshape(input: Tensor, *shape: Any) -> Tensor:
     x = _expect(input, "reshape")
     target = _sizes(shape, "reshape")
     if -1 in target:
-        known = 1
-        for n in target:
-            known *= n if n != -1 else 1
-        if target.count(-1) > 1 or known == 0 or x.numel() % known:
-            raise ValueError(f"[reshape] expected a shape of {x.numel()} elements, got {target}")
-        target = tuple(x.numel() // known if n == -1 else n for n in target)
+        size, at = x._array.size, target.index(-1)
+        before, after = target[:at], target[at + 1 :]
+        known = math.prod(before) * math.prod(after)
+        if -1 in after or known == 0 or size % known:
+            raise ValueError(f"[reshape] expected a shape of {size} elements, got {target}")
+        target = (*before, size // known, *after)
+    return shaped(x, target)
+
+
+def shaped(x: Tensor, target: tuple[int, ...]) -> Tensor:
+    """`reshape` to sizes that are known to fit."""
     out = Tensor(x._backend.reshape(x._array, target), x._backend)
     if x._origin is None or is_one_stretch(x) or _without_ones(x.shape) == _without_ones(target):
         out._origin = (x, "reshape", None)
-    return record(out, _reshape_bwd, (x,), x.shape) if autograd.recording(x) else out
+    return record(out, _reshape_bwd, (x,), x.shape) if x.requires_grad and mode.enabled else out
 
 
 def _without_ones(shape: Sequence[int]) -> list[int]:
@@ -82,7 +92,7 @@ def is_one_stretch(part: Tensor) -> bool:
     if way == "diagonal":
         return part.shape[-1] == 1 and part.numel() == 1 and is_one_stretch(whole)
     if way == "index":
-        _, lengths, steps, _ = _selection(detail, whole.shape)
+        _, lengths, steps, _ = selection(detail, whole.shape)
         whole_lines = True
         for size, length, step in zip(reversed(whole.shape), reversed(lengths), reversed(steps), strict=True):
             if length != 1 and (step != 1 or not whole_lines):
@@ -115,17 +125,16 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     last = normalized_axis(end_dim, x.ndim, "flatten")
     if first > last:
         raise ValueError(f"[flatten] expected start_dim <= end_dim, got {start_dim} and {end_dim}")
-    size = 1
-    for n in x.shape[first : last + 1]:
-        size *= n
-    return reshape(x, (*x.shape[:first], size, *x.shape[last + 1 :]))
+    shape = x._array.shape
+    return shaped(x, (*shape[:first], math.prod(shape[first : last + 1]), *shape[last + 1 :]))
 
 
 def unsqueeze(input: Tensor, dim: int) -> Tensor:
     """A new axis of size 1 at `dim` (`torch.unsqueeze`)."""
     x = _expect(input, "unsqueeze")
     at = normalized_axis(dim, x.ndim + 1, "unsqueeze")
-    return reshape(x, (*x.shape[:at], 1, *x.shape[at:]))
+    shape = x._array.shape
+    return shaped(x, (*shape[:at], 1, *shape[at:]))
 
 
 def squeeze(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
@@ -135,7 +144,7 @@ def squeeze(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
         axes = set(range(x.ndim))
     else:
         axes = {normalized_axis(d, x.ndim, "squeeze") for d in (dim if isinstance(dim, tuple | list) else [dim])}
-    return reshape(x, tuple(n for i, n in enumerate(x.shape) if n != 1 or i not in axes))
+    return shaped(x, tuple([n for i, n in enumerate(x._array.shape) if n != 1 or i not in axes]))
 
 
 # ---- permute ---------------------------------------------------------------------------------------------------------
@@ -149,25 +158,30 @@ def _permute_bwd(node: Node, g: Array) -> tuple[Array]:
 def permute(input: Tensor, *axes: Any, dims: Any = ()) -> Tensor:
     """Axes in another order (`torch.permute`): a contiguous copy that writes through, as `index` says."""
     x = _expect(input, "permute")
-    order = tuple(normalized_axis(d, x.ndim, "permute") for d in _sizes(axes or (dims,), "permute"))
-    if sorted(order) != list(range(x.ndim)):
+    ndim = x._array.ndim
+    order = tuple([normalized_axis(d, ndim, "permute") for d in _sizes(axes or (dims,), "permute")])
+    if len(order) != ndim or len(set(order)) != ndim:
         raise ValueError(f"[permute] expected each of {x.ndim} axes once, got {axes or dims}")
     return permuted(x, order)
 
 
 def permuted(x: Tensor, order: tuple[int, ...]) -> Tensor:
     """`permute` by each axis once, from 0 on."""
-    inverse = tuple(sorted(range(len(order)), key=order.__getitem__))
+    places = [0] * len(order)
+    for i, axis in enumerate(order):
+        places[axis] = i
+    inverse = tuple(places)
     out = Tensor(x._backend.permute(x._array, order), x._backend)
     out._origin = (x, "permute", inverse)
-    return record(out, _permute_bwd, (x,), inverse) if autograd.recording(x) else out
+    return record(out, _permute_bwd, (x,), inverse) if x.requires_grad and mode.enabled else out
 
 
 def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     """Two axes exchanged (`torch.transpose`)."""
     x = _expect(input, "transpose")
-    a, b = normalized_axis(dim0, x.ndim, "transpose"), normalized_axis(dim1, x.ndim, "transpose")
-    order = list(range(x.ndim))
+    ndim = x._array.ndim
+    a, b = normalized_axis(dim0, ndim, "transpose"), normalized_axis(dim1, ndim, "transpose")
+    order = list(range(ndim))
     if order:
         order[a], order[b] = order[b], order[a]
     return permuted(x, tuple(order))
@@ -224,14 +238,24 @@ def _joined(tensors: list[Tensor]) -> tuple[Any, list[Tensor]]:
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Tensors one after another along an existing axis (`torch.cat`); dtypes are promoted to a common one."""
     parts = tensors_of(tensors, "cat")
+    k, first = parts[0]._backend, parts[0]._array
+    try:  # as they are: what the backend does not take is looked at below
+        axis = normalized_axis(dim, first.ndim, "cat")
+        joined = k.concat([x._array for x in parts], axis)
+    except (TypeError, ValueError, IndexError):
+        k, parts, axis, joined = _joined_after_all(parts, dim)
+    out = Tensor(joined, k)
+    if autograd.recording(*parts):
+        record(out, _cat_bwd, tuple(parts), (axis, [x.shape[axis] for x in parts]))
+    return out
+
+
+def _joined_after_all(parts: list[Tensor], dim: int) -> tuple[Any, list[Tensor], int, Array]:
     if (0,) in [x._array.shape for x in parts]:  # as in PyTorch, they fit everything
         parts = [x for x in parts if x.shape != (0,)] or parts[:1]
     k, parts = _joined(parts)
     axis = normalized_axis(dim, parts[0].ndim, "cat")
-    out = Tensor(k.concat([x._array for x in parts], axis), k)
-    if autograd.recording(*parts):
-        record(out, _cat_bwd, tuple(parts), (axis, [x.shape[axis] for x in parts]))
-    return out
+    return k, parts, axis, k.concat([x._array for x in parts], axis)
 
 
 @fresh
@@ -246,10 +270,15 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     shapes = [x._array.shape for x in parts]
     if shapes.count(shapes[0]) != len(shapes):
         raise ValueError(f"[stack] expected tensors of shape {shapes[0]}, got {shapes}")
-    k, parts = _joined(parts)
     axis = normalized_axis(dim, len(shapes[0]) + 1, "stack")
     lines = (*shapes[0][:axis], 1, *shapes[0][axis:])
-    out = Tensor(k.concat([k.reshape(x._array, lines) for x in parts], axis), k)
+    k = parts[0]._backend
+    try:
+        joined = k.concat([k.reshape(x._array, lines) for x in parts], axis)
+    except TypeError:
+        k, parts = _joined(parts)
+        joined = k.concat([k.reshape(x._array, lines) for x in parts], axis)
+    out = Tensor(joined, k)
     if autograd.recording(*parts):
         record(out, _stack_bwd, tuple(parts), (axis, [1] * len(parts), shapes[0]))
     return out
@@ -273,70 +302,12 @@ def expand(input: Tensor, *sizes: Any) -> Tensor:
 
 def clone(input: Tensor) -> Tensor:
     """A copy; gradients flow through (`torch.clone`)."""
-    return expand(_expect(input, "clone"), input.shape)
+    x = _expect(input, "clone")
+    out = Tensor(x._backend.broadcast_to(x._array, x._array.shape), x._backend)
+    return record(out, _expand_bwd, (x,), x.shape) if x.requires_grad and mode.enabled else out
 
 
 # ---- index -----------------------------------------------------------------------------------------------------------
-
-
-_ALL = slice(None)
-
-
-def _whole_number(item: Any, size: int, axis: int) -> int:
-    if not -size <= item < size:
-        raise IndexError(f"[index] expected an index in [{-size}, {size - 1}] on axis {axis}, got {item}")
-    return int(item) % size
-
-
-def _spread_items(index: Any, ndim: int) -> list[Any]:
-    """One item an axis, and None for new ones."""
-    items = list(index) if isinstance(index, tuple) else [index]
-    used = dots = 0
-    at = len(items)
-    for i, item in enumerate(items):
-        if item is Ellipsis:
-            dots, at = dots + 1, i
-        elif item is not None:
-            used += 1
-    if used > ndim:
-        raise IndexError(f"[index] expected at most {ndim} indices, got {used}")
-    if dots > 1:
-        raise IndexError(f"[index] expected one ellipsis, got {dots}")
-    items[at : at + 1] = [_ALL] * (ndim - used)
-    return items
-
-
-def _selection(index: Any, shape: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
-    """starts, lengths, steps for each axis, and the shape after integers dropped their axes and None added some."""
-    if index.__class__ is int and shape:
-        rest = shape[1:]
-        return (_whole_number(index, shape[0], 0), *(0,) * len(rest)), (1, *rest), (1,) * len(shape), rest
-    starts, lengths, steps, result, axis = [], [], [], [], 0
-    for item in _spread_items(index, len(shape)):
-        if item is None:
-            result.append(1)
-            continue
-        size = shape[axis]
-        if item is _ALL:
-            start, length, step = 0, size, 1
-            result.append(length)
-        elif item.__class__ is slice:
-            start, stop, step = item.indices(size)
-            if step < 1:
-                raise ValueError(f"[index] expected a step of at least 1, got {step}")
-            length = (stop - start + step - 1) // step if stop > start else 0
-            result.append(length)
-        elif isinstance(item, INTEGERS) and not isinstance(item, bool):
-            start, length, step = _whole_number(item, size, axis), 1, 1
-        else:
-            raise NotImplementedError(
-                f"[index] expected integers, slices, None or an ellipsis, got {type(item).__name__} on axis {axis}"
-            )
-        starts.append(start if length else 0)
-        lengths.append(length)
-        steps.append(step)
-        axis += 1
-    return tuple(starts), tuple(lengths), tuple(steps), tuple(result)
 
 
 @fresh
@@ -356,7 +327,7 @@ def index(input: Tensor, item: Any) -> Tensor:
     [3, 5]
     """
     x = _expect(input, "index")
-    starts, lengths, steps, result = _selection(item, x._array.shape)
+    starts, lengths, steps, result = selection(item, x._array.shape)
     k = x._backend
     part = k.slice(x._array, starts, lengths, steps)
     out = Tensor(part if result == lengths else k.reshape(part, result), k)
@@ -383,7 +354,7 @@ def assign_index(input: Tensor, item: Any, value: Any) -> None:
     x = _expect(input, "index")
     if autograd.recording(x, value if isinstance(value, Tensor) else None):
         raise RuntimeError("[index] expected assignment outside the tape, got a tensor that requires a gradient")
-    starts, lengths, steps, result = _selection(item, x._array.shape)
+    starts, lengths, steps, result = selection(item, x._array.shape)
     k, dtype = x._backend, str(x._array.dtype)
     if fits(value, dtype):
         if lengths == x._array.shape:

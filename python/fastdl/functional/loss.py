@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -194,11 +196,20 @@ def _checked_targets(target: Tensor, classes: int, ignore_index: int, op: str) -
     """Which targets count; IndexError for one that is no class."""
     _expect_indices(target, op)
     host = target._host()
+    if ignore_index < 0 <= host.min(initial=0) and host.max(initial=0) < classes:
+        return np.ones(host.shape, bool)
     counts = np.asarray(host != ignore_index)
     bad = host[counts & ((host < 0) | (host >= classes))]
     if bad.size:
         raise IndexError(f"[{op}] expected class indices in [0, {classes}), got {bad.flat[0]}")
     return counts
+
+
+@functools.cache  # an import statement in `one_hot` would take as long as its kernels
+def _question_of_graphs() -> Callable[[], Any]:
+    from ..cuda.graphs import capturing
+
+    return capturing
 
 
 def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
@@ -224,15 +235,14 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
         raise ValueError(f"[one_hot] expected num_classes of at least 1, got {num_classes}")
     if num_classes >= 2**31:
         raise ValueError(f"[one_hot] expected num_classes below 2^31, got {num_classes}")
-    from ..cuda.graphs import capturing
-
-    if capturing():
+    if _question_of_graphs()():
         _expect_indices(t, "one_hot")
         nothing = zeros(*t.shape, num_classes, dtype=dtypes.int64, device=t.device)
         return scatter(nothing, -1, reshape(t, (*t.shape, 1)), 1)
     _checked_targets(t, num_classes, -(2**63), "one_hot")
     k = t._backend
-    classes = k.from_numpy(np.arange(num_classes), False)
+    classes = k.empty((num_classes,), "int64")
+    k.integer_ramp_(classes, 0, 1)
     return Tensor(k.cast(k.eq(k.reshape(t._array, (*t.shape, 1)), classes), "int64"), k)
 
 

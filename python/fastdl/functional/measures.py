@@ -14,14 +14,12 @@ from ..tensor import Tensor
 from .arguments import expect_number, expect_tensor
 from .arithmetic import div, mul, sub
 from .comparison import clamp, where
-from .elementary import floor, sqrt
-from .indexing import masked_select
+from .elementary import sqrt
 from .layout import cat, clone, reshape, squeeze, unsqueeze
-from .logical import isnan, logical_and, logical_not
+from .logical import isnan, logical_not
 from .product import product
 from .reduction import mean, normalized_axis, sum
 from .shaping import narrow
-from .statistics import bincount
 
 Array = Any
 
@@ -150,9 +148,8 @@ def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Ten
     if not low <= high:
         raise ValueError(f"[histc] expected min <= max, got {low} and {high}")
     low, high = (low - 1, high + 1) if low == high else (low, high)
-    inside = masked_select(x, logical_and(x >= low, x <= high))
-    place = clamp(floor(mul(sub(inside, low), bins / (high - low))).long(), 0, bins - 1)
-    return bincount(place, minlength=bins).to(x.dtype)
+    numbers = x if x.dtype.is_floating_point else x._cast(dtypes.float32)
+    return Tensor(x._backend.histogram(numbers._array, bins, low, high), x._backend).to(x.dtype)
 
 
 def block_diag(*tensors: Tensor) -> Tensor:

@@ -103,7 +103,7 @@ def outer(input: Tensor, vec2: Tensor) -> Tensor:
     _expect_operands(input, vec2, "outer")
     if input.ndim != 1 or vec2.ndim != 1:
         raise ValueError(f"[outer] expected vectors, got shapes {input.shape} and {vec2.shape}")
-    return mul(reshape(input, -1, 1), vec2)
+    return mul(reshape(input, (input._array.size, 1)), vec2)
 
 
 def _plus_product(input: Any, beta: float, alpha: float, out: Tensor) -> Tensor:

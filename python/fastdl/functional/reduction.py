@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
 from .. import autograd, dtypes
-from ..autograd import Node, fresh, record
+from ..autograd import Node, fresh, mode, record
 from ..spread_grad import SpreadGrad
 from ..tensor import Tensor
 from .arguments import expect_number, flag
@@ -19,6 +19,8 @@ Axes = int | Sequence[int] | None
 
 def normalized_axis(axis: Any, ndim: int, op: str) -> int:
     """One axis as a number from 0 on."""
+    if axis.__class__ is int and -ndim <= axis < ndim:
+        return axis if axis >= 0 else axis + ndim
     if not isinstance(axis, int):
         raise TypeError(f"[{op}] expected an int for dim, got {type(axis).__name__}")
     room = ndim or 1  # as in PyTorch, a scalar has axis 0 and -1
@@ -29,6 +31,8 @@ def normalized_axis(axis: Any, ndim: int, op: str) -> int:
 
 def normalized_axes(dim: Axes, ndim: int, op: str) -> tuple[int, ...]:
     """Axes from 0 on, sorted; None or () means all."""
+    if dim.__class__ is int and ndim:
+        return (normalized_axis(dim, ndim, op),)
     if not (dim is None or isinstance(dim, int | tuple | list)):
         raise TypeError(f"[{op}] expected an int for dim, got {type(dim).__name__}")
     if dim is None or dim == () or dim == []:
@@ -77,8 +81,8 @@ def sum(input: Tensor, dim: Axes = None, keepdim: bool = False, dtype: Any = Non
             found = k.sum(k.cast(x._array, "int32"), axes, flag(keepdim, "sum", "keepdim"))
             return Tensor(k.cast(found, "int64"), k)
         x = x._cast(dtypes.int64)
-    out = Tensor(x._backend.sum(x._array, axes, flag(keepdim, "sum", "keepdim")), x._backend)
-    return record(out, _sum_bwd, (x,), (x.shape, axes)) if autograd.recording(x) else out
+    out = Tensor(x._backend.sum(x._array, axes, keepdim and flag(keepdim, "sum", "keepdim")), x._backend)
+    return record(out, _sum_bwd, (x,), (x.shape, axes)) if x.requires_grad and mode.enabled else out
 
 
 @fresh

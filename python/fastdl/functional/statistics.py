@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import math
 from typing import Any
 
@@ -73,6 +74,10 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
     given = None if weights is None else expect_tensor(weights, "bincount", "weights")._host()
     if given is not None and given.shape != x.shape:
         raise ValueError(f"[bincount] expected weights of shape {x.shape}, got {given.shape}")
+    if given is None and x.numel():
+        numbers = x if x.dtype.itemsize > 1 else x._cast(dtypes.int32)
+        size = builtins.max(int(amax(numbers).item()) + 1, minlength)
+        return Tensor(x._backend.histogram(numbers._array, size, 0.0, 0.0), x._backend)
     counts = np.bincount(x._host().astype(np.int64), given, minlength)
     return tensor(counts, "float32" if given is not None and given.dtype == np.float32 else None, device=x.device)
 

@@ -193,7 +193,7 @@ from .optimizer import (
 )
 from .pixel_shuffle import pixel_shuffle, pixel_unshuffle
 from .recurrent import pack_rows, recurrent, recurrent_bwd, unpack_rows
-from .reduce import amax, amin, argmax, argmin, mean, prod, prod_bwd, squared_deviations, sum
+from .reduce import amax, amin, argmax, argmin, histogram, mean, prod, prod_bwd, squared_deviations, sum
 from .roi_align import roi_align, roi_align_bwd
 from .roi_pool import roi_pool, roi_pool_bwd
 from .scan import cumextreme_bwd, cummax, cummin, cumprod, cumprod_bwd, cumsum, logcumsumexp, logcumsumexp_bwd

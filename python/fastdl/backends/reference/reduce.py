@@ -73,6 +73,19 @@ def prod(x: Array, axes: Shape, keepdim: bool) -> Array:
         return np.asarray(x.prod(axis=axes, keepdims=keepdim, dtype=x.dtype))
 
 
+def histogram(x: Array, bins: int, low: float, high: float) -> Array:
+    _check_number("histogram", x)
+    expect(1 <= bins < 2**31 - 1, ValueError, "histogram", f"bins from 1 to {2**31 - 2}", bins)
+    if x.dtype.kind == "f":
+        expect(low < high, ValueError, "histogram", "low < high", f"{low:g} and {high:g}")
+        kind = x.dtype.type
+        inside = x[(x >= kind(low)) & (x <= kind(high))]
+        places = np.minimum(((inside - kind(low)) * kind(bins / (high - low))).astype(np.int64), bins - 1)
+    else:
+        places = x[(x >= 0) & (x < bins)]
+    return np.bincount(places.ravel(), minlength=bins).astype(np.int64)
+
+
 def prod_bwd(grad: Array, x: Array, out: Array, axis: int) -> Array:
     """grad times the product of the other elements along the axis: out / x, but for elements that are 0."""
     op = "prod_bwd"
