@@ -91,6 +91,14 @@ CASES = {
         lambda: Compute(lambda a: (a.flip(0, 2), a.roll((1, -2), (0, 2)), a.roll(-1, 0), a.roll(1, 1))),
         [(2, 3, 4)],
     ),
+    "turns": (
+        lambda: Compute(lambda a: (*(a.rot90(k, (1, -1)) for k in range(4)), a.diff(dim=1), a.unfold(1, 2, 1))),
+        [(2, 3, 4)],
+    ),
+    "diagonals": (
+        lambda: Compute(lambda a: (fastdl.diag_embed(a), fastdl.diag_embed(a, 1), fastdl.diag_embed(a, -2))),
+        [(2, 3)],
+    ),
     "triangles": (lambda: Compute(lambda a: (a.tril(), a.triu(1))), [(2, 5, 4)]),
     "arithmetic": (
         lambda: Compute(lambda a, b: (a + b) * 2 - a / (b * b + 1) + 3 ** (a / 9) - (1 - b)),

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..creation import tensor
+from ..creation import linspace, tensor
 from ..tensor import Tensor
 from .arguments import expect_beside, expect_tensor, flag
 from .arithmetic import add, mul
@@ -57,15 +57,14 @@ def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None =
     if t.shape != (size[0], axes, axes + 1):
         raise ValueError(f"[{op}] expected theta of shape {(size[0], axes, axes + 1)}, got shape {t.shape}")
     aligned = flag(align_corners or False, op, "align_corners")
-    lines = [np.linspace(-1, 1, n) if n > 1 else np.zeros(1) for n in planes]
-    lines = lines if aligned else [line * (n - 1) / n for line, n in zip(lines, planes, strict=True)]
     # Each coordinate is a sum over the axes: those of all but the last are added up where they are few.
     *columns, grid = unbind(t, 2)
     kept = (size[0], *[1] * axes, axes)
     grid = reshape(grid, kept)
-    for i, line in enumerate(lines):
-        places = tensor(line.astype(t.dtype.numpy).reshape(-1, *[1] * (axes - i)), device=t.device)
-        grid = add(grid, mul(places, reshape(columns[axes - 1 - i], kept)))
+    for i, n in enumerate(planes):
+        end = (1.0 if aligned else (n - 1) / n) if n > 1 else 0.0
+        places = linspace(-end, end, n, dtype=t.dtype, device=t.device)
+        grid = add(grid, mul(reshape(places, (n, *[1] * (axes - i))), reshape(columns[axes - 1 - i], kept)))
     return grid
 
 

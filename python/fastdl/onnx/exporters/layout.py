@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ... import backends
@@ -24,12 +26,57 @@ def permute(w: Writer, node: Node, twin: Node) -> None:
     w.define(node, w.add("Transpose", w.inputs(node, twin, 0), perm=list(node.args[1])))
 
 
+def _backwards(w: Writer, x: str, axes: Sequence[int]) -> str:
+    firsts, ends, steps = ([number] * len(axes) for number in (-1, -END - 1, -1))
+    return w.add("Slice", [x, w.ints(firsts), w.ints(ends), w.ints(axes), w.ints(steps)]) if axes else x
+
+
 @exports("flip")
 def flip(w: Writer, node: Node, twin: Node) -> None:
     (x,) = w.inputs(node, twin, 0)
-    axes = node.args[1]
-    firsts, ends, steps = ([number] * len(axes) for number in (-1, -END - 1, -1))
-    w.define(node, w.add("Slice", [x, w.ints(firsts), w.ints(ends), w.ints(axes), w.ints(steps)]) if axes else x)
+    w.define(node, _backwards(w, x, node.args[1]))
+
+
+@exports("rot90")
+def rot90(w: Writer, node: Node, twin: Node) -> None:
+    (x,), (k, a, b) = w.inputs(node, twin, 0), node.args[1:]
+    x = _backwards(w, x, [axis for axis, turns in ((b, (1, 2)), (a, (2, 3))) if k in turns])
+    order = list(range(len(node.args[0].shape)))
+    order[a], order[b] = order[b], order[a]
+    w.define(node, w.add("Transpose", [x], perm=order) if k % 2 else x)
+
+
+@exports("unfold")
+def unfold(w: Writer, node: Node, twin: Node) -> None:
+    """The elements of all windows by their places, and then the axis of a window to the end."""
+    (x,), (axis, size, step) = w.inputs(node, twin, 0), node.args[1:]
+    n = same(node.args[0].shape[axis], twin.args[0].shape[axis], "a size")
+    places = np.arange(0, n - size + 1, step)[:, None] + np.arange(size)
+    windows = w.add("Gather", [x, w.constant(places)], axis=axis)
+    order = [i for i in range(len(node.args[0].shape) + 1) if i != axis + 1]
+    w.define(node, w.add("Transpose", [windows], perm=[*order, axis + 1]))
+
+
+@exports("diff")
+def diff(w: Writer, node: Node, twin: Node) -> None:
+    (x,), axis = w.inputs(node, twin, 0), node.args[1]
+    w.define(node, w.add("Sub", [_lines(w, x, axis, 1, END), _lines(w, x, axis, 0, -1)]))
+
+
+@exports("diagonal_bwd")
+def diag_embed(w: Writer, node: Node, twin: Node) -> None:
+    """Numbers with as many zeros behind each as lie between two of a diagonal, cut into rows."""
+    part, shape, offset, a, b = node.args
+    lead, m = len(shape) - 2, shape[-1]
+    if (a, b) != (lead, lead + 1) or shape[-2] != m:
+        raise NotImplementedError("a diagonal of other axes than the last two of squares")
+    n = same(part.shape[-1], twin.args[0].shape[-1], "a size")
+    (x,), zero = w.inputs(node, twin, 0), w.scalar(0, part.dtype)
+    apart = w.add("Pad", [w.add("Unsqueeze", [x, w.ints([lead + 1])]), w.ints([0] * (2 * lead + 3) + [m]), zero])
+    flat = w.add("Reshape", [apart, w.ints([*[0] * lead, n * (m + 1)])])
+    start = offset if offset >= 0 else -offset * m
+    ends = [*[0] * lead, start, *[0] * lead, m * m - start - n * (m + 1)]
+    w.define(node, w.add("Reshape", [w.add("Pad", [flat, w.ints(ends), zero]), w.ints([*[0] * lead, m, m])]))
 
 
 def _lines(w: Writer, x: str, axis: int, start: int, end: int) -> str:
