@@ -181,3 +181,54 @@ def test_backward_of_several_roots_is_that_of_their_sum():
     shared = x * x
     fastdl.autograd.backward([shared * 3, shared.sum(), x], [fastdl.tensor([1.0, 10.0]), None, fastdl.ones(2)])
     assert x.grad.tolist() == [2 * 3 + 2 + 1, 4 * 30 + 4 + 1]
+
+
+# ---- gradients of sums, written out where they are needed ------------------------------------------------------------
+
+A, B = np.array([[1.0, -2.0], [3.0, 0.5]]), np.array([[0.5, 4.0], [-1.0, 2.0]])
+SPREAD = {
+    "leaf": (lambda a, b: a.sum() + (2 * b).sum(), np.ones((2, 2)), np.full((2, 2), 2.0)),
+    "used twice": (lambda a, b: a.sum() + (a * b).sum() + a.sum(), 2 + B, A),
+    "of a sum": (lambda a, b: (a + b).sum(), np.ones((2, 2)), np.ones((2, 2))),
+    "of a difference": (lambda a, b: (a - b).mean(), np.full((2, 2), 0.25), np.full((2, 2), -0.25)),
+    "negated": (lambda a, b: ((-a) / b + 3 * b / 2).sum(), -1 / B, A / B**2 + 1.5),
+    "along an axis": (
+        lambda a, b: ((a * b).sum(0) * fastdl.tensor([1.0, 10.0], dtype=a.dtype, device=a.device)).sum(),
+        B * [1, 10],
+        A * [1, 10],
+    ),
+    "kept axis": (lambda a, b: (a * b - (a * b).mean(1, keepdim=True)).sum(), B * 0, A * 0),
+    "broadcast": (lambda a, b: (a * b[0] + b[1]).sum(), B[:1] + 0 * A, np.stack([A.sum(0), [2.0, 2.0]])),
+    "powers": (lambda a, b: (a**2 + b**3 + a.abs().sqrt() * 0).sum(), 2 * A, 3 * B**2),
+    "other rules": (lambda a, b: a.reshape(4) @ b.t().reshape(4) + a.relu().sum(), B.T + (A > 0), A.T),
+}
+
+
+@pytest.mark.parametrize("device", ["cpu", "reference"])
+@pytest.mark.parametrize("name", SPREAD)
+def test_gradients_of_sums(name, device):
+    function, *expected = SPREAD[name]
+    a, b = (fastdl.tensor(x, device=device, requires_grad=True) for x in (A, B))
+    function(a, b).backward()
+    for x, want in zip((a, b), expected, strict=True):
+        np.testing.assert_allclose(x.grad.detach().cpu().numpy(), want, rtol=1e-12, atol=1e-12)
+
+
+def test_hooks_and_inner_gradients_of_sums_are_tensors():
+    a = fastdl.ones(2, 3, requires_grad=True)
+    inner = a * 2
+    seen = []
+    inner.register_hook(lambda g: seen.append(g.tolist()))
+    total = inner.sum()
+    (found,) = fastdl.autograd.grad(total, inner, retain_graph=True)
+    inner.retain_grad()
+    total.backward()
+    assert found.tolist() == inner.grad.tolist() == [[1.0] * 3] * 2
+    assert seen == [[[1.0] * 3] * 2] * 2 and a.grad.tolist() == [[2.0] * 3] * 2
+
+
+def test_leaves_of_one_sum_have_gradients_of_their_own():
+    a, b = fastdl.ones(3, requires_grad=True), fastdl.ones(3, requires_grad=True)
+    (a + b).sum().backward()
+    a.grad.fill_(7.0)
+    assert b.grad.tolist() == [1.0] * 3

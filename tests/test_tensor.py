@@ -246,3 +246,10 @@ def test_fork_keeps_working():
 
 def _child_sum():
     return fastdl.ones(1 << 22).sum().item()
+
+
+def test_whole_numbers_at_equal_distances_are_exact():
+    first = 2**62 + 1
+    assert fastdl.arange(first, first + 5).tolist() == list(range(first, first + 5))
+    assert fastdl.arange(-first, first, 2**61).tolist() == list(range(-first, first, 2**61))
+    assert fastdl.linspace(0, 1, 50)[-1].item() == 1.0

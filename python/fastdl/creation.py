@@ -198,20 +198,12 @@ def _ramp(
 ) -> Tensor:
     """start + i step, and with `last` the second half counted back from it: so the last number is that."""
     backend = backends.get(device or "cpu")
-    whole = (
-        not dtype.is_floating_point and last is None and isinstance(start, _INTEGERS) and isinstance(step, _INTEGERS)
-    )
-    made = (
-        dtype.name
-        if dtype.is_floating_point
-        else "float64"
-        if not whole
-        else "int32"
-        if dtype.name == "int32"
-        else "int64"
-    )
+    whole = last is None and isinstance(start, _INTEGERS) and isinstance(step, _INTEGERS)
+    made = dtype.name
+    if not dtype.is_floating_point:
+        made = "float64" if not whole else made if made == "int32" else "int64"
     array = backend.empty((count,), made)
-    if whole:
+    if made in ("int32", "int64"):
         backend.integer_ramp_(array, int(start), int(step))
     else:
         backend.ramp_(array, float(start), float(step), 0.0 if last is None else float(last), last is not None)

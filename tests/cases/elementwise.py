@@ -248,7 +248,7 @@ CASES = [
     ], shape_only=("shape",), differentiable=[], gradcheck_sizes=[]),
     OpCase("integer_ramps", lambda x, args, dtype: fastdl.arange(*args, dtype=dtype, device=x.device), normal, [
         {"shape": (1,), "args": args, "dtype": dtype} for dtype in ("int64", "int32", "uint8")
-        for args in ((9,), (3, 100, 7), (70_001,), (2, -40, -1))
+        for args in ((9,), (3, 100, 7), (70_001,), (2, -40, -1), (-3, 2))
     ], shape_only=("shape",), differentiable=[], gradcheck_sizes=[]),
     OpCase("wide_powers", fastdl.pow, wide_powers, LENGTHS, shape_only=("shape",), differentiable=[],
            gradcheck_sizes=[]),

@@ -263,9 +263,11 @@ void ramp(const RampArgs& args, Stream stream) {
   visit_number(args.dtype, [&](auto zero) {
     using T = decltype(zero);
     using Number = std::conditional_t<std::is_floating_point_v<T>, double, uint64_t>;
-    const Number first = static_cast<Number>(std::is_floating_point_v<T> ? args.start : args.integer_start),
-                 step = static_cast<Number>(std::is_floating_point_v<T> ? args.step : args.integer_step),
-                 last = static_cast<Number>(args.last);
+    const auto of = [](double number, int64_t integer) {
+      return std::is_floating_point_v<T> ? static_cast<Number>(number) : static_cast<Number>(integer);
+    };
+    const Number first = of(args.start, args.integer_start), step = of(args.step, args.integer_step),
+                 last = of(args.last, 0);
     T* out = static_cast<T*>(args.out);
     with_packs<kPack<T>>(aligned<kPack<T>>(out), [&](auto wide) {
       constexpr int N = decltype(wide)::value;

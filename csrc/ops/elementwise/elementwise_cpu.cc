@@ -195,8 +195,8 @@ template <class T>
 static void run_ramp(const RampArgs& p) {
   using Number = typename Ramp<T>::Number;
   constexpr bool kFloat = std::is_floating_point_v<T>;
-  const Number start = static_cast<Number>(kFloat ? p.start : p.integer_start),
-               step = static_cast<Number>(kFloat ? p.step : p.integer_step);
+  const Number start = kFloat ? static_cast<Number>(p.start) : static_cast<Number>(p.integer_start);
+  const Number step = kFloat ? static_cast<Number>(p.step) : static_cast<Number>(p.integer_step);
   const bool streams = p.n * static_cast<int64_t>(sizeof(T)) >= kStreamBytes;
   parallel_for(p.n, kGrain, [=](int64_t begin, int64_t end) {
     T* const out = static_cast<T*>(p.out);

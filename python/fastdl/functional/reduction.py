@@ -81,7 +81,10 @@ def sum(input: Tensor, dim: Axes = None, keepdim: bool = False, dtype: Any = Non
             found = k.sum(k.cast(x._array, "int32"), axes, flag(keepdim, "sum", "keepdim"))
             return Tensor(k.cast(found, "int64"), k)
         x = x._cast(dtypes.int64)
-    out = Tensor(x._backend.sum(x._array, axes, keepdim and flag(keepdim, "sum", "keepdim")), x._backend)
+    out = Tensor(
+        x._backend.sum(x._array, axes, keepdim if keepdim.__class__ is bool else flag(keepdim, "sum", "keepdim")),
+        x._backend,
+    )
     return record(out, _sum_bwd, (x,), (x.shape, axes)) if x.requires_grad and mode.enabled else out
 
 
