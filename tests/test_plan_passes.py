@@ -22,7 +22,7 @@ REFUSED = {
     "nms", "nms_of_detections", "nms_on_a_lattice",
     "nms_of_special_boxes", "batched_nms", "soft_nms", "soft_nms_on_a_lattice", "soft_nms_of_special_boxes",
     "sgd_step", "adam_step", "rmsprop_step", "adagrad_step", "adadelta_step", "adamax_step",
-    "ahead_step", "rprop_step", "clip_norm", "clip_value", "unique",
+    "ahead_step", "rprop_step", "clip_norm", "clip_value", "unique", "bincount",
 }  # fmt: skip
 
 
