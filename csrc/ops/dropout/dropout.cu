@@ -18,8 +18,7 @@ struct Dropout {
   int64_t n;
   uint32_t threshold;
   T scale;
-  uint64_t seed, offset;
-  const uint64_t* replay;
+  PhiloxKey key;
 };
 
 // `N` is the width of an access, kWords or, for arrays that are not aligned to it, 1.
@@ -27,8 +26,7 @@ template <int N, class T>
 __global__ void __launch_bounds__(kBlock) dropout_kernel(Dropout<T> d, const T* x, T* out) {
   const int64_t group = global_thread(), first = group * kWords;
   if (first >= d.n) return;
-  const uint64_t seed = d.replay ? d.replay[0] : d.seed, offset = d.offset + (d.replay ? d.replay[1] : 0);
-  const Philox random = philox(offset + static_cast<uint64_t>(group), seed);
+  const Philox random = philox(d.key, group);
 #pragma unroll
   for (int i = 0; i < kWords; i += N) {
     const int64_t count = d.n - first - i;
@@ -52,7 +50,7 @@ void launch_dropout(const DropoutArgs& args, Stream stream) {
   T* out = static_cast<T*>(args.out);
   if (args.drop_all)
     return launch(zero_kernel<N, T>, blocks_for(args.n, int64_t{kBlock} * N), kBlock, 0, stream, args.n, out);
-  const Dropout<T> d{args.n, args.threshold, static_cast<T>(args.scale), args.seed, args.offset, args.replay};
+  const Dropout<T> d{args.n, args.threshold, static_cast<T>(args.scale), args.key};
   launch(dropout_kernel<N, T>, blocks_for(args.n, int64_t{kBlock} * kWords), kBlock, 0, stream, d,
          static_cast<const T*>(args.x), out);
 }
