@@ -8,7 +8,7 @@ import pytest
 from fastdl import backends
 from fastdl.backends import reference as ref
 from fastdl.backends import surface
-from fastdl.backends.reference.dropout import philox
+from fastdl.backends.reference.random import philox
 
 SURFACE = list(surface.FUNCTIONS)
 

@@ -192,6 +192,7 @@ from .optimizer import (
     sgd_step,
 )
 from .pixel_shuffle import pixel_shuffle, pixel_unshuffle
+from .random import normal_, random_, uniform_
 from .recurrent import pack_rows, recurrent, recurrent_bwd, unpack_rows
 from .reduce import amax, amin, argmax, argmin, histogram, mean, prod, prod_bwd, squared_deviations, sum
 from .roi_align import roi_align, roi_align_bwd
