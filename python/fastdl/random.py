@@ -1,7 +1,8 @@
 """Random numbers: one seed for everything (`fastdl.manual_seed`).
 
-Weights, shuffles and `fastdl.rand...` draw from a NumPy Philox generator on the host, so that they are the same on
-every device; dropout draws from its own counter-based stream inside the kernels (csrc/ops/dropout/dropout.h).
+Weights, `fastdl.rand...` and dropout take numbers of one counter-based stream (csrc/core/philox.h), which kernels make
+where the tensor lies: the same ones on every device, in graphs too. What is done on the host draws from NumPy's
+generator, of the same seed: shuffles, augmentation, counts of events.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class Generator:
         if not isinstance(seed, int | np.integer):
             raise TypeError(f"[manual_seed] expected an int, got {type(seed).__name__}")
         self.seed = int(seed) % 2**64
-        self.offset = 0  # next counter of the dropout stream
+        self.offset = 0  # next counter of the kernels' stream
         self.__dict__.pop("_numpy", None)
         return self
 
@@ -41,7 +42,7 @@ class Generator:
         return self.seed
 
     def take_counters(self, n: int) -> int:
-        """The first of n fresh counters of the dropout stream."""
+        """The first of n fresh counters of the kernels' stream."""
         first = self.offset
         self.offset += n
         return first
@@ -54,17 +55,21 @@ class Generator:
         self.numpy.bit_generator.state = state["numpy"]
 
 
+class _Thread(threading.local):
+    own: Generator | None = None
+
+
 class _Default(Generator):
     """The source that everything draws from: the program's, or a thread's own within `own_generator`."""
 
     def __init__(self) -> None:
         self._program = Generator()
-        self._thread = threading.local()
+        self._thread = _Thread()
 
     @property
     def here(self) -> Generator:
         """What draws in this thread."""
-        return getattr(self._thread, "own", self._program)
+        return self._thread.own or self._program
 
     @property
     def seed(self) -> int:  # type: ignore[override]
@@ -90,15 +95,11 @@ class _Default(Generator):
     @contextlib.contextmanager
     def own_generator(self, seed: int) -> Iterator[Generator]:
         """What this thread draws inside comes from a seed, and no other thread's numbers change by it."""
-        before = getattr(self._thread, "own", None)
-        self._thread.own = Generator(seed)
+        before, self._thread.own = self._thread.own, Generator(seed)
         try:
             yield self._thread.own
         finally:
-            if before is None:
-                del self._thread.own
-            else:
-                self._thread.own = before
+            self._thread.own = before
 
 
 default_generator = _Default()
@@ -111,6 +112,22 @@ def drawing(generator: Any) -> Generator:
     if not isinstance(generator, Generator):
         raise TypeError(f"[random] expected a fastdl.Generator for generator, got {type(generator).__name__}")
     return generator
+
+
+def _captures(backend: Any) -> bool:
+    return hasattr(backend, "capturing") and backend.capturing()
+
+
+def fill(kind: str, backend: Any, array: Any, a: Any, b: Any, generator: Any = None) -> None:
+    """Random numbers into a backend's array: `uniform_` and `random_` from a to below b, or `normal_`."""
+    source = default_generator.here if generator is None else drawing(generator)
+    if generator is not None and generator is not default_generator and _captures(backend):
+        raise RuntimeError(
+            "[cuda graph] expected work that a graph can hold, got a draw from a generator other than the default one"
+        )
+    # numbers of a counter, as csrc/ops/random/random.h has them
+    counters = (array.size + 3) // 4 if str(array.dtype) == "float32" else (array.size + 1) // 2
+    getattr(backend, kind)(array, a, b, source.seed, source.take_counters(counters))
 
 
 def manual_seed(seed: int) -> Generator:

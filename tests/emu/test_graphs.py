@@ -32,6 +32,23 @@ def test_random_numbers_go_on(emu: ModuleType) -> None:
     assert first.tolist() + second.tolist() == eager[0]
 
 
+def test_arrays_of_random_numbers_go_on(emu: ModuleType) -> None:
+    def draw(x: fastdl.Tensor) -> list[fastdl.Tensor]:
+        return [fastdl.rand(5, device="emu"), fastdl.randn_like(x), fastdl.randint(0, 99, (6,), device="emu"),
+                fastdl.empty_like(x).bernoulli_(0.5)]  # fmt: skip
+
+    x = fastdl.ones(7, device="emu")
+    fastdl.manual_seed(7)
+    eager = [[t.tolist() for t in draw(x)] for _ in range(3)]
+    fastdl.manual_seed(7)
+    graph = cuda.CUDAGraph(device="emu")
+    with cuda.graph(graph):
+        made = draw(x)
+    for numbers in eager:
+        graph.replay()
+        assert [t.tolist() for t in made] == numbers
+
+
 def test_nothing_runs_in_a_capture(emu: ModuleType) -> None:
     x = fastdl.ones(3, device="emu")
     graph = cuda.CUDAGraph(device="emu")
@@ -51,6 +68,7 @@ REFUSED: dict[str, tuple[Callable[[Any], Any], str]] = {
     "tensor": (lambda x: fastdl.tensor([1.0], device="emu"), "a copy from the host, whose numbers"),
     "pinned": (lambda x: fastdl.ones(3).pin_memory("emu").to("emu", non_blocking=True), "a copy from the host"),
     "to_cpu": (lambda x: x.to("cpu", non_blocking=True), "a copy to the host"),
+    "generator": (lambda x: x.normal_(generator=fastdl.Generator(1)), "a draw from a generator"),
     "synchronize": (lambda x: cuda.synchronize("emu"), "a wait for the device"),
     "stream": (lambda x: cuda.current_stream("emu").synchronize(), "a wait for a stream"),
     "query": (lambda x: cuda.current_stream("emu").query(), "a question about a stream"),

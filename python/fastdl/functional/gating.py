@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..autograd import Node, fresh, record, recording
-from ..creation import rand
+from ..creation import empty_like, rand
 from ..tensor import Tensor
 from .activation import activated, leaky_relu, softmax
 from .arguments import expect_number, expect_tensor, flag
@@ -132,7 +132,7 @@ def rrelu(
     x = expect_tensor(input, "rrelu")
     if not flag(training, "rrelu", "training"):
         return leaky_relu(x, (lower + upper) / 2, inplace)
-    slopes = rand(x.shape, dtype=x.dtype, device=x.device) * (upper - lower) + lower
+    slopes = empty_like(x).uniform_(lower, upper)
     return _into(x, where(gt(x, 0), x, mul(x, slopes)), inplace, "rrelu")
 
 

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Node, mode, no_grad, record, recording
-from ..creation import tensor
-from ..random import drawing
+from ..creation import rand, randint, tensor
+from ..random import fill
 from ..tensor import Tensor
-from .arguments import expect_number, expect_tensor, fits
+from .arguments import expect_number, expect_probability, expect_tensor, fits
 from .arithmetic import Array, unbroadcast
 from .getitem import getitem, setitem
 from .layout import expand, permute, reshape
@@ -197,11 +197,14 @@ def assign(self: Tensor, item: Any, value: Any) -> None:
 # ---- random numbers --------------------------------------------------------------------------------------------------
 
 
-def _drawn(self: Tensor, op: str, values: np.ndarray) -> Tensor:
-    if recording(self):
+def _refuse_tape(x: Tensor, op: str) -> None:
+    if recording(x):
         raise RuntimeError(f"[{op}] expected a tensor outside the tape, got one that requires a gradient")
-    k, values = self._backend, np.ascontiguousarray(values).astype(self.dtype.numpy).reshape(self.shape)
-    k.copy_(self._array, k.from_numpy(values, True))
+
+
+def _drawn(self: Tensor, op: str, a: Any, b: Any, generator: Any) -> Tensor:
+    _refuse_tape(self, op)
+    fill(op, self._backend, self._array, a, b, generator)
     write_through(self)
     return self
 
@@ -210,21 +213,24 @@ def uniform_(self: Tensor, a: float = 0.0, b: float = 1.0, generator: Any = None
     """Uniform numbers in [a, b), in place."""
     expect_number(a, "uniform_", "a")
     expect_number(b, "uniform_", "b")
-    draw = drawing(generator).numpy.random(self.shape, np.float32)
-    return _drawn(self, "uniform_", np.asarray(draw) * (b - a) + a)
+    return _drawn(self, "uniform_", a, b, generator)
 
 
 def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, generator: Any = None) -> Tensor:
     """Normal numbers, in place."""
     expect_number(mean, "normal_", "mean")
     expect_number(std, "normal_", "std")
-    return _drawn(self, "normal_", drawing(generator).numpy.standard_normal(self.shape) * std + mean)
+    return _drawn(self, "normal_", mean, std, generator)
 
 
 def bernoulli_(self: Tensor, p: float = 0.5, generator: Any = None) -> Tensor:
     """1 with probability p, else 0, in place."""
-    expect_number(p, "bernoulli_", "p")
-    return _drawn(self, "bernoulli_", np.asarray(drawing(generator).numpy.random(self.shape)) < p)
+    expect_probability(p, "bernoulli_")
+    _refuse_tape(self, "bernoulli_")
+    k, u = self._backend, rand(self.shape, dtype="float64", device=self.device, generator=generator)
+    k.copy_(self._array, k.cast(k.lt_scalar(u._array, p), self.dtype.name))
+    write_through(self)
+    return self
 
 
 def random_(self: Tensor, low: int = 0, high: int | None = None, generator: Any = None) -> Tensor:
@@ -232,4 +238,5 @@ def random_(self: Tensor, low: int = 0, high: int | None = None, generator: Any 
     first, last = (0, low) if high is None else (low, high)
     if not first < last:
         raise ValueError(f"[random_] expected low < high, got {first} and {last}")
-    return _drawn(self, "random_", np.asarray(drawing(generator).numpy.integers(first, last, self.shape)))
+    _refuse_tape(self, "random_")
+    return copy_(self, randint(first, last, self.shape, device=self.device, generator=generator))

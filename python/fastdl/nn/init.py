@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 
 from ..autograd import no_grad
+from ..creation import empty_like, randn
 from ..functional.in_place import write_through
-from ..random import drawing
+from ..functional.indexing import nonzero
+from ..random import drawing, fill
 from ..tensor import Tensor
 
 
@@ -24,38 +26,28 @@ def _check(tensor: Any, op: str) -> Tensor:
     return tensor
 
 
-def _write(tensor: Tensor, values: np.ndarray) -> Tensor:
-    k = tensor._backend
-    k.copy_(tensor._array, k.from_numpy(np.ascontiguousarray(values, tensor.dtype.numpy).reshape(tensor.shape), True))
+def _written(tensor: Tensor) -> Tensor:
     with no_grad():
         write_through(tensor)
     return tensor
 
 
-def _scaled(values: Any, factor: float, shift: float) -> np.ndarray:
-    """values * factor + shift, in place: fresh pages for 100 million weights take as long as the arithmetic."""
-    values = np.asarray(values)
-    values *= factor
-    values += shift
-    return values
-
-
-def _numpy(generator: Any) -> np.random.Generator:
-    return drawing(generator).numpy
+def _write(tensor: Tensor, values: np.ndarray) -> Tensor:
+    k = tensor._backend
+    k.copy_(tensor._array, k.from_numpy(np.ascontiguousarray(values, tensor.dtype.numpy).reshape(tensor.shape), True))
+    return _written(tensor)
 
 
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Any = None) -> Tensor:
     """Uniform between a and b."""
-    _check(tensor, "uniform_")
-    values = _numpy(generator).random(tensor.shape, tensor.dtype.numpy)
-    return _write(tensor, _scaled(values, b - a, a))
+    fill("uniform_", _check(tensor, "uniform_")._backend, tensor._array, a, b, generator)
+    return _written(tensor)
 
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Any = None) -> Tensor:
     """Normal with the given mean and standard deviation."""
-    _check(tensor, "normal_")
-    values = _numpy(generator).standard_normal(tensor.shape, tensor.dtype.numpy)
-    return _write(tensor, _scaled(values, std, mean))
+    fill("normal_", _check(tensor, "normal_")._backend, tensor._array, mean, std, generator)
+    return _written(tensor)
 
 
 def trunc_normal_(
@@ -65,13 +57,17 @@ def trunc_normal_(
     _check(tensor, "trunc_normal_")
     if a >= b:
         raise ValueError(f"[trunc_normal_] expected a < b, got {a} and {b}")
-    rng = _numpy(generator)
-    values = rng.standard_normal(tensor.shape) * std + mean
+    k = tensor._backend
+    values = Tensor(k.reshape(tensor._array, (tensor.numel(),)), k)  # the same memory
+    fill("normal_", k, values._array, mean, std, generator)
+    wrong = nonzero((values < a) | (values > b)).flatten()
     for _ in range(1000):
-        outside = (values < a) | (values > b)
-        if not outside.any():
-            return _write(tensor, values)
-        values[outside] = rng.standard_normal(int(outside.sum())) * std + mean
+        if wrong.numel() == 0:
+            return _written(tensor)
+        again = empty_like(wrong, dtype=tensor.dtype)
+        fill("normal_", k, again._array, mean, std, generator)
+        k.index_assign_(values._array, wrong._array, again._array, 0)
+        wrong = wrong[(again < a) | (again > b)]
     raise ValueError(f"[trunc_normal_] expected an interval that the distribution reaches, got [{a}, {b}]")
 
 
@@ -160,7 +156,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1.0, generator: Any = None) -> Ten
     if tensor.numel() == 0:
         return tensor
     rows, columns = tensor.shape[0], tensor.numel() // tensor.shape[0]
-    values = _numpy(generator).standard_normal((max(rows, columns), min(rows, columns)))
+    values = randn(max(rows, columns), min(rows, columns), dtype="float64", generator=generator).numpy()
     q, r = np.linalg.qr(values)
     q = q * np.sign(np.diag(r))  # makes the factorisation, and so the distribution, unique
     return _write(tensor, gain * (q.T if rows < columns else q))
@@ -216,7 +212,7 @@ def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Any =
     if tensor.ndim != 2:
         raise ValueError(f"[sparse_] expected a matrix, got shape {tensor.shape}")
     rows, columns = tensor.shape
-    rng = _numpy(generator)
+    rng = drawing(generator).numpy
     values = rng.standard_normal((rows, columns)) * std
     for column in range(columns):
         values[rng.permutation(rows)[: math.ceil(sparsity * rows)], column] = 0
