@@ -160,6 +160,17 @@ def test_columns_of_probability_zero_are_never_drawn():
     x = fastdl.multinomial(weights, N, replacement=True).numpy()
     assert set(x.tolist()) == {1, 3} and abs((x == 3).mean() - 2 / 3) < 2 / math.sqrt(N)
     assert fastdl.multinomial(fastdl.zeros(0, 4), 2).shape == (0, 2)
+    for bad in (-1.0, float("inf"), float("nan")):
+        with pytest.raises(ValueError, match=r"\[multinomial\] expected numbers of at least 0 with a finite sum"):
+            fastdl.multinomial(fastdl.tensor([1.0, bad]), 1)
+
+
+def test_running_sums_that_grow_at_a_column_of_zero(monkeypatch):
+    """As they may where they are rounded in another order."""
+    cpu = backends.get("cpu")
+    monkeypatch.setattr(cpu, "cumsum", lambda *_: fastdl.tensor([[1.0, 1.5, 2.0], [0.5, 1.0, 2.0]]).double()._array)
+    x = fastdl.multinomial(fastdl.tensor([[1.0, 0.0, 0.5], [0.0, 0.5, 1.0]]), 1000, replacement=True)
+    assert set(x[0].tolist()) == {0, 2} and set(x[1].tolist()) == {1, 2}
 
 
 def test_normal_of_tensors_and_numbers():

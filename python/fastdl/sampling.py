@@ -48,9 +48,9 @@ def multinomial(input: Tensor, num_samples: int, replacement: bool = False, gene
     """
     op = "multinomial"
     x = _floats(input, op)
-    _expect_within(x, _LARGEST, op, "finite numbers of at least 0")
     if x.ndim not in (1, 2) or x.shape[-1] == 0:
         raise ValueError(f"[{op}] expected input of shape (C,) or (N, C), got {x.shape}")
+    _expect_within(x, _LARGEST / x.shape[-1], op, "numbers of at least 0 with a finite sum")
     if not isinstance(num_samples, int) or num_samples < 1:
         raise ValueError(f"[{op}] expected num_samples of at least 1, got {num_samples}")
     if x.numel() == 0:
@@ -88,8 +88,8 @@ def _without_replacement(k: Any, weights: Any, count: int, generator: Any) -> An
         raise _no_row("multinomial")
     if count > most:
         raise ValueError(f"[multinomial] expected at most {most} samples, got {count}")
-    u = rand(weights.shape, dtype="float64", device=k.NAME, generator=generator)
-    return k.topk(k.div(k.log((1 - u)._array), weights), count, 1, True)[1]
+    u = empty(weights.shape, dtype="float64", device=k.NAME).uniform_(2.0**-53, 1.0, generator)  # below 1: no 0 / 0
+    return k.topk(k.div(k.log(u._array), weights), count, 1, True)[1]
 
 
 def bernoulli(input: Tensor, generator: Any = None) -> Tensor:
