@@ -185,6 +185,17 @@ def test_gradients_by_the_output_and_dropout_of_all(same, dtype: str) -> None:
     same("dropout", x, 1.0, 5, 0)
 
 
+RANDOM = [*itertools.product(("uniform_", "normal_"), FLOATS), *itertools.product(("random_",), INTEGERS[:2])]
+
+
+@pytest.mark.parametrize(("name", "dtype"), RANDOM)
+def test_random_numbers_in_shifted_memory(emu: ModuleType, name: str, dtype: str) -> None:
+    got, want = emu.shifted(emu.from_numpy(numbers(dtype, 999), False)), numbers(dtype, 999)
+    getattr(emu, name)(got, 2, 7, 5, 0)
+    getattr(REFERENCE, name)(want, 2, 7, 5, 0)
+    assert_close(emu.to_numpy(got), want, 2 if name == "normal_" else 0)
+
+
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_gelu_by_tanh_of_shifted_numbers(emu: ModuleType, dtype: str) -> None:
     x, grad = normal(*SHAPE, dtype=dtype), normal(*SHAPE, dtype=dtype)
