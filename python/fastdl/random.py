@@ -2,7 +2,7 @@
 
 Weights, `fastdl.rand...` and dropout take numbers of one counter-based stream (csrc/core/philox.h), which kernels make
 where the tensor lies: the same ones on every device, in graphs too. What is done on the host draws from NumPy's
-generator, of the same seed: shuffles, augmentation, counts of events.
+generator, of the same seed: shuffles of data sets, augmentation, counts of events.
 """
 
 from __future__ import annotations
