@@ -36,7 +36,7 @@ EXEMPT_SHARED = [
     Exempt("move_by_digit|sort_short_lines", 2.0, "a digit, or a network of neighbours 1, 2, 4, ... apart"),
     Exempt("collect_first|find_rank", 1.9, "counters by digit; those of the first digit are few"),
     Exempt("add_in_order", 1.4, "an index says which cell a value is added to"),
-    Exempt("count_bins", 4.5, "a number says which counter it adds to"),
+    Exempt("count_bins", 8.5, "a number says which counter it adds to"),
 ]
 EXEMPT_GLOBAL = [
     # Gathers: data say where a thread reads or writes.
