@@ -35,12 +35,11 @@ constexpr int64_t kOwnPanels = 4;          // of A, not shared: packing them cos
 constexpr int64_t kTaskFlops = 4'000'000;  // least work of a task: some 40 microseconds
 constexpr int64_t kOwnColumns = 128;       // that a thread has at least where it packs all rows for itself
 // B is used where it lies by so many panels, unless its lines are a multiple of kSamePlace apart: those fall into the
-// same sets of the caches.
+// same sets of the caches. (Up to kFewPanels pass over them in turn, and only twice kSamePlace is too much.)
 #if defined(FASTDL_ISA_avx512)
 constexpr int64_t kDirectPanels = 40, kFewPanels = 6, kSmallPanels = INT64_MAX;
 #else
-constexpr int64_t kDirectPanels = 16, kFewPanels = 0,
-                  kSmallPanels = 16;  // of half as many rows, beside half of the level-1 cache
+constexpr int64_t kDirectPanels = 16, kFewPanels = 0, kSmallPanels = 16;  // half as many rows, half of the L1 cache
 #endif
 constexpr int64_t kSamePlace = 2048;
 constexpr int64_t kSmallBytes = 512 << 10;  // or if it has at most this size, and lines of at most kSamePlace bytes,

@@ -126,6 +126,8 @@ def normal(mean: Any, std: Any = 1.0, size: Any = None, generator: Any = None) -
     ([0.0, 0.0, 0.0], (2, 2))
     """
     given = [v for v in (mean, std) if isinstance(v, Tensor)]
+    if not given and size is None:
+        raise TypeError("[normal] expected a Tensor for mean or std, or a size, got neither")
     if not given:
         return empty(size).normal_(mean, std, generator)
     shape = np.broadcast_shapes(*(v.shape for v in given)) if size is None else size

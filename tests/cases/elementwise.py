@@ -229,6 +229,7 @@ CASES = [
         {"shape": (5,)}, {"shape": (3, 40), "dim": 0}, {"shape": (3, 40), "n": 2}, {"shape": (2, 9, 17), "dim": 1},
         {"shape": (3, 70_001)}, {"shape": (4, 1)}, {"shape": (0, 4)}, {"shape": (6, 2), "n": 3, "dim": 0},
     ], [
+        BadCall(lambda d: fastdl.diff(on(d, 3), 1.5), TypeError, "[diff] expected an int for n, got float"),
         BadCall(lambda d: surface(d, "diff", 2), IndexError, "[diff] expected an axis from 0 to 1, got 2"),
         BadCall(lambda d: surface(d, "diff", 0, shape=(0, 2)), ValueError,
                 "[diff] expected at least one element along the axis, got shape (0, 2)"),

@@ -111,6 +111,8 @@ CASES = [
         {"shape": (0, 3), "k": 1, "dims": (0, 1)},
     ], [
         BadCall(lambda d: on(d, 2, 3).rot90(1, (0, 0)), ValueError, "[rot90] expected two axes, got (0, 0)"),
+        BadCall(lambda d: on(d, 2, 3).rot90(1, (0,)), ValueError, "[rot90] expected two axes, got (0,)"),
+        BadCall(lambda d: on(d, 2, 3).rot90(1.5), TypeError, "[rot90] expected an int for k, got float"),
         BadCall(lambda d: backend(d, "rot90", 4, 0, 1), ValueError, "[rot90] expected k from 0 to 3, got 4"),
         BadCall(lambda d: backend(d, "rot90", 1, 0, 2), IndexError,
                 "[rot90] expected two different axes from 0 to 1, got 0 and 2"),

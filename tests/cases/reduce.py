@@ -106,6 +106,9 @@ CASES = [
         {"shape": (0,), "bins": 4, "min": 0, "max": 1},
     ], [
         BadCall(lambda d: fastdl.histc(on(d, 3), 0), ValueError, "[histc] expected bins of at least 1, got 0"),
+        BadCall(lambda d: fastdl.histc(on(d, 3), 2.5), TypeError, "[histc] expected an int for bins, got float"),
+        BadCall(lambda d: fastdl.histc(on(d, 3), 2, 0, float("inf")), ValueError,
+                "[histc] expected min <= max, finite, got 0.0 and inf"),
         BadCall(lambda d: fastdl.backends.get(d).histogram(on(d, 3)._array, 2, 1.0, 1.0), ValueError,
                 "[histogram] expected low < high, got 1 and 1"),
         BadCall(lambda d: fastdl.backends.get(d).histogram(on(d, 3)._array, 0, 0.0, 1.0), ValueError,
@@ -117,6 +120,10 @@ CASES = [
     ], [
         BadCall(lambda d: fastdl.bincount(on(d, 3)), ValueError,
                 "[bincount] expected a vector of integers of at least 0, got float32 of (3,)"),
+        BadCall(lambda d: fastdl.bincount(on(d, 3, dtype="int64"), minlength=-1), ValueError,
+                "[bincount] expected minlength of at least 0, got -1"),
+        BadCall(lambda d: fastdl.bincount(fastdl.tensor([2**40], device=d)), ValueError,
+                f"[bincount] expected numbers and minlength below 2^31 - 2, got {2**40}"),
     ], shape_only=("shape",)),
     case("argmax", lambda x, dim: fastdl.argmax(x, dim), [s for s in SIZES if not isinstance(s["dim"], tuple)], bad=[
         BadCall(lambda d: on(d, 0, 3).argmax(), ValueError,

@@ -11,7 +11,7 @@ from .. import dtypes
 from ..autograd import Node, fresh, record, recording
 from ..creation import zeros
 from ..tensor import Tensor
-from .arguments import expect_number, expect_tensor
+from .arguments import expect_int, expect_number, expect_tensor
 from .arithmetic import div, mul, sub
 from .comparison import clamp, where
 from .elementary import sqrt
@@ -54,7 +54,7 @@ def diff(input: Tensor, n: int = 1, dim: int = -1) -> Tensor:
     axis = normalized_axis(dim, x.ndim, "diff")
     if x.ndim == 0:
         raise ValueError("[diff] expected input with at least one dimension, got a scalar")
-    if n < 0:
+    if expect_int(n, "diff", "n") < 0:
         raise ValueError(f"[diff] expected n of at least 0, got {n}")
     x = x if n else clone(x)
     for _ in range(min(n, x.shape[axis])):
@@ -142,13 +142,13 @@ def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Ten
     x = reshape(expect_tensor(input, "histc").detach(), -1)
     expect_number(min, "histc", "min")
     expect_number(max, "histc", "max")
-    if bins < 1:
+    if expect_int(bins, "histc", "bins") < 1:
         raise ValueError(f"[histc] expected bins of at least 1, got {bins}")
     low, high = (float(min), float(max)) if min != max else (x.min().item(), x.max().item())
-    if not low <= high:
-        raise ValueError(f"[histc] expected min <= max, got {low} and {high}")
+    if not (low <= high and math.isfinite(high - low)):
+        raise ValueError(f"[histc] expected min <= max, finite, got {low} and {high}")
     low, high = (low - 1, high + 1) if low == high else (low, high)
-    numbers = x if x.dtype.is_floating_point else x._cast(dtypes.float32)
+    numbers = x if x.dtype.is_floating_point else x._cast(dtypes.float64)
     return Tensor(x._backend.histogram(numbers._array, bins, low, high), x._backend).to(x.dtype)
 
 

@@ -10,7 +10,7 @@ from .. import dtypes
 from ..autograd import Node, fresh, record, recording
 from ..creation import full, ones, zeros
 from ..tensor import Tensor
-from .arguments import expect_tensor
+from .arguments import expect_int, expect_tensor
 from .arithmetic import div, sub
 from .comparison import clamp, eq, where
 from .cumulative import cumsum
@@ -200,12 +200,12 @@ def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
     >>> rot90(fastdl.tensor([[1, 2], [3, 4]])).tolist()
     [[2, 4], [1, 3]]
     """
-    x = expect_tensor(input, "rot90")
-    a, b = (normalized_axis(d, x.ndim, "rot90") for d in dims)
-    if a == b:
+    x, turns = expect_tensor(input, "rot90"), expect_int(k, "rot90", "k") % 4
+    axes = [normalized_axis(d, x.ndim, "rot90") for d in dims]
+    if len(axes) != 2 or axes[0] == axes[1]:
         raise ValueError(f"[rot90] expected two axes, got {tuple(dims)}")
-    out = Tensor(x._backend.rot90(x._array, k % 4, a, b), x._backend)
-    return record(out, _rot90_bwd, (x,), (-k % 4, a, b)) if recording(x) else out
+    out = Tensor(x._backend.rot90(x._array, turns, *axes), x._backend)
+    return record(out, _rot90_bwd, (x,), (-turns % 4, *axes)) if recording(x) else out
 
 
 def cross(input: Tensor, other: Tensor, dim: int | None = None) -> Tensor:

@@ -12,7 +12,7 @@ from .. import dtypes
 from ..autograd import Node, fresh, record, recording
 from ..creation import tensor
 from ..tensor import Tensor
-from .arguments import expect_number, expect_tensor, flag
+from .arguments import expect_int, expect_number, expect_tensor, flag
 from .arithmetic import Array, add, sub
 from .comparison import ne
 from .compositions import finite_or_zero
@@ -71,12 +71,16 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
     x = expect_tensor(input, "bincount")
     if x.ndim != 1 or x.dtype.is_floating_point or (x.numel() and amin(x).item() < 0):
         raise ValueError(f"[bincount] expected a vector of integers of at least 0, got {x.dtype.name} of {x.shape}")
+    if expect_int(minlength, "bincount", "minlength") < 0:
+        raise ValueError(f"[bincount] expected minlength of at least 0, got {minlength}")
     given = None if weights is None else expect_tensor(weights, "bincount", "weights")._host()
     if given is not None and given.shape != x.shape:
         raise ValueError(f"[bincount] expected weights of shape {x.shape}, got {given.shape}")
     if given is None and x.numel():
         numbers = x if x.dtype.itemsize > 1 else x._cast(dtypes.int32)
         size = builtins.max(int(amax(numbers).item()) + 1, minlength)
+        if size >= 2**31 - 1:
+            raise ValueError(f"[bincount] expected numbers and minlength below 2^31 - 2, got {size - 1}")
         return Tensor(x._backend.histogram(numbers._array, size, 0.0, 0.0), x._backend)
     counts = np.bincount(x._host().astype(np.int64), given, minlength)
     return tensor(counts, "float32" if given is not None and given.dtype == np.float32 else None, device=x.device)
